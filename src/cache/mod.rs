@@ -1,0 +1,1 @@
+//! Stub: answers by key.

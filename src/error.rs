@@ -1,0 +1,454 @@
+//! Every way a call can fail, as data: a code, whether trying again may help, when, and what was tried.
+//!
+//! One public type, [`Error`], one word wide and cheap to clone, because callers that joined one request share its
+//! failure. Callers ask it questions ([`Error::code`], [`Error::is_retryable`], [`Error::retry_after`]) instead of
+//! reading its text; whoever needs the details matches on [`Error::kind`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed call.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    attempts: Vec<Attempt>,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A programming error in the arguments: a `TypeError` or a `RangeError` in JavaScript.
+    Invalid(Invalid),
+    /// No group has this name, or the group has no deployment.
+    NoGroup {
+        /// The name that was asked for.
+        group: String,
+        /// The groups there are.
+        known: Vec<String>,
+    },
+    /// A model names a provider that was not added, or a provider cannot be made as configured.
+    NoProvider(String),
+    /// The deployments of the group cannot do what is asked.
+    Unsupported(String),
+    /// No deployment has room before the deadline.
+    RateLimited {
+        /// The group that was asked.
+        group: String,
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The request can never fit a limit.
+    TooLarge {
+        /// Tokens that the request needs.
+        tokens: u64,
+        /// The largest limit that any deployment of the group has.
+        limit: u64,
+        /// Which limit: `tpm` or `contextWindow`.
+        field: &'static str,
+    },
+    /// A clock ran out.
+    Timeout {
+        /// Which clock.
+        phase: Phase,
+        /// What it was set to.
+        limit: Duration,
+        /// The deployment that was silent, if one had been asked.
+        deployment: Option<String>,
+    },
+    /// A deployment failed or refused.
+    Provider {
+        /// `provider::model`.
+        deployment: String,
+        /// How it failed.
+        failure: Failure,
+    },
+    /// A stream ended early, after its reader had been given something.
+    Interrupted {
+        /// `provider::model`.
+        deployment: String,
+        /// The content that the reader already has.
+        delivered: String,
+        /// Why it ended.
+        failure: Failure,
+    },
+    /// Every attempt failed, or a scripted provider ran out of answers.
+    Exhausted {
+        /// A sentence that says so.
+        message: String,
+        /// The failures, in order.
+        errors: Vec<Error>,
+    },
+    /// The cache was to answer alone and has no such answer.
+    NotCached {
+        /// The group that was asked.
+        group: String,
+    },
+    /// The cache cannot be opened or used.
+    Cache {
+        /// The file, or what else names the cache.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// The router or the cache was closed.
+    Closed(&'static str),
+    /// The caller cancelled.
+    Cancelled,
+    /// A defect of this library: a panic that was caught.
+    Bug(String),
+}
+
+/// A bad argument: which, what was expected, what came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// Path of the field, e.g. `deploy options.rpm`.
+    pub field: String,
+    /// What would have been right, e.g. `an integer from 1 to 9007199254740991`.
+    pub expected: String,
+    /// What came, e.g. `-1`.
+    pub got: String,
+    /// A number of the right type out of its range (`RangeError`), as opposed to the wrong type (`TypeError`).
+    pub is_range: bool,
+}
+
+impl Invalid {
+    /// A value of the wrong type or form.
+    pub fn type_error(field: impl Into<String>, expected: impl Into<String>, got: impl fmt::Display) -> Self {
+        Self { field: field.into(), expected: expected.into(), got: got.to_string(), is_range: false }
+    }
+
+    /// A number out of its range.
+    pub fn range_error(field: impl Into<String>, expected: impl Into<String>, got: impl fmt::Display) -> Self {
+        Self { is_range: true, ..Self::type_error(field, expected, got) }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, got {}", self.field, self.expected, self.got)
+    }
+}
+
+/// The clocks that a call runs against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Phase {
+    /// Waiting for a limit.
+    Queue,
+    /// Opening a connection.
+    Connect,
+    /// Headers and first token of one attempt.
+    FirstToken,
+    /// Gap between two tokens.
+    Idle,
+    /// One attempt.
+    Attempt,
+    /// The whole call.
+    Total,
+}
+
+/// How a deployment failed: decides what is tried next (`docs/design.md`, failures).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// The caller's fault: never retried, never failed over.
+    Rejected,
+    /// The request is longer than the model's context.
+    TooLong,
+    /// The deployment rests for what it said; others are tried now.
+    RateLimited,
+    /// The account has no quota left.
+    Quota,
+    /// The key is wrong or has no access.
+    Auth,
+    /// Worth one more try on the same deployment.
+    Transient,
+    /// Nothing came in time.
+    Silent,
+    /// The answer ended early or cannot be read.
+    Truncated,
+}
+
+impl FailureClass {
+    /// The word for it in an [`Attempt`].
+    #[must_use]
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Rejected => Outcome::Rejected,
+            Self::TooLong => Outcome::TooLong,
+            Self::RateLimited => Outcome::RateLimited,
+            Self::Quota => Outcome::Quota,
+            Self::Auth => Outcome::Auth,
+            Self::Transient => Outcome::Transient,
+            Self::Silent => Outcome::Silent,
+            Self::Truncated => Outcome::Truncated,
+        }
+    }
+}
+
+/// One failed attempt, as the provider or the wire told it. Never holds a key or a request header.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// How it failed.
+    pub class: FailureClass,
+    /// What happened, in one sentence.
+    pub message: String,
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// At most 64 KiB of what the provider said.
+    pub body: Option<String>,
+    /// The provider's own id of the request, for its support.
+    pub request_id: Option<String>,
+    /// When the provider said to come back.
+    pub retry_after: Option<Duration>,
+    /// The clock that ran out, if one did.
+    pub timeout: Option<(Phase, Duration)>,
+    /// Whether the request may have reached the provider: then its tokens stay charged.
+    pub is_sent: bool,
+    /// A scripted provider has no answer left: not a failure of a deployment, `ERR_EXHAUSTED`.
+    pub is_exhausted: bool,
+}
+
+impl Failure {
+    /// A failure of this class with this message, after the request was sent.
+    pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            message: message.into(),
+            status: None,
+            body: None,
+            request_id: None,
+            retry_after: None,
+            timeout: None,
+            is_sent: true,
+            is_exhausted: false,
+        }
+    }
+
+    /// The same, for a request that never reached the provider.
+    #[must_use]
+    pub fn unsent(mut self) -> Self {
+        self.is_sent = false;
+        self
+    }
+
+    /// A clock that ran out: class [`FailureClass::Silent`], or transient if no connection was made.
+    #[must_use]
+    pub fn timeout(phase: Phase, limit: Duration) -> Self {
+        let class = if phase == Phase::Connect { FailureClass::Transient } else { FailureClass::Silent };
+        let mut failure = Self::new(class, format!("{} after {} ms", phase.describe(), limit.as_millis()));
+        failure.timeout = Some((phase, limit));
+        failure.is_sent = phase != Phase::Connect;
+        failure
+    }
+}
+
+impl Phase {
+    /// What did not happen in time.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Queue => "no room under the limits",
+            Self::Connect => "no connection",
+            Self::FirstToken => "no first token",
+            Self::Idle => "no further token",
+            Self::Attempt => "no complete answer to one attempt",
+            Self::Total => "no answer",
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It answered.
+    Ok,
+    /// See [`FailureClass::RateLimited`].
+    RateLimited,
+    /// See [`FailureClass::Transient`].
+    Transient,
+    /// See [`FailureClass::Silent`].
+    Silent,
+    /// See [`FailureClass::Truncated`].
+    Truncated,
+    /// See [`FailureClass::Auth`].
+    Auth,
+    /// See [`FailureClass::Quota`].
+    Quota,
+    /// See [`FailureClass::TooLong`].
+    TooLong,
+    /// See [`FailureClass::Rejected`].
+    Rejected,
+    /// The caller left, or another attempt was faster.
+    Cancelled,
+}
+
+/// One try on one deployment.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// `provider::model`.
+    pub deployment: String,
+    /// Milliseconds from the start of the call to the start of the attempt.
+    pub started_ms: f64,
+    /// Milliseconds that it took.
+    pub duration_ms: f64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// HTTP status, if there was an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What went wrong, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Error {
+    /// What went wrong, in detail.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// Every attempt of the call, in order.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.0.attempts
+    }
+
+    /// The same error with the call's attempts.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.attempts = attempts;
+            return self;
+        }
+        Self(Arc::new(Inner { kind: self.0.kind.clone(), attempts }))
+    }
+
+    /// The stable code, e.g. `ERR_RATE_LIMITED`. Empty for bad arguments and cancelled calls, which JavaScript knows
+    /// by other means.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.kind() {
+            ErrorKind::Invalid(_) | ErrorKind::Cancelled => "",
+            ErrorKind::NoGroup { .. } => "ERR_NO_GROUP",
+            ErrorKind::NoProvider(_) => "ERR_NO_PROVIDER",
+            ErrorKind::Unsupported(_) => "ERR_UNSUPPORTED",
+            ErrorKind::RateLimited { .. } => "ERR_RATE_LIMITED",
+            ErrorKind::TooLarge { .. } => "ERR_TOO_LARGE",
+            ErrorKind::Timeout { .. } => "ERR_TIMEOUT",
+            ErrorKind::Provider { .. } => "ERR_PROVIDER",
+            ErrorKind::Interrupted { .. } => "ERR_INTERRUPTED",
+            ErrorKind::Exhausted { .. } => "ERR_EXHAUSTED",
+            ErrorKind::NotCached { .. } => "ERR_NOT_CACHED",
+            ErrorKind::Cache { .. } => "ERR_CACHE",
+            ErrorKind::Closed(_) => "ERR_CLOSED",
+            ErrorKind::Bug(_) => "ERR_BUG",
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self.kind() {
+            ErrorKind::RateLimited { .. } | ErrorKind::Timeout { .. } | ErrorKind::Interrupted { .. } => true,
+            ErrorKind::Provider { failure, .. } => failure.class.is_retryable(),
+            ErrorKind::Exhausted { errors, .. } => errors.iter().any(Self::is_retryable),
+            _ => false,
+        }
+    }
+
+    /// When it is worth trying again, if that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.kind() {
+            ErrorKind::RateLimited { retry_after, .. } => Some(*retry_after),
+            ErrorKind::Provider { failure, .. } | ErrorKind::Interrupted { failure, .. } => failure.retry_after,
+            ErrorKind::Exhausted { errors, .. } => errors.iter().filter_map(Self::retry_after).min(),
+            _ => None,
+        }
+    }
+
+    /// A cache that cannot be used.
+    pub fn cache(path: impl fmt::Display, message: impl fmt::Display) -> Self {
+        ErrorKind::Cache { path: path.to_string(), message: message.to_string() }.into()
+    }
+}
+
+impl FailureClass {
+    /// Whether the same request may succeed later, without anyone changing it or the account.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Transient | Self::Silent | Self::Truncated)
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self(Arc::new(Inner { kind, attempts: Vec::new() }))
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        ErrorKind::Invalid(invalid).into()
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error").field("kind", self.kind()).field("attempts", &self.attempts().len()).finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            ErrorKind::Invalid(invalid) => invalid.fmt(f),
+            ErrorKind::NoGroup { group, known } if known.is_empty() => {
+                write!(f, "no group \"{group}\": there are none yet; call deploy(\"{group}\", \"provider::model\")")
+            }
+            ErrorKind::NoGroup { group, known } => write!(f, "no group \"{group}\"; there are: {}", known.join(", ")),
+            ErrorKind::NoProvider(message) | ErrorKind::Unsupported(message) => f.write_str(message),
+            ErrorKind::RateLimited { group, retry_after } => {
+                let wait = retry_after.as_millis();
+                write!(f, "group \"{group}\" has no room before the deadline; retry after {wait} ms")
+            }
+            ErrorKind::TooLarge { tokens, limit, field } => {
+                write!(f, "the request needs {tokens} tokens, more than the largest {field} of its group, {limit}")
+            }
+            ErrorKind::Timeout { phase, limit, deployment } => {
+                write!(f, "{} after {} ms", phase.describe(), limit.as_millis())?;
+                deployment.iter().try_for_each(|name| write!(f, " from {name}"))
+            }
+            ErrorKind::Provider { deployment, failure } => {
+                write!(f, "{deployment}: ")?;
+                failure.status.iter().try_for_each(|status| write!(f, "{status} "))?;
+                f.write_str(&failure.message)
+            }
+            ErrorKind::Interrupted { deployment, delivered, failure } => {
+                let length = delivered.chars().count();
+                write!(f, "{deployment}: the stream ended early, after {length} characters: {}", failure.message)
+            }
+            ErrorKind::Exhausted { message, .. } => f.write_str(message),
+            ErrorKind::NotCached { group } => write!(f, "the cache has no answer to this request of group \"{group}\""),
+            ErrorKind::Cache { path, message } => write!(f, "cache {path}: {message}"),
+            ErrorKind::Closed(what) => write!(f, "the {what} is closed"),
+            ErrorKind::Cancelled => f.write_str("the call was cancelled"),
+            ErrorKind::Bug(message) => write!(f, "a defect of thryd, please report it: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,104 @@
+//! What can be asked for: plain data, and how each kind reads and writes its own wire form.
+//!
+//! A kind is its answer type: `Router<Completion>` answers with [`Completion`]s. To add one, implement [`Kind`]
+//! (`docs/extending.md`).
+
+mod body;
+mod completion;
+mod embedding;
+mod rerank;
+mod usage;
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+
+pub use body::Body;
+pub use completion::{Chunk, Completion, CompletionRequest, StreamAssembly, ToolCall};
+pub use embedding::{EmbeddingRequest, Embeddings};
+pub use rerank::{Ranked, Ranking, RerankRequest};
+pub use usage::{Price, Usage};
+
+use crate::error::{Failure, Invalid};
+
+/// A kind of work that a router can do, named by its answer.
+///
+/// Every kind has one wire form, OpenAI's where OpenAI has one. A provider maps it to and from its own dialect, so a
+/// kind never meets a dialect.
+pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
+    /// What is asked: a [`Body`] that was checked.
+    type Request: AsRef<Body> + Clone + Debug + Send + Sync + 'static;
+
+    /// The kind's name, part of every cache key, e.g. `completion`.
+    const NAME: &'static str;
+
+    /// Where an endpoint of OpenAI's dialect answers it, below the base URL, e.g. `/chat/completions`.
+    const PATH: &'static str;
+
+    /// Checks a body.
+    ///
+    /// # Errors
+    /// If a field is missing or of the wrong type; a field that is not known is not an error, it travels.
+    fn request(body: Body) -> Result<Self::Request, Invalid>;
+
+    /// Reads a whole answer in the kind's wire form.
+    ///
+    /// # Errors
+    /// [`FailureClass::Truncated`](crate::error::FailureClass::Truncated) if it is not such an answer.
+    fn read(answer: &Bytes, request: &Self::Request) -> Result<Self, Failure>;
+
+    /// The answer in the form that [`Kind::load`] reads: what the cache keeps.
+    fn store(&self) -> Bytes;
+
+    /// Reads what [`Kind::store`] wrote. `None` for anything else.
+    fn load(stored: &Bytes) -> Option<Self>;
+
+    /// Whether the answer is complete, so that it may be kept for the next caller.
+    fn is_storable(&self) -> bool;
+
+    /// The model that the provider says answered.
+    fn model(&self) -> &str;
+
+    /// What the provider says it cost, if it says so.
+    fn usage(&self) -> Option<&Usage>;
+
+    /// Sets the usage, with the cost, or estimated where the provider did not report it.
+    fn set_usage(&mut self, usage: Usage);
+
+    /// The texts of a request whose tokens count, and what the framing adds to them.
+    fn prompt(request: &Self::Request) -> Prompt;
+
+    /// The text of the answer, whose tokens count when the provider does not say.
+    fn text(&self) -> &str {
+        ""
+    }
+
+    /// The request's independent parts, if it has more than one: each is cached and joined on its own.
+    fn split(_request: &Self::Request) -> Option<Vec<Self::Request>> {
+        None
+    }
+
+    /// One request for several parts of [`Kind::split`].
+    fn batch(parts: &[Self::Request]) -> Self::Request {
+        parts[0].clone()
+    }
+
+    /// The answers to the parts of a batch, in their order.
+    fn unbatch(self) -> Vec<Self> {
+        vec![self]
+    }
+
+    /// One answer from the answers to the parts, in their order.
+    fn join(parts: Vec<Self>) -> Self;
+}
+
+/// What of a request counts as tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// Texts that are counted.
+    pub texts: Vec<String>,
+    /// Tokens that the framing adds: per message, per tool, per image.
+    pub overhead: u64,
+    /// The most that the answer may be: `max_completion_tokens`, or 0 for a kind that answers with no tokens.
+    pub completion: Option<u64>,
+}

@@ -1,0 +1,1 @@
+//! Stub: the order in which things happen.
