@@ -1,1 +1,3 @@
 //! Stub: the order in which things happen.
+pub mod line;
+pub mod strategy;
