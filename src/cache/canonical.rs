@@ -344,9 +344,10 @@ fn write_number(number: &[u8], out: &mut Vec<u8>) -> Option<()> {
         lay_out(is_negative, &digits, point, out);
         return Some(());
     }
-    // Rust prints the shortest digits that read back as the same double, as ECMAScript demands.
-    let shortest = format!("{:e}", text.parse::<f64>().ok()?.abs());
-    let (mantissa, exponent) = shortest.split_once('e')?;
+    // The shortest digits that read back as the same double, and of two such the even ones, as ECMAScript demands;
+    // Rust's own formatting rounds ties up.
+    let shortest = serde_json::to_string(&text.parse::<f64>().ok()?.abs()).ok()?;
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
     let (_, digits, point) = decimal(mantissa, exponent.parse().ok()?)?;
     lay_out(is_negative, &digits, point, out);
     Some(())

@@ -5,6 +5,7 @@
 //! fails an answer once a cache is open. [`Flights`] joins equal calls while they are under way.
 
 mod canonical;
+mod disk;
 mod flight;
 mod key;
 mod memory;
@@ -23,15 +24,15 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use canonical::{MAX_DEPTH, canonical_json};
+pub use disk::flush_all;
 pub use flight::{Flight, FlightPanic, Flights};
 pub use key::{Key, KeyBuilder};
 pub use options::{CacheMode, CacheOptions};
 pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
-pub use store::flush_all;
 
 use crate::error::{ErrorKind, Result};
+use disk::Disk;
 use memory::Memory;
-use store::Store;
 
 /// A cache; clones share it. Caches that name one file share the file, and the memory before it if they give it the
 /// same size, whichever router or thread opened them.
@@ -43,7 +44,7 @@ struct Inner {
     clock: Clock,
     memory: Arc<Memory>,
     /// Gone when there is no file, or after close.
-    store: RwLock<Option<Arc<Store>>>,
+    disk: RwLock<Option<Arc<Disk>>>,
     is_closed: AtomicBool,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -92,16 +93,16 @@ impl Cache {
             let message = "cache options.redis: a cache in Redis is not supported in this version of thryd";
             return Err(ErrorKind::Unsupported(message.to_owned()).into());
         }
-        let store = options.path.as_deref().map(|path| Store::open(path, options.max_bytes)).transpose()?;
-        let memory = match &store {
-            Some(store) => store.memory(options.memory_bytes),
+        let disk = options.path.as_deref().map(|path| Disk::open(path, options.max_bytes)).transpose()?;
+        let memory = match &disk {
+            Some(disk) => disk.memory(options.memory_bytes),
             None => Arc::new(Memory::new(options.memory_bytes)),
         };
         Ok(Self(Arc::new(Inner {
             options,
             clock: Arc::new(clock),
             memory,
-            store: RwLock::new(store),
+            disk: RwLock::new(disk),
             is_closed: AtomicBool::new(false),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -143,11 +144,11 @@ impl Cache {
         let (cache, key) = (self.clone(), *key);
         async move {
             let inner = &cache.0;
-            let found = match cache.store() {
+            let found = match cache.disk() {
                 None => None,
-                Some(store) => {
+                Some(disk) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
-                    let read = tokio::task::spawn_blocking(move || store.get(&key, now_ms)).await.ok().flatten();
+                    let read = tokio::task::spawn_blocking(move || disk.get(&key, now_ms)).await.ok().flatten();
                     read.inspect(|record| inner.memory.promote(key, Arc::clone(record), since))
                 }
             };
@@ -175,8 +176,8 @@ impl Cache {
             payload,
         });
         self.0.memory.insert(key, Arc::clone(&record));
-        if let Some(store) = self.store() {
-            store.put(key, record);
+        if let Some(disk) = self.disk() {
+            disk.put(key, record);
         }
     }
 
@@ -188,9 +189,9 @@ impl Cache {
     /// What it holds and has done. Reads a little from the file, if there is one.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        let store = self.store();
-        let (entries, bytes) = match &store {
-            Some(store) => store.size(),
+        let disk = self.disk();
+        let (entries, bytes) = match &disk {
+            Some(disk) => disk.size(),
             None if self.is_closed() => (0, 0),
             None => (self.0.memory.entries() as u64, self.0.memory.bytes()),
         };
@@ -200,15 +201,15 @@ impl Cache {
             hits: self.0.hits.load(Ordering::Relaxed),
             misses: self.0.misses.load(Ordering::Relaxed),
             joined: self.0.joined.load(Ordering::Relaxed),
-            write_errors: store.as_ref().map_or(0, |store| store.write_errors()),
-            read_errors: store.as_ref().map_or(0, |store| store.read_errors()),
+            write_errors: disk.as_ref().map_or(0, |disk| disk.write_errors()),
+            read_errors: disk.as_ref().map_or(0, |disk| disk.read_errors()),
         }
     }
 
     /// Why the last answer that did not reach the disk did not.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.store().and_then(|store| store.last_error())
+        self.disk().and_then(|disk| disk.last_error())
     }
 
     /// Removes what has expired.
@@ -219,8 +220,8 @@ impl Cache {
     /// If the file cannot be written.
     pub async fn prune(&self) -> Result<usize> {
         let now_ms = (self.0.clock)();
-        match self.store() {
-            Some(store) => blocking(move || store.prune(now_ms)).await,
+        match self.disk() {
+            Some(disk) => blocking(move || disk.prune(now_ms)).await,
             None => Ok(self.0.memory.prune(now_ms)),
         }
     }
@@ -233,8 +234,8 @@ impl Cache {
     pub async fn clear(&self, namespace: Option<&str>) -> Result<()> {
         let namespace = namespace.map(Namespace::new);
         self.0.memory.clear(namespace);
-        match self.store() {
-            Some(store) => blocking(move || store.clear(namespace)).await,
+        match self.disk() {
+            Some(disk) => blocking(move || disk.clear(namespace)).await,
             None => Ok(()),
         }
     }
@@ -244,8 +245,8 @@ impl Cache {
     /// # Errors
     /// If something since the last flush was lost.
     pub async fn flush(&self) -> Result<()> {
-        match self.store() {
-            Some(store) => blocking(move || store.flush()).await,
+        match self.disk() {
+            Some(disk) => blocking(move || disk.flush()).await,
             None => Ok(()),
         }
     }
@@ -256,16 +257,16 @@ impl Cache {
     /// If something since the last flush was lost; it is closed all the same.
     pub async fn close(&self) -> Result<()> {
         self.0.is_closed.store(true, Ordering::Release);
-        let store = self.0.store.write().unwrap_or_else(PoisonError::into_inner).take();
-        match store {
+        let disk = self.0.disk.write().unwrap_or_else(PoisonError::into_inner).take();
+        match disk {
             // The last owner's drop blocks, so it happens in there.
-            Some(store) => blocking(move || store.flush()).await,
+            Some(disk) => blocking(move || disk.flush()).await,
             None => Ok(()),
         }
     }
 
-    fn store(&self) -> Option<Arc<Store>> {
-        self.0.store.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn disk(&self) -> Option<Arc<Disk>> {
+        self.0.disk.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

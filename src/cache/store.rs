@@ -1,16 +1,15 @@
-//! The second tier: answers on disk, in one file that any number of processes share. The only file that names `redb`.
+//! Answers in one file that any number of processes share. The only file that names `redb`.
 //!
 //! Three tables: `thryd` (the format's version, the bytes stored), `entries` (key to record) and `ages` (creation and
 //! key to expiry and namespace), so that finding the expired, the oldest and one tenant's never reads an answer. Every
 //! transaction keeps the three in step. Nothing here fails an answer: a read that goes wrong is a miss, a write that
 //! goes wrong is counted, and a database that has seen an error is opened anew before the next write.
 
-use std::fs::{Metadata, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{
     Builder, ConcurrencyMode, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
@@ -18,11 +17,8 @@ use redb::{
 };
 
 use super::flight::describe;
-use super::memory::Memory;
-use super::record::MAX_PAYLOAD_BYTES;
-use super::writes::{Group, Writes};
+use super::writes::Group;
 use super::{Key, Namespace, Record};
-use crate::error::{Error, Result};
 
 /// Version of the tables and of what is in them; `docs/cache.md` says what a new one means.
 const FORMAT: u64 = 1;
@@ -38,146 +34,8 @@ const PAGE_CACHE_BYTES: usize = 32 << 20;
 /// Entries that one transaction removes at most, so that other processes get their turn.
 const REMOVED_AT_ONCE: usize = 512;
 
-/// The stores that are open in this process.
-static STORES: Mutex<Vec<Weak<Store>>> = Mutex::new(Vec::new());
-
-/// One open file, shared by every router and thread of the process. Dropped, it writes what waits to be written.
+/// The file, and what is known of its state.
 pub(super) struct Store {
-    path: PathBuf,
-    identity: Option<(u64, u64)>,
-    disk: Arc<Disk>,
-    writes: Writes,
-    memories: Mutex<Vec<Weak<Memory>>>,
-}
-
-/// Waits until everything that was put into any store of this process is on disk: for the end of the process.
-pub fn flush_all() {
-    let stores: Vec<_> = locked(&STORES).iter().filter_map(Weak::upgrade).collect();
-    for store in stores {
-        // Whoever asked for durability by `flush` is told; here is nobody left to tell.
-        let _ = store.flush();
-    }
-}
-
-impl Store {
-    /// Opens or creates the file, or joins this process's store of the same file, whose bound then is the smaller one.
-    ///
-    /// # Errors
-    /// If there is no such directory, or if what is there is not a cache, or one of a newer version; it is not touched.
-    pub fn open(path: &Path, max_bytes: u64) -> Result<Arc<Self>> {
-        let refused = |message: String| Error::cache(path.display(), message);
-        let mut stores = locked(&STORES);
-        let metadata = prepare(path).map_err(refused)?;
-        let canonical = path.canonicalize().map_err(|error| refused(error.to_string()))?;
-        let identity = identity(&metadata);
-        stores.retain(|store| store.strong_count() > 0);
-        let is_same = |store: &Arc<Self>| store.path == canonical && store.identity == identity;
-        if let Some(store) = stores.iter().filter_map(Weak::upgrade).find(is_same) {
-            store.disk.max_bytes.fetch_min(max_bytes, Ordering::Relaxed);
-            return Ok(store);
-        }
-        let database = open_database(&canonical).map_err(refused)?;
-        let disk = Arc::new(Disk {
-            path: canonical.clone(),
-            database: RwLock::new(Arc::new(database)),
-            is_broken: AtomicBool::new(false),
-            max_bytes: AtomicU64::new(max_bytes),
-            read_errors: AtomicU64::new(0),
-        });
-        let writer = Arc::clone(&disk);
-        let writes = Writes::new(Box::new(move |group| writer.write(group)));
-        let store = Arc::new(Self { path: canonical, identity, disk, writes, memories: Mutex::default() });
-        stores.push(Arc::downgrade(&store));
-        Ok(store)
-    }
-
-    /// The memory tier before this file, shared by all of this process that ask for the same size.
-    pub fn memory(&self, capacity: u64) -> Arc<Memory> {
-        let mut memories = locked(&self.memories);
-        memories.retain(|memory| memory.strong_count() > 0);
-        if let Some(memory) = memories.iter().filter_map(Weak::upgrade).find(|memory| memory.capacity() == capacity) {
-            return memory;
-        }
-        let memory = Arc::new(Memory::new(capacity));
-        memories.push(Arc::downgrade(&memory));
-        memory
-    }
-
-    /// The answer, if it is here, intact and not expired. Blocks for a read.
-    pub fn get(&self, key: &Key, now_ms: u64) -> Option<Arc<Record>> {
-        let record = self.writes.get(key).or_else(|| self.disk.read(key).map(Arc::new))?;
-        (!record.is_expired(now_ms)).then_some(record)
-    }
-
-    /// Stores an answer soon; never waits.
-    pub fn put(&self, key: Key, record: Arc<Record>) {
-        if record.payload.len() > MAX_PAYLOAD_BYTES {
-            let size = record.payload.len();
-            self.writes.refuse(format!("an answer of {size} bytes is longer than {MAX_PAYLOAD_BYTES}"));
-        } else {
-            self.writes.put(key, record);
-        }
-    }
-
-    /// Waits until all that was put before is on disk.
-    ///
-    /// # Errors
-    /// If something since the last flush was lost.
-    pub fn flush(&self) -> Result<()> {
-        self.writes.flush().map_err(|message| Error::cache(self.path.display(), message))
-    }
-
-    /// Removes what has expired, here and in memory. Returns how many were on disk.
-    pub fn prune(&self, now_ms: u64) -> Result<usize> {
-        for memory in self.memories() {
-            memory.prune(now_ms);
-        }
-        self.flush()?;
-        self.disk.prune(now_ms).map_err(|message| Error::cache(self.path.display(), message))
-    }
-
-    /// Removes the answers of one namespace, or all, on disk and in this process's memory.
-    pub fn clear(&self, namespace: Option<Namespace>) -> Result<()> {
-        for memory in self.memories() {
-            memory.clear(namespace);
-        }
-        // What cannot be written cannot be found later either, so a failure to write is no failure to clear.
-        let _ = self.flush();
-        let outcome = self.disk.clear(namespace).map_err(|message| Error::cache(self.path.display(), message));
-        // Again, for what was promoted while the disk still had it.
-        for memory in self.memories() {
-            memory.clear(namespace);
-        }
-        outcome
-    }
-
-    /// Entries on disk and the bytes they take there, about; zeros if that cannot be read.
-    pub fn size(&self) -> (u64, u64) {
-        self.disk.size()
-    }
-
-    /// Entries that were lost before they were written.
-    pub fn write_errors(&self) -> u64 {
-        self.writes.errors().0
-    }
-
-    /// Reads that failed and were taken for misses.
-    pub fn read_errors(&self) -> u64 {
-        self.disk.read_errors.load(Ordering::Relaxed)
-    }
-
-    /// Why the last entry was lost.
-    pub fn last_error(&self) -> Option<String> {
-        self.writes.errors().1
-    }
-
-    fn memories(&self) -> Vec<Arc<Memory>> {
-        locked(&self.memories).iter().filter_map(Weak::upgrade).collect()
-    }
-}
-
-/// The database, and what is known of its state.
-struct Disk {
     path: PathBuf,
     database: RwLock<Arc<Database>>,
     /// An error was seen, after which redb wants to be opened anew.
@@ -186,7 +44,27 @@ struct Disk {
     read_errors: AtomicU64,
 }
 
-impl Disk {
+impl Store {
+    /// Opens a file that exists and is empty or ours.
+    ///
+    /// # Errors
+    /// Why not; the file is then as it was, but for the repair that a crash of its owner had left to do.
+    pub fn open(path: &Path, max_bytes: u64) -> Result<Self, String> {
+        let database = RwLock::new(Arc::new(open_database(path)?));
+        let (is_broken, read_errors) = (AtomicBool::new(false), AtomicU64::new(0));
+        Ok(Self { path: path.to_owned(), database, is_broken, max_bytes: AtomicU64::new(max_bytes), read_errors })
+    }
+
+    /// Makes the bound the smaller of this and what it was.
+    pub fn lower_bound(&self, max_bytes: u64) {
+        self.max_bytes.fetch_min(max_bytes, Ordering::Relaxed);
+    }
+
+    /// Reads that failed and were taken for misses.
+    pub fn read_errors(&self) -> u64 {
+        self.read_errors.load(Ordering::Relaxed)
+    }
+
     /// Does something with the database. An error is its text, and so is a panic: redb panics on some damaged files.
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, String> {
         let database = Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner));
@@ -206,7 +84,8 @@ impl Disk {
         Ok(())
     }
 
-    fn read(&self, key: &Key) -> Option<Record> {
+    /// The record of a key, whole; whatever goes wrong is a miss.
+    pub fn read(&self, key: &Key) -> Option<Record> {
         let read = self.with(|database| {
             let entries = database.begin_read()?.open_table(ENTRIES)?;
             Ok(entries.get(&key.0)?.map(|bytes| Record::decode(key, bytes.value())))
@@ -221,7 +100,8 @@ impl Disk {
         }
     }
 
-    fn size(&self) -> (u64, u64) {
+    /// Entries, and the bytes of the file that they take, about; zeros if that cannot be read.
+    pub fn size(&self) -> (u64, u64) {
         let size = self.with(|database| {
             let transaction = database.begin_read()?;
             let entries = transaction.open_table(ENTRIES)?.len()?;
@@ -231,7 +111,7 @@ impl Disk {
     }
 
     /// Writes one group in one transaction, then makes room if there is too much.
-    fn write(&self, group: &Group) -> Result<(), String> {
+    pub fn write(&self, group: &Group) -> Result<(), String> {
         self.mend()?;
         let encoded: Vec<_> =
             group.iter().filter_map(|(key, record)| Some((key, record, record.encode(key)?))).collect();
@@ -283,12 +163,14 @@ impl Disk {
         Ok(())
     }
 
-    fn prune(&self, now_ms: u64) -> Result<usize, String> {
+    /// Removes what has expired. Returns how many.
+    pub fn prune(&self, now_ms: u64) -> Result<usize, String> {
         let expired = self.find(usize::MAX, |expires_ms, _| expires_ms <= now_ms)?;
         self.remove(&expired, None)
     }
 
-    fn clear(&self, namespace: Option<Namespace>) -> Result<(), String> {
+    /// Removes the entries of one namespace, or all.
+    pub fn clear(&self, namespace: Option<Namespace>) -> Result<(), String> {
         self.mend()?;
         if let Some(namespace) = namespace {
             let theirs = self.find(usize::MAX, |_, tag| tag == namespace.0)?;
@@ -393,41 +275,6 @@ fn create_tables(transaction: &redb::WriteTransaction) -> Result<(), redb::Error
     Ok(())
 }
 
-/// Creates the file if there is none, readable by its owner alone; refuses what is not a file.
-fn prepare(path: &Path) -> Result<Metadata, String> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => return Ok(metadata),
-        Ok(metadata) if metadata.is_dir() => return Err("it is a directory; give the path of a file".to_owned()),
-        Ok(_) => return Err("it is not a file".to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error.to_string()),
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
-        return Err(format!("there is no directory {}", parent.display()));
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(|error| error.to_string())?;
-    file.metadata().map_err(|error| error.to_string())
-}
-
-/// What tells a file from a later one with its name, where the system says.
-fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        Some((metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        None
-    }
-}
-
 /// Opens a file that exists. One that is not ours is recognised by a look that cannot change it.
 fn open_database(path: &Path) -> Result<Database, String> {
     let mut builder = Builder::new();
@@ -489,8 +336,4 @@ fn inspect(transaction: &ReadTransaction) -> Result<bool, String> {
         }
         _ => Err(FOREIGN.to_owned()),
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
