@@ -208,7 +208,10 @@ impl HttpResponse {
 
 impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpResponse").field("status", &self.status()).field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status())
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
     }
 }
 
@@ -326,12 +329,29 @@ mod tests {
     #[test]
     fn only_this_machine_is_loopback() {
         let here = [
-            "localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1", "127.9.9.9", "127.1", "0x7f.1", "[::1]",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "127.1",
+            "0x7f.1",
+            "[::1]",
             "[::ffff:127.0.0.1]",
         ];
         let there = [
-            "example.com", "localhost.example.com", "notlocalhost", "127.0.0.1.example.com", "128.0.0.1", "0.0.0.0",
-            "[::2]", "[::ffff:10.0.0.1]", "localhost@example.com", "127.0.0.1:80@example.com", "10.0.0.1",
+            "example.com",
+            "localhost.example.com",
+            "notlocalhost",
+            "127.0.0.1.example.com",
+            "128.0.0.1",
+            "0.0.0.0",
+            "[::2]",
+            "[::ffff:10.0.0.1]",
+            "localhost@example.com",
+            "127.0.0.1:80@example.com",
+            "10.0.0.1",
         ];
         for host in here {
             assert!(is_loopback(&Url::parse(&format!("http://{host}/v1")).unwrap()), "{host}");

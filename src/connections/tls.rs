@@ -44,9 +44,10 @@ impl Tls {
     fn read(extra: Option<OsString>) -> Result<Self, Failure> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let extra = extra.filter(|path| !path.is_empty()).map_or(Ok(Vec::new()), |path| certificates(path.as_ref()))?;
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::new(FailureClass::Transient, format!("TLS cannot be set up: {error}")).unsent())?;
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(
+                |error| Failure::new(FailureClass::Transient, format!("TLS cannot be set up: {error}")).unsent(),
+            )?;
         let (builder, missing) = match Verifier::new_with_extra_roots(extra, provider) {
             Ok(verifier) => (builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), None),
             Err(error) => {
@@ -73,7 +74,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
         Failure::new(FailureClass::Auth, message).unsent()
     };
     let text = fs::read(path).map_err(|error| fault(&error))?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| fault(&error))?;
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| fault(&error))?;
     if found.is_empty() {
         return Err(fault(&"it holds none"));
     }
@@ -84,19 +86,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 
 /// What rustls says is wrong, if it says so anywhere in `error` or its causes.
 pub(super) fn problem<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // An `io::Error` names the cause of what it wraps, not what it wraps.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(found) = wrapped.and_then(|wrapped| wrapped.downcast_ref()) {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    std::iter::successors(Some(error), |error| match (*error).downcast_ref::<io::Error>() {
+        // An `io::Error` gives as its cause that of what it wraps, not what it wraps.
+        Some(error) => error.get_ref().map(|wrapped| wrapped as &(dyn StdError + 'static)),
+        None => (*error).source(),
+    })
+    .find_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]
