@@ -4,19 +4,27 @@
 //! (`docs/extending.md`).
 
 mod body;
+mod checks;
 mod completion;
+mod completion_request;
 mod embedding;
+mod embedding_request;
 mod rerank;
+mod stream;
 mod usage;
+mod wire;
 
 use std::fmt::Debug;
 
 use bytes::Bytes;
 
 pub use body::Body;
-pub use completion::{Chunk, Completion, CompletionRequest, StreamAssembly, ToolCall};
-pub use embedding::{EmbeddingRequest, Embeddings};
+pub use completion::{Completion, ToolCall};
+pub use completion_request::CompletionRequest;
+pub use embedding::Embeddings;
+pub use embedding_request::EmbeddingRequest;
 pub use rerank::{Ranked, Ranking, RerankRequest};
+pub use stream::{Chunk, StreamAssembly};
 pub use usage::{Price, Usage};
 
 use crate::error::{Failure, Invalid};
