@@ -1,6 +1,7 @@
 //! The laws of the strategies: who is asked first, how often, and that nothing is ever left out.
 
 use proptest::prelude::*;
+use proptest::strategy::Strategy as Generator;
 use thryd::route::strategy::{Candidate, Strategy, StrategyState};
 
 const ALL: [Strategy; 5] = [
@@ -36,11 +37,11 @@ fn times(picks: &[usize], index: usize) -> usize {
     picks.iter().filter(|&&pick| pick == index).count()
 }
 
-fn any_number() -> impl proptest::strategy::Strategy<Value = f64> {
-    prop_oneof![4 => 0.0..2.0_f64, 1 => any::<f64>(), 1 => Just(f64::NAN), 1 => Just(0.0), 1 => Just(f64::INFINITY)]
+fn any_number() -> impl Generator<Value = f64> {
+    prop_oneof![4 => 0.0..2.0_f64, 1 => any::<f64>(), 1 => Just(f64::NAN), 1 => Just(0.0), 1 => Just(-0.0), 1 => Just(f64::INFINITY)]
 }
 
-fn any_candidate() -> impl proptest::strategy::Strategy<Value = Candidate> {
+fn any_candidate() -> impl Generator<Value = Candidate> {
     let numbers = (any_number(), any_number(), any_number(), prop::option::of(any_number()));
     let in_flight = prop_oneof![0..10_u64, any::<u64>()];
     (in_flight, prop::option::of(0..10_u64), numbers).prop_map(|(in_flight, max_concurrent, numbers)| {
