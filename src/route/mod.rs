@@ -1,1 +1,2 @@
 //! Stub: the order in which things happen.
+pub mod retry;
