@@ -6,6 +6,7 @@
 
 mod create;
 mod failure;
+mod words;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use create::{ProviderOptions, create_provider};
-pub use failure::classify;
+pub use failure::{classify, classify_at, in_band};
 
 use crate::connections::{HttpRequest, Rejection};
 use crate::error::{Failure, Result};
