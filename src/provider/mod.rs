@@ -5,7 +5,13 @@
 //! [`Provider`] (`docs/extending.md`).
 
 mod create;
+mod custom;
+mod dummy;
 mod failure;
+mod loose;
+mod openai;
+mod presets;
+mod rerank;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -14,7 +20,9 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 
-pub use create::{ProviderOptions, create_provider};
+pub use create::{ProviderOptions, create_provider, provider_types};
+pub use custom::{CustomCall, CustomHandler, CustomProvider};
+pub use dummy::{DummyOptions, Faults, Response};
 pub use failure::classify;
 
 use crate::connections::{HttpRequest, Rejection};
