@@ -342,6 +342,9 @@ impl RouterOptions {
             Some(other) => Some(CacheOptions::read(Fields::new("cache options", other)?)?),
         };
         let retry = fields.nested("retry", "retry options", RetryOptions::read)?.unwrap_or_default();
+        if retry.hedge_quantile.is_some() {
+            return Err(unsupported("hedging (`retry.hedgeQuantile`) is not in this version"));
+        }
         let timeouts = fields.nested("timeouts", "timeouts", |mut fields| {
             let timeouts = Timeouts::default().overlay(&mut fields)?;
             fields.finish(TIMEOUT_NAMES)?;

@@ -49,6 +49,25 @@ pub fn count_or_bound(text: &str, model: &str) -> u64 {
     Encoding::of(model).unwrap_or(Encoding::O200k).count(text).unwrap_or(text.len() as u64)
 }
 
+/// Tokens of a text or of chat messages, whichever the JSON `input` is; `model` is [`DEFAULT_ENCODING`] unless given.
+///
+/// # Errors
+/// Those of [`count`] and [`count_messages`]; a type error of `input` if it is neither a string nor an array.
+pub fn count_input(input: &str, model: Option<&str>) -> Result<u64, Invalid> {
+    let model = model.unwrap_or(DEFAULT_ENCODING);
+    if input.trim_start().starts_with('[') {
+        return count_messages(input, model);
+    }
+    match serde_json::from_str::<String>(input) {
+        Ok(text) => count(&text, model),
+        Err(_) => {
+            let value = serde_json::from_str(input).unwrap_or_default();
+            let got = crate::fields::describe(&value);
+            Err(Invalid::type_error("input", "a string or an array of messages", got))
+        }
+    }
+}
+
 /// Tokens of a prompt, framing included. Never fails: each text is counted by [`count_or_bound`].
 #[must_use]
 pub fn count_prompt(prompt: &Prompt, model: &str) -> u64 {
