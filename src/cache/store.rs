@@ -247,11 +247,12 @@ fn caught<T>(act: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> 
     }
 }
 
-/// Bytes of the file that a record of this length takes, about: small ones share a page of 4 KiB that is two thirds
-/// full, larger ones have pages of their own, of a power of two; both have an age.
+/// Bytes of the file that a record of this length takes, about: small ones share pages of 4 KiB that are half full,
+/// larger ones have pages of their own, of a power of two; all have an age. The file itself may be twice the sum, because
+/// redb doubles it when it grows, and keeps what is free for later.
 fn footprint(length: usize) -> u64 {
     let entry = length as u64 + 48;
-    let pages = if entry * 2 > 4064 { entry.next_power_of_two().max(4096) } else { entry * 3 / 2 };
+    let pages = if entry * 2 > 4064 { entry.next_power_of_two().max(4096) } else { entry * 2 };
     pages + 96
 }
 
