@@ -216,7 +216,7 @@ impl Store {
                     let mut meta = transaction.open_table(META)?;
                     let mut total = stored_bytes(&meta)?;
                     let mut count = 0;
-                    for age in some.iter() {
+                    for age in some {
                         if target.is_some_and(|target| total <= target) {
                             break;
                         }
@@ -338,3 +338,10 @@ fn inspect(transaction: &ReadTransaction) -> Result<bool, String> {
         _ => Err(FOREIGN.to_owned()),
     }
 }
+
+// Named here because this is the only file that names `redb`.
+#[cfg(test)]
+use redb::{BackendError, StorageBackend, backends::FileBackend};
+
+#[cfg(test)]
+mod tests;
