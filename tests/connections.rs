@@ -333,8 +333,8 @@ fn child(test: &str, variables: &[(&str, &str)]) -> (bool, String) {
     }
     let command = command.args(["--ignored", "--exact", test]).envs(variables.iter().copied());
     let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.success() && text.contains("1 passed"), text)
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success() && report.contains("1 passed"), report)
 }
 
 #[tokio::test]

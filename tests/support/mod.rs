@@ -167,20 +167,20 @@ impl Reply {
         let is_whole = matches!(self.steps[..], [] | [Step::Bytes(_)]);
         let mut is_chunked = false;
         let is_raw = self.head.is_none();
-        if let Some((status, headers)) = self.head {
+        if let Some((status, mut headers)) = self.head {
             let has = |name: &str| headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
-            let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
-            headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
-            if !has("content-length") {
-                is_chunked = has("transfer-encoding") || !is_whole;
-                match &self.steps[..] {
-                    [] if !is_chunked => head += "content-length: 0\r\n",
-                    [Step::Bytes(body)] if !is_chunked => head += &format!("content-length: {}\r\n", body.len()),
-                    _ if has("transfer-encoding") => {}
-                    _ => head += "transfer-encoding: chunked\r\n",
-                }
+            let is_framed = has("content-length") || has("transfer-encoding");
+            is_chunked = has("transfer-encoding") || !(is_whole || is_framed);
+            if !is_framed {
+                headers.push(match &self.steps[..] {
+                    [] => ("content-length".into(), "0".into()),
+                    [Step::Bytes(body)] => ("content-length".into(), body.len().to_string()),
+                    _ => ("transfer-encoding".into(), "chunked".into()),
+                });
             }
-            socket.write_all(format!("{head}\r\n").as_bytes()).await?;
+            let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head = format!("HTTP/1.1 {status} Scripted\r\n{}\r\n", lines.concat());
+            socket.write_all(head.as_bytes()).await?;
         }
         for step in self.steps {
             match step {
