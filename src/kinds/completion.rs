@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::wire::{explain, unreadable, usage};
+use super::wire::{object, unreadable, usage};
 use super::{Body, CompletionRequest, Kind, Prompt, Usage};
 use crate::error::{Failure, Invalid};
 
@@ -81,7 +81,7 @@ impl Completion {
 
     #[allow(clippy::type_complexity, reason = "the parts of one struct, named where they are put together")]
     fn fields(raw: &[u8]) -> Result<(String, Vec<ToolCall>, String, String, Option<Usage>), String> {
-        let answer: Answer<'_> = serde_json::from_slice(raw).map_err(|error| explain(&error, raw))?;
+        let answer: Answer<'_> = object(raw)?;
         let place = answer.choices.iter().position(|choice| choice.index.unwrap_or(0) == 0).unwrap_or(0);
         let choice = answer.choices.get(place).ok_or("`choices` is empty")?;
         let finish_reason = choice.finish_reason.as_deref().filter(|reason| !reason.is_empty());

@@ -130,7 +130,8 @@ fn check_messages(body: &Body) -> Result<(), Invalid> {
     }
     for (place, item) in items.iter().enumerate() {
         let field = format!("request.messages[{place}]");
-        let Ok(message) = serde_json::from_str::<MessageShape<'_>>(item.get()) else {
+        let message = serde_json::from_str::<MessageShape<'_>>(item.get()).ok().filter(|_| is_object(item.get()));
+        let Some(message) = message else {
             return Err(wrong(field, "an object with a role", item.get()));
         };
         match message.role.map(RawValue::get) {

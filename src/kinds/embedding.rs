@@ -8,7 +8,7 @@ use bytes::{Buf, BufMut, Bytes};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::{explain, unreadable, usage};
+use super::wire::{object, unreadable, usage};
 use super::{Body, EmbeddingRequest, Kind, Prompt, Usage};
 use crate::error::{Failure, Invalid};
 
@@ -34,7 +34,7 @@ impl Embeddings {
     }
 
     fn parse(raw: &[u8], expected: usize) -> Result<Self, String> {
-        let answer: Answer<'_> = serde_json::from_slice(raw).map_err(|error| explain(&error, raw))?;
+        let answer: Answer<'_> = object(raw)?;
         if answer.data.len() != expected {
             return Err(format!("{} vectors for {expected} inputs", answer.data.len()));
         }

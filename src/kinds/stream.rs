@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::completion::{WireToolCall, content, reasoning};
-use super::wire::{explain, unreadable};
+use super::wire::{object, unreadable};
 use super::{Body, Completion, ToolCall};
 use crate::error::{Failure, FailureClass};
 
@@ -117,8 +117,8 @@ impl StreamAssembly {
     /// # Errors
     /// If the event cannot be read, or is an error that the provider sent inside the stream.
     pub fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let event: Event<'_> = serde_json::from_str(data)
-            .map_err(|error| unreadable(format!("an event of the stream: {}", explain(&error, data.as_bytes())), data.as_bytes()))?;
+        let event: Event<'_> = object(data.as_bytes())
+            .map_err(|reason| unreadable(format!("an event of the stream: {reason}"), data.as_bytes()))?;
         if event.error.is_some() {
             return Err(unreadable("an event of the stream is an error", data.as_bytes()));
         }
