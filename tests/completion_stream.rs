@@ -66,7 +66,10 @@ fn a_stream_becomes_the_answer_that_it_would_have_been() {
     assert_eq!(arguments, ["{\"x\":1}", "{}"]);
     assert_eq!(completion.usage().unwrap().total_tokens, 7);
     let raw: Value = serde_json::from_slice(completion.raw()).unwrap();
-    assert_eq!((&raw["object"], &raw["created"], &raw["citations"]), (&json!("chat.completion"), &json!(7), &json!(["u"])));
+    assert_eq!(
+        (&raw["object"], &raw["created"], &raw["citations"]),
+        (&json!("chat.completion"), &json!(7), &json!(["u"]))
+    );
     assert_eq!(raw["choices"][0]["message"]["reasoning_content"], "hm");
     let again = Completion::read(completion.raw(), &CompletionRequest::message("a")).unwrap();
     assert_eq!((again.text(), again.tool_calls.len()), (completion.text(), 2));
@@ -85,12 +88,11 @@ fn calls_that_share_an_index_are_told_apart_by_their_ids() {
 
 #[test]
 fn only_the_first_choice_is_shown_but_all_are_kept() {
-    let choice = |index: u32, content: &str| {
-        json!({ "choices": [{ "index": index, "delta": { "content": content }, "finish_reason": "stop" }] })
-    };
+    let choice = |index: u32, content: &str| json!({ "choices": [{ "index": index, "delta": { "content": content }, "finish_reason": "stop" }] });
     let (chunks, completion) = assemble(&[choice(1, "second"), choice(0, "first")]);
     let raw: Value = serde_json::from_slice(completion.unwrap().raw()).unwrap();
-    let contents: Vec<_> = raw["choices"].as_array().unwrap().iter().map(|choice| &choice["message"]["content"]).collect();
+    let contents: Vec<_> =
+        raw["choices"].as_array().unwrap().iter().map(|choice| &choice["message"]["content"]).collect();
     assert_eq!(chunks, [Chunk::Content { delta: "first".into() }]);
     assert_eq!(contents, ["first", "second"]);
 }

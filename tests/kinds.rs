@@ -125,7 +125,8 @@ fn what_a_request_may_hold_is_not_refused() {
 
 #[test]
 fn null_is_absent_and_what_is_thryds_is_dropped() {
-    let body = json!({ "message": "a", "temperature": null, "model": "m", "stream": true, "stream_options": {}, "x": 1 });
+    let body =
+        json!({ "message": "a", "temperature": null, "model": "m", "stream": true, "stream_options": {}, "x": 1 });
     let request = check::<Completion>(&body).unwrap();
     assert_eq!(wire(&request), json!({ "messages": [{ "role": "user", "content": "a" }], "x": 1 }));
 }
@@ -214,7 +215,8 @@ fn an_answer_that_a_filter_cut_short_is_not_kept() {
     assert!(storable(json!({ "content": "a" }), "length"));
     assert!(!storable(json!({ "content": "a" }), "content_filter"));
     assert!(!storable(json!({ "content": "a" }), "error"));
-    let broken = json!({ "content": null, "tool_calls": [{ "id": "1", "function": { "name": "f", "arguments": "{\"a\":" } }] });
+    let broken =
+        json!({ "content": null, "tool_calls": [{ "id": "1", "function": { "name": "f", "arguments": "{\"a\":" } }] });
     assert!(!storable(broken, "length"));
 }
 
@@ -358,7 +360,10 @@ fn a_rerank_without_a_query_or_documents_is_refused() {
     let list = "request.documents: expected an array of strings that is not empty, got";
     for (body, message) in [
         (json!({ "documents": ["a"] }), "request.query: expected a string that is not empty, got nothing".to_owned()),
-        (json!({ "query": "", "documents": ["a"] }), "request.query: expected a string that is not empty, got \"\"".into()),
+        (
+            json!({ "query": "", "documents": ["a"] }),
+            "request.query: expected a string that is not empty, got \"\"".into(),
+        ),
         (json!({ "query": "q" }), format!("{list} nothing")),
         (json!({ "query": "q", "documents": [] }), format!("{list} an empty array")),
         (json!({ "query": "q", "documents": [{}] }), "request.documents[0]: expected a string, got an object".into()),

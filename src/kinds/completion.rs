@@ -12,17 +12,8 @@ use crate::error::{Failure, Invalid};
 
 /// Finish reasons of complete answers, in the words of OpenAI and of the servers that speak its dialect. `length` is
 /// one: the same request would end there again. An answer that a filter cut short is not.
-const COMPLETE: [&str; 9] = [
-    "stop",
-    "length",
-    "tool_calls",
-    "function_call",
-    "end_turn",
-    "eos",
-    "eos_token",
-    "stop_sequence",
-    "model_length",
-];
+const COMPLETE: [&str; 9] =
+    ["stop", "length", "tool_calls", "function_call", "end_turn", "eos", "eos_token", "stop_sequence", "model_length"];
 
 /// A call that the model wants made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -87,7 +78,8 @@ impl Completion {
         let finish_reason = choice.finish_reason.as_deref().filter(|reason| !reason.is_empty());
         let finish_reason = finish_reason.ok_or("it has no finish reason, so it may be cut short")?.to_owned();
         let content = content(choice.message.content).ok_or("`content` is neither text nor parts of text")?;
-        let tool_calls = choice.message.tool_calls.as_deref().unwrap_or_default().iter().map(WireToolCall::read).collect();
+        let tool_calls =
+            choice.message.tool_calls.as_deref().unwrap_or_default().iter().map(WireToolCall::read).collect();
         let model = answer.model.unwrap_or_default().into_owned();
         Ok((content, tool_calls, finish_reason, model, usage(answer.usage)))
     }

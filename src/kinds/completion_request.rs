@@ -234,7 +234,9 @@ impl Message<'_> {
         }
         let called = self.tool_calls.map(RawValue::get).unwrap_or_default();
         match serde_json::from_str::<Vec<Called>>(called) {
-            Ok(calls) => prompt.texts.extend(calls.into_iter().flat_map(|call| [call.function.name, call.function.arguments])),
+            Ok(calls) => {
+                prompt.texts.extend(calls.into_iter().flat_map(|call| [call.function.name, call.function.arguments]))
+            }
             // Shapes that are not known count as the text they are.
             Err(_) if !called.is_empty() && called != "null" => prompt.texts.push(called.to_owned()),
             Err(_) => {}

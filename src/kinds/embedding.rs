@@ -43,7 +43,8 @@ impl Embeddings {
             let index = item.index;
             let place = usize::try_from(index).ok().and_then(|index| places.get_mut(index));
             let place = place.ok_or_else(|| format!("index {index} of {expected} inputs"))?;
-            let vector = vector(item.embedding.get()).ok_or_else(|| format!("the vector at index {index} is not made of numbers"))?;
+            let vector = vector(item.embedding.get())
+                .ok_or_else(|| format!("the vector at index {index} is not made of numbers"))?;
             if place.replace(vector).is_some() {
                 return Err(format!("index {index} stands twice"));
             }
@@ -214,7 +215,8 @@ fn read_record(mut bytes: &[u8]) -> Option<Embeddings> {
     let mut number = || bytes.try_get_u64_le().ok();
     let (prompt_tokens, completion_tokens, total_tokens) = (number()?, number()?, number()?);
     let (model, count, length) = (number()?, number()?, number()?);
-    let usage = Usage { prompt_tokens, completion_tokens, total_tokens, estimated: flag == ESTIMATED, ..Usage::default() };
+    let usage =
+        Usage { prompt_tokens, completion_tokens, total_tokens, estimated: flag == ESTIMATED, ..Usage::default() };
     let (model, vectors) = bytes.split_at_checked(usize::try_from(model).ok()?)?;
     let size = count.checked_mul(length)?.checked_mul(4)?;
     if flag > ESTIMATED || length == 0 || count == 0 || vectors.len() as u64 != size {

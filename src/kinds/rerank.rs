@@ -158,7 +158,8 @@ impl Kind for Ranking {
     }
 
     fn store(&self) -> Bytes {
-        let results = self.results.iter().map(|ranked| json!({ "index": ranked.index, "relevance_score": ranked.score }));
+        let results =
+            self.results.iter().map(|ranked| json!({ "index": ranked.index, "relevance_score": ranked.score }));
         let mut record = json!({ "results": results.collect::<Vec<_>>(), "model": self.model });
         // What was estimated is estimated again when it is read.
         if let Some(usage) = self.usage.filter(|usage| !usage.estimated) {

@@ -195,7 +195,8 @@ impl Assembled {
             self.reasoning.push_str(&delta);
             chunks.push(Chunk::Reasoning { delta });
         }
-        let delta_content = content(delta.content).ok_or("the content of an event is neither text nor parts of text")?;
+        let delta_content =
+            content(delta.content).ok_or("the content of an event is neither text nor parts of text")?;
         if !delta_content.is_empty() {
             self.content.push_str(&delta_content);
             chunks.push(Chunk::Content { delta: delta_content });
@@ -208,7 +209,8 @@ impl Assembled {
 
     fn push_tool_call(&mut self, piece: &WireToolCall<'_>) -> Option<Chunk> {
         let id = piece.id.as_deref().filter(|id| !id.is_empty());
-        let name = piece.function.as_ref().and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
+        let name =
+            piece.function.as_ref().and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
         let arguments = piece.function.as_ref().map(super::completion::WireFunction::arguments).unwrap_or_default();
         let place = self.place_of(piece.index, id);
         let known = &mut self.tool_calls.get_mut(place)?.call;

@@ -112,7 +112,8 @@ impl DummyOptions {
         if let Some(dimensions) = fields.integer("dimensions", 1)? {
             let fits = usize::try_from(dimensions).ok().filter(|_| dimensions <= MAX_DIMENSIONS);
             let expected = format!("an integer from 1 to {MAX_DIMENSIONS}");
-            options.dimensions = fits.ok_or_else(|| Invalid::range_error(format!("{PATH}.dimensions"), expected, dimensions))?;
+            options.dimensions =
+                fits.ok_or_else(|| Invalid::range_error(format!("{PATH}.dimensions"), expected, dimensions))?;
         }
         options.seed = fields.integer("seed", 0)?.unwrap_or(0);
         fields.finish("responses, repeat, latencyMs, tokenIntervalMs, faults, dimensions, seed")?;
@@ -140,7 +141,9 @@ fn read_response((place, value): (usize, Value)) -> Result<Response, Invalid> {
             _ => Ok(Response::Answer(map.into())),
         },
         Value::Array(_) => Ok(Response::Answer(value)),
-        other => Err(Invalid::type_error(format!("{PATH}.responses[{place}]"), "a string or an object", describe(&other))),
+        other => {
+            Err(Invalid::type_error(format!("{PATH}.responses[{place}]"), "a string or an object", describe(&other)))
+        }
     }
 }
 
@@ -208,7 +211,8 @@ fn read_statuses(map: Map<String, Value>) -> Result<BTreeMap<u16, f64>, Invalid>
     let mut statuses = BTreeMap::new();
     for name in names {
         let status = name.parse().ok().filter(|status| (400..=599).contains(status));
-        let status = status.ok_or_else(|| Invalid::range_error(STATUS, "HTTP statuses from 400 to 599", format!("{name:?}")))?;
+        let status =
+            status.ok_or_else(|| Invalid::range_error(STATUS, "HTTP statuses from 400 to 599", format!("{name:?}")))?;
         statuses.insert(status, fields.number(&name, 0.0, 1.0)?.unwrap_or(0.0));
     }
     Ok(statuses)
