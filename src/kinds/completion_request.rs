@@ -230,12 +230,14 @@ impl Message<'_> {
         if let Ok(text) = serde_json::from_str::<String>(content) {
             prompt.texts.push(text);
         } else if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content) {
-            parts.iter().for_each(|part| count_part(part.get(), prompt));
+            for part in parts {
+                count_part(part.get(), prompt);
+            }
         }
         let called = self.tool_calls.map(RawValue::get).unwrap_or_default();
         match serde_json::from_str::<Vec<Called>>(called) {
             Ok(calls) => {
-                prompt.texts.extend(calls.into_iter().flat_map(|call| [call.function.name, call.function.arguments]))
+                prompt.texts.extend(calls.into_iter().flat_map(|call| [call.function.name, call.function.arguments]));
             }
             // Shapes that are not known count as the text they are.
             Err(_) if !called.is_empty() && called != "null" => prompt.texts.push(called.to_owned()),

@@ -173,7 +173,7 @@ pub(super) fn events(whole: &Value) -> Vec<String> {
 /// What was expected, if the value is no such piece.
 pub(super) fn event(value: Value) -> Result<(String, bool), String> {
     let mut map = match value {
-        Value::String(content) => return Ok((content_event(json!({ "content": content }), None), false)),
+        Value::String(content) => return Ok((content_event(&json!({ "content": content }), None), false)),
         Value::Object(map) => map,
         other => return Err(format!("expected a string or an object, got {}", describe(&other))),
     };
@@ -203,14 +203,14 @@ pub(super) fn event(value: Value) -> Result<(String, bool), String> {
             );
         }
     };
-    Ok((content_event(delta, None), false))
+    Ok((content_event(&delta, None), false))
 }
 
 /// The event that ends a stream which ended by itself.
 pub(super) fn last_event() -> String {
-    content_event(json!({}), Some("stop"))
+    content_event(&json!({}), Some("stop"))
 }
 
-fn content_event(delta: Value, finish_reason: Option<&str>) -> String {
+fn content_event(delta: &Value, finish_reason: Option<&str>) -> String {
     json!({ "choices": [{ "index": 0, "delta": delta, "finish_reason": finish_reason }] }).to_string()
 }
