@@ -73,7 +73,7 @@ export class Cache {
     flushAtExit()
     return await settled(
       (id) => native.NativeCache.open(mailbox, id, encoded),
-      (id) => new Cache(native.NativeCache.take(id)),
+      (id) => new Cache(native.NativeCache.take(mailbox, id)),
     )
   }
 

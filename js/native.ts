@@ -69,7 +69,7 @@ export interface Native {
   NativeCache: {
     open(mailbox: NativeMailbox, id: number, optionsJson: string): void
     /** The cache that the call `id` opened; once. */
-    take(id: number): NativeCache
+    take(mailbox: NativeMailbox, id: number): NativeCache
   }
   NativeUsageTracker: new () => NativeUsageTracker
   countTokens(inputJson: string, model: string | null): Reply

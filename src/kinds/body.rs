@@ -45,7 +45,9 @@ impl Body {
     /// If it is there and is not a `T`; `expected` says what a `T` is.
     pub fn read<T: DeserializeOwned>(&self, name: &str, expected: &str) -> Result<Option<T>, Invalid> {
         let Some(raw) = self.get(name) else { return Ok(None) };
-        serde_json::from_str(raw).map(Some).map_err(|_| Invalid::type_error(format!("request.{name}"), expected, shorten(raw)))
+        serde_json::from_str(raw)
+            .map(Some)
+            .map_err(|_| Invalid::type_error(format!("request.{name}"), expected, shorten(raw)))
     }
 
     /// Sets a field, in its place if it is there, else at the end.
@@ -64,6 +66,22 @@ impl Body {
     pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
         let place = self.fields.iter().position(|(field, _)| field == name)?;
         Some(self.fields.remove(place).1)
+    }
+
+    /// Gives a field another name, in its place; a field that has that name already makes way.
+    pub fn rename(&mut self, old: &str, new: &str) {
+        if old == new || !self.fields.iter().any(|(field, _)| field == old) {
+            return;
+        }
+        self.fields.retain(|(field, _)| field != new);
+        if let Some((field, _)) = self.fields.iter_mut().find(|(field, _)| field == old) {
+            new.clone_into(field);
+        }
+    }
+
+    /// Drops the fields that are null: null is absent.
+    pub fn drop_nulls(&mut self) {
+        self.fields.retain(|(_, raw)| raw.get() != "null");
     }
 
     /// The fields, in their order.
@@ -166,7 +184,9 @@ mod tests {
 
     #[test]
     fn unknown_fields_travel_to_the_letter() {
-        let body = Body::parse(r#"{"message":"a","x_big":12345678901234567890123,"x_float":1.10,"x":{"b":1, "a" : [ ]}}"#).unwrap();
+        let body =
+            Body::parse(r#"{"message":"a","x_big":12345678901234567890123,"x_float":1.10,"x":{"b":1, "a" : [ ]}}"#)
+                .unwrap();
         let out = body.write(&[("model", "m\"1")]);
         assert_eq!(
             std::str::from_utf8(&out).unwrap(),
