@@ -420,7 +420,9 @@ impl fmt::Display for Error {
                 write!(f, "no group \"{group}\": there are none yet; call deploy(\"{group}\", \"provider::model\")")
             }
             ErrorKind::NoGroup { group, known } => write!(f, "no group \"{group}\"; there are: {}", known.join(", ")),
-            ErrorKind::NoProvider(message) | ErrorKind::Unsupported(message) => f.write_str(message),
+            ErrorKind::NoProvider(message) | ErrorKind::Unsupported(message) | ErrorKind::Exhausted { message, .. } => {
+                f.write_str(message)
+            }
             ErrorKind::RateLimited { group, retry_after } => {
                 let wait = retry_after.as_millis();
                 write!(f, "group \"{group}\" has no room before the deadline; retry after {wait} ms")
@@ -441,7 +443,6 @@ impl fmt::Display for Error {
                 let length = delivered.chars().count();
                 write!(f, "{deployment}: the stream ended early, after {length} characters: {}", failure.message)
             }
-            ErrorKind::Exhausted { message, .. } => f.write_str(message),
             ErrorKind::NotCached { group } => write!(f, "the cache has no answer to this request of group \"{group}\""),
             ErrorKind::Cache { path, message } => write!(f, "cache {path}: {message}"),
             ErrorKind::Closed(what) => write!(f, "the {what} is closed"),

@@ -11,7 +11,9 @@ pub mod fields;
 pub mod health;
 pub mod kinds;
 #[cfg(feature = "node")]
-#[allow(unsafe_code, missing_docs)]
+#[allow(unsafe_code, missing_docs, reason = "what the binding's macros write")]
+#[cfg_attr(test, allow(dead_code, reason = "the macros register nothing in tests"))]
+#[allow(clippy::needless_pass_by_value, reason = "Node-API hands over owned values")]
 mod node;
 pub mod options;
 pub mod provider;

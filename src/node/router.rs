@@ -14,7 +14,7 @@ use super::reply::{guarded, reply};
 use super::runtime;
 use super::served::Crossing;
 use crate::cache::Cache;
-use crate::error::{Error, ErrorKind, Invalid, Result};
+use crate::error::{ErrorKind, Invalid, Result};
 use crate::fields::Fields;
 use crate::kinds::{Body, Completion, Embeddings, Kind, Ranking};
 use crate::options::{DeployOptions, GroupOptions, InvokeOptions, RouterOptions, StreamOptions};
@@ -164,22 +164,12 @@ impl NativeRouter {
         }
     }
 
-    /// Makes the router; its groups may name providers that were added before.
+    /// Makes the router; its groups may name custom providers that were added before. Without it, the first use makes
+    /// one with default options.
     #[napi]
     pub fn configure(&self, options: String) -> String {
         reply(|| {
-            let mut options = RouterOptions::read(Fields::parse("router options", &options)?)?;
-            let groups = std::mem::take(&mut options.groups);
-            let router = create(&self.kind, options)?;
-            for provider in lock(&self.early).drain(..) {
-                router.add(provider);
-            }
-            for group in groups {
-                for (model, deploy) in group.deployments {
-                    router.deploy(&group.name, &model, deploy)?;
-                }
-                router.configure_group(&group.name, group.options)?;
-            }
+            let router = self.make(RouterOptions::read(Fields::parse("router options", &options)?)?)?;
             let _first = self.router.set(router);
             Ok(())
         })
@@ -357,16 +347,38 @@ impl NativeRouter {
     /// What a provider written in JavaScript says to the call that it was given.
     #[napi]
     pub fn custom_reply(&self, call: u32, what: String, text: String) {
-        self.custom.say(call, match what.as_str() {
-            "whole" => Said::Whole(text),
-            "event" => Said::Event(text),
-            "end" => Said::End,
-            _ => Said::Thrown(text),
-        });
+        self.custom.say(
+            call,
+            match what.as_str() {
+                "whole" => Said::Whole(text),
+                "event" => Said::Event(text),
+                "end" => Said::End,
+                _ => Said::Thrown(text),
+            },
+        );
+    }
+
+    fn make(&self, mut options: RouterOptions) -> Result<Arc<dyn AnyRouter>> {
+        let groups = std::mem::take(&mut options.groups);
+        let router = create(&self.kind, options)?;
+        for provider in lock(&self.early).drain(..) {
+            router.add(provider);
+        }
+        for group in groups {
+            for (model, deploy) in group.deployments {
+                router.deploy(&group.name, &model, deploy)?;
+            }
+            router.configure_group(&group.name, group.options)?;
+        }
+        Ok(router)
     }
 
     fn router(&self) -> Result<&Arc<dyn AnyRouter>> {
-        self.router.get().ok_or_else(|| Error::from(ErrorKind::Bug("the router was not configured".to_owned())))
+        if let Some(router) = self.router.get() {
+            return Ok(router);
+        }
+        let router = self.make(RouterOptions::default())?;
+        Ok(self.router.get_or_init(|| router))
     }
 }
 

@@ -14,8 +14,8 @@ use crate::provider::BatchLimit;
 const BATCHES_AT_ONCE: usize = 8;
 
 /// The answer, if memory has every part of it.
-pub(crate) fn from_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> Option<Answer<K>> {
-    let hits = parts.iter().map(|part| whole.with_request(part.clone()).from_memory());
+pub(crate) fn in_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> Option<Answer<K>> {
+    let hits = parts.iter().map(|part| whole.with_request(part.clone()).in_memory());
     let hits: Vec<_> = hits.collect::<Option<_>>()?;
     Some(assemble(hits, Vec::new(), whole))
 }
@@ -34,7 +34,7 @@ pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> 
                 answers.push(None);
                 continue;
             }
-            let answer = part.from_cache().await?;
+            let answer = part.in_cache().await?;
             if answer.is_none() {
                 missing.push(place);
             }
@@ -52,9 +52,10 @@ pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> 
             }
             batches.push(batch);
         }
-        let answers = parts.iter().enumerate().filter_map(|(place, part)| {
-            answers[place].clone().or_else(|| answers[firsts[&part.key]].clone())
-        });
+        let answers = parts
+            .iter()
+            .enumerate()
+            .filter_map(|(place, part)| answers[place].clone().or_else(|| answers[firsts[&part.key]].clone()));
         Ok(assemble(answers.collect(), batches, &whole))
     })
     .await
