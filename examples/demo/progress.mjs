@@ -1,0 +1,41 @@
+// How far a batch is: a live line in a terminal, one plain line every tenth when piped to a file.
+
+import cliProgress from 'cli-progress'
+
+/** Gives `update`, for `onProgress`, and `stop`. */
+export function showProgress(title, total) {
+  return process.stdout.isTTY ? liveLine(title, total) : plainLines(title, total)
+}
+
+function liveLine(title, total) {
+  const format = `${title.padEnd(21)} {bar} {value}/{total}  {failed} failed  {tokens} tokens  {eta}`
+  const bar = new cliProgress.SingleBar(
+    // Our own estimate, the router's, stands in for the bar's.
+    { format, barsize: 30, hideCursor: true, stream: process.stdout, formatTime: undefined, etaAsynchronousUpdate: false },
+    cliProgress.Presets.shades_classic,
+  )
+  bar.start(total, 0, { failed: 0, tokens: 0, eta: '' })
+  return {
+    update: (progress) => bar.update(progress.done, { failed: progress.failed, tokens: progress.tokens, eta: left(progress) }),
+    stop: () => bar.stop(),
+  }
+}
+
+function plainLines(title, total) {
+  let next = 0
+  return {
+    update(progress) {
+      const tenth = Math.floor((10 * progress.done) / total)
+      if (tenth < next) return
+      next = tenth + 1
+      const share = `${10 * tenth} %`.padStart(5)
+      const { done, failed, tokens } = progress
+      console.log(`${title.padEnd(21)} ${share}  ${done}/${total}  ${failed} failed  ${tokens} tokens  ${left(progress)}`.trimEnd())
+    },
+    stop() {},
+  }
+}
+
+function left({ done, total, etaMs }) {
+  return etaMs === undefined || done === total ? '' : `${(etaMs / 1000).toFixed(1)} s left`
+}
