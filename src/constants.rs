@@ -10,7 +10,7 @@ pub const BUCKETS_WINDOW_S: u64 = 60;
 /// Number of buckets that the window is divided into.
 ///
 /// A request leaves the window up to one bucket late, never early, so a saturated deployment uses at least
-/// `BUCKET_COUNT / (BUCKET_COUNT + 1)` of its quota: 99.6 % with 240, for 4 KiB of memory a deployment.
+/// `BUCKET_COUNT / (BUCKET_COUNT + 1)` of its quota: 99.6 % with 240, for 6 KiB of memory a deployment.
 pub const BUCKET_COUNT: usize = 240;
 
 /// Width of one bucket: a quarter of a second.

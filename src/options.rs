@@ -1,1 +1,343 @@
-//! Options.
+//! What a router can be told: every option, its range and its one default.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cache::CacheOptions;
+use crate::error::{Error, ErrorKind, Invalid, Result};
+use crate::fields::Fields;
+use crate::kinds::Price;
+use crate::provider::ProviderOptions;
+use crate::route::retry::RetryOptions;
+use crate::route::strategy::Strategy;
+use crate::tracker::Limits;
+
+/// Options of a router.
+#[derive(Clone, Debug, Default)]
+pub struct RouterOptions {
+    /// Providers to begin with.
+    pub providers: Vec<ProviderOptions>,
+    /// Groups to begin with.
+    pub groups: Vec<GroupPlan>,
+    /// The cache, opened on first use.
+    pub cache: Option<CacheOptions>,
+    /// Retries and rests.
+    pub retry: RetryOptions,
+    /// Clocks.
+    pub timeouts: Timeouts,
+}
+
+/// A group as the router's options describe it.
+#[derive(Clone, Debug)]
+pub struct GroupPlan {
+    /// Its name.
+    pub name: String,
+    /// Its options.
+    pub options: GroupOptions,
+    /// Its deployments: `provider::model` and options.
+    pub deployments: Vec<(String, DeployOptions)>,
+}
+
+/// Options of a group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupOptions {
+    /// Which deployment is asked first. Default [`Strategy::LeastLoaded`].
+    pub strategy: Strategy,
+    /// Groups to try, in order, when this one cannot answer.
+    pub fallbacks: Vec<String>,
+}
+
+/// Options of a deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeployOptions {
+    /// Requests and tokens per minute, and requests in flight. Default unlimited.
+    pub limits: Limits,
+    /// Share under [`Strategy::Weighted`], at least 0. Default 1.
+    pub weight: f64,
+    /// Longest context in tokens; longer requests are not sent here.
+    pub context_window: Option<u64>,
+    /// What its tokens cost.
+    pub price: Option<Price>,
+}
+
+/// The clocks of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Opening a connection. Default 10 s.
+    pub connect: Duration,
+    /// Headers and first token of one attempt. Default 60 s on a stream; a whole answer has no first token, so it gets
+    /// all of `attempt` unless this is set.
+    pub first_token: Option<Duration>,
+    /// Gap between two tokens, or two reads of a whole answer. Default 30 s.
+    pub idle: Duration,
+    /// One attempt. Default 600 s.
+    pub attempt: Duration,
+    /// The whole call, waiting included. Default none.
+    pub total: Option<Duration>,
+    /// Waiting for a limit; zero fails at once. Default 60 s.
+    pub queue: Duration,
+}
+
+/// What a call may do with the cache, in the words of `fetch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheUse {
+    /// Read, join, write.
+    #[default]
+    Default,
+    /// Ask anew and write.
+    Reload,
+    /// Ask anew and leave no trace.
+    NoStore,
+    /// Read, never send.
+    OnlyIfCached,
+}
+
+/// Options of one call.
+#[derive(Clone, Debug, Default)]
+pub struct InvokeOptions {
+    /// Clocks; the router's if absent.
+    pub timeouts: Option<Timeouts>,
+    /// Use of the cache.
+    pub cache: CacheUse,
+    /// How long the answer is kept; the cache's own time if absent.
+    pub cache_ttl: Option<Duration>,
+    /// Tenants that must not see each other's answers; the cache's own namespace if absent.
+    pub namespace: Option<String>,
+    /// Higher goes first. Default 0.
+    pub priority: i64,
+}
+
+/// What happens when a stream breaks after its first chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// It ends with an error that says what was delivered.
+    #[default]
+    Error,
+    /// It begins again on another deployment, and says so.
+    Restart,
+}
+
+/// Options of one streamed call.
+#[derive(Clone, Debug, Default)]
+pub struct StreamOptions {
+    /// Those of every call.
+    pub invoke: InvokeOptions,
+    /// After the first chunk, on failure.
+    pub on_interrupt: OnInterrupt,
+    /// Assemble the answer before the first chunk, so that failover is invisible.
+    pub buffer: bool,
+}
+
+impl Default for DeployOptions {
+    fn default() -> Self {
+        Self { limits: Limits::default(), weight: 1.0, context_window: None, price: None }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            first_token: None,
+            idle: Duration::from_secs(30),
+            attempt: Duration::from_secs(600),
+            total: None,
+            queue: Duration::from_secs(60),
+        }
+    }
+}
+
+/// First token of a stream, when nothing was set.
+const STREAM_FIRST_TOKEN: Duration = Duration::from_secs(60);
+
+impl Timeouts {
+    /// The clock for headers and first token.
+    #[must_use]
+    pub fn first_token_of(&self, is_stream: bool) -> Duration {
+        self.first_token.unwrap_or(if is_stream { STREAM_FIRST_TOKEN } else { self.attempt })
+    }
+
+    /// Takes the clocks out of `fields`; those that are absent keep their value.
+    fn overlay(mut self, fields: &mut Fields) -> Result<Self, Invalid> {
+        self.connect = fields.duration_ms("connectMs")?.unwrap_or(self.connect);
+        self.first_token = fields.duration_ms("firstTokenMs")?.or(self.first_token);
+        self.idle = fields.duration_ms("idleMs")?.unwrap_or(self.idle);
+        self.attempt = fields.duration_ms("attemptMs")?.unwrap_or(self.attempt);
+        self.total = fields.duration_ms("totalMs")?.or(self.total);
+        self.queue = fields.duration_ms("queueMs")?.unwrap_or(self.queue);
+        Ok(self)
+    }
+}
+
+const TIMEOUT_NAMES: &str = "connectMs, firstTokenMs, idleMs, attemptMs, totalMs, queueMs";
+
+impl DeployOptions {
+    /// Reads the options of `deploy`.
+    ///
+    /// # Errors
+    /// If a field is unknown, of the wrong type or out of range.
+    pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
+        let default = Self::default();
+        let options = Self {
+            limits: Limits {
+                rpm: fields.integer("rpm", 1)?,
+                tpm: fields.integer("tpm", 1)?,
+                max_concurrent: fields.integer("maxConcurrent", 1)?,
+            },
+            weight: fields.number("weight", 0.0, f64::MAX)?.unwrap_or(default.weight),
+            context_window: fields.integer("contextWindow", 1)?,
+            price: fields.nested("price", "deploy options.price", |mut price| {
+                let required = |fields: &mut Fields, name| {
+                    let number = fields.number(name, 0.0, f64::MAX)?;
+                    number.ok_or_else(|| fields.type_error(name, "a number of at least 0", "nothing"))
+                };
+                let read = Price {
+                    prompt: required(&mut price, "prompt")?,
+                    completion: required(&mut price, "completion")?,
+                    cached_prompt: price.number("cachedPrompt", 0.0, f64::MAX)?,
+                };
+                price.finish("prompt, completion, cachedPrompt")?;
+                Ok(read)
+            })?,
+        };
+        fields.finish("rpm, tpm, maxConcurrent, weight, contextWindow, price")?;
+        Ok(options)
+    }
+}
+
+impl GroupOptions {
+    /// Reads the options of `configureGroup`.
+    ///
+    /// # Errors
+    /// If a field is unknown or of the wrong type.
+    pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
+        let options = Self::take(&mut fields)?;
+        fields.finish("strategy, fallbacks")?;
+        Ok(options)
+    }
+
+    fn take(fields: &mut Fields) -> Result<Self, Invalid> {
+        Ok(Self {
+            strategy: fields.word("strategy", Strategy::WORDS)?.unwrap_or_default(),
+            fallbacks: fields.strings("fallbacks")?.unwrap_or_default(),
+        })
+    }
+}
+
+impl GroupPlan {
+    fn read(name: String, mut fields: Fields) -> Result<Self, Invalid> {
+        let options = GroupOptions::take(&mut fields)?;
+        let items = match fields.take("deployments") {
+            Some(Value::Array(items)) => items,
+            other => {
+                let got = other.as_ref().map_or_else(|| "nothing".to_owned(), crate::fields::describe);
+                return Err(fields.type_error("deployments", "an array of models or { model, ...options }", got));
+            }
+        };
+        fields.finish("strategy, fallbacks, deployments")?;
+        let deployments = items.into_iter().map(|item| match item {
+            Value::String(model) => Ok((model, DeployOptions::default())),
+            other => {
+                let mut fields = Fields::new("deploy options", other)?;
+                Ok((fields.required_string("model")?, DeployOptions::read(fields)?))
+            }
+        });
+        Ok(Self { name, options, deployments: deployments.collect::<Result<_, Invalid>>()? })
+    }
+}
+
+impl InvokeOptions {
+    /// Reads the options of `invoke`; clocks that are absent are taken from `timeouts`.
+    ///
+    /// # Errors
+    /// If a field is unknown, of the wrong type or out of range.
+    pub fn read(mut fields: Fields, timeouts: &Timeouts) -> Result<Self, Invalid> {
+        let options = Self::take(&mut fields, timeouts)?;
+        fields.finish(&format!("signal, cache, cacheTtlMs, namespace, priority, {TIMEOUT_NAMES}"))?;
+        Ok(options)
+    }
+
+    fn take(fields: &mut Fields, timeouts: &Timeouts) -> Result<Self, Invalid> {
+        let words = [
+            ("default", CacheUse::Default),
+            ("reload", CacheUse::Reload),
+            ("no-store", CacheUse::NoStore),
+            ("only-if-cached", CacheUse::OnlyIfCached),
+        ];
+        const FURTHEST: f64 = 1e9;
+        #[allow(clippy::cast_possible_truncation, reason = "the range is checked")]
+        Ok(Self {
+            timeouts: Some(timeouts.overlay(fields)?),
+            cache: fields.word("cache", &words)?.unwrap_or_default(),
+            cache_ttl: fields.duration_ms("cacheTtlMs")?,
+            namespace: fields.string("namespace")?,
+            // A thousandth is kept, so that 0.5 goes before 0.
+            priority: (fields.number("priority", -FURTHEST, FURTHEST)?.unwrap_or(0.0) * 1000.0) as i64,
+        })
+    }
+}
+
+impl StreamOptions {
+    /// Reads the options of `stream`; clocks that are absent are taken from `timeouts`.
+    ///
+    /// # Errors
+    /// If a field is unknown, of the wrong type or out of range.
+    pub fn read(mut fields: Fields, timeouts: &Timeouts) -> Result<Self, Invalid> {
+        let words = [("error", OnInterrupt::Error), ("restart", OnInterrupt::Restart)];
+        let options = Self {
+            on_interrupt: fields.word("onInterrupt", &words)?.unwrap_or_default(),
+            buffer: fields.boolean("buffer")?.unwrap_or(false),
+            invoke: InvokeOptions::take(&mut fields, timeouts)?,
+        };
+        let known = format!("onInterrupt, buffer, signal, cache, cacheTtlMs, namespace, priority, {TIMEOUT_NAMES}");
+        fields.finish(&known)?;
+        Ok(options)
+    }
+}
+
+impl RouterOptions {
+    /// Reads the options of a router's constructor.
+    ///
+    /// # Errors
+    /// If a field is unknown, of the wrong type or out of range, or asks for what this version cannot do.
+    pub fn read(mut fields: Fields) -> Result<Self> {
+        if fields.take("limits").is_some() {
+            return Err(unsupported("limits over Redis (`limits.redis`) are not in this version; limits are per process"));
+        }
+        let providers = match fields.take("providers") {
+            None => Vec::new(),
+            Some(Value::Array(items)) => items
+                .into_iter()
+                .map(|item| Fields::new("provider options", item).and_then(ProviderOptions::read))
+                .collect::<Result<_, Invalid>>()?,
+            Some(other) => return Err(fields.type_error("providers", "an array", crate::fields::describe(&other)).into()),
+        };
+        let groups = match fields.take("groups") {
+            None => Vec::new(),
+            Some(Value::Object(map)) => map
+                .into_iter()
+                .map(|(name, value)| GroupPlan::read(name, Fields::new("group options", value)?))
+                .collect::<Result<_, Invalid>>()?,
+            Some(other) => return Err(fields.type_error("groups", "an object", crate::fields::describe(&other)).into()),
+        };
+        let cache = match fields.take("cache") {
+            None => None,
+            Some(Value::String(path)) => Some(CacheOptions { path: Some(path.into()), ..CacheOptions::default() }),
+            Some(other) => Some(CacheOptions::read(Fields::new("cache options", other)?)?),
+        };
+        let retry = fields.nested("retry", "retry options", RetryOptions::read)?.unwrap_or_default();
+        let timeouts = fields.nested("timeouts", "timeouts", |mut fields| {
+            let timeouts = Timeouts::default().overlay(&mut fields)?;
+            fields.finish(TIMEOUT_NAMES)?;
+            Ok(timeouts)
+        })?;
+        fields.finish("providers, groups, cache, limits, retry, timeouts")?;
+        Ok(Self { providers, groups, cache, retry, timeouts: timeouts.unwrap_or_default() })
+    }
+}
+
+/// What this version cannot do, said at once instead of being ignored.
+pub(crate) fn unsupported(message: &str) -> Error {
+    ErrorKind::Unsupported(message.to_owned()).into()
+}

@@ -1,17 +1,163 @@
-//! Stub: token counts; the only file that names tiktoken_rs.
+//! Token counts, exact where the model's tokenizer is published; the only file that names `tiktoken_rs`.
+//!
+//! Text is plain text: what looks like a special token (`<|endoftext|>`) is counted as the characters it is made of, as
+//! tiktoken does with `disallowed_special=()`. A vocabulary is loaded when it is first needed, which takes about 0.1 s
+//! and 50 MiB; [`preload`] does it where that hurts nobody.
+//!
+//! `tiktoken_rs` panics when its regex meets about a million white-space characters in a row, and takes memory in
+//! proportion to the longest piece. So a text is counted segment by segment ([`split`]), and a segment that is too long
+//! to be safe is refused before it gets there.
+
+mod messages;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
+use tiktoken_rs::CoreBPE;
+use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
+
 use crate::error::Invalid;
 use crate::kinds::Prompt;
 
-/// Tokens of a text as the model's tokenizer counts them.
+pub use messages::{
+    IMAGE_TOKENS, LOW_DETAIL_IMAGE_TOKENS, MESSAGE_TOKENS, NAME_TOKENS, REPLY_TOKENS, count_messages, messages_prompt,
+};
+
+/// The encoding that counts where nothing else is known: that of every OpenAI model since GPT-4o.
+pub const DEFAULT_ENCODING: &str = "o200k_base";
+
+/// What messages say about the names that can be counted for.
+const KNOWN: &str = "a model of OpenAI (gpt-5*, gpt-4*, gpt-3.5*, gpt-oss*, o1*, o3*, o4*, chatgpt-4o*, \
+    text-embedding-*, text-davinci-*, code-*, ft:*) or an encoding (o200k_base, cl100k_base, p50k_base, r50k_base)";
+
+/// Tokens of a text as the model's tokenizer counts them. `model` is a model or an encoding, e.g. `gpt-4o` or
+/// `cl100k_base`; a provider in front (`openai::gpt-4o`, `openai/gpt-4o`) is allowed.
 ///
 /// # Errors
-/// If the model is unknown, or the text is one that cannot be counted.
-pub fn count(_text: &str, _model: &str) -> Result<u64, Invalid> {
-    todo!()
+/// A type error of `model` if the model is unknown; a range error of `input` if the text has a run with no place to
+/// divide it that is longer than 2 MiB, or more than 500,000 white-space characters in a row.
+pub fn count(text: &str, model: &str) -> Result<u64, Invalid> {
+    known(model)?.count(text).map_err(|run| run.refusal("input"))
 }
 
-/// Tokens of a prompt: exact where the model's tokenizer is known; for others o200k_base stands in. Never fails.
+/// Tokens of a prompt, framing included: exact where the model's tokenizer is known; for others [`DEFAULT_ENCODING`]
+/// stands in. Never fails: a text that [`count`] refuses counts as its bytes, which it cannot exceed.
 #[must_use]
-pub fn count_prompt(_prompt: &Prompt, _model: &str) -> u64 {
-    todo!()
+pub fn count_prompt(prompt: &Prompt, model: &str) -> u64 {
+    let encoding = Encoding::of(model).unwrap_or(Encoding::O200k);
+    let tokens = prompt.texts.iter().map(|text| encoding.count(text).unwrap_or(text.len() as u64));
+    tokens.fold(prompt.overhead, u64::saturating_add)
+}
+
+/// Loads the vocabulary that [`count_prompt`] uses for the model, if it is not loaded yet: about 0.1 s of work.
+pub fn preload(model: &str) {
+    Encoding::of(model).unwrap_or(Encoding::O200k).vocabulary();
+}
+
+/// Whether the vocabulary that [`count_prompt`] uses for the model is loaded, so that counting starts at once.
+#[must_use]
+pub fn is_loaded(model: &str) -> bool {
+    Encoding::of(model).unwrap_or(Encoding::O200k).cell().get().is_some()
+}
+
+/// The encoding of a model, for callers that must not guess.
+fn known(model: &str) -> Result<Encoding, Invalid> {
+    Encoding::of(model).ok_or_else(|| {
+        let shown: String = model.chars().take(80).collect();
+        Invalid::type_error("model", KNOWN, format!("{shown:?}"))
+    })
+}
+
+/// A vocabulary and the rule that cuts text into the pieces it is applied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    O200k,
+    Cl100k,
+    P50k,
+    R50k,
+}
+
+impl Encoding {
+    /// The encoding of that name, or of the model of that name, with or without a provider in front.
+    fn of(model: &str) -> Option<Self> {
+        let of_provider = || Self::named(model.split_once("::")?.1);
+        let of_vendor = || Self::named(model.rsplit_once('/')?.1);
+        Self::named(model).or_else(of_provider).or_else(of_vendor)
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "o200k_base" | "o200k_harmony" => return Some(Self::O200k),
+            "cl100k_base" => return Some(Self::Cl100k),
+            "p50k_base" | "p50k_edit" => return Some(Self::P50k),
+            "r50k_base" => return Some(Self::R50k),
+            _ => {}
+        }
+        // Harmony, edit and GPT-2 differ from their base in special tokens alone, and special tokens are not read here.
+        get_tokenizer(name).map_or_else(
+            || Self::relative(name),
+            |tokenizer| match tokenizer {
+                Tokenizer::O200kHarmony | Tokenizer::O200kBase => Some(Self::O200k),
+                Tokenizer::Cl100kBase => Some(Self::Cl100k),
+                Tokenizer::P50kBase | Tokenizer::P50kEdit => Some(Self::P50k),
+                Tokenizer::R50kBase | Tokenizer::Gpt2 => Some(Self::R50k),
+            },
+        )
+    }
+
+    /// Models of a known family that tiktoken's table does not list by name. Longer prefixes come first.
+    fn relative(name: &str) -> Option<Self> {
+        const FAMILIES: [(&str, Encoding); 15] = [
+            ("chatgpt-4o", Encoding::O200k),
+            ("gpt-4o", Encoding::O200k),
+            ("gpt-4.1", Encoding::O200k),
+            ("gpt-4.5", Encoding::O200k),
+            ("gpt-oss", Encoding::O200k),
+            ("o1-", Encoding::O200k),
+            ("o3-", Encoding::O200k),
+            ("o4-", Encoding::O200k),
+            ("gpt-4", Encoding::Cl100k),
+            ("gpt-3.5", Encoding::Cl100k),
+            ("gpt-35", Encoding::Cl100k),
+            ("text-embedding-3-", Encoding::Cl100k),
+            ("text-embedding-ada-002", Encoding::Cl100k),
+            ("code-davinci-", Encoding::P50k),
+            ("code-cushman-", Encoding::P50k),
+        ];
+        // The table of tiktoken-rs takes the base of a fine-tuned model (`ft:gpt-4o:...`) as this does.
+        let name = name.strip_prefix("ft:").map_or(name, |rest| rest.split(':').next().unwrap_or(rest));
+        if name == "o4" {
+            return Some(Self::O200k);
+        }
+        FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, encoding)| *encoding)
+    }
+
+    fn cell(self) -> &'static OnceLock<CoreBPE> {
+        static VOCABULARIES: [OnceLock<CoreBPE>; 4] = [const { OnceLock::new() }; 4];
+        &VOCABULARIES[self as usize]
+    }
+
+    fn vocabulary(self) -> &'static CoreBPE {
+        self.cell().get_or_init(|| {
+            let loaded = match self {
+                Self::O200k => tiktoken_rs::o200k_base(),
+                Self::Cl100k => tiktoken_rs::cl100k_base(),
+                Self::P50k => tiktoken_rs::p50k_base(),
+                Self::R50k => tiktoken_rs::r50k_base(),
+            };
+            loaded.expect("a vocabulary that is part of this library parses")
+        })
+    }
+
+    fn count(self, text: &str) -> Result<u64, split::Run> {
+        // Looks at the whole text before the first token is counted, so that what is refused costs next to nothing.
+        split::check(text)?;
+        if text.is_empty() {
+            return Ok(0);
+        }
+        let vocabulary = self.vocabulary();
+        Ok(split::segments(text).map(|segment| vocabulary.count_ordinary(segment) as u64).sum())
+    }
 }

@@ -1,1 +1,291 @@
-//! Stub: answers by key.
+//! Answers by key: in memory, then on disk. Stores bytes and does not know what a completion is.
+//!
+//! A lookup is [`Cache::memory_get`], which waits for nothing, and on a miss [`Cache::disk_get`]; what was found below
+//! is promoted upward. [`Cache::put`] stores into memory at once and on disk behind the caller's back. Nothing here
+//! fails an answer once a cache is open. [`Flights`] joins equal calls while they are under way.
+
+mod canonical;
+mod disk;
+mod flight;
+mod key;
+mod memory;
+mod options;
+mod record;
+mod store;
+mod writes;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+pub use canonical::{MAX_DEPTH, canonical_json};
+pub use disk::flush_all;
+pub use flight::{Flight, FlightPanic, Flights};
+pub use key::{Key, KeyBuilder};
+pub use options::{CacheMode, CacheOptions};
+pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
+
+use crate::error::{ErrorKind, Result};
+use disk::Disk;
+use memory::Memory;
+
+/// A cache; clones share it. Caches that name one file share the file, and the memory before it if they give it the
+/// same size, whichever router or thread opened them.
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+struct Inner {
+    options: CacheOptions,
+    clock: Clock,
+    memory: Arc<Memory>,
+    /// Gone when there is no file, or after close.
+    disk: RwLock<Option<Arc<Disk>>>,
+    is_closed: AtomicBool,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    joined: AtomicU64,
+}
+
+/// What tells the time, in milliseconds since 1970.
+type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What a cache holds and what it has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheStats {
+    /// Answers on disk, or in memory if there is no file. What is being written is not yet counted.
+    pub entries: u64,
+    /// Bytes that they take there, about.
+    pub bytes: u64,
+    /// Lookups of this cache that found an answer.
+    pub hits: u64,
+    /// Lookups of this cache that did not.
+    pub misses: u64,
+    /// Calls that joined an equal call in flight.
+    pub joined: u64,
+    /// Answers that were lost before they were on disk, by anyone in this process who uses the file.
+    pub write_errors: u64,
+    /// Reads of the file that failed and were taken for misses, by anyone in this process who uses it.
+    pub read_errors: u64,
+}
+
+impl Cache {
+    /// Opens a cache, and its file if it has one. Blocks for the disk: call it where that is allowed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] if the file cannot be used, which is then not touched; [`ErrorKind::Unsupported`] if the
+    /// options name a Redis.
+    pub fn open(options: CacheOptions) -> Result<Self> {
+        Self::open_with_clock(options, now_ms)
+    }
+
+    /// The same with another clock, for tests: milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Those of [`Cache::open`].
+    pub fn open_with_clock(options: CacheOptions, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Result<Self> {
+        if options.redis.is_some() {
+            let message = "cache options.redis: a cache in Redis is not supported in this version of thryd";
+            return Err(ErrorKind::Unsupported(message.to_owned()).into());
+        }
+        let disk = options.path.as_deref().map(|path| Disk::open(path, options.max_bytes)).transpose()?;
+        let memory = match &disk {
+            Some(disk) => disk.memory(options.memory_bytes),
+            None => Arc::new(Memory::new(options.memory_bytes)),
+        };
+        Ok(Self(Arc::new(Inner {
+            options,
+            clock: Arc::new(clock),
+            memory,
+            disk: RwLock::new(disk),
+            is_closed: AtomicBool::new(false),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            joined: AtomicU64::new(0),
+        })))
+    }
+
+    /// What it was opened with.
+    #[must_use]
+    pub fn options(&self) -> &CacheOptions {
+        &self.0.options
+    }
+
+    /// Whether it has a file.
+    #[must_use]
+    pub fn has_disk(&self) -> bool {
+        self.0.options.path.is_some()
+    }
+
+    /// Whether it was closed: it then finds nothing and keeps nothing.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::Acquire)
+    }
+
+    /// The answer from memory. Waits for nothing. Counts a hit; a miss is counted by the [`Cache::disk_get`] after it.
+    #[must_use]
+    pub fn memory_get(&self, key: &Key) -> Option<Arc<Record>> {
+        if self.is_closed() {
+            return None;
+        }
+        let found = self.0.memory.get(key, (self.0.clock)())?;
+        self.0.hits.fetch_add(1, Ordering::Relaxed);
+        Some(found)
+    }
+
+    /// The answer from disk, which then is in memory too. Counts a hit or a miss, without a file always a miss.
+    pub fn disk_get(&self, key: &Key) -> impl Future<Output = Option<Arc<Record>>> + Send + 'static + use<> {
+        let (cache, key) = (self.clone(), *key);
+        async move {
+            let inner = &cache.0;
+            let found = match cache.disk() {
+                None => None,
+                Some(disk) => {
+                    let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
+                    let read = tokio::task::spawn_blocking(move || disk.get(&key, now_ms)).await.ok().flatten();
+                    read.inspect(|record| inner.memory.promote(key, Arc::clone(record), since))
+                }
+            };
+            let counter = if found.is_some() { &inner.hits } else { &inner.misses };
+            counter.fetch_add(1, Ordering::Relaxed);
+            found
+        }
+    }
+
+    /// Stores an answer: in memory at once, on disk soon. Never waits and never fails; what is lost is counted.
+    ///
+    /// It expires after `ttl`, else after the cache's own; `namespace` is whom it belongs to, for [`Cache::clear`].
+    pub fn put(&self, key: Key, deployment: &str, payload: Bytes, ttl: Option<Duration>, namespace: &str) {
+        let ttl = ttl.unwrap_or(self.0.options.ttl);
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        if ttl_ms == 0 || self.is_closed() {
+            return;
+        }
+        let created_ms = (self.0.clock)();
+        let record = Arc::new(Record {
+            deployment: deployment.to_owned(),
+            created_ms,
+            expires_ms: created_ms.saturating_add(ttl_ms),
+            namespace: Namespace::new(namespace),
+            payload,
+        });
+        self.0.memory.insert(key, Arc::clone(&record));
+        if let Some(disk) = self.disk() {
+            disk.put(key, record);
+        }
+    }
+
+    /// Counts a call that joined another.
+    pub fn note_joined(&self) {
+        self.0.joined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What it holds and has done. Reads a little from the file, if there is one.
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        let disk = self.disk();
+        let (entries, bytes) = match &disk {
+            Some(disk) => disk.size(),
+            None if self.is_closed() => (0, 0),
+            None => (self.0.memory.entries() as u64, self.0.memory.bytes()),
+        };
+        CacheStats {
+            entries,
+            bytes,
+            hits: self.0.hits.load(Ordering::Relaxed),
+            misses: self.0.misses.load(Ordering::Relaxed),
+            joined: self.0.joined.load(Ordering::Relaxed),
+            write_errors: disk.as_ref().map_or(0, |disk| disk.write_errors()),
+            read_errors: disk.as_ref().map_or(0, |disk| disk.read_errors()),
+        }
+    }
+
+    /// Why the last answer that did not reach the disk did not.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.disk().and_then(|disk| disk.last_error())
+    }
+
+    /// Removes what has expired.
+    ///
+    /// Returns how many answers that were: on disk, or in memory if there is no file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub async fn prune(&self) -> Result<usize> {
+        let now_ms = (self.0.clock)();
+        match self.disk() {
+            Some(disk) => blocking(move || disk.prune(now_ms)).await,
+            None => Ok(self.0.memory.prune(now_ms)),
+        }
+    }
+
+    /// Removes the answers of one namespace, or all: on disk and in the memory of this process. Other processes may
+    /// serve what they have in their memory until it expires.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub async fn clear(&self, namespace: Option<&str>) -> Result<()> {
+        let namespace = namespace.map(Namespace::new);
+        self.0.memory.clear(namespace);
+        match self.disk() {
+            Some(disk) => blocking(move || disk.clear(namespace)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all that was stored before is on disk.
+    ///
+    /// # Errors
+    /// If something since the last flush was lost.
+    pub async fn flush(&self) -> Result<()> {
+        match self.disk() {
+            Some(disk) => blocking(move || disk.flush()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Flushes and lets go of the file; it stays open for others who opened it. Idempotent.
+    ///
+    /// # Errors
+    /// If something since the last flush was lost; it is closed all the same.
+    pub async fn close(&self) -> Result<()> {
+        self.0.is_closed.store(true, Ordering::Release);
+        let disk = self.0.disk.write().unwrap_or_else(PoisonError::into_inner).take();
+        match disk {
+            // The last owner's drop blocks, so it happens in there.
+            Some(disk) => blocking(move || disk.flush()).await,
+            None => Ok(()),
+        }
+    }
+
+    fn disk(&self) -> Option<Arc<Disk>> {
+        self.0.disk.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+/// The time, in milliseconds since 1970: the only place that asks the system for it. A clock before 1970 says 0.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn blocking<T: Send + 'static>(act: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(ErrorKind::Bug(FlightPanic::from(error).message).into()),
+    }
+}

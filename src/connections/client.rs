@@ -1,35 +1,123 @@
-//! Stub: the only file that names reqwest.
-use std::time::Duration;
+//! Opens connections and keeps them: the only file that names reqwest.
 
-use ::http::HeaderMap;
-use bytes::Bytes;
+use std::error::Error as StdError;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{fmt, io};
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, header};
+use bytes::{Bytes, BytesMut};
+use reqwest::{Url, redirect};
+use tokio::runtime::{Handle, Id};
 
 use super::HttpRequest;
-use crate::error::Failure;
+use super::http::cut;
+use super::tls::{self, Tls};
+use crate::constants::MAX_ERROR_BODY_BYTES;
+use crate::error::{Failure, FailureClass, Phase};
+
+/// Most settings whose connections are kept; the oldest goes first. Programs have one or two.
+const MAX_KEPT: usize = 16;
+
+/// How long the words of a refusal are waited for. Its status says enough, and no clock of the caller's is as short.
+const ERROR_BODY_LIMIT: Duration = Duration::from_secs(5);
 
 /// Opens connections and keeps them.
+///
+/// Connections are shared by everyone in the process who asks for the same setting on the same Tokio runtime. They live
+/// on the runtime that opened them, so a client itself holds none: it finds those of the runtime that polls
+/// [`send`](Client::send), and may be used on any.
+///
+/// Kept alive for 90 s, with `TCP_NODELAY`, and TCP keep-alive after 15 s so that a dead route is noticed; HTTP/2 where
+/// a TLS server offers it; gzip; proxies from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (or the platform's
+/// settings), except for this machine itself; no redirect is followed, because it would carry the key. The head of an
+/// answer is bounded by hyper: 100 headers and 408 KiB over HTTP/1.1, 16 KiB of headers over HTTP/2.
 #[derive(Clone, Debug)]
-pub struct Client {}
+pub struct Client {
+    connect: Duration,
+}
+
+/// The connections of one setting on one runtime.
+#[derive(Clone, Debug)]
+struct Connections {
+    /// To this machine: through no proxy, which would see keys that are only meant to go over loopback.
+    local: reqwest::Client,
+    /// To anywhere else.
+    remote: reqwest::Client,
+}
 
 /// An answer whose body has not been read yet. Dropping it closes the exchange.
-#[derive(Debug)]
-pub struct HttpResponse {}
+pub struct HttpResponse {
+    response: reqwest::Response,
+    origin: String,
+    taken: usize,
+    limit: usize,
+}
 
 impl Client {
-    /// The client for this connect timeout, shared by everyone in the process who asks for the same.
+    /// The client for this connect timeout, which covers DNS, TCP and TLS together.
     ///
     /// # Errors
-    /// If the certificates cannot be read.
-    pub fn shared(_connect: Duration) -> Result<Self, Failure> {
-        todo!()
+    /// [`FailureClass::Auth`] if `NODE_EXTRA_CA_CERTS` names a file that cannot be read or holds no certificate.
+    pub fn shared(connect: Duration) -> Result<Self, Failure> {
+        Tls::shared()?;
+        Ok(Self { connect })
     }
 
-    /// Sends a request; done when the headers are there.
+    /// Sends a request; done when the headers are there. Dropping the future closes the exchange.
     ///
     /// # Errors
-    /// Transport failures, classified; a key that would go over a plain wire.
-    pub async fn send(&self, _request: HttpRequest) -> Result<HttpResponse, Failure> {
-        todo!()
+    /// None of them names a path, a query or a header's value.
+    /// - [`FailureClass::Auth`], unsent: the URL or a header cannot be sent, or a key would go over plain http to another
+    ///   machine without `allow_insecure`.
+    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS), or none in time ([`Phase::Connect`]).
+    /// - [`FailureClass::Transient`]: the connection was lost before the headers came.
+    /// - [`FailureClass::Auth`]: a redirect; the message says what to set `baseUrl` to.
+    pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
+        let url = checked(&request)?;
+        let headers = headers(&request)?;
+        let origin = url.origin().ascii_serialization();
+        let tls = Tls::shared()?;
+        if let Some(missing) = tls.missing.as_ref().filter(|_| url.scheme() == "https") {
+            return Err(missing.clone());
+        }
+        let connections = self.connections(tls)?;
+        let client = if is_loopback(&url) { connections.local } else { connections.remote };
+        let exchange = client.post(url.clone()).headers(headers).body(request.body).send();
+        let response = exchange.await.map_err(|error| unanswered(&error, &origin, self.connect))?;
+        if response.status().is_redirection() {
+            return Err(redirected(&response, &url));
+        }
+        Ok(HttpResponse { response, origin, taken: 0, limit: request.max_response_bytes })
+    }
+
+    /// The connections of the runtime that polls this.
+    fn connections(&self, tls: Tls) -> Result<Connections, Failure> {
+        // A runtime's id may be used again after it has ended. Its connections ended with it, and the pool never lends
+        // one that has, so the worst that comes of it is an empty pool.
+        static KEPT: Mutex<Vec<(Duration, Id, Connections)>> = Mutex::new(Vec::new());
+        let runtime = Handle::try_current().map_err(|_| unsent("the client was polled outside a Tokio runtime"))?.id();
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., found)) = kept.iter().find(|(connect, id, _)| (*connect, *id) == (self.connect, runtime)) {
+            return Ok(found.clone());
+        }
+        let build = |is_local: bool| {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .connect_timeout(self.connect)
+                .tcp_nodelay(true)
+                .tls_backend_preconfigured(tls.config.clone());
+            let builder = if is_local { builder.no_proxy() } else { builder };
+            builder.build().map_err(|error| unsent(format!("no client can be made: {}", cause(&error))))
+        };
+        let connections = Connections { local: build(true)?, remote: build(false)? };
+        if kept.len() == MAX_KEPT {
+            kept.remove(0);
+        }
+        kept.push((self.connect, runtime, connections.clone()));
+        Ok(connections)
     }
 }
 
@@ -37,29 +125,239 @@ impl HttpResponse {
     /// The status.
     #[must_use]
     pub fn status(&self) -> u16 {
-        todo!()
+        self.response.status().as_u16()
     }
-    /// The headers.
+
+    /// The headers. Without `content-encoding` and `content-length` if the body came compressed.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        todo!()
+        self.response.headers()
     }
-    /// The next bytes; `None` at the end.
+
+    /// The next bytes; `None` at the end. They count towards the bound as they are after decompression, and an announced
+    /// length beyond it is refused before anything is read.
     ///
     /// # Errors
-    /// A cut, or more than the bound.
+    /// [`FailureClass::Truncated`]: a cut, a body that cannot be decompressed, or more than the bound.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
-        todo!()
+        let announced = self.response.content_length().unwrap_or_default();
+        if announced > self.limit as u64 {
+            return Err(self.broken(format_args!("is {announced} bytes long, more than {}", self.limit)));
+        }
+        let chunk = match self.response.chunk().await {
+            Ok(chunk) => chunk,
+            Err(error) if error.is_decode() => {
+                return Err(self.broken(format_args!("was cut or cannot be decompressed: {}", cause(&error))));
+            }
+            Err(error) => return Err(self.broken(format_args!("was cut: {}", cause(&error)))),
+        };
+        self.taken = self.taken.saturating_add(chunk.as_ref().map_or(0, Bytes::len));
+        if self.taken > self.limit {
+            return Err(self.broken(format_args!("is longer than {} bytes", self.limit)));
+        }
+        Ok(chunk)
     }
+
     /// All of it.
     ///
     /// # Errors
-    /// A cut, or more than the bound.
-    pub async fn whole(self) -> Result<Bytes, Failure> {
-        todo!()
+    /// As [`chunk`](HttpResponse::chunk).
+    pub async fn whole(mut self) -> Result<Bytes, Failure> {
+        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await? else { return Ok(first) };
+        let mut whole = BytesMut::with_capacity(2 * (first.len() + second.len()));
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&second);
+        while let Some(chunk) = self.chunk().await? {
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
     }
-    /// The first 64 KiB as text, for an error. Never fails: what cannot be read is left out.
-    pub async fn error_body(self) -> String {
-        todo!()
+
+    /// The first 64 KiB as text, for an error. Never fails: what cannot be read, or has not come within 5 s, is left out.
+    pub async fn error_body(mut self) -> String {
+        let mut body = Vec::new();
+        let reading = async {
+            while let Ok(Some(chunk)) = self.response.chunk().await {
+                let room = MAX_ERROR_BODY_BYTES - body.len();
+                body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                if body.len() == MAX_ERROR_BODY_BYTES {
+                    break;
+                }
+            }
+        };
+        // Whatever has come counts, so running out of time is no failure.
+        let _ = tokio::time::timeout(ERROR_BODY_LIMIT, reading).await;
+        let mut text = String::from_utf8_lossy(&body).into_owned();
+        if body.len() == MAX_ERROR_BODY_BYTES {
+            // The cut may have gone through a character.
+            text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
+        }
+        // What stands in for a damaged byte is three bytes long.
+        cut(&mut text, MAX_ERROR_BODY_BYTES);
+        text
+    }
+
+    fn broken(&self, what: fmt::Arguments<'_>) -> Failure {
+        let mut failure = Failure::new(FailureClass::Truncated, format!("the answer of {} {what}", self.origin));
+        failure.status = Some(self.status());
+        failure.request_id = super::request_id(self.headers());
+        failure
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status())
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+fn unsent(message: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::Transient, message).unsent()
+}
+
+fn unusable(message: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::Auth, message).unsent()
+}
+
+/// The URL, if the request may go there.
+fn checked(request: &HttpRequest) -> Result<Url, Failure> {
+    let url = Url::parse(&request.url).map_err(|error| unusable(format!("baseUrl: expected a URL: {error}")))?;
+    let origin = url.origin().ascii_serialization();
+    match url.scheme() {
+        "https" => return Ok(url),
+        "http" => {}
+        scheme => return Err(unusable(format!("baseUrl: expected http or https, got {scheme}"))),
+    }
+    let in_headers = request.headers.iter().any(|(_, text)| text.is_secret());
+    let in_url = !url.username().is_empty() || url.password().is_some();
+    let in_query = url.query_pairs().any(|(name, _)| name.to_ascii_lowercase().ends_with("key"));
+    if (in_headers || in_url || in_query) && !request.allow_insecure && !is_loopback(&url) {
+        let message = format!("a key is not sent over plain http to {origin}: use https, or set allowInsecureHttp");
+        return Err(unusable(message));
+    }
+    Ok(url)
+}
+
+/// Whether the URL names this machine. A name that merely resolves to it does not count: who answers for it may change.
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str().map(|host| host.trim_end_matches('.')) else { return false };
+    let v6 = || host.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        || v6().is_some_and(|address| address.to_canonical().is_loopback())
+}
+
+/// The headers as they are sent. Keys are marked, so that nothing prints or compresses them.
+fn headers(request: &HttpRequest) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, text) in &request.headers {
+        let unsendable = |_| unusable(format!("header {name:?} holds characters that cannot be sent"));
+        let header = name.parse::<HeaderName>().map_err(|_| unusable(format!("{name:?} is not a header's name")))?;
+        let mut value = HeaderValue::from_str(text.expose()).map_err(unsendable)?;
+        value.set_sensitive(text.is_secret());
+        headers.insert(header, value);
+    }
+    Ok(headers)
+}
+
+/// Why no headers came.
+fn unanswered(error: &reqwest::Error, origin: &str, connect: Duration) -> Failure {
+    let os = io_error(error).and_then(io::Error::raw_os_error);
+    if error.is_connect() && error.is_timeout() && os.is_none() {
+        return Failure::timeout(Phase::Connect, connect);
+    }
+    let why = cause(error);
+    let message = match (tls::problem(error), io_error(error).map(io::Error::kind)) {
+        (Some(rustls::Error::InvalidCertificate(why)), _) => format!(
+            "the certificate of {origin} is not trusted ({why}); if it comes from your company's proxy, name its \
+             authority's PEM file in NODE_EXTRA_CA_CERTS"
+        ),
+        (Some(why), _) => format!("no TLS with {origin}: {why}"),
+        (None, Some(io::ErrorKind::ConnectionRefused)) => format!("connection refused by {origin}"),
+        (None, Some(io::ErrorKind::ConnectionReset)) => format!("connection reset by {origin}"),
+        _ if error.is_dns() => format!("the name of {origin} cannot be resolved: {why}"),
+        _ if error.is_connect() => format!("no connection to {origin}: {why}"),
+        _ => format!("no answer from {origin}: {why}"),
+    };
+    let failure = Failure::new(FailureClass::Transient, message);
+    if error.is_connect() { failure.unsent() } else { failure }
+}
+
+/// A redirect, which is not followed: only its origin is named, since its query may hold anything.
+fn redirected(response: &reqwest::Response, from: &Url) -> Failure {
+    let (status, origin) = (response.status().as_u16(), from.origin().ascii_serialization());
+    let location = response.headers().get(header::LOCATION).and_then(|to| from.join(to.to_str().ok()?).ok());
+    let message = match location {
+        Some(to) => {
+            let to = to.origin().ascii_serialization();
+            format!("{origin} redirects to {to}, which is not followed with a key: set baseUrl to its address at {to}")
+        }
+        None => format!("{origin} redirects to nowhere: check baseUrl"),
+    };
+    let mut failure = Failure::new(FailureClass::Auth, message);
+    failure.status = Some(status);
+    failure.request_id = super::request_id(response.headers());
+    failure
+}
+
+/// The innermost cause, which says most, and names no URL.
+fn cause(error: &reqwest::Error) -> String {
+    let mut next = error.source();
+    let mut text = None;
+    while let Some(error) = next {
+        text = Some(error.to_string());
+        next = error.source();
+    }
+    text.unwrap_or_else(|| if error.is_timeout() { "timed out".into() } else { "unknown".into() })
+}
+
+/// The operating system's word, if it has one.
+fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
+    std::iter::successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        let here = [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "127.1",
+            "0x7f.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+        ];
+        let there = [
+            "example.com",
+            "localhost.example.com",
+            "notlocalhost",
+            "127.0.0.1.example.com",
+            "128.0.0.1",
+            "0.0.0.0",
+            "[::2]",
+            "[::ffff:10.0.0.1]",
+            "localhost@example.com",
+            "127.0.0.1:80@example.com",
+            "10.0.0.1",
+        ];
+        for host in here {
+            assert!(is_loopback(&Url::parse(&format!("http://{host}/v1")).unwrap()), "{host}");
+        }
+        for host in there {
+            assert!(!is_loopback(&Url::parse(&format!("http://{host}/v1")).unwrap()), "{host}");
+        }
     }
 }

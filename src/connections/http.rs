@@ -66,3 +66,50 @@ pub struct Rejection<'a> {
     /// At most 64 KiB of what was said.
     pub body: &'a str,
 }
+
+/// The provider's own id of the request, by which its support finds it: the first of the headers that providers use.
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
+    const NAMES: [&str; 9] = [
+        "x-request-id",
+        "request-id",
+        "apim-request-id",
+        "x-ms-request-id",
+        "x-amzn-requestid",
+        "x-generation-id",
+        "x-trace-id",
+        "x-cloud-trace-context",
+        "cf-ray",
+    ];
+    let mut ids = NAMES.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
+    ids.find(|id| !id.is_empty() && id.len() <= 256).map(str::to_owned)
+}
+
+/// Cuts a text after at most `most` bytes, between two characters.
+pub(crate) fn cut(text: &mut String, most: usize) {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_not_in_debug() {
+        let header = HeaderText::Secret(SecretString::from("sk-secret"));
+        assert!(!format!("{header:?}").contains("sk-secret"));
+        assert_eq!(header.expose(), "sk-secret");
+    }
+
+    #[test]
+    fn the_providers_own_id_goes_before_the_one_of_its_front_door() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(request_id(&headers), None);
+        headers.insert("cf-ray", "ray".parse().unwrap());
+        assert_eq!(request_id(&headers).as_deref(), Some("ray"));
+        headers.insert("x-request-id", "".parse().unwrap());
+        headers.insert("request-id", "req_1".parse().unwrap());
+        assert_eq!(request_id(&headers).as_deref(), Some("req_1"));
+    }
+}

@@ -1,11 +1,12 @@
-//! Bytes on the wire.
+//! Bytes on the wire: connections, and the two things that are read from them before any provider looks.
 
 mod client;
 mod http;
 mod retry_after;
 mod sse;
+mod tls;
 
 pub use client::{Client, HttpResponse};
-pub use http::{HeaderText, HttpRequest, Rejection};
+pub use http::{HeaderText, HttpRequest, Rejection, request_id};
 pub use retry_after::retry_after;
 pub use sse::SseParser;

@@ -66,6 +66,22 @@ impl Body {
         Some(self.fields.remove(place).1)
     }
 
+    /// Gives a field another name, in its place; a field that has that name already makes way.
+    pub fn rename(&mut self, old: &str, new: &str) {
+        if old == new || !self.fields.iter().any(|(field, _)| field == old) {
+            return;
+        }
+        self.fields.retain(|(field, _)| field != new);
+        if let Some((field, _)) = self.fields.iter_mut().find(|(field, _)| field == old) {
+            new.clone_into(field);
+        }
+    }
+
+    /// Drops the fields that are null: null is absent.
+    pub fn drop_nulls(&mut self) {
+        self.fields.retain(|(_, raw)| raw.get() != "null");
+    }
+
     /// The fields, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(name, raw)| (name.as_str(), raw.get()))

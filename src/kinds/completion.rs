@@ -1,24 +1,31 @@
-//! Chat completions: OpenAI's body and answer.
-use bytes::Bytes;
-use serde::Serialize;
+//! Chat completions: OpenAI's answer, read as far as thryd needs it, the rest kept as it came.
 
-use super::{Body, Kind, Prompt, Usage};
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::wire::{explain, unreadable, usage};
+use super::{Body, CompletionRequest, Kind, Prompt, Usage};
 use crate::error::{Failure, Invalid};
 
-/// OpenAI's chat-completions body without `model`; `message` was turned into `messages`.
-#[derive(Clone, Debug)]
-pub struct CompletionRequest {
-    body: Body,
-}
-
-impl AsRef<Body> for CompletionRequest {
-    fn as_ref(&self) -> &Body {
-        &self.body
-    }
-}
+/// Finish reasons of complete answers, in the words of OpenAI and of the servers that speak its dialect. `length` is
+/// one: the same request would end there again. An answer that a filter cut short is not.
+const COMPLETE: [&str; 9] = [
+    "stop",
+    "length",
+    "tool_calls",
+    "function_call",
+    "end_turn",
+    "eos",
+    "eos_token",
+    "stop_sequence",
+    "model_length",
+];
 
 /// A call that the model wants made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ToolCall {
     /// The provider's id of the call.
     pub id: String,
@@ -28,132 +35,213 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// A chat completion.
+/// A chat completion: the first choice, and the provider's own answer beside it.
 #[derive(Clone, Debug)]
 pub struct Completion {
-    /// Text.
+    /// Text; empty if the model answered with tool calls alone.
     pub content: String,
-    /// Tool calls.
+    /// Tool calls, in the model's order.
     pub tool_calls: Vec<ToolCall>,
-    /// Why it ended.
+    /// Why it ended: `stop`, `length`, `tool_calls`, ...
     pub finish_reason: String,
     model: String,
     usage: Option<Usage>,
     raw: Bytes,
+    /// Content and arguments together, if there are tool calls.
+    counted: Option<String>,
+}
+
+/// The content itself, so that `{completion}` prints what the model said.
+impl std::fmt::Display for Completion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.content)
+    }
 }
 
 impl Completion {
-    /// The provider's own answer.
+    /// The provider's own answer, in OpenAI's shape.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         &self.raw
+    }
+
+    /// Reads OpenAI's answer.
+    pub(super) fn parse(raw: Bytes) -> Result<Self, Failure> {
+        match Self::fields(&raw) {
+            Ok((content, tool_calls, finish_reason, model, usage)) => {
+                let counted = (!tool_calls.is_empty()).then(|| {
+                    let arguments = tool_calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
+                    std::iter::once(content.as_str()).chain(arguments).collect()
+                });
+                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, counted })
+            }
+            Err(reason) => Err(unreadable(reason, &raw)),
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "the parts of one struct, named where they are put together")]
+    fn fields(raw: &[u8]) -> Result<(String, Vec<ToolCall>, String, String, Option<Usage>), String> {
+        let answer: Answer<'_> = serde_json::from_slice(raw).map_err(|error| explain(&error, raw))?;
+        let place = answer.choices.iter().position(|choice| choice.index.unwrap_or(0) == 0).unwrap_or(0);
+        let choice = answer.choices.get(place).ok_or("`choices` is empty")?;
+        let finish_reason = choice.finish_reason.as_deref().filter(|reason| !reason.is_empty());
+        let finish_reason = finish_reason.ok_or("it has no finish reason, so it may be cut short")?.to_owned();
+        let content = content(choice.message.content).ok_or("`content` is neither text nor parts of text")?;
+        let tool_calls = choice.message.tool_calls.as_deref().unwrap_or_default().iter().map(WireToolCall::read).collect();
+        let model = answer.model.unwrap_or_default().into_owned();
+        Ok((content, tool_calls, finish_reason, model, usage(answer.usage)))
+    }
+
+    /// The reasoning that came with the answer, if any did.
+    pub(super) fn reasoning(&self) -> Option<String> {
+        let answer: Answer<'_> = serde_json::from_slice(&self.raw).ok()?;
+        let place = answer.choices.iter().position(|choice| choice.index.unwrap_or(0) == 0).unwrap_or(0);
+        reasoning(answer.choices.get(place)?.message.reasoning_content, answer.choices.get(place)?.message.reasoning)
     }
 }
 
 impl Kind for Completion {
     type Request = CompletionRequest;
+
     const NAME: &'static str = "completion";
     const PATH: &'static str = "/chat/completions";
-    fn request(_body: Body) -> Result<CompletionRequest, Invalid> {
-        todo!()
+
+    fn request(body: Body) -> Result<CompletionRequest, Invalid> {
+        CompletionRequest::check(body)
     }
-    fn read(_answer: &Bytes, _request: &CompletionRequest) -> Result<Self, Failure> {
-        todo!()
+
+    fn read(answer: &Bytes, _request: &CompletionRequest) -> Result<Self, Failure> {
+        Self::parse(answer.clone())
     }
+
     fn store(&self) -> Bytes {
-        todo!()
+        self.raw.clone()
     }
-    fn load(_stored: &Bytes) -> Option<Self> {
-        todo!()
+
+    fn load(stored: &Bytes) -> Option<Self> {
+        Self::parse(stored.clone()).ok()
     }
+
     fn is_storable(&self) -> bool {
-        todo!()
+        let is_json = |call: &ToolCall| serde_json::from_str::<&RawValue>(&call.arguments).is_ok();
+        COMPLETE.contains(&self.finish_reason.as_str()) && self.tool_calls.iter().all(is_json)
     }
+
     fn model(&self) -> &str {
         &self.model
     }
+
     fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
     }
+
     fn set_usage(&mut self, usage: Usage) {
         self.usage = Some(usage);
     }
-    fn prompt(_request: &CompletionRequest) -> Prompt {
-        todo!()
+
+    fn prompt(request: &CompletionRequest) -> Prompt {
+        request.prompt()
     }
+
+    fn text(&self) -> &str {
+        self.counted.as_deref().unwrap_or(&self.content)
+    }
+
     fn join(mut parts: Vec<Self>) -> Self {
         parts.swap_remove(0)
     }
 }
 
-/// One piece of a streamed completion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
-pub enum Chunk {
-    /// Text of the answer.
-    Content {
-        /// What to append.
-        delta: String,
-    },
-    /// Text of the reasoning.
-    Reasoning {
-        /// What to append.
-        delta: String,
-    },
-    /// A piece of a tool call.
-    ToolCall {
-        /// Which call.
-        index: u32,
-        /// Its id, with its first piece.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<String>,
-        /// The function's name, with its first piece.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        /// What to append to the arguments.
-        arguments: String,
-    },
-    /// The answer begins again elsewhere: drop what came before.
-    Restart {
-        /// The content that is to be dropped.
-        discarded: String,
-        /// `provider::model` that goes on.
-        deployment: String,
-    },
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow, default)]
+    model: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
 }
 
-/// Assembles a streamed completion from the data of its events, in the kind's wire form.
-#[derive(Debug, Default)]
-pub struct StreamAssembly {}
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(borrow)]
+    message: Message<'a>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+}
 
-impl StreamAssembly {
-    /// Takes the data of one event and appends what it says to `chunks`.
-    ///
-    /// # Errors
-    /// If the event cannot be read, or is an error that the provider sent inside the stream.
-    pub fn push(&mut self, _data: &str, _chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
-        todo!()
-    }
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<WireToolCall<'a>>>,
+}
 
-    /// The content so far.
-    #[must_use]
-    pub fn content(&self) -> &str {
-        todo!()
-    }
+/// OpenAI's tool call, or a piece of one in a stream.
+#[derive(Deserialize)]
+pub(super) struct WireToolCall<'a> {
+    #[serde(default)]
+    pub(super) index: Option<u64>,
+    #[serde(borrow, default)]
+    pub(super) id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) function: Option<WireFunction<'a>>,
+}
 
-    /// The whole answer.
-    ///
-    /// # Errors
-    /// [`FailureClass::Truncated`](crate::error::FailureClass::Truncated) if no finish reason came.
-    pub fn finish(self) -> Result<Completion, Failure> {
-        todo!()
+#[derive(Deserialize)]
+pub(super) struct WireFunction<'a> {
+    #[serde(borrow, default)]
+    pub(super) name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl WireFunction<'_> {
+    /// The arguments' text. Some servers send the object itself instead of its text.
+    pub(super) fn arguments(&self) -> String {
+        let raw = self.arguments.map_or("\"\"", RawValue::get);
+        serde_json::from_str(raw).unwrap_or_else(|_| if raw == "null" { String::new() } else { raw.to_owned() })
     }
 }
 
-impl Completion {
-    /// The chunks that a stream of this answer gives.
-    #[must_use]
-    pub fn chunks(&self) -> Vec<Chunk> {
-        todo!()
+impl WireToolCall<'_> {
+    fn read(&self) -> ToolCall {
+        let name = self.function.as_ref().and_then(|function| function.name.as_deref());
+        ToolCall {
+            id: self.id.as_deref().unwrap_or_default().to_owned(),
+            name: name.unwrap_or_default().to_owned(),
+            arguments: self.function.as_ref().map(WireFunction::arguments).unwrap_or_default(),
+        }
     }
+}
+
+/// Content as text: a string, null, or an array of parts whose texts are joined. `None` for anything else.
+pub(super) fn content(raw: Option<&RawValue>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Part {
+        #[serde(default)]
+        text: Option<String>,
+    }
+    let raw = raw.map_or("null", RawValue::get);
+    if raw == "null" {
+        return Some(String::new());
+    }
+    if let Ok(text) = serde_json::from_str(raw) {
+        return Some(text);
+    }
+    let parts: Vec<Part> = serde_json::from_str(raw).ok()?;
+    Some(parts.into_iter().filter_map(|part| part.text).collect())
+}
+
+/// Reasoning under either of its names, if it is text.
+pub(super) fn reasoning(first: Option<&RawValue>, second: Option<&RawValue>) -> Option<String> {
+    let text = |raw: Option<&RawValue>| serde_json::from_str::<String>(raw?.get()).ok().filter(|text| !text.is_empty());
+    text(first).or_else(|| text(second))
 }

@@ -4,19 +4,27 @@
 //! (`docs/extending.md`).
 
 mod body;
+mod checks;
 mod completion;
+mod completion_request;
 mod embedding;
+mod embedding_request;
 mod rerank;
+mod stream;
 mod usage;
+mod wire;
 
 use std::fmt::Debug;
 
 use bytes::Bytes;
 
 pub use body::Body;
-pub use completion::{Chunk, Completion, CompletionRequest, StreamAssembly, ToolCall};
-pub use embedding::{EmbeddingRequest, Embeddings};
+pub use completion::{Completion, ToolCall};
+pub use completion_request::CompletionRequest;
+pub use embedding::Embeddings;
+pub use embedding_request::EmbeddingRequest;
 pub use rerank::{Ranked, Ranking, RerankRequest};
+pub use stream::{Chunk, StreamAssembly};
 pub use usage::{Price, Usage};
 
 use crate::error::{Failure, Invalid};
@@ -73,6 +81,17 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
         ""
     }
 
+    /// What puts a streamed answer together, for a kind that can be streamed.
+    #[must_use]
+    fn assembly() -> Option<Box<dyn Assembly<Self>>> {
+        None
+    }
+
+    /// The pieces that a stream of this answer gives.
+    fn chunks(&self) -> Vec<Chunk> {
+        Vec::new()
+    }
+
     /// The request's independent parts, if it has more than one: each is cached and joined on its own.
     fn split(_request: &Self::Request) -> Option<Vec<Self::Request>> {
         None
@@ -90,6 +109,21 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
 
     /// One answer from the answers to the parts, in their order.
     fn join(parts: Vec<Self>) -> Self;
+}
+
+/// Puts a streamed answer together from the data of its events, in the kind's wire form.
+pub trait Assembly<K>: Send {
+    /// Takes the data of one event and appends what it says to `chunks`.
+    ///
+    /// # Errors
+    /// If the event cannot be read.
+    fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure>;
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// [`FailureClass::Truncated`](crate::error::FailureClass::Truncated) if the stream ended early.
+    fn finish(self: Box<Self>) -> Result<K, Failure>;
 }
 
 /// What of a request counts as tokens.

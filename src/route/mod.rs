@@ -1,1 +1,21 @@
-//! Stub: the order in which things happen.
+//! The order in which things happen to a call (`docs/design.md`, what a request goes through).
+
+mod answer;
+mod attempt;
+mod call;
+mod core;
+mod group;
+pub mod line;
+mod parts;
+pub mod retry;
+mod router;
+mod serve;
+mod stats;
+pub mod strategy;
+mod stream;
+
+pub use answer::{Answer, CacheStatus};
+pub use call::Begun;
+pub use router::Router;
+pub use stats::{DeploymentStats, GroupStats, LimitStats, RouterStats, WindowStats};
+pub use stream::{Batch, CompletionStream, Poll};

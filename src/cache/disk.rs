@@ -1,0 +1,183 @@
+//! The second tier: one open file per process, whoever asks for it, with its writer and the memory before it.
+
+use std::fs::{Metadata, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::memory::Memory;
+use super::record::MAX_PAYLOAD_BYTES;
+use super::store::Store;
+use super::writes::Writes;
+use super::{Key, Namespace, Record};
+use crate::error::{Error, Result};
+
+/// The files that are open in this process.
+static DISKS: Mutex<Vec<Weak<Disk>>> = Mutex::new(Vec::new());
+
+/// One open file, shared by every router and thread of the process. Dropped, it writes what waits to be written.
+pub(super) struct Disk {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+    store: Arc<Store>,
+    writes: Writes,
+    memories: Mutex<Vec<Weak<Memory>>>,
+}
+
+/// Waits until everything that was put into any cache of this process is on disk: for the end of the process.
+pub fn flush_all() {
+    let disks: Vec<_> = locked(&DISKS).iter().filter_map(Weak::upgrade).collect();
+    for disk in disks {
+        // Whoever asked for durability by `flush` is told; here is nobody left to tell.
+        let _ = disk.flush();
+    }
+}
+
+impl Disk {
+    /// Opens or creates the file, or joins those who have it open, whose bound then is the smaller one.
+    ///
+    /// # Errors
+    /// If there is no such directory, or if what is there is not a cache, or one of a newer version; it is not touched.
+    pub fn open(path: &Path, max_bytes: u64) -> Result<Arc<Self>> {
+        let refused = |message: String| Error::cache(path.display(), message);
+        let mut disks = locked(&DISKS);
+        let metadata = prepare(path).map_err(refused)?;
+        let canonical = path.canonicalize().map_err(|error| refused(error.to_string()))?;
+        let identity = identity(&metadata);
+        disks.retain(|disk| disk.strong_count() > 0);
+        let is_same = |disk: &Arc<Self>| disk.path == canonical && disk.identity == identity;
+        if let Some(disk) = disks.iter().filter_map(Weak::upgrade).find(is_same) {
+            disk.store.lower_bound(max_bytes);
+            return Ok(disk);
+        }
+        let store = Arc::new(Store::open(&canonical, max_bytes).map_err(refused)?);
+        let writer = Arc::clone(&store);
+        let writes = Writes::new(Box::new(move |group| writer.write(group)));
+        let disk = Arc::new(Self { path: canonical, identity, store, writes, memories: Mutex::default() });
+        disks.push(Arc::downgrade(&disk));
+        Ok(disk)
+    }
+
+    /// The memory tier before this file, shared by all of this process that ask for the same size.
+    pub fn memory(&self, capacity: u64) -> Arc<Memory> {
+        let mut memories = locked(&self.memories);
+        memories.retain(|memory| memory.strong_count() > 0);
+        if let Some(memory) = memories.iter().filter_map(Weak::upgrade).find(|memory| memory.capacity() == capacity) {
+            return memory;
+        }
+        let memory = Arc::new(Memory::new(capacity));
+        memories.push(Arc::downgrade(&memory));
+        memory
+    }
+
+    /// The answer, if it is here, intact and not expired. Blocks for a read.
+    pub fn get(&self, key: &Key, now_ms: u64) -> Option<Arc<Record>> {
+        let record = self.writes.get(key).or_else(|| self.store.read(key).map(Arc::new))?;
+        (!record.is_expired(now_ms)).then_some(record)
+    }
+
+    /// Stores an answer soon; never waits.
+    pub fn put(&self, key: Key, record: Arc<Record>) {
+        if record.payload.len() > MAX_PAYLOAD_BYTES {
+            let size = record.payload.len();
+            self.writes.refuse(format!("an answer of {size} bytes is longer than {MAX_PAYLOAD_BYTES}"));
+        } else {
+            self.writes.put(key, record);
+        }
+    }
+
+    /// Waits until all that was put before is on disk.
+    ///
+    /// # Errors
+    /// If something since the last flush was lost.
+    pub fn flush(&self) -> Result<()> {
+        self.writes.flush().map_err(|message| Error::cache(self.path.display(), message))
+    }
+
+    /// Removes what has expired, here and in memory. Returns how many were on disk.
+    pub fn prune(&self, now_ms: u64) -> Result<usize> {
+        for memory in self.memories() {
+            memory.prune(now_ms);
+        }
+        self.flush()?;
+        self.store.prune(now_ms).map_err(|message| Error::cache(self.path.display(), message))
+    }
+
+    /// Removes the answers of one namespace, or all, on disk and in this process's memory.
+    pub fn clear(&self, namespace: Option<Namespace>) -> Result<()> {
+        for memory in self.memories() {
+            memory.clear(namespace);
+        }
+        // What cannot be written cannot be found later either, so a failure to write is no failure to clear.
+        let _ = self.flush();
+        let outcome = self.store.clear(namespace).map_err(|message| Error::cache(self.path.display(), message));
+        // Again, for what was promoted while the disk still had it.
+        for memory in self.memories() {
+            memory.clear(namespace);
+        }
+        outcome
+    }
+
+    /// Entries on disk and the bytes they take there, about; zeros if that cannot be read.
+    pub fn size(&self) -> (u64, u64) {
+        self.store.size()
+    }
+
+    /// Entries that were lost before they were written.
+    pub fn write_errors(&self) -> u64 {
+        self.writes.errors().0
+    }
+
+    /// Reads that failed and were taken for misses.
+    pub fn read_errors(&self) -> u64 {
+        self.store.read_errors()
+    }
+
+    /// Why the last entry was lost.
+    pub fn last_error(&self) -> Option<String> {
+        self.writes.errors().1
+    }
+
+    fn memories(&self) -> Vec<Arc<Memory>> {
+        locked(&self.memories).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Creates the file if there is none, readable by its owner alone; refuses what is not a file.
+fn prepare(path: &Path) -> Result<Metadata, String> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => return Ok(metadata),
+        Ok(metadata) if metadata.is_dir() => return Err("it is a directory; give the path of a file".to_owned()),
+        Ok(_) => return Err("it is not a file".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.to_string()),
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        return Err(format!("there is no directory {}", parent.display()));
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(|error| error.to_string())?;
+    file.metadata().map_err(|error| error.to_string())
+}
+
+/// What tells a file from a later one with its name, where the system says.
+fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Some((metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,315 @@
+//! Writing behind the caller's back: what is put is kept here until one thread has committed it, in groups.
+//!
+//! Knows nothing of the store but a function that commits a group, so that its promises can be tested alone: a put
+//! never waits, a flush always ends, and what was put before it is then committed or counted as lost.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::flight::describe;
+use super::{Key, Record};
+
+/// The longest that an entry waits for company before it is committed.
+const COMMIT_DELAY: Duration = Duration::from_millis(20);
+
+/// A group of this many entries waits for no more.
+const COMMIT_ENTRIES: usize = 256;
+
+/// Most bytes that wait to be written, 64 MiB: beyond, the disk is too slow and answers are not kept.
+const QUEUE_BYTES: u64 = 64 << 20;
+
+/// A group of entries, by key: of two answers to one question the later one counts.
+pub(super) type Group = HashMap<Key, Arc<Record>>;
+
+/// Commits a group; an error says why the group is lost.
+pub(super) type Commit = dyn Fn(&Group) -> Result<(), String> + Send + Sync;
+
+/// The queue of writes and its thread. Dropped, it commits what is left.
+pub(super) struct Writes {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Something to do, or something done.
+    changed: Condvar,
+    commit: Box<Commit>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Group,
+    /// The group that is being committed: still readable here.
+    committing: Arc<Group>,
+    bytes: u64,
+    committing_bytes: u64,
+    /// How many puts there were, and how many of them are settled.
+    put: u64,
+    settled: u64,
+    is_flush_wanted: bool,
+    is_closing: bool,
+    errors: u64,
+    last_error: Option<String>,
+    /// The failure that the next flush tells.
+    untold: Option<String>,
+}
+
+impl State {
+    fn fail(&mut self, entries: u64, message: String) {
+        self.errors += entries;
+        self.untold = Some(message.clone());
+        self.last_error = Some(message);
+    }
+}
+
+impl Writes {
+    /// A queue whose groups `commit` writes. Its thread starts with the first put.
+    pub fn new(commit: Box<Commit>) -> Self {
+        let shared = Shared { state: Mutex::default(), changed: Condvar::new(), commit };
+        Self { shared: Arc::new(shared), thread: Mutex::new(None) }
+    }
+
+    /// Takes an entry to be written soon. Never waits; an entry that does not fit is lost and counted.
+    pub fn put(&self, key: Key, record: Arc<Record>) {
+        let size = record.size();
+        let mut state = self.shared.lock();
+        if state.bytes.saturating_add(state.committing_bytes).saturating_add(size) > QUEUE_BYTES {
+            state.fail(1, format!("the disk is too slow: {QUEUE_BYTES} bytes wait to be written"));
+            return;
+        }
+        state.put += 1;
+        state.bytes += size;
+        if let Some(replaced) = state.waiting.insert(key, record) {
+            state.bytes = state.bytes.saturating_sub(replaced.size());
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+        self.start();
+    }
+
+    /// Counts an entry that cannot be written at all.
+    pub fn refuse(&self, why: String) {
+        self.shared.lock().fail(1, why);
+    }
+
+    /// What waits to be written under this key.
+    pub fn get(&self, key: &Key) -> Option<Arc<Record>> {
+        let state = self.shared.lock();
+        state.waiting.get(key).or_else(|| state.committing.get(key)).cloned()
+    }
+
+    /// Waits until all that was put before is committed.
+    ///
+    /// Returns why something since the last flush was lost, if something was.
+    pub fn flush(&self) -> Result<(), String> {
+        let mut state = self.shared.lock();
+        let target = state.put;
+        while state.settled < target {
+            state.is_flush_wanted = true;
+            self.shared.changed.notify_all();
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.untold.take().map_or(Ok(()), Err)
+    }
+
+    /// Entries that were lost, and why the last one was.
+    pub fn errors(&self) -> (u64, Option<String>) {
+        let state = self.shared.lock();
+        (state.errors, state.last_error.clone())
+    }
+
+    /// Starts the thread if there is none.
+    fn start(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_some() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        match std::thread::Builder::new().name("thryd-store".to_owned()).spawn(move || shared.run()) {
+            Ok(handle) => *thread = Some(handle),
+            // The next put tries again; until then nothing may wait for these.
+            Err(error) => self.shared.settle_lost(&format!("no thread to write with: {error}")),
+        }
+    }
+}
+
+impl Drop for Writes {
+    fn drop(&mut self) {
+        self.shared.lock().is_closing = true;
+        self.shared.changed.notify_all();
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // The thread catches what its commits do, so there is nothing to learn from how it ended.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        while let Some((group, last)) = self.next_group() {
+            let outcome = catch_unwind(AssertUnwindSafe(|| (self.commit)(&group)))
+                .unwrap_or_else(|panic| Err(format!("a defect of thryd: {}", describe(&*panic))));
+            let mut state = self.lock();
+            if let Err(message) = outcome {
+                state.fail(group.len() as u64, message);
+            }
+            state.committing = Arc::default();
+            state.committing_bytes = 0;
+            state.settled = last;
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for a group that is due, and says which put was its last. `None` when all is written and no more comes.
+    fn next_group(&self) -> Option<(Arc<Group>, u64)> {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.is_closing {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let due = Instant::now() + COMMIT_DELAY;
+        while !(state.is_closing || state.is_flush_wanted || state.waiting.len() >= COMMIT_ENTRIES) {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.is_flush_wanted = false;
+        state.committing = Arc::new(std::mem::take(&mut state.waiting));
+        state.committing_bytes = std::mem::take(&mut state.bytes);
+        Some((Arc::clone(&state.committing), state.put))
+    }
+
+    /// Gives up on all that waits.
+    fn settle_lost(&self, message: &str) {
+        let mut state = self.lock();
+        let lost = std::mem::take(&mut state.waiting).len() as u64;
+        state.bytes = 0;
+        state.settled = state.put;
+        state.fail(lost, message.to_owned());
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::Namespace;
+    use super::*;
+
+    fn key(number: u64) -> Key {
+        Key(*blake3::hash(&number.to_le_bytes()).as_bytes())
+    }
+
+    fn record(size: usize) -> Arc<Record> {
+        let payload = Bytes::from(vec![0; size]);
+        let namespace = Namespace::new("");
+        Arc::new(Record { deployment: String::new(), created_ms: 0, expires_ms: 1, namespace, payload })
+    }
+
+    /// Writes whose commits report the groups' sizes, after `act`.
+    fn writes(act: impl Fn(usize) -> Result<(), String> + Send + Sync + 'static) -> (Writes, Arc<Mutex<Vec<usize>>>) {
+        let groups = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&groups);
+        let commit = move |group: &Group| {
+            seen.lock().unwrap().push(group.len());
+            act(group.len())
+        };
+        (Writes::new(Box::new(commit)), groups)
+    }
+
+    #[test]
+    fn all_that_was_put_is_committed_when_flush_returns() {
+        let (writes, groups) = writes(|_| Ok(()));
+        for number in 0..1_000 {
+            writes.put(key(number), record(10));
+        }
+        writes.flush().unwrap();
+        assert_eq!(groups.lock().unwrap().iter().sum::<usize>(), 1_000);
+        assert!(writes.get(&key(1)).is_none());
+    }
+
+    #[test]
+    fn dropping_the_queue_commits_what_is_left() {
+        let (writes, groups) = writes(|_| Ok(()));
+        writes.put(key(1), record(10));
+        drop(writes);
+        assert_eq!(*groups.lock().unwrap(), [1]);
+    }
+
+    #[test]
+    fn a_panic_in_a_commit_hangs_no_flush_and_ends_no_later_commit() {
+        let first = Mutex::new(true);
+        let (writes, groups) = writes(move |_| {
+            assert!(!std::mem::take(&mut *first.lock().unwrap()), "first commit");
+            Ok(())
+        });
+        writes.put(key(1), record(10));
+        let message = writes.flush().unwrap_err();
+        assert!(message.contains("first commit"), "{message}");
+        writes.put(key(2), record(10));
+        writes.flush().unwrap();
+        assert_eq!(writes.errors().0, 1);
+        assert_eq!(groups.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_lost_group_is_counted_and_told_once() {
+        let (writes, _) = writes(|_| Err("disk full".to_owned()));
+        writes.put(key(1), record(10));
+        writes.put(key(2), record(10));
+        assert_eq!(writes.flush().unwrap_err(), "disk full");
+        assert_eq!(writes.flush(), Ok(()));
+        assert_eq!(writes.errors(), (2, Some("disk full".to_owned())));
+    }
+
+    #[test]
+    fn a_slow_disk_costs_entries_never_memory_and_never_a_wait() {
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock().unwrap();
+        let behind = Arc::clone(&gate);
+        let (writes, _) = writes(move |_| {
+            drop(behind.lock().unwrap());
+            Ok(())
+        });
+        for number in 0..100 {
+            writes.put(key(number), record(1 << 20));
+        }
+        let (errors, message) = writes.errors();
+        assert!((36..=37).contains(&errors), "{errors}");
+        assert!(message.unwrap().contains("too slow"));
+        drop(held);
+        assert!(writes.flush().is_err());
+    }
+
+    #[test]
+    fn what_waits_to_be_written_can_be_read() {
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock().unwrap();
+        let behind = Arc::clone(&gate);
+        let (writes, _) = writes(move |_| {
+            drop(behind.lock().unwrap());
+            Ok(())
+        });
+        for number in 0..600 {
+            writes.put(key(number), record(1));
+        }
+        assert!((0..600).all(|number| writes.get(&key(number)).is_some()));
+        drop(held);
+    }
+}

@@ -1,0 +1,126 @@
+//! Whom to trust: the platform's certificate authorities, and those that `NODE_EXTRA_CA_CERTS` names.
+//!
+//! The ring provider is handed to the configuration and never installed for the process, so a Rust program that prefers
+//! another one keeps its choice.
+
+use std::error::Error as StdError;
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{env, fs, io};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+
+use crate::error::{Failure, FailureClass};
+
+/// The variable by which Node is told of further authorities: a PEM file, which may hold several.
+const EXTRA: &str = "NODE_EXTRA_CA_CERTS";
+
+/// What TLS connections are made with.
+#[derive(Clone)]
+pub(super) struct Tls {
+    /// Offers HTTP/2, then HTTP/1.1.
+    pub(super) config: ClientConfig,
+    /// Why no certificate can be verified, if none can: plain http to this machine works all the same.
+    pub(super) missing: Option<Failure>,
+}
+
+impl Tls {
+    /// The configuration of this process. Read once, when it is first asked for and succeeds, as Node does.
+    pub(super) fn shared() -> Result<Self, Failure> {
+        static SHARED: Mutex<Option<Tls>> = Mutex::new(None);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = shared.as_ref() {
+            return Ok(tls.clone());
+        }
+        let tls = Self::read(env::var_os(EXTRA))?;
+        Ok(shared.insert(tls).clone())
+    }
+
+    /// Trusts the platform's authorities and those in the file `extra`, unless it is empty.
+    fn read(extra: Option<OsString>) -> Result<Self, Failure> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let extra = extra.filter(|path| !path.is_empty()).map_or(Ok(Vec::new()), |path| certificates(path.as_ref()))?;
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(
+                |error| Failure::new(FailureClass::Transient, format!("TLS cannot be set up: {error}")).unsent(),
+            )?;
+        let (builder, missing) = match Verifier::new_with_extra_roots(extra, provider) {
+            Ok(verifier) => (builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), None),
+            Err(error) => {
+                let message = format!(
+                    "no certificate authority is known to this machine ({error}): install its package of CA \
+                     certificates, or name a PEM file in SSL_CERT_FILE or {EXTRA}"
+                );
+                let missing = Failure::new(FailureClass::Transient, message).unsent();
+                // Trusts nobody, but is never asked.
+                (builder.with_root_certificates(RootCertStore::empty()), Some(missing))
+            }
+        };
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { config, missing })
+    }
+}
+
+/// The certificates in a PEM file. Node warns and goes on when it cannot read it; here that is a failure, because what
+/// follows otherwise is a TLS error that names nothing.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let fault = |why: &dyn std::fmt::Display| {
+        let message = format!("{EXTRA}: expected a PEM file of certificates at {}: {why}", path.display());
+        Failure::new(FailureClass::Auth, message).unsent()
+    };
+    let text = fs::read(path).map_err(|error| fault(&error))?;
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| fault(&error))?;
+    if found.is_empty() {
+        return Err(fault(&"it holds none"));
+    }
+    let mut store = RootCertStore::empty();
+    found.iter().try_for_each(|certificate| store.add(certificate.clone())).map_err(|error| fault(&error))?;
+    Ok(found)
+}
+
+/// What rustls says is wrong, if it says so anywhere in `error` or its causes.
+pub(super) fn problem<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    std::iter::successors(Some(error), |error| match (*error).downcast_ref::<io::Error>() {
+        // An `io::Error` gives as its cause that of what it wraps, not what it wraps.
+        Some(error) => error.get_ref().map(|wrapped| wrapped as &(dyn StdError + 'static)),
+        None => (*error).source(),
+    })
+    .find_map(|error| error.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn refused(path: &Path) -> Failure {
+        Tls::read(Some(path.into())).err().expect("it cannot be read")
+    }
+
+    #[test]
+    fn a_file_of_authorities_that_cannot_be_used_is_named_with_its_variable() {
+        let missing = refused(Path::new("/nowhere/company.pem"));
+        assert!(missing.message.contains("NODE_EXTRA_CA_CERTS"), "{}", missing.message);
+        assert!(missing.message.contains("/nowhere/company.pem"), "{}", missing.message);
+        assert!(!missing.is_sent);
+        let base64_of_no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for text in ["", "not a certificate", base64_of_no_certificate] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            let message = refused(file.path()).message;
+            assert!(message.contains(&file.path().display().to_string()), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_no_file() {
+        assert!(Tls::read(Some(OsString::new())).is_ok());
+    }
+}

@@ -1,0 +1,254 @@
+//! What a chat completion is asked with: OpenAI's chat body, checked.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::checks::{array, integer, is_object, number, positive, string, wrong};
+use super::{Body, Prompt};
+use crate::error::Invalid;
+
+/// Tokens that the framing of one message takes (OpenAI's cookbook, "How to count tokens with tiktoken").
+const MESSAGE_OVERHEAD: u64 = 3;
+/// Tokens that begin the answer, once a request (same source).
+const ANSWER_OVERHEAD: u64 = 3;
+/// Tokens that a `name` takes beside its text (same source).
+const NAME_OVERHEAD: u64 = 1;
+/// Tokens of an image of up to 1024 x 1024 pixels in high detail: 4 tiles of 170 and 85 (OpenAI's guide to vision).
+const IMAGE_TOKENS: u64 = 765;
+/// Tokens of an image in low detail (same source).
+const SMALL_IMAGE_TOKENS: u64 = 85;
+
+/// Fields that are thryd's to set, whoever wrote them.
+const OWN_FIELDS: [&str; 3] = ["model", "stream", "stream_options"];
+
+/// OpenAI's chat-completions body without `model`; `message` was turned into `messages`.
+///
+/// ```
+/// use thryd::kinds::CompletionRequest;
+/// let request = CompletionRequest::message("Hi").set("temperature", 0.7);
+/// assert_eq!(request.as_ref().get("messages"), Some(r#"[{"content":"Hi","role":"user"}]"#));
+/// ```
+#[derive(Clone, Debug)]
+pub struct CompletionRequest {
+    body: Body,
+}
+
+impl AsRef<Body> for CompletionRequest {
+    fn as_ref(&self) -> &Body {
+        &self.body
+    }
+}
+
+impl CompletionRequest {
+    /// One user message.
+    #[must_use]
+    pub fn message(text: impl Into<String>) -> Self {
+        Self::messages(&json!([{ "role": "user", "content": text.into() }]))
+    }
+
+    /// A conversation: anything that serialises to OpenAI's `messages`. The router checks it when it is sent.
+    ///
+    /// # Panics
+    /// If the value does not serialise, which plain data always does.
+    #[must_use]
+    pub fn messages(messages: &impl Serialize) -> Self {
+        let mut body = Body::new();
+        body.set("messages", messages);
+        Self { body }
+    }
+
+    /// The same request with a further field of the body, e.g. `temperature`.
+    ///
+    /// # Panics
+    /// If the value does not serialise, which plain data always does.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl Serialize) -> Self {
+        self.body.set(name, &value);
+        self
+    }
+
+    /// Checks a body: see [`Kind::request`](super::Kind::request).
+    pub(super) fn check(mut body: Body) -> Result<Self, Invalid> {
+        body.drop_nulls();
+        for name in OWN_FIELDS {
+            body.remove(name);
+        }
+        spell_out_message(&mut body)?;
+        check_messages(&body)?;
+        check_options(&body)?;
+        Ok(Self { body })
+    }
+
+    /// What of it counts as tokens.
+    pub(super) fn prompt(&self) -> Prompt {
+        let mut prompt = Prompt { overhead: ANSWER_OVERHEAD, ..Prompt::default() };
+        let messages: Vec<Message<'_>> = self.read("messages").unwrap_or_default();
+        for message in &messages {
+            message.count(&mut prompt);
+        }
+        let definitions = ["tools", "functions", "response_format"];
+        prompt.texts.extend(definitions.iter().filter_map(|name| self.body.get(name)).map(str::to_owned));
+        let limit: Option<u64> = self.read("max_completion_tokens").or_else(|| self.read("max_tokens"));
+        let answers: u64 = self.read("n").unwrap_or(1);
+        prompt.completion = limit.map(|tokens| tokens.saturating_mul(answers));
+        prompt
+    }
+
+    fn read<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
+        serde_json::from_str(self.body.get(name)?).ok()
+    }
+}
+
+/// Turns `message` into `messages`, in its place, so that both spellings are one request.
+fn spell_out_message(body: &mut Body) -> Result<(), Invalid> {
+    let both = "either message or messages";
+    let text = match (body.get("message"), body.get("messages")) {
+        (None, None) => return Err(Invalid::type_error("request", both, "neither")),
+        (Some(_), Some(_)) => return Err(Invalid::type_error("request", both, "both")),
+        (None, Some(_)) => return Ok(()),
+        (Some(raw), None) => string(raw, || "request.message".to_owned())?,
+    };
+    body.rename("message", "messages");
+    body.set("messages", &json!([{ "role": "user", "content": text }]));
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct MessageShape<'a> {
+    #[serde(borrow, default)]
+    role: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
+fn check_messages(body: &Body) -> Result<(), Invalid> {
+    let expected = "an array of messages that is not empty";
+    let items = array(body, "messages", expected)?.unwrap_or_default();
+    if items.is_empty() {
+        return Err(Invalid::type_error("request.messages", expected, "an empty array"));
+    }
+    for (place, item) in items.iter().enumerate() {
+        let field = format!("request.messages[{place}]");
+        let Ok(message) = serde_json::from_str::<MessageShape<'_>>(item.get()) else {
+            return Err(wrong(field, "an object with a role", item.get()));
+        };
+        match message.role.map(RawValue::get) {
+            None => return Err(Invalid::type_error(format!("{field}.role"), "a string", "nothing")),
+            Some(raw) if !raw.starts_with('"') => return Err(wrong(format!("{field}.role"), "a string", raw)),
+            Some(_) => {}
+        }
+        let content = message.content.map_or("null", RawValue::get);
+        let is_parts = || serde_json::from_str::<Vec<&RawValue>>(content).is_ok_and(all_objects);
+        if content != "null" && !content.starts_with('"') && !is_parts() {
+            return Err(wrong(format!("{field}.content"), "a string, an array of objects or null", content));
+        }
+    }
+    Ok(())
+}
+
+fn all_objects(items: Vec<&RawValue>) -> bool {
+    items.into_iter().all(|item| is_object(item.get()))
+}
+
+/// The types and the documented ranges of OpenAI's options.
+fn check_options(body: &Body) -> Result<(), Invalid> {
+    number(body, "temperature", 0.0, 2.0)?;
+    number(body, "top_p", 0.0, 1.0)?;
+    number(body, "presence_penalty", -2.0, 2.0)?;
+    number(body, "frequency_penalty", -2.0, 2.0)?;
+    for name in ["max_completion_tokens", "max_tokens", "n"] {
+        positive(body, name)?;
+    }
+    integer(body, "seed")?;
+    body.read::<String>("reasoning_effort", "a string")?;
+    if let Some(raw) = body.get("response_format").filter(|raw| !is_object(raw)) {
+        return Err(wrong("request.response_format".to_owned(), "an object", raw));
+    }
+    if let Some(raw) = body.get("stop").filter(|raw| !raw.starts_with('"')) {
+        let expected = "a string or an array of strings";
+        serde_json::from_str::<Vec<String>>(raw).map_err(|_| wrong("request.stop".to_owned(), expected, raw))?;
+    }
+    let tools = array(body, "tools", "an array of objects")?.unwrap_or_default();
+    match tools.iter().enumerate().find(|(_, tool)| !is_object(tool.get())) {
+        Some((place, tool)) => Err(wrong(format!("request.tools[{place}]"), "an object", tool.get())),
+        None => Ok(()),
+    }
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    image_url: Option<Image>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    #[serde(default)]
+    detail: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Called {
+    function: CalledFunction,
+}
+
+#[derive(Deserialize)]
+struct CalledFunction {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    arguments: String,
+}
+
+impl Message<'_> {
+    fn count(&self, prompt: &mut Prompt) {
+        prompt.overhead += MESSAGE_OVERHEAD;
+        prompt.texts.extend(self.role.clone());
+        if let Some(name) = &self.name {
+            prompt.overhead += NAME_OVERHEAD;
+            prompt.texts.push(name.clone());
+        }
+        let content = self.content.map_or("null", RawValue::get);
+        if let Ok(text) = serde_json::from_str::<String>(content) {
+            prompt.texts.push(text);
+        } else if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content) {
+            parts.iter().for_each(|part| count_part(part.get(), prompt));
+        }
+        let called = self.tool_calls.map(RawValue::get).unwrap_or_default();
+        match serde_json::from_str::<Vec<Called>>(called) {
+            Ok(calls) => prompt.texts.extend(calls.into_iter().flat_map(|call| [call.function.name, call.function.arguments])),
+            // Shapes that are not known count as the text they are.
+            Err(_) if !called.is_empty() && called != "null" => prompt.texts.push(called.to_owned()),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Text counts as text; an image by its detail; any other medium as a large image does.
+fn count_part(raw: &str, prompt: &mut Prompt) {
+    let part = serde_json::from_str::<Part>(raw).ok();
+    match part {
+        Some(Part { text: Some(text), .. } | Part { refusal: Some(text), .. }) => prompt.texts.push(text),
+        Some(Part { image_url: Some(Image { detail: Some(detail) }), .. }) if detail == "low" => {
+            prompt.overhead += SMALL_IMAGE_TOKENS;
+        }
+        _ => prompt.overhead += IMAGE_TOKENS,
+    }
+}

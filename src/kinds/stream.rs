@@ -1,0 +1,305 @@
+//! Streamed completions: OpenAI's `chat.completion.chunk` events to chunks, and to one answer at the end.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::completion::{WireToolCall, content, reasoning};
+use super::wire::{explain, unreadable};
+use super::{Body, Completion, ToolCall};
+use crate::error::{Failure, FailureClass};
+
+/// One piece of a streamed completion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Chunk {
+    /// Text of the answer.
+    Content {
+        /// What to append.
+        delta: String,
+    },
+    /// Text of the reasoning.
+    Reasoning {
+        /// What to append.
+        delta: String,
+    },
+    /// A piece of a tool call.
+    ToolCall {
+        /// Which call.
+        index: u32,
+        /// Its id, with its first piece.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// The function's name, with its first piece.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// What to append to the arguments.
+        arguments: String,
+    },
+    /// The answer begins again elsewhere: drop what came before.
+    Restart {
+        /// The content that is to be dropped.
+        discarded: String,
+        /// `provider::model` that goes on.
+        deployment: String,
+    },
+}
+
+/// Assembles a streamed completion from the data of its events, in the kind's wire form.
+#[derive(Debug, Default)]
+pub struct StreamAssembly {
+    choices: Vec<Assembled>,
+    usage: Option<Box<RawValue>>,
+    first: String,
+    last: String,
+}
+
+/// One choice as far as it has come.
+#[derive(Debug, Default)]
+struct Assembled {
+    index: u64,
+    role: Option<String>,
+    content: String,
+    reasoning: String,
+    refusal: String,
+    tool_calls: Vec<AssembledCall>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct AssembledCall {
+    wire_index: Option<u64>,
+    call: ToolCall,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, default)]
+    choices: Option<Vec<EventChoice<'a>>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct EventChoice<'a> {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    role: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<WireToolCall<'a>>>,
+}
+
+impl StreamAssembly {
+    /// Takes the data of one event and appends what it says of the first choice to `chunks`.
+    ///
+    /// # Errors
+    /// If the event cannot be read, or is an error that the provider sent inside the stream.
+    pub fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let event: Event<'_> = serde_json::from_str(data)
+            .map_err(|error| unreadable(format!("an event of the stream: {}", explain(&error, data.as_bytes())), data.as_bytes()))?;
+        if event.error.is_some() {
+            return Err(unreadable("an event of the stream is an error", data.as_bytes()));
+        }
+        for choice in event.choices.unwrap_or_default() {
+            let index = choice.index.unwrap_or(0);
+            let place = self.choices.iter().position(|known| known.index == index).unwrap_or_else(|| {
+                self.choices.push(Assembled { index, ..Assembled::default() });
+                self.choices.len() - 1
+            });
+            if let Some(assembled) = self.choices.get_mut(place) {
+                let mut unheard = Vec::new();
+                let heard = if index == 0 { &mut *chunks } else { &mut unheard };
+                assembled.push(choice, heard).map_err(|reason| unreadable(reason, data.as_bytes()))?;
+            }
+        }
+        if let Some(usage) = event.usage {
+            self.usage = Some(usage.to_owned());
+        }
+        if self.first.is_empty() {
+            self.first.push_str(data);
+        }
+        self.last.clear();
+        self.last.push_str(data);
+        Ok(())
+    }
+
+    /// The content of the first choice so far.
+    #[must_use]
+    pub fn content(&self) -> &str {
+        self.choices.iter().find(|choice| choice.index == 0).map_or("", |choice| &choice.content)
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// [`FailureClass::Truncated`] if no finish reason came.
+    pub fn finish(mut self) -> Result<Completion, Failure> {
+        self.choices.sort_by_key(|choice| choice.index);
+        let is_complete = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish_reason.is_some());
+        if !is_complete {
+            return Err(Failure::new(FailureClass::Truncated, "the stream ended without a finish reason"));
+        }
+        Completion::parse(self.assemble())
+    }
+
+    /// One `chat.completion` object: the events' top-level fields, the last event's where they differ, and the choices.
+    fn assemble(&self) -> Bytes {
+        let mut answer = Body::parse(&self.first).unwrap_or_default();
+        let last = Body::parse(&self.last).unwrap_or_default();
+        for name in last.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>() {
+            if let Ok(Some(value)) = last.read::<Box<RawValue>>(&name, "JSON") {
+                answer.set(&name, &value);
+            }
+        }
+        answer.set("object", &"chat.completion");
+        answer.set("choices", &self.choices.iter().map(Assembled::message).collect::<Vec<_>>());
+        answer.set("usage", &self.usage);
+        answer.drop_nulls();
+        answer.write(&[])
+    }
+}
+
+impl Assembled {
+    fn push(&mut self, event: EventChoice<'_>, chunks: &mut Vec<Chunk>) -> Result<(), &'static str> {
+        if let Some(reason) = event.finish_reason.filter(|reason| !reason.is_empty()) {
+            self.finish_reason = Some(reason.into_owned());
+        }
+        let Some(delta) = event.delta else { return Ok(()) };
+        if let Some(role) = delta.role.filter(|role| !role.is_empty()) {
+            self.role = Some(role.into_owned());
+        }
+        self.refusal.push_str(delta.refusal.as_deref().unwrap_or_default());
+        if let Some(delta) = reasoning(delta.reasoning_content, delta.reasoning) {
+            self.reasoning.push_str(&delta);
+            chunks.push(Chunk::Reasoning { delta });
+        }
+        let delta_content = content(delta.content).ok_or("the content of an event is neither text nor parts of text")?;
+        if !delta_content.is_empty() {
+            self.content.push_str(&delta_content);
+            chunks.push(Chunk::Content { delta: delta_content });
+        }
+        for piece in delta.tool_calls.unwrap_or_default() {
+            chunks.extend(self.push_tool_call(&piece));
+        }
+        Ok(())
+    }
+
+    fn push_tool_call(&mut self, piece: &WireToolCall<'_>) -> Option<Chunk> {
+        let id = piece.id.as_deref().filter(|id| !id.is_empty());
+        let name = piece.function.as_ref().and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
+        let arguments = piece.function.as_ref().map(super::completion::WireFunction::arguments).unwrap_or_default();
+        let place = self.place_of(piece.index, id);
+        let known = &mut self.tool_calls.get_mut(place)?.call;
+        let id = id.filter(|_| known.id.is_empty()).map(str::to_owned);
+        let name = name.filter(|_| known.name.is_empty()).map(str::to_owned);
+        known.id.push_str(id.as_deref().unwrap_or_default());
+        known.name.push_str(name.as_deref().unwrap_or_default());
+        known.arguments.push_str(&arguments);
+        let says_something = id.is_some() || name.is_some() || !arguments.is_empty();
+        let index = u32::try_from(place).ok().filter(|_| says_something)?;
+        Some(Chunk::ToolCall { index, id, name, arguments })
+    }
+
+    /// Which call a piece belongs to. Servers that leave the index out, or give every call the same, tell calls apart
+    /// by a new id.
+    fn place_of(&mut self, wire_index: Option<u64>, id: Option<&str>) -> usize {
+        let known = match wire_index {
+            Some(_) => self.tool_calls.iter().rposition(|call| call.wire_index == wire_index),
+            None => self.tool_calls.len().checked_sub(1),
+        };
+        let is_other = |place: usize| {
+            let known = self.tool_calls.get(place).map(|call| call.call.id.as_str()).unwrap_or_default();
+            id.is_some_and(|id| !known.is_empty() && known != id)
+        };
+        if let Some(place) = known.filter(|place| !is_other(*place)) {
+            return place;
+        }
+        self.tool_calls.push(AssembledCall { wire_index, call: ToolCall::default() });
+        self.tool_calls.len() - 1
+    }
+
+    fn message(&self) -> Value {
+        let has_no_text = self.content.is_empty() && !(self.tool_calls.is_empty() && self.refusal.is_empty());
+        let mut message = json!({
+            "role": self.role.as_deref().unwrap_or("assistant"),
+            "content": if has_no_text { Value::Null } else { self.content.as_str().into() },
+        });
+        if !self.reasoning.is_empty() {
+            message["reasoning_content"] = self.reasoning.as_str().into();
+        }
+        if !self.refusal.is_empty() {
+            message["refusal"] = self.refusal.as_str().into();
+        }
+        if !self.tool_calls.is_empty() {
+            let wire = |known: &AssembledCall| {
+                let ToolCall { id, name, arguments } = &known.call;
+                json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
+            };
+            message["tool_calls"] = self.tool_calls.iter().map(wire).collect();
+        }
+        json!({ "index": self.index, "message": message, "finish_reason": self.finish_reason })
+    }
+}
+
+/// Words in one chunk of a replayed answer: about what providers send.
+const WORDS_PER_CHUNK: usize = 3;
+
+impl Completion {
+    /// The chunks that a stream of this answer gives: the reasoning, the content in pieces of whole words, the tool calls.
+    #[must_use]
+    pub fn chunks(&self) -> Vec<Chunk> {
+        let reasoning = self.reasoning().unwrap_or_default();
+        let reasoning = pieces(&reasoning, WORDS_PER_CHUNK).map(|delta| Chunk::Reasoning { delta: delta.to_owned() });
+        let content = pieces(&self.content, WORDS_PER_CHUNK).map(|delta| Chunk::Content { delta: delta.to_owned() });
+        let calls = self.tool_calls.iter().zip(0..).map(|(call, index)| Chunk::ToolCall {
+            index,
+            id: Some(call.id.clone()).filter(|id| !id.is_empty()),
+            name: Some(call.name.clone()).filter(|name| !name.is_empty()),
+            arguments: call.arguments.clone(),
+        });
+        reasoning.chain(content).chain(calls).collect()
+    }
+}
+
+/// A text in pieces of `words` words, each with the space after it; together they are the text.
+pub(crate) fn pieces(text: &str, words: usize) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut begun = 0;
+        let mut was_space = true;
+        let next = rest.char_indices().find(|(_, letter)| {
+            let begins = was_space && !letter.is_whitespace();
+            was_space = letter.is_whitespace();
+            begun += usize::from(begins);
+            begun > words
+        });
+        let (piece, remainder) = rest.split_at(next.map_or(rest.len(), |(end, _)| end));
+        rest = remainder;
+        Some(piece)
+    })
+}

@@ -1,0 +1,143 @@
+//! Providers written in JavaScript: a call goes out as a letter, its answer comes back piece by piece.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use futures_util::stream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::letter::{Kind, Mail};
+use super::mailbox::{Post, lock};
+use crate::error::{Failure, FailureClass};
+use crate::provider::{CustomCall, CustomHandler, LocalFuture, Reply, classify_thrown};
+
+/// What JavaScript says to a call.
+#[derive(Debug)]
+pub enum Said {
+    Whole(String),
+    Event(String),
+    End,
+    Thrown(String),
+}
+
+/// The calls that JavaScript is working on.
+#[derive(Clone, Default)]
+pub struct CustomCalls(Arc<Mutex<Calls>>);
+
+#[derive(Default)]
+struct Calls {
+    last: u32,
+    open: HashMap<u32, UnboundedSender<Said>>,
+}
+
+/// One provider written in JavaScript.
+pub struct Handler {
+    pub name: String,
+    pub post: Post,
+    pub calls: CustomCalls,
+}
+
+/// A call that is open; dropped before its end, it tells JavaScript to stop.
+struct Open {
+    id: u32,
+    said: UnboundedReceiver<Said>,
+    post: Post,
+    calls: CustomCalls,
+    name: String,
+}
+
+impl CustomCalls {
+    /// Hands on what JavaScript says; to a call that is over, nothing happens.
+    pub fn say(&self, id: u32, said: Said) {
+        let calls = lock(&self.0);
+        if let Some(sender) = calls.open.get(&id) {
+            let _receiver_is_gone = sender.send(said);
+        }
+    }
+
+    fn open(&self) -> (u32, UnboundedReceiver<Said>) {
+        let (sender, receiver) = unbounded_channel();
+        let mut calls = lock(&self.0);
+        calls.last = calls.last.wrapping_add(1);
+        let id = calls.last;
+        calls.open.insert(id, sender);
+        (id, receiver)
+    }
+}
+
+impl CustomHandler for Handler {
+    fn call(&self, call: CustomCall) -> LocalFuture {
+        let (id, said) = self.calls.open();
+        let open =
+            Open { id, said, post: self.post.clone(), calls: self.calls.clone(), name: self.name.clone() };
+        let text = format!(
+            "{{\"provider\":{},\"kind\":\"{}\",\"stream\":{},\"request\":{}}}",
+            serde_json::Value::from(self.name.as_str()),
+            call.kind,
+            call.is_stream,
+            call.body
+        );
+        let post = self.post.clone();
+        Box::pin(async move {
+            post.send(Mail::new(Kind::Custom, id, Some(text)));
+            let mut open = open;
+            match open.next().await? {
+                None => Err(open.failure("ended without an answer")),
+                Some(Said::Whole(text)) => Ok(Reply::Whole(text.into())),
+                Some(Said::Event(first)) => {
+                    let rest = stream::unfold((Some(first), open), |(first, mut open)| async move {
+                        let event = match first {
+                            Some(first) => Ok(first),
+                            None => match open.next().await {
+                                Ok(Some(Said::Event(event))) => Ok(event),
+                                Ok(Some(_) | None) => return None,
+                                Err(failure) => Err(failure),
+                            },
+                        };
+                        Some((event, (None, open)))
+                    });
+                    Ok(Reply::Events(Box::pin(rest)))
+                }
+                Some(Said::End | Said::Thrown(_)) => Err(open.failure("ended without an answer")),
+            }
+        })
+    }
+}
+
+impl Open {
+    /// What JavaScript says next; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Said>, Failure> {
+        match self.said.recv().await {
+            Some(Said::Thrown(text)) => {
+                self.forget();
+                Err(classify_thrown(&self.name, &text))
+            }
+            Some(Said::End) | None => {
+                self.forget();
+                Ok(None)
+            }
+            Some(said) => {
+                if matches!(said, Said::Whole(_)) {
+                    self.forget();
+                }
+                Ok(Some(said))
+            }
+        }
+    }
+
+    fn failure(&self, what: &str) -> Failure {
+        Failure::new(FailureClass::Truncated, format!("provider \"{}\" {what}", self.name))
+    }
+
+    fn forget(&self) -> bool {
+        lock(&self.calls.0).open.remove(&self.id).is_some()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.forget() {
+            self.post.send(Mail::new(Kind::Abort, self.id, None));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What settles a call: one value, small enough to be made by the thousand.
+
+use napi::bindgen_prelude::Float32Array;
+use napi_derive::napi;
+
+use crate::error::Error;
+
+/// What a letter says. The numbers are the face's too (`js/native.ts`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// The call is done.
+    Settled = 0,
+    /// The call failed.
+    Failed = 1,
+    /// Chunks of a stream.
+    Batch = 2,
+    /// The end of a stream.
+    End = 3,
+    /// A provider written in JavaScript is called.
+    Custom = 4,
+    /// That call is no longer wanted.
+    Abort = 5,
+}
+
+/// A letter on its way; turned into a JavaScript value only when it is taken out.
+#[derive(Debug)]
+pub struct Mail {
+    pub kind: Kind,
+    pub id: u32,
+    pub text: Option<String>,
+    pub raw: Option<String>,
+    pub vectors: Option<(Vec<f32>, u32)>,
+}
+
+/// A letter as JavaScript sees it.
+#[napi(object)]
+pub struct Letter {
+    pub kind: u32,
+    pub id: u32,
+    pub text: Option<String>,
+    pub raw: Option<String>,
+    pub vectors: Option<Float32Array>,
+    pub dimensions: Option<u32>,
+}
+
+impl Mail {
+    pub fn new(kind: Kind, id: u32, text: Option<String>) -> Self {
+        Self { kind, id, text, raw: None, vectors: None }
+    }
+
+    pub fn failed(id: u32, error: &Error) -> Self {
+        Self::new(Kind::Failed, id, Some(super::failure::to_json(error)))
+    }
+}
+
+impl From<Mail> for Letter {
+    fn from(mail: Mail) -> Self {
+        let (vectors, dimensions) = mail.vectors.unzip();
+        Self {
+            kind: mail.kind as u32,
+            id: mail.id,
+            text: mail.text,
+            raw: mail.raw,
+            vectors: vectors.map(Float32Array::new),
+            dimensions,
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! The three router classes as one binding class: each call converted, made, and converted back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use napi_derive::napi;
+use tokio::task::AbortHandle;
+
+use super::cache::{self, NativeCache};
+use super::custom::{CustomCalls, Handler, Said};
+use super::letter::{Kind as LetterKind, Letter, Mail};
+use super::mailbox::{Mailbox, Post, lock};
+use super::reply::{guarded, reply};
+use super::runtime;
+use super::served::Crossing;
+use crate::cache::Cache;
+use crate::error::{Error, ErrorKind, Invalid, Result};
+use crate::fields::Fields;
+use crate::kinds::{Body, Completion, Embeddings, Kind, Ranking};
+use crate::options::{DeployOptions, GroupOptions, InvokeOptions, RouterOptions, StreamOptions};
+use crate::provider::{CustomProvider, Provider, ProviderOptions};
+use crate::route::{Batch, Begun, CompletionStream, Poll, Router, RouterStats};
+
+/// A router of any kind.
+trait AnyRouter: Send + Sync {
+    fn add_provider(&self, options: ProviderOptions) -> Result<()>;
+    fn add(&self, provider: Arc<dyn Provider>);
+    fn remove_provider(&self, name: &str) -> bool;
+    fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()>;
+    fn undeploy(&self, group: &str, model: &str) -> bool;
+    fn configure_group(&self, group: &str, options: GroupOptions) -> Result<()>;
+    fn remove_group(&self, group: &str) -> bool;
+    fn groups(&self) -> Vec<String>;
+    fn mount_cache(&self, cache: Cache);
+    fn cache(&self) -> Option<Cache>;
+    fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>) -> Result<Started>;
+    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<CompletionStream>;
+    fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
+    fn stats(&self) -> RouterStats;
+    fn close(&self) -> futures_util::future::BoxFuture<'static, Result<()>>;
+}
+
+/// A call that was begun.
+enum Started {
+    Ready(Mail),
+    Pending(futures_util::future::BoxFuture<'static, Result<Mail>>),
+}
+
+fn request<K: Kind>(text: &str) -> Result<K::Request> {
+    Ok(K::request(Body::parse(text)?)?)
+}
+
+impl<K: Crossing> AnyRouter for Router<K> {
+    fn add_provider(&self, options: ProviderOptions) -> Result<()> {
+        self.add_provider(options)
+    }
+    fn add(&self, provider: Arc<dyn Provider>) {
+        self.add(provider);
+    }
+    fn remove_provider(&self, name: &str) -> bool {
+        self.remove_provider(name)
+    }
+    fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()> {
+        self.deploy(group, model, options)
+    }
+    fn undeploy(&self, group: &str, model: &str) -> bool {
+        self.undeploy(group, model)
+    }
+    fn configure_group(&self, group: &str, options: GroupOptions) -> Result<()> {
+        self.configure_group(group, options)
+    }
+    fn remove_group(&self, group: &str) -> bool {
+        self.remove_group(group)
+    }
+    fn groups(&self) -> Vec<String> {
+        self.groups()
+    }
+    fn mount_cache(&self, cache: Cache) {
+        self.mount_cache(cache);
+    }
+    fn cache(&self) -> Option<Cache> {
+        self.cache()
+    }
+    fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>) -> Result<Started> {
+        let options = match options {
+            None => InvokeOptions::default(),
+            Some(text) => InvokeOptions::read(Fields::parse("invoke options", text)?, self.timeouts())?,
+        };
+        match self.begin(group, request::<K>(text)?, options) {
+            Begun::Ready(result) => Ok(Started::Ready(K::letter(LetterKind::Settled, id, result?))),
+            Begun::Pending(call) => {
+                Ok(Started::Pending(Box::pin(async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) })))
+            }
+        }
+    }
+    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<CompletionStream> {
+        let options = match options {
+            None => StreamOptions::default(),
+            Some(text) => StreamOptions::read(Fields::parse("stream options", text)?, self.timeouts())?,
+        };
+        K::stream(self, group, request, options)
+    }
+    fn estimate_wait_ms(&self, group: &str, text: &str) -> Result<f64> {
+        Ok(self.estimate_wait(group, &request::<K>(text)?)?.as_secs_f64() * 1000.0)
+    }
+    fn stats(&self) -> RouterStats {
+        self.stats()
+    }
+    fn close(&self) -> futures_util::future::BoxFuture<'static, Result<()>> {
+        let router = self.clone();
+        Box::pin(async move { router.close().await })
+    }
+}
+
+fn create(kind: &str, options: RouterOptions) -> Result<Arc<dyn AnyRouter>> {
+    // One line a kind.
+    Ok(match kind {
+        Completion::NAME => Arc::new(Router::<Completion>::new(options)?),
+        Embeddings::NAME => Arc::new(Router::<Embeddings>::new(options)?),
+        Ranking::NAME => Arc::new(Router::<Ranking>::new(options)?),
+        other => return Err(Invalid::type_error("kind", "a kind of router", other).into()),
+    })
+}
+
+/// Calls that are pending, by number. Dropped with its router, it cancels them.
+#[derive(Clone, Default)]
+struct Pending(Arc<PendingCalls>);
+
+#[derive(Default)]
+struct PendingCalls {
+    calls: Mutex<HashMap<u32, AbortHandle>>,
+    streams: Mutex<HashMap<u32, Arc<CompletionStream>>>,
+}
+
+impl Drop for PendingCalls {
+    fn drop(&mut self) {
+        lock(&self.calls).values().for_each(AbortHandle::abort);
+    }
+}
+
+/// A router.
+#[napi]
+pub struct NativeRouter {
+    kind: String,
+    post: Post,
+    router: OnceLock<Arc<dyn AnyRouter>>,
+    custom: CustomCalls,
+    /// Providers written in JavaScript that were given before `configure`.
+    early: Mutex<Vec<Arc<dyn Provider>>>,
+    pending: Pending,
+}
+
+#[napi]
+impl NativeRouter {
+    #[napi(constructor)]
+    pub fn new(mailbox: &Mailbox, kind: String) -> Self {
+        Self {
+            kind,
+            post: mailbox.post(),
+            router: OnceLock::new(),
+            custom: CustomCalls::default(),
+            early: Mutex::default(),
+            pending: Pending::default(),
+        }
+    }
+
+    /// Makes the router; its groups may name providers that were added before.
+    #[napi]
+    pub fn configure(&self, options: String) -> String {
+        reply(|| {
+            let mut options = RouterOptions::read(Fields::parse("router options", &options)?)?;
+            let groups = std::mem::take(&mut options.groups);
+            let router = create(&self.kind, options)?;
+            for provider in lock(&self.early).drain(..) {
+                router.add(provider);
+            }
+            for group in groups {
+                for (model, deploy) in group.deployments {
+                    router.deploy(&group.name, &model, deploy)?;
+                }
+                router.configure_group(&group.name, group.options)?;
+            }
+            let _first = self.router.set(router);
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn add_provider(&self, options: String) -> String {
+        reply(|| self.router()?.add_provider(ProviderOptions::read(Fields::parse("provider options", &options)?)?))
+    }
+
+    #[napi]
+    pub fn add_custom_provider(&self, name: String, kinds: Vec<String>) -> String {
+        reply(|| {
+            let handler = Handler { name: name.clone(), post: self.post.clone(), calls: self.custom.clone() };
+            let provider: Arc<dyn Provider> = Arc::new(CustomProvider::new(&name, kinds, Arc::new(handler))?);
+            match self.router.get() {
+                Some(router) => router.add(provider),
+                None => lock(&self.early).push(provider),
+            }
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn remove_provider(&self, name: String) -> String {
+        reply(|| Ok(self.router()?.remove_provider(&name)))
+    }
+
+    #[napi]
+    pub fn deploy(&self, group: String, model: String, options: Option<String>) -> String {
+        reply(|| {
+            let text = options.as_deref().unwrap_or("null");
+            let options = DeployOptions::read(Fields::parse("deploy options", text)?)?;
+            self.router()?.deploy(&group, &model, options)
+        })
+    }
+
+    #[napi]
+    pub fn undeploy(&self, group: String, model: String) -> String {
+        reply(|| Ok(self.router()?.undeploy(&group, &model)))
+    }
+
+    #[napi]
+    pub fn configure_group(&self, group: String, options: String) -> String {
+        reply(|| {
+            let options = GroupOptions::read(Fields::parse("group options", &options)?)?;
+            self.router()?.configure_group(&group, options)
+        })
+    }
+
+    #[napi]
+    pub fn remove_group(&self, group: String) -> String {
+        reply(|| Ok(self.router()?.remove_group(&group)))
+    }
+
+    #[napi]
+    pub fn groups(&self) -> String {
+        reply(|| Ok(self.router()?.groups()))
+    }
+
+    /// Opens a cache and uses it; settled by letter.
+    #[napi]
+    pub fn mount_cache(&self, id: u32, options: String) {
+        let (router, options) = (self.router().cloned(), cache::options(&options));
+        self.post.settle(id, async move {
+            router?.mount_cache(cache::open(options).await?);
+            Ok(())
+        });
+    }
+
+    #[napi]
+    pub fn mount_open_cache(&self, cache: &NativeCache) -> String {
+        reply(|| {
+            self.router()?.mount_cache(cache.cache.clone());
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn cache(&self) -> Option<NativeCache> {
+        let cache = self.router().ok()?.cache()?;
+        Some(NativeCache { cache })
+    }
+
+    /// A letter if the call is settled at once, else it comes by mail.
+    #[napi]
+    pub fn invoke(&self, id: u32, group: String, request: String, options: Option<String>) -> Option<Letter> {
+        match guarded(|| self.router()?.begin(id, &group, &request, options.as_deref())) {
+            Err(error) => Some(Mail::failed(id, &error).into()),
+            Ok(Started::Ready(mail)) => Some(mail.into()),
+            Ok(Started::Pending(call)) => {
+                let pending = Arc::downgrade(&self.pending.0);
+                let mut calls = lock(&self.pending.0.calls);
+                let task = self.post.spawn(id, async move {
+                    let result = call.await;
+                    if let Some(pending) = pending.upgrade() {
+                        lock(&pending.calls).remove(&id);
+                    }
+                    result
+                });
+                calls.insert(id, task);
+                None
+            }
+        }
+    }
+
+    /// A letter if the stream is refused at once, else `pull` gives its chunks.
+    #[napi]
+    pub fn stream(&self, id: u32, group: String, request: String, options: Option<String>) -> Option<Letter> {
+        let _runtime = runtime::handle().enter();
+        match guarded(|| self.router()?.stream(&group, &request, options.as_deref())) {
+            Err(error) => Some(Mail::failed(id, &error).into()),
+            Ok(stream) => {
+                lock(&self.pending.0.streams).insert(id, Arc::new(stream));
+                None
+            }
+        }
+    }
+
+    /// What has arrived of a stream, or null: then it comes by mail.
+    #[napi]
+    pub fn pull(&self, id: u32) -> Option<Letter> {
+        let stream = lock(&self.pending.0.streams).get(&id).cloned();
+        let Some(stream) = stream else {
+            return Some(Mail::failed(id, &ErrorKind::Closed("stream").into()).into());
+        };
+        if let Poll::Ready(batch) = stream.try_next() {
+            return Some(self.pending.batch(id, batch).unwrap_or_else(|error| Mail::failed(id, &error)).into());
+        }
+        let pending = Arc::downgrade(&self.pending.0);
+        // Weak, so that a stream that is cancelled meanwhile is not kept alive by its own reader.
+        let stream = Arc::downgrade(&stream);
+        self.post.spawn(id, async move {
+            let batch = match stream.upgrade() {
+                Some(stream) => stream.next().await,
+                None => None,
+            };
+            let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
+            Pending(pending).batch(id, batch)
+        });
+        None
+    }
+
+    /// The caller is no longer interested.
+    #[napi]
+    pub fn cancel(&self, id: u32) {
+        if let Some(call) = lock(&self.pending.0.calls).remove(&id) {
+            call.abort();
+        }
+        let stream = lock(&self.pending.0.streams).remove(&id);
+        if let Some(stream) = stream {
+            stream.cancel();
+        }
+    }
+
+    #[napi]
+    pub fn estimate_wait_ms(&self, group: String, request: String) -> String {
+        reply(|| self.router()?.estimate_wait_ms(&group, &request))
+    }
+
+    #[napi]
+    pub fn stats(&self) -> String {
+        reply(|| Ok(self.router()?.stats()))
+    }
+
+    /// Settled by letter.
+    #[napi]
+    pub fn close(&self, id: u32) {
+        let router = self.router().cloned();
+        self.post.settle(id, async move { router?.close().await });
+    }
+
+    /// What a provider written in JavaScript says to the call that it was given.
+    #[napi]
+    pub fn custom_reply(&self, call: u32, what: String, text: String) {
+        self.custom.say(call, match what.as_str() {
+            "whole" => Said::Whole(text),
+            "event" => Said::Event(text),
+            "end" => Said::End,
+            _ => Said::Thrown(text),
+        });
+    }
+
+    fn router(&self) -> Result<&Arc<dyn AnyRouter>> {
+        self.router.get().ok_or_else(|| Error::from(ErrorKind::Bug("the router was not configured".to_owned())))
+    }
+}
+
+impl Pending {
+    /// A batch of a stream as a letter; a stream that has ended is forgotten.
+    fn batch(&self, id: u32, batch: Option<Result<Batch>>) -> Result<Mail> {
+        if let Some(Ok(Batch::Chunks(chunks))) = &batch {
+            let text = serde_json::to_string(chunks).expect("plain data serialises");
+            return Ok(Mail::new(LetterKind::Batch, id, Some(text)));
+        }
+        lock(&self.0.streams).remove(&id);
+        match batch {
+            Some(Ok(Batch::End(answer))) => Ok(Completion::letter(LetterKind::End, id, *answer)),
+            Some(Err(error)) => Err(error),
+            _ => Err(ErrorKind::Cancelled.into()),
+        }
+    }
+}
+
+/// The version of the package that this binary was built for.
+#[napi]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}

@@ -1,0 +1,96 @@
+//! An answer as JavaScript gets it: what every answer says as JSON, and beside it what would be dear to encode.
+
+use serde::Serialize;
+
+use super::letter::{Kind as LetterKind, Mail};
+use crate::error::{Attempt, Result};
+use crate::kinds::{Completion, Embeddings, Kind, Ranked, Ranking, ToolCall, Usage};
+use crate::options::{StreamOptions, unsupported};
+use crate::route::{Answer, CacheStatus, CompletionStream, Router};
+
+/// A kind whose answers cross.
+pub trait Crossing: Kind {
+    /// Writes an answer.
+    fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail;
+
+    /// Streams an answer, for the kind that can be streamed.
+    ///
+    /// # Errors
+    /// If it cannot, or the request is refused.
+    fn stream(_router: &Router<Self>, _group: &str, _request: &str, _options: StreamOptions) -> Result<CompletionStream> {
+        Err(unsupported("only completions can be streamed"))
+    }
+}
+
+/// What every answer says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a, T> {
+    #[serde(flatten)]
+    own: T,
+    deployment: &'a str,
+    model: &'a str,
+    usage: Usage,
+    cache: CacheStatus,
+    attempts: &'a [Attempt],
+    latency_ms: f64,
+    queued_ms: f64,
+}
+
+fn head<K: Kind>(answer: &Answer<K>, own: impl Serialize) -> String {
+    let head = Head {
+        own,
+        deployment: &answer.deployment,
+        model: answer.model(),
+        usage: answer.usage().copied().unwrap_or_default(),
+        cache: answer.cache,
+        attempts: &answer.attempts,
+        latency_ms: answer.latency.as_secs_f64() * 1000.0,
+        queued_ms: answer.queued.as_secs_f64() * 1000.0,
+    };
+    serde_json::to_string(&head).expect("plain data serialises")
+}
+
+impl Crossing for Completion {
+    fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Own<'a> {
+            content: &'a str,
+            tool_calls: &'a [ToolCall],
+            finish_reason: &'a str,
+        }
+        let own =
+            Own { content: &answer.content, tool_calls: &answer.tool_calls, finish_reason: &answer.finish_reason };
+        let raw = String::from_utf8_lossy(answer.raw()).into_owned();
+        Mail { raw: Some(raw), ..Mail::new(kind, id, Some(head(&answer, own))) }
+    }
+
+    fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<CompletionStream> {
+        let request = Self::request(crate::kinds::Body::parse(request)?)?;
+        router.stream(group, request, options)
+    }
+}
+
+impl Crossing for Embeddings {
+    fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail {
+        #[derive(Serialize)]
+        struct Own {}
+        let vectors = answer.vectors();
+        let dimensions = vectors.first().map_or(0, Vec::len);
+        let flat: Vec<f32> = vectors.concat();
+        #[allow(clippy::cast_possible_truncation, reason = "vectors have thousands of dimensions")]
+        let vectors = Some((flat, dimensions as u32));
+        Mail { vectors, ..Mail::new(kind, id, Some(head(&answer, Own {}))) }
+    }
+}
+
+impl Crossing for Ranking {
+    fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail {
+        #[derive(Serialize)]
+        struct Own<'a> {
+            results: &'a [Ranked],
+        }
+        Mail::new(kind, id, Some(head(&answer, Own { results: answer.results() })))
+    }
+}

@@ -1,0 +1,49 @@
+//! What a call gives back: the kind's own answer, and how it came about.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::Attempt;
+
+/// An answer and how it was served. Dereferences to the kind's own answer.
+#[derive(Clone, Debug)]
+pub struct Answer<K> {
+    /// The kind's own answer.
+    pub value: K,
+    /// `provider::model` that answered.
+    pub deployment: String,
+    /// Where it came from.
+    pub cache: CacheStatus,
+    /// What was tried; empty on a cache hit.
+    pub attempts: Vec<Attempt>,
+    /// From call to answer, waiting included.
+    pub latency: Duration,
+    /// Of that, spent waiting for a limit.
+    pub queued: Duration,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheStatus {
+    /// The memory of this process.
+    Memory,
+    /// The cache's file.
+    Disk,
+    /// An equal call that was under way.
+    Joined,
+    /// A deployment; the answer is kept.
+    Miss,
+    /// A deployment; there is no cache, or the call does not use it.
+    Off,
+}
+
+impl<K> Deref for Answer<K> {
+    type Target = K;
+
+    fn deref(&self) -> &K {
+        &self.value
+    }
+}

@@ -1,0 +1,260 @@
+//! One try on one deployment: write, send, read, each against its clock.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, StreamExt};
+use memchr::memmem;
+use tokio::time::{Instant, timeout};
+
+use super::stream::Sink;
+use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, SseParser};
+use crate::deployment::Deployment;
+use crate::error::{Error, Failure, FailureClass, Phase};
+use crate::kinds::{Assembly, Chunk, Kind};
+use crate::options::Timeouts;
+use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band};
+use crate::tracker::Permit;
+
+/// How an answer is wanted.
+pub(crate) enum Mode<'a> {
+    /// At once.
+    Whole,
+    /// Piece by piece, to be put together before anyone sees it.
+    Buffered,
+    /// Piece by piece, to this reader.
+    Streamed(&'a mut Sink),
+}
+
+/// A successful attempt.
+pub(crate) struct Got<K> {
+    pub value: K,
+    /// From sending to the first piece of the answer.
+    pub first_token: Duration,
+}
+
+/// An attempt that did not succeed.
+pub(crate) enum Ended {
+    /// The deployment failed or refused.
+    Failed(Failure),
+    /// Nothing was sent, because it cannot be said to this provider.
+    Refused(Error),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Runs one attempt. `permit` is marked as sent as soon as the provider may see the request.
+pub(crate) async fn attempt<K: Kind>(
+    deployment: &Deployment,
+    permit: &mut Permit,
+    request: &K::Request,
+    timeouts: &Timeouts,
+    mode: Mode<'_>,
+) -> Result<Got<K>, Ended> {
+    let provider = deployment.provider();
+    let is_stream = !matches!(mode, Mode::Whole);
+    let call =
+        Call { kind: K::NAME, path: K::PATH, model: &deployment.model, body: request.as_ref(), is_stream };
+    let outgoing = provider.write(&call).map_err(Ended::Refused)?;
+    permit.sent();
+    let exchange = Exchange { provider: &*provider, call, timeouts, begun: Instant::now(), request };
+    let result = match outgoing {
+        Outgoing::Http(http) => timeout(timeouts.attempt, exchange.over_http::<K>(http, mode)).await,
+        Outgoing::Local(future) => timeout(timeouts.attempt, exchange.in_process::<K>(future, mode)).await,
+    };
+    let got = result.unwrap_or_else(|_| Err(Failure::timeout(Phase::Attempt, timeouts.attempt)))?;
+    Ok(got)
+}
+
+struct Exchange<'a, R> {
+    provider: &'a dyn Provider,
+    call: Call<'a>,
+    timeouts: &'a Timeouts,
+    begun: Instant,
+    request: &'a R,
+}
+
+/// Where the data of events comes from.
+enum Events {
+    Http { response: HttpResponse, parser: SseParser },
+    Local(EventStream),
+}
+
+impl<R: Sync> Exchange<'_, R> {
+    async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<Got<K>, Failure> {
+        let client = Client::shared(self.timeouts.connect)?;
+        let response = self.within_first_token(client.send(http)).await?;
+        let status = response.status();
+        if !(200..300).contains(&status) {
+            return Err(self.rejection(response).await);
+        }
+        let is_json = response
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("application/json"));
+        let result = if self.call.is_stream && !is_json {
+            self.events(Events::Http { response, parser: SseParser::default() }, mode).await
+        } else {
+            let answer = self.whole_body(response).await?;
+            let read = self.provider.read(&self.call, answer.clone());
+            match read.and_then(|answer| self.whole(&answer)) {
+                Ok(got) => deliver(got, mode).await,
+                // A provider that fails in a success's clothes.
+                Err(failure) => Err(std::str::from_utf8(&answer).ok().and_then(in_band).unwrap_or(failure)),
+            }
+        };
+        result.map_err(|mut failure| {
+            failure.status = failure.status.or(Some(status));
+            failure
+        })
+    }
+
+    async fn in_process<K: Kind<Request = R>>(
+        &self,
+        future: impl Future<Output = Result<Reply, Failure>>,
+        mode: Mode<'_>,
+    ) -> Result<Got<K>, Failure> {
+        match self.within_first_token(future).await? {
+            Reply::Whole(answer) => deliver(self.whole(&answer)?, mode).await,
+            Reply::Events(stream) => self.events(Events::Local(stream), mode).await,
+        }
+    }
+
+    /// What the provider said instead of answering.
+    async fn rejection(&self, response: HttpResponse) -> Failure {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = timeout(self.timeouts.idle, response.error_body()).await.unwrap_or_default();
+        self.provider.classify(&Rejection { status, headers: &headers, body: &body })
+    }
+
+    async fn whole_body(&self, mut response: HttpResponse) -> Result<Bytes, Failure> {
+        let first = self.next_chunk(&mut response).await?.unwrap_or_default();
+        let Some(second) = self.next_chunk(&mut response).await? else { return Ok(first) };
+        let mut all = BytesMut::with_capacity((first.len() + second.len()) * 2);
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&second);
+        while let Some(chunk) = self.next_chunk(&mut response).await? {
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.freeze())
+    }
+
+    async fn next_chunk(&self, response: &mut HttpResponse) -> Result<Option<Bytes>, Failure> {
+        within(self.timeouts.idle, Phase::Idle, response.chunk()).await
+    }
+
+    fn whole<K: Kind<Request = R>>(&self, answer: &Bytes) -> Result<Got<K>, Failure> {
+        let value = K::read(answer, self.request)?;
+        Ok(Got { value, first_token: self.begun.elapsed() })
+    }
+
+    /// Reads events to the end and hands on what they say as it comes.
+    async fn events<K: Kind<Request = R>>(&self, mut source: Events, mut mode: Mode<'_>) -> Result<Got<K>, Failure> {
+        let Some(mut assembly) = K::assembly() else {
+            let message = format!("{} answered a {} with a stream", self.provider.name(), K::NAME);
+            return Err(Failure::new(FailureClass::Truncated, message));
+        };
+        let mut first_token = None;
+        let (mut batch, mut chunks) = (Vec::new(), Vec::new());
+        let mut is_done = false;
+        while !is_done {
+            let next = source.next(&mut batch);
+            let is_open = match first_token {
+                None => self.within_first_token(next).await?,
+                Some(_) => within(self.timeouts.idle, Phase::Idle, next).await?,
+            };
+            is_done = !is_open;
+            for data in batch.drain(..) {
+                if data == "[DONE]" {
+                    is_done = true;
+                    break;
+                }
+                self.event(data, &mut *assembly, &mut chunks)?;
+            }
+            if !chunks.is_empty() {
+                first_token.get_or_insert_with(|| self.begun.elapsed());
+                if let Mode::Streamed(sink) = &mut mode {
+                    sink.push(std::mem::take(&mut chunks)).await;
+                }
+                chunks.clear();
+            }
+        }
+        source.let_go();
+        let value = assembly.finish()?;
+        Ok(Got { value, first_token: first_token.unwrap_or_else(|| self.begun.elapsed()) })
+    }
+
+    fn event<K>(&self, data: String, assembly: &mut dyn Assembly<K>, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let data = match self.call.is_stream {
+            true => self.provider.read_event(&self.call, data)?,
+            false => Some(data),
+        };
+        let Some(data) = data else { return Ok(()) };
+        let may_be_error = memmem::find(data.as_bytes(), b"\"error\"").is_some();
+        match may_be_error.then(|| in_band(&data)).flatten() {
+            Some(failure) => Err(failure),
+            None => assembly.push(&data, chunks),
+        }
+    }
+
+    async fn within_first_token<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let limit = self.timeouts.first_token_of(self.call.is_stream);
+        match tokio::time::timeout_at(self.begun + limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::timeout(Phase::FirstToken, limit)),
+        }
+    }
+}
+
+impl Events {
+    /// Appends the data of at least one event to `batch`; false at the end.
+    async fn next(&mut self, batch: &mut Vec<String>) -> Result<bool, Failure> {
+        match self {
+            Self::Local(stream) => match stream.next().await {
+                Some(event) => batch.push(event?),
+                None => return Ok(false),
+            },
+            Self::Http { response, parser } => {
+                while batch.is_empty() {
+                    match response.chunk().await? {
+                        Some(bytes) => parser.push(&bytes, batch)?,
+                        None => return Ok(false),
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the end of the body if it is there already, so that the connection can serve again.
+    fn let_go(mut self) {
+        if let Self::Http { response, .. } = &mut self {
+            let _end = response.chunk().now_or_never();
+        }
+    }
+}
+
+/// Gives a whole answer to a reader who wanted it piece by piece.
+async fn deliver<K: Kind>(got: Got<K>, mode: Mode<'_>) -> Result<Got<K>, Failure> {
+    if let Mode::Streamed(sink) = mode {
+        sink.push(got.value.chunks()).await;
+    }
+    Ok(got)
+}
+
+async fn within<T>(
+    limit: Duration,
+    phase: Phase,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::timeout(phase, limit)),
+    }
+}

@@ -1,0 +1,264 @@
+//! The front half of a call: key, memory, flight, disk; what is left goes to the line.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::answer::{Answer, CacheStatus};
+use super::core::{ActiveGuard, Core};
+use super::group::Group;
+use super::serve::{Job, Reading, serve};
+use crate::cache::{Cache, CacheMode, Key, KeyBuilder, Record};
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::kinds::Kind;
+use crate::options::{CacheUse, InvokeOptions, OnInterrupt, Timeouts};
+
+/// A call that was begun: answered from memory or refused at once, or still to be waited for.
+pub enum Begun<K> {
+    /// Done.
+    Ready(Result<Answer<K>>),
+    /// Under way when polled; dropping it cancels.
+    Pending(Pin<Box<dyn Future<Output = Result<Answer<K>>> + Send>>),
+}
+
+/// A call that has been checked and has its key.
+pub(crate) struct Prepared<K: Kind> {
+    pub core: Arc<Core<K>>,
+    pub group: Arc<Group>,
+    pub request: Arc<K::Request>,
+    pub options: InvokeOptions,
+    pub timeouts: Timeouts,
+    pub namespace: String,
+    pub key: Key,
+    pub started: Instant,
+    _active: Option<ActiveGuard>,
+}
+
+impl<K: Kind> Prepared<K> {
+    /// Checks that the call can be made at all and computes its key.
+    pub fn new(core: &Arc<Core<K>>, group: &str, request: K::Request, options: InvokeOptions) -> Result<Self> {
+        let active = core.begin()?;
+        let group = core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
+        let namespace = options.namespace.clone().or_else(|| core.cache_options()?.namespace).unwrap_or_default();
+        let key = key::<K>(&group, &namespace, &request);
+        let timeouts = options.timeouts.unwrap_or(core.timeouts);
+        Ok(Self {
+            core: Arc::clone(core),
+            group,
+            request: Arc::new(request),
+            options,
+            timeouts,
+            namespace,
+            key,
+            started: Instant::now(),
+            _active: Some(active),
+        })
+    }
+
+    /// The same call with another request: a part of this one, or several parts together.
+    pub fn with_request(&self, request: K::Request) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            group: Arc::clone(&self.group),
+            options: self.options.clone(),
+            timeouts: self.timeouts,
+            namespace: self.namespace.clone(),
+            key: key::<K>(&self.group, &self.namespace, &request),
+            request: Arc::new(request),
+            started: self.started,
+            _active: None,
+        }
+    }
+
+    fn reads_cache(&self) -> bool {
+        matches!(self.options.cache, CacheUse::Default | CacheUse::OnlyIfCached)
+    }
+
+    /// The answer, if memory has it.
+    pub fn from_memory(&self) -> Option<Answer<K>> {
+        let cache = self.core.open_cache().filter(|_| self.reads_cache())?;
+        let record = cache.memory_get(&self.key)?;
+        self.hit(&record, CacheStatus::Memory)
+    }
+
+    /// The answer, if the cache has it, opening it first if need be.
+    ///
+    /// # Errors
+    /// `ERR_NOT_CACHED` if only the cache may answer and cannot.
+    pub async fn from_cache(&self) -> Result<Option<Answer<K>>> {
+        let cache = self.core.cache().await?;
+        let is_cache_only = self.options.cache == CacheUse::OnlyIfCached
+            || cache.as_ref().is_some_and(|cache| cache.options().mode == CacheMode::Replay);
+        let found = match cache.filter(|_| self.reads_cache() || is_cache_only) {
+            None => None,
+            Some(cache) => match cache.memory_get(&self.key) {
+                Some(record) => self.hit(&record, CacheStatus::Memory),
+                None => cache.disk_get(&self.key).await.and_then(|record| self.hit(&record, CacheStatus::Disk)),
+            },
+        };
+        match found {
+            None if is_cache_only => Err(ErrorKind::NotCached { group: self.group.name.clone() }.into()),
+            found => Ok(found),
+        }
+    }
+
+    fn hit(&self, record: &Record, cache: CacheStatus) -> Option<Answer<K>> {
+        let mut value = K::load(&record.payload)?;
+        if let Some(usage) = value.usage().copied() {
+            // It cost nothing this time.
+            value.set_usage(crate::kinds::Usage { cost: usage.cost.map(|_| 0.0), ..usage });
+        }
+        Some(Answer {
+            value,
+            deployment: record.deployment.clone(),
+            cache,
+            attempts: Vec::new(),
+            latency: self.started.elapsed(),
+            queued: std::time::Duration::ZERO,
+        })
+    }
+
+    /// Whether the answer is to be kept.
+    pub fn keeper(&self, cache: Option<Cache>) -> Option<Keeper> {
+        let cache = cache.filter(|_| self.options.cache != CacheUse::NoStore)?;
+        Some(Keeper { cache, key: self.key, ttl: self.options.cache_ttl, namespace: self.namespace.clone() })
+    }
+
+    pub fn job(&self, reading: Reading, on_interrupt: OnInterrupt) -> Job<K> {
+        let priority = self.options.priority;
+        Job { request: Arc::clone(&self.request), timeouts: self.timeouts, priority, reading, on_interrupt }
+    }
+
+    /// Runs the call to its end: joined with an equal one, from disk, or served.
+    pub async fn run(self) -> Result<Answer<K>> {
+        let work = async {
+            if let Some(answer) = self.from_cache().await? {
+                return Ok(answer);
+            }
+            self.send(self.core.open_cache()).await
+        };
+        let mut answer = within_total(&self.timeouts, self.started, work).await?;
+        answer.latency = self.started.elapsed();
+        Ok(answer)
+    }
+
+    /// Sends, or waits for an equal call that was sent already. `cache` is where the answer is kept.
+    pub async fn send(&self, cache: Option<Cache>) -> Result<Answer<K>> {
+        if !self.reads_cache() {
+            return self.send_alone(cache).await;
+        }
+        let mut may_send_anew = true;
+        loop {
+            let work = self.sending(cache.clone());
+            let flight = self.core.flights.join(self.key, || work);
+            let is_joined = flight.is_joined();
+            let result = flight.await.unwrap_or_else(|panic| Err(ErrorKind::Bug(panic.message).into()));
+            match result {
+                // The other call ran out of its own time, not of this one's.
+                Err(error) if is_joined && may_send_anew && is_out_of_time(&error) => may_send_anew = false,
+                Ok(mut answer) if is_joined => {
+                    if let Some(cache) = &cache {
+                        cache.note_joined();
+                    }
+                    answer.cache = CacheStatus::Joined;
+                    return Ok(answer);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn send_alone(&self, cache: Option<Cache>) -> Result<Answer<K>> {
+        let task = tokio::spawn(self.sending(cache));
+        let guard = AbortOnDrop(task.abort_handle());
+        let result = task.await;
+        drop(guard);
+        result.unwrap_or_else(|ended| Err(bug(ended)))
+    }
+
+    /// The work itself, independent of who waits for it.
+    fn sending(&self, cache: Option<Cache>) -> impl Future<Output = Result<Answer<K>>> + Send + 'static {
+        let (core, group) = (Arc::clone(&self.core), Arc::clone(&self.group));
+        let job = self.job(Reading::Whole, OnInterrupt::Error);
+        let keeper = self.keeper(cache);
+        let started = self.started;
+        async move {
+            let served = serve(&core, &group, &job, None).await?;
+            let cache = Keeper::keep(keeper.as_ref(), &served.deployment, &served.value);
+            Ok(Answer {
+                value: served.value,
+                deployment: served.deployment,
+                cache,
+                attempts: served.attempts,
+                latency: started.elapsed(),
+                queued: served.queued,
+            })
+        }
+    }
+}
+
+/// Where an answer is to be kept.
+pub(crate) struct Keeper {
+    cache: Cache,
+    key: Key,
+    ttl: Option<std::time::Duration>,
+    namespace: String,
+}
+
+impl Keeper {
+    /// Keeps a complete answer; says what that makes of the call.
+    pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
+        let Some(keeper) = keeper else { return CacheStatus::Off };
+        if value.is_storable() {
+            let payload: Bytes = value.store();
+            keeper.cache.put(keeper.key, deployment, payload, keeper.ttl, &keeper.namespace);
+        }
+        CacheStatus::Miss
+    }
+}
+
+/// Ends a task with the call that waits for it.
+pub(crate) struct AbortOnDrop(pub tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+pub(crate) fn bug(ended: tokio::task::JoinError) -> Error {
+    match ended.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            ErrorKind::Bug(text.unwrap_or_else(|| "a task panicked".to_owned())).into()
+        }
+        Err(_) => ErrorKind::Cancelled.into(),
+    }
+}
+
+/// The key of a request to a group.
+fn key<K: Kind>(group: &Group, namespace: &str, request: &K::Request) -> Key {
+    let deployments = group.deployments();
+    let models = deployments.iter().map(|deployment| deployment.name.as_str());
+    KeyBuilder::new(namespace, K::NAME, models).body(request.as_ref())
+}
+
+pub(crate) async fn within_total<T>(
+    timeouts: &Timeouts,
+    started: Instant,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(limit) = timeouts.total else { return work.await };
+    match tokio::time::timeout_at(started + limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None }.into()),
+    }
+}
+
+fn is_out_of_time(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::RateLimited { .. } | ErrorKind::Timeout { .. } | ErrorKind::Cancelled)
+}

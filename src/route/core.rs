@@ -1,0 +1,154 @@
+//! What a router and its calls share: providers, groups, the cache, calls in flight, the retry budget.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::{Notify, OnceCell};
+
+use super::answer::Answer;
+use super::group::Group;
+use super::retry::{RetryBudget, RetryOptions};
+use crate::cache::{Cache, CacheMode, CacheOptions, Flights};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kinds::Kind;
+use crate::options::Timeouts;
+use crate::provider::Provider;
+
+pub(crate) struct Core<K: Kind> {
+    pub providers: RwLock<HashMap<String, Arc<dyn Provider>>>,
+    pub groups: RwLock<BTreeMap<String, Arc<Group>>>,
+    pub flights: Flights<Result<Answer<K>>>,
+    pub retry: RetryOptions,
+    pub timeouts: Timeouts,
+    cache: RwLock<Option<Arc<Mount>>>,
+    budget: Mutex<RetryBudget>,
+    active: Arc<Active>,
+}
+
+/// A cache that is open, or will be when it is first needed.
+#[derive(Debug)]
+struct Mount {
+    options: CacheOptions,
+    cache: OnceCell<Cache>,
+}
+
+/// Calls in flight, and whether new ones are taken.
+#[derive(Debug, Default)]
+struct Active {
+    calls: AtomicUsize,
+    is_closed: AtomicBool,
+    idle: Notify,
+}
+
+/// Counts one call as in flight for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct ActiveGuard(Arc<Active>);
+
+impl Drop for ActiveGuard {
+    fn drop(&mut self) {
+        if self.0.calls.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+impl<K: Kind> Core<K> {
+    pub fn new(retry: RetryOptions, timeouts: Timeouts, cache: Option<CacheOptions>) -> Self {
+        Self {
+            providers: RwLock::default(),
+            groups: RwLock::default(),
+            flights: Flights::default(),
+            budget: Mutex::new(RetryBudget::new(&retry)),
+            retry,
+            timeouts,
+            cache: RwLock::new(cache.map(|options| Arc::new(Mount { options, cache: OnceCell::new() }))),
+            active: Arc::default(),
+        }
+    }
+
+    // Std locks throughout: nothing is awaited while one is held.
+    pub fn budget(&self) -> MutexGuard<'_, RetryBudget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The error for a group that is not there, or has nobody in it.
+    pub fn no_group(&self, name: &str) -> Error {
+        let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+        let known = groups.values().filter(|group| !group.deployments().is_empty()).map(|group| group.name.clone());
+        ErrorKind::NoGroup { group: name.to_owned(), known: known.collect() }.into()
+    }
+
+    /// Counts a call as in flight.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED` after [`Core::close`].
+    pub fn begin(&self) -> Result<ActiveGuard> {
+        self.active.calls.fetch_add(1, Ordering::AcqRel);
+        let guard = ActiveGuard(Arc::clone(&self.active));
+        if self.active.is_closed.load(Ordering::Acquire) {
+            return Err(ErrorKind::Closed("router").into());
+        }
+        Ok(guard)
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.active.calls.load(Ordering::Acquire)
+    }
+
+    /// Refuses new calls and waits for those in flight.
+    pub async fn close(&self) {
+        self.active.is_closed.store(true, Ordering::Release);
+        loop {
+            let idle = self.active.idle.notified();
+            if self.in_flight() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    pub fn mount(&self, cache: Cache) {
+        let mount = Mount { options: cache.options().clone(), cache: OnceCell::new_with(Some(cache)) };
+        *self.cache.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(mount));
+    }
+
+    fn mounted(&self) -> Option<Arc<Mount>> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The options of the mounted cache, whether it is open yet or not.
+    pub fn cache_options(&self) -> Option<CacheOptions> {
+        self.mounted().map(|mount| mount.options.clone())
+    }
+
+    /// The cache, if it is open.
+    pub fn open_cache(&self) -> Option<Cache> {
+        self.mounted()?.cache.get().cloned()
+    }
+
+    /// The cache, opened now if it is not.
+    ///
+    /// A cache that cannot be opened costs caching, not answers: the router goes on with memory alone and the failure
+    /// stands in the statistics. Only replay, which has nothing else to answer from, fails.
+    ///
+    /// # Errors
+    /// `ERR_CACHE` in replay mode.
+    pub async fn cache(&self) -> Result<Option<Cache>> {
+        let Some(mount) = self.mounted() else { return Ok(None) };
+        let open = || async {
+            let options = mount.options.clone();
+            let opened = tokio::task::spawn_blocking(move || Cache::open(options)).await;
+            match opened.unwrap_or_else(|panic| Err(ErrorKind::Bug(panic.to_string()).into())) {
+                Ok(cache) => Ok(cache),
+                Err(error) if mount.options.mode == CacheMode::Replay => Err(error),
+                Err(error) => Ok(Cache::degraded(mount.options.clone(), &error)),
+            }
+        };
+        mount.cache.get_or_try_init(open).await.cloned().map(Some)
+    }
+}

@@ -1,0 +1,121 @@
+//! Requests of independent parts: each part is cached on its own, only the missing ones are sent, duplicates once.
+
+use std::collections::HashMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::answer::{Answer, CacheStatus};
+use super::call::{Keeper, Prepared, within_total};
+use crate::error::Result;
+use crate::kinds::Kind;
+use crate::provider::BatchLimit;
+
+/// Batches of one call that are sent at the same time.
+const BATCHES_AT_ONCE: usize = 8;
+
+/// The answer, if memory has every part of it.
+pub(crate) fn from_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> Option<Answer<K>> {
+    let hits = parts.iter().map(|part| whole.with_request(part.clone()).from_memory());
+    let hits: Vec<_> = hits.collect::<Option<_>>()?;
+    Some(assemble(hits, Vec::new(), whole))
+}
+
+/// Runs a call of several parts to its end.
+pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> Result<Answer<K>> {
+    within_total(&whole.timeouts, whole.started, async {
+        let parts: Vec<_> = parts.into_iter().map(|part| whole.with_request(part)).collect();
+        let mut answers: Vec<Option<Answer<K>>> = Vec::with_capacity(parts.len());
+        let mut missing = Vec::new();
+        // Where each distinct part stands first.
+        let mut firsts = HashMap::new();
+        for (place, part) in parts.iter().enumerate() {
+            let first = *firsts.entry(part.key).or_insert(place);
+            if first != place {
+                answers.push(None);
+                continue;
+            }
+            let answer = part.from_cache().await?;
+            if answer.is_none() {
+                missing.push(place);
+            }
+            answers.push(answer);
+        }
+        let sent: Vec<_> = stream::iter(batches(&whole, &parts, missing))
+            .map(|batch| send(&parts, batch))
+            .buffered(BATCHES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut batches = Vec::new();
+        for (places, batch, values) in sent {
+            for (place, value) in places.into_iter().zip(values) {
+                answers[place] = Some(Answer { value, ..batch.clone() });
+            }
+            batches.push(batch);
+        }
+        let answers = parts.iter().enumerate().filter_map(|(place, part)| {
+            answers[place].clone().or_else(|| answers[firsts[&part.key]].clone())
+        });
+        Ok(assemble(answers.collect(), batches, &whole))
+    })
+    .await
+}
+
+/// What a batch gave: the places of its parts, the answer without its value's meaning, and the parts' values.
+type Sent<K> = (Vec<usize>, Answer<K>, Vec<K>);
+
+async fn send<K: Kind>(parts: &[Prepared<K>], places: Vec<usize>) -> Result<Sent<K>> {
+    let requests: Vec<_> = places.iter().map(|place| (*parts[*place].request).clone()).collect();
+    let batch = parts[places[0]].with_request(K::batch(&requests));
+    let mut answer = batch.send(None).await?;
+    let values = answer.value.clone().unbatch();
+    let cache = batch.core.open_cache();
+    for (place, value) in places.iter().zip(&values) {
+        let keeper = parts[*place].keeper(cache.clone());
+        let status = Keeper::keep(keeper.as_ref(), &answer.deployment, value);
+        if answer.cache == CacheStatus::Off {
+            answer.cache = status;
+        }
+    }
+    Ok((places, answer, values))
+}
+
+/// Cuts the missing parts into requests that every deployment of the group accepts.
+fn batches<K: Kind>(whole: &Prepared<K>, parts: &[Prepared<K>], missing: Vec<usize>) -> Vec<Vec<usize>> {
+    let deployments = whole.group.deployments();
+    let limit = deployments.iter().fold(BatchLimit { inputs: usize::MAX, tokens: u64::MAX }, |limit, deployment| {
+        let own = deployment.provider().batch_limit(K::NAME);
+        let tpm = deployment.options().limits.tpm.unwrap_or(u64::MAX);
+        BatchLimit { inputs: limit.inputs.min(own.inputs).max(1), tokens: limit.tokens.min(own.tokens).min(tpm) }
+    });
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut tokens = 0;
+    for place in missing {
+        // A token is at least one byte, so bytes never count too few.
+        let bytes = AsRef::<crate::kinds::Body>::as_ref(&*parts[place].request).len() as u64;
+        match batches.last_mut() {
+            Some(batch) if batch.len() < limit.inputs && tokens + bytes <= limit.tokens => {
+                batch.push(place);
+                tokens += bytes;
+            }
+            _ => {
+                batches.push(vec![place]);
+                tokens = bytes;
+            }
+        }
+    }
+    batches
+}
+
+/// One answer from the parts' answers, and the history of what was sent for them.
+fn assemble<K: Kind>(parts: Vec<Answer<K>>, sent: Vec<Answer<K>>, whole: &Prepared<K>) -> Answer<K> {
+    let cache = parts.iter().map(|part| part.cache).max().unwrap_or(CacheStatus::Off);
+    let deployment = sent.first().or(parts.first()).map(|answer| answer.deployment.clone()).unwrap_or_default();
+    Answer {
+        deployment,
+        cache,
+        queued: sent.iter().map(|answer| answer.queued).max().unwrap_or_default(),
+        attempts: sent.into_iter().flat_map(|answer| answer.attempts).collect(),
+        latency: whole.started.elapsed(),
+        value: K::join(parts.into_iter().map(|part| part.value).collect()),
+    }
+}

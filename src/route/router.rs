@@ -1,0 +1,345 @@
+//! The router: groups of deployments, providers and a cache, for one kind of work.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::Instant;
+
+use super::answer::Answer;
+use super::call::{Begun, Keeper, Prepared, within_total};
+use super::core::Core;
+use super::group::{Demand, Group};
+use super::parts;
+use super::serve::{Reading, serve};
+use super::stats::{DeploymentStats, GroupStats, RouterStats};
+use super::stream::{CompletionStream, EndGuard, Pipe, Sink};
+use crate::cache::Cache;
+use crate::deployment::{Deployment, split_model};
+use crate::error::{ErrorKind, Invalid, Result};
+use crate::kinds::{Completion, Kind};
+use crate::options::{DeployOptions, GroupOptions, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
+use crate::provider::{Provider, ProviderOptions, create_provider};
+use crate::tokens;
+
+/// Routes requests of one kind to groups of deployments. Clones are the same router.
+///
+/// Its calls run on the Tokio runtime that they are made on.
+pub struct Router<K: Kind>(Arc<Core<K>>);
+
+impl<K: Kind> Router<K> {
+    /// A router with its providers and groups. Nothing is opened and no thread is started.
+    ///
+    /// # Errors
+    /// As [`Router::add_provider`], [`Router::deploy`] and [`Router::configure_group`].
+    pub fn new(options: RouterOptions) -> Result<Self> {
+        let router = Self(Arc::new(Core::new(options.retry, options.timeouts, options.cache)));
+        for provider in options.providers {
+            router.add_provider(provider)?;
+        }
+        for group in options.groups {
+            for (model, deploy) in group.deployments {
+                router.deploy(&group.name, &model, deploy)?;
+            }
+            router.configure_group(&group.name, group.options)?;
+        }
+        Ok(router)
+    }
+
+    /// The clocks of a call that sets none.
+    #[must_use]
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.0.timeouts
+    }
+
+    /// Adds a provider that ships with the crate. One of the same name is replaced, for its deployments too.
+    ///
+    /// # Errors
+    /// `ERR_NO_PROVIDER` if its key is missing, naming the environment variable; bad options.
+    pub fn add_provider(&self, options: ProviderOptions) -> Result<()> {
+        self.add(create_provider(options)?);
+        Ok(())
+    }
+
+    /// Adds a provider of your own. One of the same name is replaced, for its deployments too.
+    pub fn add(&self, provider: Arc<dyn Provider>) {
+        let name = provider.name().to_owned();
+        for group in self.all_groups() {
+            for deployment in group.deployments().iter().filter(|one| one.provider().name() == name) {
+                deployment.set_provider(Arc::clone(&provider));
+            }
+        }
+        self.0.providers.write().unwrap_or_else(PoisonError::into_inner).insert(name, provider);
+    }
+
+    /// Removes a provider and its deployments; their calls in flight finish. Says whether it was there.
+    pub fn remove_provider(&self, name: &str) -> bool {
+        let removed = self.0.providers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        for group in self.all_groups() {
+            Self::retain(&group, |deployment| deployment.provider().name() != name);
+        }
+        removed.is_some()
+    }
+
+    /// Puts `provider::model` into a group; a group that is not there is made. A model that is in the group already
+    /// takes the new options, and what it has spent stays spent.
+    ///
+    /// # Errors
+    /// Bad names; `ERR_NO_PROVIDER` if the provider was not added.
+    pub fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()> {
+        let (provider, model_name) = split_model(model)?;
+        if group.is_empty() {
+            return Err(Invalid::type_error("group", "a name that is not empty", "\"\"").into());
+        }
+        let provider = self.provider(provider)?;
+        let group = self.group_or_new(group);
+        let mut deployments = group.deployments().to_vec();
+        if let Some(deployment) = deployments.iter().find(|deployment| deployment.name == model) {
+            deployment.set_options(options);
+            group.line.wake();
+            return Ok(());
+        }
+        let deployment = Arc::new(Deployment::new(model, model_name, provider, options));
+        let waiting = Arc::downgrade(&group);
+        deployment.tracker.on_release(Arc::new(move || {
+            if let Some(group) = waiting.upgrade() {
+                group.line.wake();
+            }
+        }));
+        deployments.push(deployment);
+        group.set_deployments(deployments);
+        Ok(())
+    }
+
+    /// Takes a deployment out of a group; its calls in flight finish, calls that wait go to the others. Says whether
+    /// it was there.
+    pub fn undeploy(&self, group: &str, model: &str) -> bool {
+        self.0.group(group).is_some_and(|group| Self::retain(&group, |deployment| deployment.name != model))
+    }
+
+    /// Sets a group's options; a group that is not there is made.
+    ///
+    /// # Errors
+    /// If its fallbacks lead back to itself.
+    pub fn configure_group(&self, group: &str, options: GroupOptions) -> Result<()> {
+        let mut seen = HashSet::from([group.to_owned()]);
+        let mut ahead = options.fallbacks.clone();
+        while let Some(name) = ahead.pop() {
+            if name == group {
+                let path = format!("group options.fallbacks of \"{group}\"");
+                return Err(Invalid::type_error(path, "groups that do not lead back to it", format!("{:?}", options.fallbacks)).into());
+            }
+            if seen.insert(name.clone()) {
+                ahead.extend(self.0.group(&name).map(|group| group.options().fallbacks).unwrap_or_default());
+            }
+        }
+        self.group_or_new(group).set_options(options);
+        Ok(())
+    }
+
+    /// Removes a group; its calls in flight finish, calls that wait fail. Says whether it was there.
+    pub fn remove_group(&self, name: &str) -> bool {
+        let removed = self.0.groups.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(group) = &removed {
+            group.set_deployments(Vec::new());
+        }
+        removed.is_some()
+    }
+
+    /// The names of the groups, in order.
+    #[must_use]
+    pub fn groups(&self) -> Vec<String> {
+        self.all_groups().iter().map(|group| group.name.clone()).collect()
+    }
+
+    /// Uses this cache from now on. Several routers may share one.
+    pub fn mount_cache(&self, cache: Cache) {
+        self.0.mount(cache);
+    }
+
+    /// The cache, if one is open.
+    #[must_use]
+    pub fn cache(&self) -> Option<Cache> {
+        self.0.open_cache()
+    }
+
+    /// Asks a group. Equal requests in flight share one call. Dropping the future cancels.
+    ///
+    /// # Errors
+    /// Every way a call can fail; see [`ErrorKind`].
+    pub async fn invoke(&self, group: &str, request: K::Request, options: InvokeOptions) -> Result<Answer<K>> {
+        match self.begin(group, request, options) {
+            Begun::Ready(result) => result,
+            Begun::Pending(call) => call.await,
+        }
+    }
+
+    /// Begins a call: what memory can answer, and what can be refused at once, is ready without a runtime.
+    pub fn begin(&self, group: &str, request: K::Request, options: InvokeOptions) -> Begun<K> {
+        let parts = K::split(&request);
+        let prepared = match Prepared::new(&self.0, group, request, options) {
+            Ok(prepared) => prepared,
+            Err(error) => return Begun::Ready(Err(error)),
+        };
+        let hit = match &parts {
+            None => prepared.from_memory(),
+            Some(parts) => parts::from_memory(&prepared, parts),
+        };
+        match (hit, parts) {
+            (Some(answer), _) => Begun::Ready(Ok(answer)),
+            (None, None) => Begun::Pending(Box::pin(prepared.run())),
+            (None, Some(parts)) => Begun::Pending(Box::pin(parts::run(prepared, parts))),
+        }
+    }
+
+    /// Asks a group many things, `concurrency` at once; answers come in the order of the requests.
+    pub fn invoke_many(
+        &self,
+        group: &str,
+        requests: impl IntoIterator<Item = K::Request>,
+        options: &InvokeOptions,
+        concurrency: usize,
+    ) -> impl Stream<Item = Result<Answer<K>>> {
+        let calls = requests.into_iter().map(|request| {
+            let (router, group, options) = (self.clone(), group.to_owned(), options.clone());
+            async move { router.invoke(&group, request, options).await }
+        });
+        stream::iter(calls.collect::<Vec<_>>()).buffered(concurrency.max(1))
+    }
+
+    /// How long until a request of this size could be admitted; zero is now, `None` never.
+    ///
+    /// # Errors
+    /// `ERR_NO_GROUP`; `ERR_TOO_LARGE` if it can never be admitted.
+    pub fn estimate_wait(&self, group: &str, request: &K::Request) -> Result<Duration> {
+        let found = self.0.group(group).filter(|group| !group.deployments().is_empty());
+        let group = found.ok_or_else(|| self.0.no_group(group))?;
+        let mut demand = Demand { kind: K::NAME, prompt: 0, completion: None };
+        if let Some(model) = group.counts_tokens() {
+            let prompt = K::prompt(request);
+            demand = Demand { prompt: tokens::count_prompt(&prompt, &model), completion: prompt.completion, ..demand };
+        }
+        let ahead = group.line.ahead(0);
+        let wait = group.wait_for(ahead.requests + 1, ahead.tokens, &demand, Instant::now());
+        let limit = group.deployments().iter().filter_map(|one| one.options().limits.tpm).max().unwrap_or(0);
+        let tokens = demand.prompt + demand.completion.unwrap_or(0);
+        wait.ok_or_else(|| ErrorKind::TooLarge { tokens, limit, field: "tpm" }.into())
+    }
+
+    /// A snapshot of everything that can be watched.
+    #[must_use]
+    pub fn stats(&self) -> RouterStats {
+        let now = Instant::now();
+        let groups = self.all_groups().into_iter().map(|group| {
+            let deployments = group.deployments().iter().map(|one| DeploymentStats::of(one, now)).collect();
+            (group.name.clone(), GroupStats { waiting: group.line.waiting(), deployments })
+        });
+        let groups: std::collections::BTreeMap<_, _> = groups.collect();
+        RouterStats {
+            in_flight: self.0.in_flight(),
+            waiting: groups.values().map(|group| group.waiting).sum(),
+            groups,
+            cache: self.0.open_cache().map(|cache| cache.stats()),
+        }
+    }
+
+    /// Refuses new calls, waits for those in flight, and writes what the cache still holds back.
+    ///
+    /// # Errors
+    /// `ERR_CACHE` if the cache could not be written.
+    pub async fn close(&self) -> Result<()> {
+        self.0.close().await;
+        match self.0.open_cache() {
+            Some(cache) => cache.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    fn provider(&self, name: &str) -> Result<Arc<dyn Provider>> {
+        let providers = self.0.providers.read().unwrap_or_else(PoisonError::into_inner);
+        providers.get(name).cloned().ok_or_else(|| {
+            let mut known: Vec<_> = providers.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
+            ErrorKind::NoProvider(format!("no provider \"{name}\"; there are: {known}; add it with addProvider")).into()
+        })
+    }
+
+    fn all_groups(&self) -> Vec<Arc<Group>> {
+        self.0.groups.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn group_or_new(&self, name: &str) -> Arc<Group> {
+        let mut groups = self.0.groups.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(groups.entry(name.to_owned()).or_insert_with(|| Arc::new(Group::new(name))))
+    }
+
+    fn retain(group: &Group, keep: impl Fn(&Deployment) -> bool) -> bool {
+        let before = group.deployments();
+        let after: Vec<_> = before.iter().filter(|deployment| keep(deployment)).cloned().collect();
+        let is_changed = after.len() < before.len();
+        if is_changed {
+            group.set_deployments(after);
+        }
+        is_changed
+    }
+}
+
+impl Router<Completion> {
+    /// Asks a group for an answer piece by piece. Runs at once, on the current Tokio runtime; dropping the stream
+    /// cancels the call and closes the socket.
+    ///
+    /// # Errors
+    /// What can be refused before anything is sent.
+    pub fn stream(
+        &self,
+        group: &str,
+        request: <Completion as Kind>::Request,
+        options: StreamOptions,
+    ) -> Result<CompletionStream> {
+        let prepared = Prepared::new(&self.0, group, request, options.invoke)?;
+        let pipe = Arc::new(Pipe::default());
+        let reading = if options.buffer { Reading::Buffered } else { Reading::Streamed };
+        let job = prepared.job(reading, options.on_interrupt);
+        let guard = EndGuard(Arc::clone(&pipe));
+        let mut sink = Sink::new(Arc::clone(&pipe));
+        let task = tokio::spawn(async move {
+            let work = async {
+                if let Some(answer) = prepared.from_cache().await? {
+                    sink.push(answer.chunks()).await;
+                    return Ok(answer);
+                }
+                let keeper = prepared.keeper(prepared.core.open_cache());
+                let served = serve(&prepared.core, &prepared.group, &job, Some(&mut sink)).await?;
+                if reading == Reading::Buffered {
+                    sink.push(served.value.chunks()).await;
+                }
+                Ok(Answer {
+                    cache: Keeper::keep(keeper.as_ref(), &served.deployment, &served.value),
+                    value: served.value,
+                    deployment: served.deployment,
+                    attempts: served.attempts,
+                    latency: prepared.started.elapsed(),
+                    queued: served.queued,
+                })
+            };
+            let result = within_total(&prepared.timeouts, prepared.started, work).await;
+            guard.0.end(result);
+        });
+        Ok(CompletionStream::new(pipe, task.abort_handle()))
+    }
+}
+
+impl<K: Kind> Clone for Router<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Kind> fmt::Debug for Router<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("kind", &K::NAME).field("groups", &self.groups()).finish_non_exhaustive()
+    }
+}

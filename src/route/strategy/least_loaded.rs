@@ -1,0 +1,42 @@
+//! The one with the least to do for the room that it has: `(in_flight + 1) / headroom`, where headroom is the product of
+//! the shares of requests, of tokens and of slots that are left.
+//!
+//! A product, because each of them slows a deployment down on its own, and because more of any of them is then always
+//! better. Among equals they take turns.
+
+use std::cmp::Ordering;
+
+use super::{Candidate, StrategyState, number, share};
+
+/// Best first. One that is no better in anything and worse in something never stands before the other.
+pub(super) fn order(candidates: &[Candidate], state: &mut StrategyState, out: &mut [usize]) {
+    // Equals stay in the order in which they are in: by turn.
+    out.rotate_left(state.turn.min(out.len()));
+    out.sort_by(|&left, &right| match (candidates.get(left), candidates.get(right)) {
+        (Some(left), Some(right)) => compare(left, right),
+        _ => Ordering::Equal,
+    });
+}
+
+fn compare(left: &Candidate, right: &Candidate) -> Ordering {
+    // Cost first; then, where rounding or a zero hides a difference, each part of it.
+    let by_cost = cost(left).total_cmp(&cost(right));
+    let by_load = || left.in_flight.cmp(&right.in_flight);
+    let by_requests = || share(right.requests_left).total_cmp(&share(left.requests_left));
+    let by_tokens = || share(right.tokens_left).total_cmp(&share(left.tokens_left));
+    let by_slots = || slots(right).total_cmp(&slots(left));
+    by_cost.then_with(by_load).then_with(by_requests).then_with(by_tokens).then_with(by_slots)
+}
+
+fn cost(candidate: &Candidate) -> f64 {
+    let headroom = share(candidate.requests_left) * share(candidate.tokens_left) * slots(candidate);
+    (number(candidate.in_flight) + 1.0) / headroom
+}
+
+/// Share of the slots that is free.
+fn slots(candidate: &Candidate) -> f64 {
+    match candidate.max_concurrent {
+        None => 1.0,
+        Some(max) => share(1.0 - number(candidate.in_flight) / number(max.max(1))),
+    }
+}

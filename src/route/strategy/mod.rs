@@ -1,0 +1,129 @@
+//! In which order the deployments of a group are asked. Pure: strategies see numbers, not deployments.
+//!
+//! A strategy orders *all* candidates; the group takes the first that admits the request and tells the state which it
+//! was with [`StrategyState::picked`]. So what was full or resting costs nobody a turn.
+
+mod first_available;
+mod least_loaded;
+mod lowest_latency;
+mod round_robin;
+mod weighted;
+
+/// Which deployment of a group is asked first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// The first one that has room, in the order of deployment.
+    FirstAvailable,
+    /// In turn.
+    RoundRobin,
+    /// The one with the fewest requests in flight for the share of its limits that is left.
+    #[default]
+    LeastLoaded,
+    /// In proportion to the weights, exactly.
+    Weighted,
+    /// The faster of two drawn at random, by time to the first token and requests in flight.
+    LowestLatency,
+}
+
+impl Strategy {
+    /// Its names in options.
+    pub const WORDS: &[(&str, Self)] = &[
+        ("first-available", Self::FirstAvailable),
+        ("round-robin", Self::RoundRobin),
+        ("least-loaded", Self::LeastLoaded),
+        ("weighted", Self::Weighted),
+        ("lowest-latency", Self::LowestLatency),
+    ];
+
+    /// Puts the indices of the candidates into `out` in the order in which they are to be asked: each once.
+    ///
+    /// The candidates of a group keep their indices from call to call, those that cannot be asked now included (they
+    /// are skipped when their turn comes). When one comes or goes, the state begins anew.
+    pub fn order(self, candidates: &[Candidate], state: &mut StrategyState, out: &mut Vec<usize>) {
+        state.fit(candidates);
+        out.clear();
+        out.extend(0..candidates.len());
+        match self {
+            Self::FirstAvailable => first_available::order(candidates, state, out),
+            Self::RoundRobin => round_robin::order(candidates, state, out),
+            Self::LeastLoaded => least_loaded::order(candidates, state, out),
+            Self::Weighted => weighted::order(candidates, state, out),
+            Self::LowestLatency => lowest_latency::order(candidates, state, out),
+        }
+    }
+}
+
+/// What a strategy knows of a deployment. Numbers that make no sense (`NaN`, negative) count as the worst there is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Requests in flight on it, streams until they end.
+    pub in_flight: u64,
+    /// How many may be; `None` is unlimited.
+    pub max_concurrent: Option<u64>,
+    /// Share of its requests per minute that is left, from 0 to 1; 1 if unlimited.
+    pub requests_left: f64,
+    /// Share of its tokens per minute that is left, from 0 to 1; 1 if unlimited.
+    pub tokens_left: f64,
+    /// Its weight, >= 0. With 0 it takes no share, and is asked when nothing else is left.
+    pub weight: f64,
+    /// Peak EWMA of the time to its first token, in milliseconds; `None` if it has never answered, and so is `NaN`.
+    pub latency_ms: Option<f64>,
+}
+
+impl Default for Candidate {
+    fn default() -> Self {
+        Self { in_flight: 0, max_concurrent: None, requests_left: 1.0, tokens_left: 1.0, weight: 1.0, latency_ms: None }
+    }
+}
+
+/// What a strategy remembers between two picks.
+#[derive(Clone, Debug, Default)]
+pub struct StrategyState {
+    rng: fastrand::Rng,
+    /// The candidate whose turn it is, or that is preferred among equals.
+    turn: usize,
+    /// Weights of the candidates of the last order, in millionths.
+    weights: Vec<i64>,
+    /// What each weight is owed; see [`weighted`].
+    owed: Vec<i64>,
+    /// Room to compute in.
+    costs: Vec<f64>,
+}
+
+impl StrategyState {
+    /// A state whose random draws are repeatable.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
+        Self { rng: fastrand::Rng::with_seed(seed), ..Self::default() }
+    }
+
+    /// This candidate of the last [`Strategy::order`] was used. Turns advance by what was used, not by what was asked.
+    pub fn picked(&mut self, index: usize) {
+        self.turn = index.saturating_add(1);
+        weighted::picked(self, index);
+    }
+
+    /// Keeps up with the number of candidates and their weights.
+    fn fit(&mut self, candidates: &[Candidate]) {
+        self.weights.clear();
+        self.weights.extend(candidates.iter().map(weighted::units));
+        if self.owed.len() != candidates.len() {
+            self.owed.clear();
+            self.owed.resize(candidates.len(), 0);
+        }
+        if self.turn >= candidates.len() {
+            self.turn = 0;
+        }
+    }
+}
+
+/// A share from 0 to 1.
+fn share(left: f64) -> f64 {
+    if left.is_nan() { 0.0 } else { left.clamp(0.0, 1.0) }
+}
+
+/// A count as a number.
+#[allow(clippy::cast_precision_loss, reason = "requests in flight are far fewer than 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
+}

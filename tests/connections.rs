@@ -1,0 +1,399 @@
+//! Connections over a real socket: what is kept, what is refused, and what a failure says.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use support::{Gate, Reply, Server};
+use thryd::connections::{Client, HeaderText, HttpRequest};
+use thryd::error::{Failure, FailureClass, Phase};
+use tokio::time::timeout;
+
+const SECRET: &str = "sk-never-to-be-seen";
+
+fn client() -> Client {
+    Client::shared(Duration::from_secs(10)).unwrap()
+}
+
+fn request(url: impl Into<String>) -> HttpRequest {
+    HttpRequest {
+        url: url.into(),
+        headers: vec![("authorization".into(), HeaderText::Secret(SecretString::from(format!("Bearer {SECRET}"))))],
+        body: Bytes::from_static(b"{}"),
+        allow_insecure: false,
+        max_response_bytes: 1 << 16,
+    }
+}
+
+async fn refused(request: HttpRequest) -> Failure {
+    let failure = client().send(request).await.expect_err("it is refused");
+    assert!(!format!("{failure:?}").contains(SECRET), "{failure:?}");
+    failure
+}
+
+/// Asks the server for `/` and reads all of the answer.
+async fn whole(server: &Server) -> Result<Bytes, Failure> {
+    client().send(request(server.url("/"))).await?.whole().await
+}
+
+#[tokio::test]
+async fn what_is_sent_is_the_request_and_the_key() {
+    let server = Server::start(|_| Reply::json(200, "[1]").header("x-request-id", "r1")).await;
+    let mut request = request(server.url("/v1/x?a=b"));
+    request.headers.push(("x-extra".into(), HeaderText::Plain("yes".into())));
+    let response = client().send(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-request-id"], "r1");
+    assert_eq!(response.whole().await.unwrap(), "[1]");
+    let [got] = &server.requests()[..] else { panic!("one request") };
+    assert_eq!((got.method.as_str(), got.path.as_str(), got.text()), ("POST", "/v1/x?a=b", "{}"));
+    assert_eq!(got.header("authorization"), Some("Bearer sk-never-to-be-seen"));
+    assert_eq!(got.header("content-type"), Some("application/json"));
+    assert_eq!(got.header("accept-encoding"), Some("gzip"));
+    assert_eq!(got.header("x-extra"), Some("yes"));
+    assert_eq!(got.header("user-agent"), Some(concat!("thryd/", env!("CARGO_PKG_VERSION"))));
+}
+
+#[tokio::test]
+async fn one_connection_carries_request_after_request_whoever_asks() {
+    let server = Server::start(|_| Reply::json(200, "[]")).await;
+    for _ in 0..10 {
+        whole(&server).await.unwrap();
+    }
+    assert_eq!((server.requests().len(), server.connections()), (10, 1));
+}
+
+#[test]
+fn a_runtime_that_ended_takes_its_connections_with_it() {
+    // One client, made where there is no runtime, used on two.
+    let client = client();
+    for _ in 0..2 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = Server::start(|_| Reply::json(200, "[]")).await;
+            for _ in 0..2 {
+                client.send(request(server.url("/"))).await.unwrap().whole().await.unwrap();
+            }
+            assert_eq!(server.connections(), 1);
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_with_a_key() {
+    let other = Server::start(|_| Reply::json(200, "[]")).await;
+    let location = other.url("/v1/chat?token=hidden");
+    let server = Server::start(move |_| Reply::new(307).header("location", location.as_str())).await;
+    let failure = refused(request(server.url("/v1/chat"))).await;
+    assert_eq!((failure.class, failure.status), (FailureClass::Auth, Some(307)));
+    let origin = format!("set baseUrl to its address at {}", other.url(""));
+    assert!(failure.message.contains(&origin), "{}", failure.message);
+    assert!(!failure.message.contains("hidden"), "{}", failure.message);
+    assert_eq!(other.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_path_names_the_same_origin() {
+    let server = Server::start(|_| Reply::new(302).header("location", "/login")).await;
+    assert!(refused(request(server.url("/"))).await.message.contains(&server.url("")));
+    let server = Server::start(|_| Reply::new(304)).await;
+    assert!(refused(request(server.url("/"))).await.message.contains("check baseUrl"));
+}
+
+#[tokio::test]
+async fn a_key_never_goes_over_plain_http_to_another_machine() {
+    // 192.0.2.1 is an address that nobody has: were a socket opened, this would end in a timeout, not at once.
+    let mut by_query = request("http://192.0.2.1/v1?key=sk-never-to-be-seen");
+    by_query.headers.clear();
+    let mut by_user = request("http://user:sk-never-to-be-seen@192.0.2.1/v1");
+    by_user.headers.clear();
+    for request in [request("http://192.0.2.1/v1"), request("http://example.invalid/v1"), by_query, by_user] {
+        let failure = refused(request).await;
+        assert_eq!((failure.class, failure.is_sent), (FailureClass::Auth, false));
+        assert!(failure.message.contains("allowInsecureHttp"), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_says_so_without_the_key() {
+    for url in ["", "localhost:11434/v1", "ftp://127.0.0.1/", "http://", "http://[::1/sk-never-to-be-seen"] {
+        let failure = refused(request(url)).await;
+        assert_eq!((failure.class, failure.is_sent), (FailureClass::Auth, false), "{url}");
+        assert!(failure.message.contains("baseUrl"), "{}", failure.message);
+    }
+    let mut newline = request("http://127.0.0.1:1/");
+    newline.headers[0].1 = HeaderText::Secret(SecretString::from(format!("{SECRET}\n")));
+    assert!(refused(newline).await.message.contains("\"authorization\""));
+    let mut name = request("http://127.0.0.1:1/");
+    name.headers[0].0 = "a b".into();
+    assert!(refused(name).await.message.contains("\"a b\""));
+}
+
+#[tokio::test]
+async fn a_refused_port_is_transient_and_costs_nothing() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let failure = refused(request(format!("http://{free}/v1?a=secret"))).await;
+    assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, false));
+    assert_eq!(failure.message, format!("connection refused by http://{free}"));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_made_in_time_names_its_clock() {
+    // Nobody accepts, and nobody greets: TLS waits for an answer that does not come.
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let limit = Duration::from_millis(50);
+    let url = format!("https://{}/", deaf.local_addr().unwrap());
+    let failure = Client::shared(limit).unwrap().send(request(url)).await.unwrap_err();
+    assert_eq!(failure.timeout, Some((Phase::Connect, limit)));
+    assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, false));
+}
+
+#[tokio::test]
+async fn a_connection_lost_before_the_headers_may_have_cost_something() {
+    for reply in [Reply::raw(""), Reply::raw("HTTP/1.1 200 OK\r\ncontent-le")] {
+        let server = Server::start(move |_| reply.clone()).await;
+        let failure = refused(request(server.url("/v1?a=secret"))).await;
+        assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, true));
+        assert!(failure.message.starts_with(&format!("no answer from {}: ", server.url(""))), "{}", failure.message);
+        assert!(!failure.message.contains("secret"), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_a_million_headers_is_not_read() {
+    let head = format!("HTTP/1.1 200 OK\r\n{}", "a: b\r\n".repeat(1_000_000));
+    let server = Server::start(move |_| Reply::raw(head.clone())).await;
+    assert_eq!(refused(request(server.url("/"))).await.class, FailureClass::Transient);
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_is_not_an_answer() {
+    let replies =
+        [Reply::new(200).header("content-length", "10").then("12345").cut(), Reply::new(200).then("12345").cut()];
+    for reply in replies {
+        let server = Server::start(move |_| reply.clone()).await;
+        let failure = whole(&server).await.unwrap_err();
+        assert_eq!((failure.class, failure.status, failure.is_sent), (FailureClass::Truncated, Some(200), true));
+        assert!(failure.message.contains("cut"), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn an_announced_length_beyond_the_bound_is_refused_before_it_is_read() {
+    let server = Server::start(|_| Reply::new(200).header("content-length", "65537").hang()).await;
+    let failure = whole(&server).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Truncated);
+    assert!(failure.message.contains("65537"), "{}", failure.message);
+    server.until_closed().await;
+}
+
+#[tokio::test]
+async fn a_body_may_be_as_long_as_the_bound_and_no_longer() {
+    let most = vec![b'a'; 1 << 16];
+    let exact = most.clone();
+    let server = Server::start(move |_| Reply::stream().then(exact.clone())).await;
+    assert_eq!(whole(&server).await.unwrap(), most);
+    let server = Server::start(move |_| Reply::stream().then(most.clone()).then("a").hang()).await;
+    let failure = whole(&server).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Truncated);
+    assert!(failure.message.contains("65536"), "{}", failure.message);
+    server.until_closed().await;
+}
+
+/// A mebibyte of zeros, compressed with gzip.
+fn bomb() -> Vec<u8> {
+    let start = *b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xed\xc1\x31\x01\0\0\0\xc2\xa0\xf5\x4f\x6d\x08\x5f\xa0";
+    let end = *b"\x3e\x03\x1c\xea\x38\xa7\0\0\x10\0";
+    [&start[..], &[0; 1016], &end].concat()
+}
+
+#[tokio::test]
+async fn a_gzip_bomb_stops_at_the_bound() {
+    let server = Server::start(|_| Reply::text(200, "text/plain", bomb()).header("content-encoding", "gzip")).await;
+    let failure = whole(&server).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Truncated);
+    assert!(failure.message.contains("longer than 65536"), "{}", failure.message);
+
+    let mut request = request(server.url("/"));
+    request.max_response_bytes = 1 << 20;
+    let body = client().send(request).await.unwrap().whole().await.unwrap();
+    assert_eq!(body, vec![0; 1 << 20], "the bomb is sound, so the bound is what stopped it");
+}
+
+#[tokio::test]
+async fn gzip_is_read_and_a_damaged_one_is_not_an_answer() {
+    let hello = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xcb\x48\xcd\xc9\xc9\x57\xc8\x40\x22\x01\xed\xb5\x31\x04\x12\0\0\0";
+    let server = Server::start(|_| Reply::text(200, "text/plain", *hello).header("content-encoding", "gzip")).await;
+    assert_eq!(whole(&server).await.unwrap(), "hello hello hello ");
+    let server = Server::start(|_| Reply::text(200, "text/plain", "hello").header("content-encoding", "gzip")).await;
+    assert_eq!(whole(&server).await.unwrap_err().class, FailureClass::Truncated);
+}
+
+#[tokio::test]
+async fn chunks_come_when_they_are_sent_and_not_when_all_are_there() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let server = Server::start(move |_| Reply::stream().event("1").wait(&held).event("2").done()).await;
+    let mut response = client().send(request(server.url("/"))).await.unwrap();
+    assert_eq!(response.chunk().await.unwrap().unwrap(), "data: 1\n\n");
+    gate.open();
+    let mut rest = Vec::new();
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        rest.extend_from_slice(&chunk);
+    }
+    assert_eq!(rest, b"data: 2\n\ndata: [DONE]\n\n");
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_closes_the_socket_before_and_after_the_headers() {
+    let server = Server::start(|_| Reply::silence()).await;
+    timeout(Duration::from_millis(50), whole(&server)).await.expect_err("nothing comes");
+    server.until_closed().await;
+    assert_eq!(server.requests().len(), 1);
+
+    let server = Server::start(|_| Reply::stream().event("1").hang()).await;
+    let mut response = client().send(request(server.url("/"))).await.unwrap();
+    response.chunk().await.unwrap();
+    drop(response);
+    server.until_closed().await;
+}
+
+#[tokio::test]
+async fn the_words_of_a_refusal_are_bounded_and_never_fail() {
+    let long = "\u{e9}".repeat(1 << 16);
+    let replies = [
+        (Reply::json(400, "{\"error\":\"no\"}"), "{\"error\":\"no\"}".to_owned()),
+        (Reply::new(503), String::new()),
+        (Reply::new(503).then("half").cut(), "half".to_owned()),
+        (Reply::text(502, "text/html", long), "\u{e9}".repeat(1 << 15)),
+        (Reply::text(502, "text/html", [b"a".to_vec(), "\u{e9}".repeat(1 << 16).into()].concat()), {
+            format!("a{}", "\u{e9}".repeat((1 << 15) - 1))
+        }),
+        (Reply::text(502, "text/html", vec![0xff; 1 << 17]), String::new()),
+        (Reply::text(502, "text/html", *b"\xff."), "\u{fffd}.".to_owned()),
+    ];
+    for (reply, expected) in replies {
+        let server = Server::start(move |_| reply.clone()).await;
+        let response = client().send(request(server.url("/"))).await.unwrap();
+        assert_eq!(response.error_body().await, expected);
+    }
+}
+
+#[test]
+fn the_key_is_in_no_debug() {
+    let text = format!("{:?} {:?}", client(), request("http://127.0.0.1/"));
+    assert!(!text.contains(SECRET), "{text}");
+}
+
+/// A TLS server for one connection, which says by its answer which protocol it would have liked.
+fn tls_server() -> u16 {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("support/certificate.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("support/key.pem")).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+        // A client that does not trust the certificate hangs up here.
+        if stream.read(&mut [0; 4096]).is_ok() {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\ntrusted").unwrap();
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
+    let failure = refused(request(format!("https://localhost:{}/", tls_server()))).await;
+    assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, false));
+    assert!(failure.message.contains("NODE_EXTRA_CA_CERTS"), "{}", failure.message);
+}
+
+/// Runs an ignored test in a process of its own, with these variables and no proxy but theirs.
+fn child(test: &str, variables: &[(&str, &str)]) -> (bool, String) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    let command = command.args(["--ignored", "--exact", test]).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success() && text.contains("1 passed"), text)
+}
+
+#[tokio::test]
+#[ignore = "a child: the variable is read once"]
+async fn child_that_trusts_the_company() {
+    let response = client().send(request(format!("https://localhost:{}/", tls_server()))).await.unwrap();
+    assert_eq!(response.whole().await.unwrap(), "trusted");
+}
+
+#[test]
+#[cfg_attr(target_vendor = "apple", ignore = "Apple trusts no certificate of more than 825 days")]
+fn a_company_authority_is_trusted_when_node_is_told_of_it() {
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/certificate.pem");
+    let (is_passed, output) = child("child_that_trusts_the_company", &[("NODE_EXTRA_CA_CERTS", authority)]);
+    assert!(is_passed, "{output}");
+    let missing = [("NODE_EXTRA_CA_CERTS", "/nowhere/company.pem")];
+    let (is_passed, output) = child("child_that_trusts_the_company", &missing);
+    assert!(!is_passed && output.contains("/nowhere/company.pem"), "{output}");
+}
+
+#[tokio::test]
+#[ignore = "a child: the variables are read from the environment"]
+async fn child_behind_a_proxy() {
+    let local = Server::start(|_| Reply::json(200, "\"local\"")).await;
+    assert_eq!(whole(&local).await.unwrap(), "\"local\"");
+    let mut remote = request("http://example.invalid/v1");
+    remote.allow_insecure = true;
+    assert_eq!(client().send(remote).await.unwrap().whole().await.unwrap(), "\"proxy\"");
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_for_other_machines_only() {
+    let proxy = Server::start(|_| Reply::json(200, "\"proxy\"")).await;
+    let address = proxy.url("");
+    let child = tokio::task::spawn_blocking(move || child("child_behind_a_proxy", &[("HTTP_PROXY", &address)]));
+    let (is_passed, output) = child.await.unwrap();
+    assert!(is_passed, "{output}");
+    let [got] = &proxy.requests()[..] else { panic!("one request") };
+    assert_eq!(got.path, "http://example.invalid/v1");
+}
+
+#[tokio::test]
+#[ignore = "a child: a proxy would resolve the name"]
+async fn child_that_looks_a_name_up() {
+    // Without a key, and with one that may: both are let through, so the name is looked up, and nobody has it.
+    let mut without = request("http://example.invalid/v1");
+    without.headers.clear();
+    let mut allowed = request("http://example.invalid/v1");
+    allowed.allow_insecure = true;
+    for request in [without, allowed] {
+        let failure = refused(request).await;
+        assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, false));
+        let expected = "the name of http://example.invalid cannot be resolved";
+        assert!(failure.message.starts_with(expected), "{}", failure.message);
+    }
+}
+
+#[test]
+fn plain_http_to_another_machine_is_allowed_without_a_key_or_when_it_says_so() {
+    let (is_passed, output) = child("child_that_looks_a_name_up", &[]);
+    assert!(is_passed, "{output}");
+}

@@ -1,0 +1,330 @@
+//! A small scriptable server on a real socket, for tests. HTTP/1.1, keep-alive, nothing else.
+//!
+//! A handler looks at each request and scripts its [`Reply`], step by step: bytes, a pause, a gate that the test opens, a
+//! cut, a silence. The server records what it received, and counts connections. Dropping it closes everything.
+//!
+//! ```ignore
+//! let server = Server::start(|_| Reply::json(200, r#"{"choices":[]}"#)).await;
+//! let url = server.url("/v1/chat/completions");
+//! assert_eq!(server.requests()[0].header("authorization"), Some("Bearer sk-test"));
+//! ```
+//!
+//! Real sockets and tokio's paused clock do not mix: the clock jumps while bytes are under way. Use [`Gate`] to say when.
+#![allow(dead_code, reason = "each test binary uses the part of it that it needs")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Which connection it came on, counted from 0.
+    pub connection: usize,
+}
+
+impl Received {
+    /// The first header of this name, whatever its case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a JSON body is UTF-8")
+    }
+}
+
+/// What a test opens when the server may go on. Clones are one gate.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    pub fn closed() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Opens it for good, for everyone.
+    pub fn open(&self) {
+        self.0.close();
+    }
+
+    /// Done when it is open.
+    pub async fn passed(&self) {
+        // A closed semaphore is an open gate.
+        let _ = self.0.acquire().await;
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Bytes(Vec<u8>),
+    Pause(Duration),
+    Wait(Gate),
+    Cut,
+    Hang,
+}
+
+/// A scripted answer. Chunked as soon as a step is more than the one body.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    head: Option<(u16, Vec<(String, String)>)>,
+    steps: Vec<Step>,
+}
+
+impl Reply {
+    /// An answer without a body.
+    pub fn new(status: u16) -> Self {
+        Self { head: Some((status, Vec::new())), steps: Vec::new() }
+    }
+
+    /// A whole JSON answer.
+    pub fn json(status: u16, body: impl Into<String>) -> Self {
+        Self::new(status).header("content-type", "application/json").then(body.into())
+    }
+
+    /// A whole answer of any type.
+    pub fn text(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(status).header("content-type", content_type).then(body)
+    }
+
+    /// The head of an event stream; [`event`](Self::event)s follow.
+    pub fn stream() -> Self {
+        Self::new(200).header("content-type", "text/event-stream").header("transfer-encoding", "chunked")
+    }
+
+    /// Exactly these bytes, head and all; the steps that follow are as raw. The connection ends after it.
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { head: None, steps: vec![Step::Bytes(bytes.into())] }
+    }
+
+    /// The request is read and nothing ever comes back.
+    pub fn silence() -> Self {
+        Self { head: None, steps: vec![Step::Hang] }
+    }
+
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        if let Some((_, headers)) = &mut self.head {
+            headers.push((name.to_owned(), value.into()));
+        }
+        self
+    }
+
+    /// More of the body.
+    pub fn then(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.steps.push(Step::Bytes(bytes.into()));
+        self
+    }
+
+    /// One event.
+    pub fn event(self, data: &str) -> Self {
+        self.then(format!("data: {data}\n\n"))
+    }
+
+    /// The event that ends a stream.
+    pub fn done(self) -> Self {
+        self.event("[DONE]")
+    }
+
+    /// A real pause: for demonstrations; tests use [`wait`](Self::wait).
+    pub fn pause(mut self, time: Duration) -> Self {
+        self.steps.push(Step::Pause(time));
+        self
+    }
+
+    /// Waits until the test opens the gate.
+    pub fn wait(mut self, gate: &Gate) -> Self {
+        self.steps.push(Step::Wait(gate.clone()));
+        self
+    }
+
+    /// Closes the connection here, in the middle of the body.
+    pub fn cut(mut self) -> Self {
+        self.steps.push(Step::Cut);
+        self
+    }
+
+    /// Says no more, and keeps the connection until the other side closes it.
+    pub fn hang(mut self) -> Self {
+        self.steps.push(Step::Hang);
+        self
+    }
+
+    /// Whether the connection may be used again.
+    async fn write(self, socket: &mut TcpStream) -> io::Result<bool> {
+        let is_whole = matches!(self.steps[..], [] | [Step::Bytes(_)]);
+        let mut is_chunked = false;
+        let is_raw = self.head.is_none();
+        if let Some((status, headers)) = self.head {
+            let has = |name: &str| headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
+            let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
+            headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+            if !has("content-length") {
+                is_chunked = has("transfer-encoding") || !is_whole;
+                match &self.steps[..] {
+                    [] if !is_chunked => head += "content-length: 0\r\n",
+                    [Step::Bytes(body)] if !is_chunked => head += &format!("content-length: {}\r\n", body.len()),
+                    _ if has("transfer-encoding") => {}
+                    _ => head += "transfer-encoding: chunked\r\n",
+                }
+            }
+            socket.write_all(format!("{head}\r\n").as_bytes()).await?;
+        }
+        for step in self.steps {
+            match step {
+                // An empty chunk would end the body.
+                Step::Bytes(bytes) if bytes.is_empty() => {}
+                Step::Bytes(bytes) if is_chunked => {
+                    let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n"].concat();
+                    socket.write_all(&chunk).await?;
+                }
+                Step::Bytes(bytes) => socket.write_all(&bytes).await?,
+                Step::Pause(time) => tokio::select! {
+                    () = tokio::time::sleep(time) => {}
+                    () = left(socket) => return Ok(false),
+                },
+                Step::Wait(gate) => tokio::select! {
+                    () = gate.passed() => {}
+                    () = left(socket) => return Ok(false),
+                },
+                Step::Cut => return Ok(false),
+                Step::Hang => {
+                    left(socket).await;
+                    return Ok(false);
+                }
+            }
+        }
+        if is_chunked {
+            socket.write_all(b"0\r\n\r\n").await?;
+        }
+        Ok(!is_raw)
+    }
+}
+
+/// Done when the other side has closed the connection, which it must not write on meanwhile.
+async fn left(socket: &mut TcpStream) {
+    let _ = socket.read_u8().await;
+}
+
+type Handler = dyn Fn(&Received) -> Reply + Send + Sync;
+
+/// The server. Dropping it closes it.
+pub struct Server {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<Received>>>,
+    accepted: watch::Receiver<usize>,
+    open: watch::Receiver<usize>,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts on a free port of 127.0.0.1.
+    pub async fn start(handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (accepted_count, accepted) = watch::channel(0);
+        let (open_count, open) = watch::channel(0);
+        let (handler, log): (Arc<Handler>, _) = (Arc::new(handler), Arc::clone(&requests));
+        let accepting = tokio::spawn(async move {
+            // Ends with this task, and every connection with it.
+            let mut connections = JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let number = *accepted_count.borrow();
+                open_count.send_modify(|open| *open += 1);
+                accepted_count.send_modify(|accepted| *accepted += 1);
+                let (handler, log, open_count) = (Arc::clone(&handler), Arc::clone(&log), open_count.clone());
+                connections.spawn(async move {
+                    let _ = serve(socket, number, &*handler, &log).await;
+                    open_count.send_modify(|open| *open -= 1);
+                });
+            }
+        });
+        Self { address, requests, accepted, open, accepting }
+    }
+
+    /// `http://127.0.0.1:<port>` and the path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What was received so far.
+    pub fn requests(&self) -> Vec<Received> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Connections that were ever opened.
+    pub fn connections(&self) -> usize {
+        *self.accepted.borrow()
+    }
+
+    /// Done when no connection is open.
+    pub async fn until_closed(&self) {
+        let mut open = self.open.clone();
+        open.wait_for(|open| *open == 0).await.expect("the server runs as long as it is held");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Answers the requests of one connection until it is closed.
+async fn serve(mut socket: TcpStream, number: usize, handler: &Handler, log: &Mutex<Vec<Received>>) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let mut buffer = Vec::new();
+    while let Some(request) = receive(&mut socket, &mut buffer, number).await? {
+        let reply = handler(&request);
+        log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        if !reply.write(&mut socket).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The next request; `None` if the connection was closed before one. What comes after it stays in the buffer.
+async fn receive(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> io::Result<Option<Received>> {
+    let end = loop {
+        if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if socket.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
+    let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+    let headers =
+        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut request = Received { method, path, headers: headers.collect(), body: Vec::new(), connection };
+    let length: usize = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or_default();
+    while buffer.len() < end + length {
+        if socket.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+    request.body = buffer[end..end + length].to_vec();
+    buffer.drain(..end + length);
+    Ok(Some(request))
+}

@@ -1,0 +1,220 @@
+//! Fear: a count that is not what the provider will charge, or a text that brings the process down.
+
+use serde_json::Value;
+use thryd::kinds::Prompt;
+use thryd::tokens::{count, count_messages, count_prompt, is_loaded, preload};
+
+const ENCODINGS: [&str; 4] = ["o200k_base", "cl100k_base", "p50k_base", "r50k_base"];
+
+/// Counts by other implementations; its first field says which.
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("fixtures/tokens.json")).unwrap()
+}
+
+#[test]
+fn every_vector_of_another_implementation_is_met() {
+    let vectors = vectors();
+    let texts = vectors["texts"].as_array().unwrap();
+    assert!(texts.len() >= 60);
+    for row in texts {
+        let text = row["text"].as_str().unwrap();
+        for encoding in ENCODINGS {
+            assert_eq!(count(text, encoding).unwrap(), row[encoding].as_u64().unwrap(), "{encoding} {text:?}");
+        }
+    }
+}
+
+#[test]
+fn every_published_count_is_met() {
+    for row in vectors()["published"].as_array().unwrap() {
+        let (text, encoding) = (row["text"].as_str().unwrap(), row["encoding"].as_str().unwrap());
+        assert_eq!(count(text, encoding).unwrap(), row["tokens"].as_u64().unwrap(), "{encoding} {text:?}");
+    }
+}
+
+#[test]
+fn the_published_chat_costs_what_the_api_charged_for_it() {
+    let vectors = vectors();
+    let published = &vectors["publishedMessages"];
+    for (model, tokens) in published["tokens"].as_object().unwrap() {
+        assert_eq!(
+            count_messages(&published["messages"].to_string(), model).unwrap(),
+            tokens.as_u64().unwrap(),
+            "{model}"
+        );
+    }
+}
+
+#[test]
+fn a_model_is_counted_by_its_own_encoding() {
+    // Japanese, which all but p50k and r50k divide differently, and indented code, which those two do.
+    let text = "\u{304a}\u{8a95}\u{751f}\u{65e5}\u{304a}\u{3081}\u{3067}\u{3068}\u{3046}\n        return x";
+    let families: [(&str, &[&str]); 4] = [
+        (
+            "o200k_base",
+            &[
+                "gpt-4o",
+                "gpt-4o-2024-08-06",
+                "gpt-4o-mini",
+                "gpt-4.1",
+                "gpt-4.1-nano",
+                "gpt-5",
+                "gpt-5.2-codex",
+                "o1",
+                "o1-mini",
+                "o3",
+                "o3-pro",
+                "o4-mini",
+                "chatgpt-4o-latest",
+                "gpt-oss-120b",
+                "ft:gpt-4o-2024-08-06:org::id",
+                "openai::gpt-4o",
+                "openai/gpt-4o",
+                "openrouter::openai/gpt-5-mini",
+                "o200k_harmony",
+            ],
+        ),
+        (
+            "cl100k_base",
+            &[
+                "gpt-4",
+                "gpt-4-0613",
+                "gpt-4-turbo",
+                "gpt-4-32k",
+                "gpt-3.5-turbo",
+                "gpt-3.5-turbo-16k",
+                "gpt-35-turbo",
+                "text-embedding-3-small",
+                "text-embedding-3-large",
+                "text-embedding-ada-002",
+                "ft:gpt-3.5-turbo:org::id",
+                "davinci-002",
+            ],
+        ),
+        (
+            "p50k_base",
+            &["text-davinci-003", "text-davinci-002", "code-davinci-002", "code-cushman-001", "text-davinci-edit-001"],
+        ),
+        ("r50k_base", &["davinci", "curie", "ada", "text-davinci-001", "gpt2", "code-search-ada-code-001"]),
+    ];
+    let counts: Vec<_> = families.iter().map(|(encoding, _)| count(text, encoding).unwrap()).collect();
+    for (index, expected) in counts.iter().enumerate() {
+        assert!(!counts[..index].contains(expected), "the text tells the encodings apart: {counts:?}");
+    }
+    for (encoding, models) in families {
+        for model in models {
+            assert_eq!(count(text, model), count(text, encoding), "{model}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_model_is_refused_with_what_is_known() {
+    for model in ["claude-sonnet-4", "", "gpt", "o", "llama3", "anthropic::claude", "o2"] {
+        let refusal = count("text", model).unwrap_err();
+        assert_eq!((refusal.field.as_str(), refusal.is_range), ("model", false), "{model}");
+        assert!(refusal.expected.contains("gpt-4*") && refusal.expected.contains("o200k_base"));
+        assert_eq!(refusal.got, format!("{model:?}"));
+        assert_eq!(count_messages("[]", model).unwrap_err().field, "model");
+    }
+}
+
+#[test]
+fn what_looks_like_a_special_token_is_text() {
+    for encoding in ENCODINGS {
+        assert!(count("<|endoftext|>", encoding).unwrap() > 1, "{encoding}");
+    }
+}
+
+#[test]
+fn a_megabyte_of_anything_ends_in_a_count_or_a_refusal() {
+    for unit in [" ", "\n", "\u{3000}", "a", "A1 ", "\u{1f600}", "-", "\u{751f}", "7", "{\"a\":1},"] {
+        let text = unit.repeat((1 << 20) / unit.len());
+        match count(&text, "o200k_base") {
+            Ok(tokens) => assert!((1..=text.len() as u64).contains(&tokens), "{unit:?}"),
+            Err(refusal) => assert!(refusal.is_range && refusal.field == "input", "{unit:?}: {refusal}"),
+        }
+    }
+}
+
+#[test]
+fn a_prompt_with_a_text_that_cannot_be_counted_is_charged_its_bytes() {
+    let blank = " ".repeat(1_200_000);
+    assert!(count(&blank, "gpt-4o").unwrap_err().expected.contains("white-space characters in a row"));
+    let prompt = Prompt { texts: vec!["hello world".to_owned(), blank], overhead: 7, completion: None };
+    assert_eq!(count_prompt(&prompt, "gpt-4o"), 2 + 1_200_000 + 7);
+}
+
+#[test]
+fn a_prompt_for_a_model_nobody_knows_is_counted_as_o200k_base() {
+    let text = "\u{304a}\u{8a95}\u{751f}\u{65e5}";
+    let prompt = Prompt { texts: vec![text.to_owned()], overhead: 3, completion: Some(10) };
+    assert_eq!(count_prompt(&prompt, "some-llama"), count(text, "o200k_base").unwrap() + 3);
+    assert_ne!(count_prompt(&prompt, "some-llama"), count_prompt(&prompt, "gpt-4"));
+}
+
+#[test]
+fn a_preloaded_model_is_loaded() {
+    // Other tests of this process may have loaded it, so only the end is certain.
+    preload("gpt-4");
+    assert!(is_loaded("gpt-4") && is_loaded("cl100k_base"));
+}
+
+fn framed(messages: &str) -> u64 {
+    count_messages(messages, "gpt-4o").unwrap()
+}
+
+#[test]
+fn an_image_costs_by_its_detail() {
+    let image = |rest: &str| {
+        framed(&format!(
+            r#"[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"https://a.b/c.png"{rest}}}}}]}}]"#
+        ))
+    };
+    let none = framed(r#"[{"role":"user","content":[]}]"#);
+    assert_eq!(image(r#","detail":"low""#) - none, 85);
+    assert_eq!(image(r#","detail":"high""#) - none, 765);
+    assert_eq!(image("") - none, 765);
+}
+
+#[test]
+fn content_in_parts_costs_what_the_parts_cost() {
+    let whole = framed(r#"[{"role":"user","content":"hello world"}]"#);
+    let parts =
+        framed(r#"[{"role":"user","content":[{"type":"text","text":"hello"},{"type":"text","text":" world"}]}]"#);
+    assert_eq!(whole, parts);
+    assert_eq!(whole, 3 + 3 + 1 + 2);
+}
+
+#[test]
+fn tool_calls_cost_their_name_and_arguments() {
+    let call = r#"{"id":"call_0123456789","type":"function","function":{"name":"hello","arguments":" world"}}"#;
+    let called = framed(&format!(r#"[{{"role":"user","content":null,"tool_calls":[{call}]}}]"#));
+    assert_eq!(called, framed(r#"[{"role":"user","content":"hello world"}]"#));
+    let before = framed(r#"[{"role":"user","function_call":{"name":"hello","arguments":" world"}}]"#);
+    assert_eq!(called, before);
+}
+
+#[test]
+fn a_name_costs_one_more_than_its_tokens() {
+    let named = framed(r#"[{"role":"user","name":"hello","content":""}]"#);
+    assert_eq!(named, framed(r#"[{"role":"user","content":""}]"#) + 1 + 1);
+}
+
+#[test]
+fn messages_of_another_form_are_refused_by_their_place() {
+    for (messages, field) in [
+        ("{", "messages"),
+        ("{}", "messages"),
+        ("[1]", "messages[0]"),
+        (r#"[{"role":1}]"#, "messages[0].role"),
+        (r#"[{},{"content":1}]"#, "messages[1].content"),
+        (r#"[{"content":["a"]}]"#, "messages[0].content[0]"),
+        (r#"[{"content":[{"type":"text","text":1}]}]"#, "messages[0].content[0].text"),
+        (r#"[{"tool_calls":{}}]"#, "messages[0].tool_calls"),
+        (r#"[{"tool_calls":[{"function":{"name":1}}]}]"#, "messages[0].name"),
+    ] {
+        let refusal = count_messages(messages, "gpt-4o").unwrap_err();
+        assert_eq!((refusal.field.as_str(), refusal.is_range), (field, false), "{messages}: {refusal}");
+    }
+}
