@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Failure, Invalid, Result};
+use crate::error::{Failure, FailureClass, Invalid, Result};
 use crate::health::{Health, Latency, RestOptions};
 use crate::kinds::Usage;
 use crate::options::DeployOptions;
@@ -129,7 +129,10 @@ impl Deployment {
     /// An attempt failed.
     pub fn failed(&self, failure: &Failure, rest: &RestOptions, now: Instant) {
         self.health.fail(failure.class, failure.retry_after, now, rest);
-        self.latency.penalise(now);
+        let is_callers_fault = matches!(failure.class, FailureClass::Rejected | FailureClass::TooLong);
+        if !is_callers_fault {
+            self.latency.penalise(now);
+        }
         let mut record = self.record();
         record.failed += 1;
         record.last_error = Some(failure.message.clone());

@@ -181,9 +181,8 @@ impl DeployOptions {
         let default = Self::default();
         let options = Self {
             limits: Limits {
-                rpm: fields.integer("rpm", 1)?,
-                tpm: fields.integer("tpm", 1)?,
                 max_concurrent: fields.integer("maxConcurrent", 1)?,
+                ..Limits::take(&mut fields)?
             },
             weight: fields.number("weight", 0.0, f64::MAX)?.unwrap_or(default.weight),
             context_window: fields.integer("contextWindow", 1)?,
@@ -203,6 +202,22 @@ impl DeployOptions {
         };
         fields.finish("rpm, tpm, maxConcurrent, weight, contextWindow, price")?;
         Ok(options)
+    }
+}
+
+impl Limits {
+    /// Reads the limits of a usage window on its own.
+    ///
+    /// # Errors
+    /// If a field is unknown, of the wrong type or out of range.
+    pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
+        let limits = Self::take(&mut fields)?;
+        fields.finish("rpm, tpm")?;
+        Ok(limits)
+    }
+
+    fn take(fields: &mut Fields) -> Result<Self, Invalid> {
+        Ok(Self { rpm: fields.integer("rpm", 1)?, tpm: fields.integer("tpm", 1)?, max_concurrent: None })
     }
 }
 
@@ -327,6 +342,9 @@ impl RouterOptions {
             Some(other) => Some(CacheOptions::read(Fields::new("cache options", other)?)?),
         };
         let retry = fields.nested("retry", "retry options", RetryOptions::read)?.unwrap_or_default();
+        if retry.hedge_quantile.is_some() {
+            return Err(unsupported("hedging (`retry.hedgeQuantile`) is not in this version"));
+        }
         let timeouts = fields.nested("timeouts", "timeouts", |mut fields| {
             let timeouts = Timeouts::default().overlay(&mut fields)?;
             fields.finish(TIMEOUT_NAMES)?;

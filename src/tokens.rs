@@ -42,12 +42,36 @@ pub fn count(text: &str, model: &str) -> Result<u64, Invalid> {
     known(model)?.count(text).map_err(|run| run.refusal("input"))
 }
 
-/// Tokens of a prompt, framing included: exact where the model's tokenizer is known; for others [`DEFAULT_ENCODING`]
-/// stands in. Never fails: a text that [`count`] refuses counts as its bytes, which it cannot exceed.
+/// Tokens of a text, for callers that need a number: exact where the model's tokenizer is known; for other models
+/// [`DEFAULT_ENCODING`] stands in, and a text that [`count`] refuses counts as its bytes, which no count exceeds.
+#[must_use]
+pub fn count_or_bound(text: &str, model: &str) -> u64 {
+    Encoding::of(model).unwrap_or(Encoding::O200k).count(text).unwrap_or(text.len() as u64)
+}
+
+/// Tokens of a text or of chat messages, whichever the JSON `input` is; `model` is [`DEFAULT_ENCODING`] unless given.
+///
+/// # Errors
+/// Those of [`count`] and [`count_messages`]; a type error of `input` if it is neither a string nor an array.
+pub fn count_input(input: &str, model: Option<&str>) -> Result<u64, Invalid> {
+    let model = model.unwrap_or(DEFAULT_ENCODING);
+    if input.trim_start().starts_with('[') {
+        return count_messages(input, model);
+    }
+    match serde_json::from_str::<String>(input) {
+        Ok(text) => count(&text, model),
+        Err(_) => {
+            let value = serde_json::from_str(input).unwrap_or_default();
+            let got = crate::fields::describe(&value);
+            Err(Invalid::type_error("input", "a string or an array of messages", got))
+        }
+    }
+}
+
+/// Tokens of a prompt, framing included. Never fails: each text is counted by [`count_or_bound`].
 #[must_use]
 pub fn count_prompt(prompt: &Prompt, model: &str) -> u64 {
-    let encoding = Encoding::of(model).unwrap_or(Encoding::O200k);
-    let tokens = prompt.texts.iter().map(|text| encoding.count(text).unwrap_or(text.len() as u64));
+    let tokens = prompt.texts.iter().map(|text| count_or_bound(text, model));
     tokens.fold(prompt.overhead, u64::saturating_add)
 }
 

@@ -30,7 +30,7 @@ pub use key::{Key, KeyBuilder};
 pub use options::{CacheMode, CacheOptions};
 pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use disk::Disk;
 use memory::Memory;
 
@@ -46,6 +46,8 @@ struct Inner {
     /// Gone when there is no file, or after close.
     disk: RwLock<Option<Arc<Disk>>>,
     is_closed: AtomicBool,
+    /// Why there is no file although there should be one.
+    failure: Option<String>,
     hits: AtomicU64,
     misses: AtomicU64,
     joined: AtomicU64,
@@ -94,20 +96,37 @@ impl Cache {
             return Err(ErrorKind::Unsupported(message.to_owned()).into());
         }
         let disk = options.path.as_deref().map(|path| Disk::open(path, options.max_bytes)).transpose()?;
+        Ok(Self::assemble(options, disk, None, clock))
+    }
+
+    /// A cache in memory alone, in place of one whose file cannot be used: it loses what it keeps with the process, and
+    /// its statistics say so.
+    #[must_use]
+    pub fn degraded(options: CacheOptions, failure: &Error) -> Self {
+        Self::assemble(options, None, Some(failure.to_string()), now_ms)
+    }
+
+    fn assemble(
+        options: CacheOptions,
+        disk: Option<Arc<Disk>>,
+        failure: Option<String>,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
         let memory = match &disk {
             Some(disk) => disk.memory(options.memory_bytes),
             None => Arc::new(Memory::new(options.memory_bytes)),
         };
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             options,
             clock: Arc::new(clock),
             memory,
             disk: RwLock::new(disk),
             is_closed: AtomicBool::new(false),
+            failure,
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             joined: AtomicU64::new(0),
-        })))
+        }))
     }
 
     /// What it was opened with.
@@ -201,7 +220,7 @@ impl Cache {
             hits: self.0.hits.load(Ordering::Relaxed),
             misses: self.0.misses.load(Ordering::Relaxed),
             joined: self.0.joined.load(Ordering::Relaxed),
-            write_errors: disk.as_ref().map_or(0, |disk| disk.write_errors()),
+            write_errors: disk.as_ref().map_or(0, |disk| disk.write_errors()) + u64::from(self.0.failure.is_some()),
             read_errors: disk.as_ref().map_or(0, |disk| disk.read_errors()),
         }
     }
@@ -209,7 +228,7 @@ impl Cache {
     /// Why the last answer that did not reach the disk did not.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.disk().and_then(|disk| disk.last_error())
+        self.disk().and_then(|disk| disk.last_error()).or_else(|| self.0.failure.clone())
     }
 
     /// Removes what has expired.

@@ -7,6 +7,8 @@ mod sse;
 mod tls;
 
 pub use client::{Client, HttpResponse};
+pub(crate) use http::cut;
 pub use http::{HeaderText, HttpRequest, Rejection, request_id};
+pub(crate) use retry_after::MAX_RETRY_AFTER;
 pub use retry_after::retry_after;
 pub use sse::SseParser;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use ::http::HeaderMap;
 
 /// Longest delay that is believed, one day: a longer one is a slip or an attack, and is cut to this.
-const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The delay that the headers ask for, at most a day.
 ///
@@ -18,7 +18,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         let text = text(headers, "retry-after")?;
         delay(text, 1.0).or_else(|| until(text, now))
     });
-    delay.map(|delay| delay.min(MAX_DELAY))
+    delay.map(|delay| delay.min(MAX_RETRY_AFTER))
 }
 
 /// The header's text, without the space around it.
@@ -31,7 +31,7 @@ fn delay(text: &str, unit: f64) -> Option<Duration> {
     // Only what a header may hold: `f64` would also read "inf" and "nan".
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let number: f64 = text.parse().ok().filter(|_| is_number)?;
-    Duration::try_from_secs_f64((number * unit).min(MAX_DELAY.as_secs_f64())).ok()
+    Duration::try_from_secs_f64((number * unit).min(MAX_RETRY_AFTER.as_secs_f64())).ok()
 }
 
 /// The time from now to an HTTP date.
@@ -91,8 +91,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic_or_wait_longer_than_a_day(text in "[ -~]{0,40}") {
-            prop_assert!(read(&[("retry-after", &text)]).unwrap_or_default() <= MAX_DELAY);
-            prop_assert!(read(&[("retry-after-ms", &text)]).unwrap_or_default() <= MAX_DELAY);
+            prop_assert!(read(&[("retry-after", &text)]).unwrap_or_default() <= MAX_RETRY_AFTER);
+            prop_assert!(read(&[("retry-after-ms", &text)]).unwrap_or_default() <= MAX_RETRY_AFTER);
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::wire::{explain, unreadable, usage};
-use super::{Body, CompletionRequest, Kind, Prompt, Usage};
+use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Prompt, StreamAssembly, Usage};
 use crate::error::{Failure, Invalid};
 
 /// Finish reasons of complete answers, in the words of OpenAI and of the servers that speak its dialect. `length` is
@@ -145,6 +145,14 @@ impl Kind for Completion {
 
     fn text(&self) -> &str {
         self.counted.as_deref().unwrap_or(&self.content)
+    }
+
+    fn assembly() -> Option<Box<dyn Assembly<Self>>> {
+        Some(Box::new(StreamAssembly::default()))
+    }
+
+    fn chunks(&self) -> Vec<Chunk> {
+        Self::chunks(self)
     }
 
     fn join(mut parts: Vec<Self>) -> Self {

@@ -24,6 +24,7 @@ pub use completion_request::CompletionRequest;
 pub use embedding::Embeddings;
 pub use embedding_request::EmbeddingRequest;
 pub use rerank::{Ranked, Ranking, RerankRequest};
+pub(crate) use stream::pieces as text_pieces;
 pub use stream::{Chunk, StreamAssembly};
 pub use usage::{Price, Usage};
 

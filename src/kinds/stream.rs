@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::completion::{WireToolCall, content, reasoning};
 use super::wire::{explain, unreadable};
-use super::{Body, Completion, ToolCall};
+use super::{Assembly, Body, Completion, ToolCall};
 use crate::error::{Failure, FailureClass};
 
 /// One piece of a streamed completion.
@@ -260,6 +260,16 @@ impl Assembled {
             message["tool_calls"] = self.tool_calls.iter().map(wire).collect();
         }
         json!({ "index": self.index, "message": message, "finish_reason": self.finish_reason })
+    }
+}
+
+impl Assembly<Completion> for StreamAssembly {
+    fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+        Self::push(self, data, chunks)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Completion, Failure> {
+        Self::finish(*self)
     }
 }
 

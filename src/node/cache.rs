@@ -43,8 +43,8 @@ impl NativeCache {
 
     /// The cache that the call `id` opened; once.
     #[napi]
-    pub fn take(mailbox: &Mailbox, id: u32) -> Option<Self> {
-        mailbox.post().take_cache(id).map(|cache| Self { cache })
+    pub fn take(mailbox: &Mailbox, id: u32) -> Option<NativeCache> {
+        mailbox.post().take_cache(id).map(|cache| NativeCache { cache })
     }
 
     /// Its counters.

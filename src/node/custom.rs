@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::stream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -9,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::letter::{Kind, Mail};
 use super::mailbox::{Post, lock};
 use crate::error::{Failure, FailureClass};
-use crate::provider::{CustomCall, CustomHandler, LocalFuture, Reply, classify_thrown};
+use crate::provider::{CustomCall, CustomHandler, CustomProvider, LocalFuture, Reply};
 
 /// What JavaScript says to a call.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl CustomHandler for Handler {
             serde_json::Value::from(self.name.as_str()),
             call.kind,
             call.is_stream,
-            call.body
+            call.body_json
         );
         let post = self.post.clone();
         Box::pin(async move {
@@ -110,7 +111,7 @@ impl Open {
         match self.said.recv().await {
             Some(Said::Thrown(text)) => {
                 self.forget();
-                Err(classify_thrown(&self.name, &text))
+                Err(thrown(&text))
             }
             Some(Said::End) | None => {
                 self.forget();
@@ -132,6 +133,21 @@ impl Open {
     fn forget(&self) -> bool {
         lock(&self.calls.0).open.remove(&self.id).is_some()
     }
+}
+
+/// What was thrown, as the face describes it: a message, and a status or a delay if it had them.
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Thrown {
+    message: String,
+    status: Option<u16>,
+    retry_after_ms: Option<f64>,
+}
+
+fn thrown(text: &str) -> Failure {
+    let thrown: Thrown = serde_json::from_str(text).unwrap_or_default();
+    let retry_after = thrown.retry_after_ms.and_then(|delay| Duration::try_from_secs_f64(delay / 1000.0).ok());
+    CustomProvider::thrown(thrown.status, &thrown.message, retry_after)
 }
 
 impl Drop for Open {

@@ -7,8 +7,7 @@ use tokio::time::Instant;
 use super::reply::reply;
 use crate::error::Invalid;
 use crate::fields::Fields;
-use crate::options::DeployOptions;
-use crate::tracker::{Tracker, Wait};
+use crate::tracker::{Limits, Tracker, Wait};
 
 /// A usage window that belongs to nobody.
 #[napi]
@@ -28,7 +27,7 @@ impl NativeUsageTracker {
     #[napi]
     pub fn configure(&self, limits: String) -> String {
         reply(|| {
-            let limits = DeployOptions::read_limits(Fields::parse("limits", &limits)?)?;
+            let limits = Limits::read(Fields::parse("limits", &limits)?)?;
             let _first = self.tracker.set(Tracker::new(limits));
             Ok(())
         })
@@ -70,7 +69,7 @@ impl NativeUsageTracker {
     }
 
     fn tracker(&self) -> &Tracker {
-        self.tracker.get_or_init(|| Tracker::new(crate::tracker::Limits::default()))
+        self.tracker.get_or_init(|| Tracker::new(Limits::default()))
     }
 }
 

@@ -1,28 +1,270 @@
-//! Stub: the one factory behind every provider that ships with the crate.
+//! The one factory behind every provider that ships with the crate.
+
 use std::sync::Arc;
 
-use super::Provider;
-use crate::error::{Invalid, Result};
-use crate::fields::Fields;
+use ::http::{HeaderName, HeaderValue, Uri};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
-/// What makes a provider.
+use super::Provider;
+use super::dummy::{Dummy, DummyOptions};
+use super::openai::{OpenAi, Settings};
+use super::presets::{PRESETS, Preset};
+use crate::connections::HeaderText;
+use crate::constants::MAX_RESPONSE_BYTES;
+use crate::error::{ErrorKind, Invalid, Result};
+use crate::fields::{Fields, describe};
+
+const PATH: &str = "provider options";
+const DUMMY: &str = "dummy";
+
+/// What makes a provider. Printing it never shows a key.
+///
+/// ```
+/// use thryd::provider::{ProviderOptions, create_provider};
+/// let options = ProviderOptions::new("openai-compatible").name("local").base_url("http://localhost:8080/v1");
+/// assert_eq!(create_provider(options)?.name(), "local");
+/// # Ok::<(), thryd::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
-pub struct ProviderOptions {}
+pub struct ProviderOptions {
+    kind: String,
+    name: Option<String>,
+    api_key: Option<SecretString>,
+    base_url: Option<String>,
+    headers: Vec<(String, HeaderText)>,
+    allow_insecure_http: bool,
+    max_response_bytes: Option<usize>,
+    dummy: Option<DummyOptions>,
+}
 
 impl ProviderOptions {
+    /// A provider of this type, e.g. `openai`; see [`provider_types`].
+    #[must_use]
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self { kind: kind.into(), ..Self::default() }
+    }
+
+    /// The name that models use. Default: the type.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The key. Default: the type's environment variable.
+    #[must_use]
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(SecretString::from(key.into()));
+        self
+    }
+
+    /// Where the API is, version included, e.g. `http://localhost:8080/v1`. Default: the type's.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// A further header of each request. It takes the place of one that the provider would send.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        let name = name.to_ascii_lowercase();
+        let value = value.into();
+        let value = if is_credential(&name) { HeaderText::Secret(value.into()) } else { HeaderText::Plain(value) };
+        self.headers.retain(|(given, _)| *given != name);
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Whether a key may go over plain http to anything but loopback. Default: no.
+    #[must_use]
+    pub fn allow_insecure_http(mut self, allow: bool) -> Self {
+        self.allow_insecure_http = allow;
+        self
+    }
+
+    /// Most bytes of one answer. Default: [`MAX_RESPONSE_BYTES`].
+    #[must_use]
+    pub fn max_response_bytes(mut self, bytes: usize) -> Self {
+        self.max_response_bytes = Some(bytes);
+        self
+    }
+
+    /// What a provider of type `dummy` does.
+    #[must_use]
+    pub fn dummy(mut self, options: DummyOptions) -> Self {
+        self.dummy = Some(options);
+        self
+    }
+
     /// Reads the options of `addProvider`.
     ///
     /// # Errors
     /// If a field is unknown, missing or wrong.
-    pub fn read(_fields: Fields) -> Result<Self, Invalid> {
-        todo!()
+    pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
+        let mut options = Self::new(fields.required_string("type")?);
+        options.name = fields.string("name")?;
+        options.api_key = fields.take("apiKey").map(read_key).transpose()?;
+        options.base_url = fields.string("baseUrl")?;
+        for (name, value) in read_headers(fields.take("headers"))? {
+            options = options.header(&name, value);
+        }
+        options.allow_insecure_http = fields.boolean("allowInsecureHttp")?.unwrap_or(false);
+        let bytes = fields.integer("maxResponseBytes", 1)?;
+        options.max_response_bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        options.dummy = fields.nested("dummy", "provider options.dummy", DummyOptions::read)?;
+        fields.finish("type, name, apiKey, baseUrl, headers, allowInsecureHttp, maxResponseBytes, dummy")?;
+        options.check()?;
+        Ok(options)
     }
+
+    /// Checks what does not depend on the environment, and gives the type's preset; `None` for the dummy.
+    fn check(&self) -> Result<Option<&'static Preset>, Invalid> {
+        let preset = PRESETS.iter().find(|preset| preset.kind == self.kind);
+        if preset.is_none() && self.kind != DUMMY {
+            let known: Vec<_> = provider_types().map(|kind| format!("'{kind}'")).collect();
+            let expected = format!("one of {}", known.join(", "));
+            return Err(invalid("type", expected, format!("{:?}", self.kind)));
+        }
+        if let Some(name) = &self.name {
+            check_name("provider options.name", name)?;
+        }
+        self.base_url.as_deref().map(|url| check_url("provider options.baseUrl", url)).transpose()?;
+        self.headers.iter().try_for_each(|(name, value)| check_header(name, value))?;
+        if self.dummy.is_some() && self.kind != DUMMY {
+            return Err(invalid("dummy", "nothing, unless type is 'dummy'", format!("an object for type '{}'", self.kind)));
+        }
+        Ok(preset)
+    }
+}
+
+/// Every type that [`create_provider`] knows.
+pub fn provider_types() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|preset| preset.kind).chain([DUMMY])
 }
 
 /// Makes a provider.
 ///
 /// # Errors
-/// `ERR_NO_PROVIDER` if the key is missing, naming the environment variable.
-pub fn create_provider(_options: ProviderOptions) -> Result<Arc<dyn Provider>> {
-    todo!()
+/// `ERR_NO_PROVIDER` if the key is missing, naming the environment variable; a programming error if an option is wrong.
+pub fn create_provider(options: ProviderOptions) -> Result<Arc<dyn Provider>> {
+    create_in(options, &|variable| std::env::var(variable).ok())
+}
+
+/// The same with an environment of its own.
+fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<String>) -> Result<Arc<dyn Provider>> {
+    let variable = |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let name = options.name.clone().unwrap_or_else(|| options.kind.clone());
+    let Some(preset) = options.check()? else {
+        return Ok(Arc::new(Dummy::new(name, options.dummy.unwrap_or_default())));
+    };
+    let key = options.api_key.as_ref().map(|key| key.expose_secret().trim().to_owned()).filter(|key| !key.is_empty());
+    let key = key.or_else(|| preset.key_variables.iter().find_map(|name| variable(name))).map(SecretString::from);
+    if let Some(key) = &key {
+        check_key(key)?;
+    }
+    let has_own = options.headers.iter().any(|(name, _)| is_credential(name));
+    if key.is_none() && preset.needs_key && !has_own {
+        let remedy = preset.key_variables.join(" or ");
+        return Err(ErrorKind::NoProvider(format!("provider \"{name}\" needs a key: set {remedy} or pass apiKey")).into());
+    }
+    let settings = Settings {
+        base_url: base_url(&options, preset, &variable)?,
+        name,
+        key,
+        headers: options.headers,
+        allow_insecure: options.allow_insecure_http,
+        max_response_bytes: options.max_response_bytes.unwrap_or(MAX_RESPONSE_BYTES),
+    };
+    Ok(Arc::new(OpenAi::new(preset, settings)))
+}
+
+/// The option's base URL, else the environment's, else the preset's.
+fn base_url(options: &ProviderOptions, preset: &Preset, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Invalid> {
+    let from_environment = preset.url_variable.and_then(|name| Some((name, variable(name)?)));
+    let url = match (&options.base_url, from_environment) {
+        (Some(url), _) => url.clone(),
+        (None, Some((name, url))) => {
+            check_url(name, &url)?;
+            url
+        }
+        (None, None) => match preset.base_url {
+            Some(url) => url.to_owned(),
+            None => return Err(invalid("baseUrl", format!("a URL, which type '{}' has no default for", preset.kind), "nothing")),
+        },
+    };
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// Checks the name of a provider: what stands before the `::` of its models.
+pub(super) fn check_name(field: &str, name: &str) -> Result<(), Invalid> {
+    let is_name = !name.is_empty() && !name.contains("::");
+    let expected = "a name that is not empty and has no `::`";
+    is_name.then_some(()).ok_or_else(|| Invalid::type_error(field, expected, format!("{name:?}")))
+}
+
+/// A URL may hold a secret in its query or before its host, so messages only tell what is wrong with it.
+fn check_url(field: &str, url: &str) -> Result<(), Invalid> {
+    let wrong = |got: &str| Err(Invalid::type_error(field, "an http or https URL without query, such as https://host/v1", got));
+    let Ok(uri) = url.parse::<Uri>() else { return wrong("text that is not a URL") };
+    match uri.scheme_str() {
+        _ if uri.query().is_some() || url.contains('#') => wrong("a URL with a query or a fragment"),
+        Some("http" | "https") if uri.authority().is_some_and(|host| host.as_str().contains('@')) => {
+            wrong("a URL with a user name")
+        }
+        Some("http" | "https") => Ok(()),
+        Some(scheme) => wrong(&format!("a URL of scheme {scheme}")),
+        None => wrong("a URL without a scheme"),
+    }
+}
+
+fn read_key(value: Value) -> Result<SecretString, Invalid> {
+    match value {
+        Value::String(key) => Ok(key.into()),
+        Value::Array(_) | Value::Object(_) => Err(invalid("apiKey", "a string", describe(&value))),
+        _ => Err(invalid("apiKey", "a string", "a value of another type")),
+    }
+}
+
+fn check_key(key: &SecretString) -> Result<(), Invalid> {
+    let is_sendable = HeaderValue::from_str(key.expose_secret()).is_ok();
+    is_sendable.then_some(()).ok_or_else(|| invalid("apiKey", "a key without line breaks or control characters", "one that has them"))
+}
+
+fn read_headers(value: Option<Value>) -> Result<Vec<(String, String)>, Invalid> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let Value::Object(map) = value else { return Err(invalid("headers", "an object of strings", describe(&value))) };
+    let read = |(name, value): (String, Value)| match value {
+        Value::String(text) => Some(Ok((name, text))),
+        Value::Null => None,
+        // Its value may be a key, whatever its type.
+        _ => Some(Err(invalid(&format!("headers.{name}"), "a string", "a value of another type"))),
+    };
+    map.into_iter().filter_map(read).collect()
+}
+
+/// Headers that the connection sets itself.
+const RESERVED: [&str; 5] = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+
+fn check_header(name: &str, value: &HeaderText) -> Result<(), Invalid> {
+    let field = format!("headers.{name}");
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(invalid("headers", "names of HTTP headers", format!("{name:?}")));
+    }
+    if RESERVED.contains(&name) {
+        return Err(invalid(&field, "a header that thryd does not set itself", name));
+    }
+    let is_sendable = HeaderValue::from_str(value.expose()).is_ok();
+    is_sendable.then_some(()).ok_or_else(|| invalid(&field, "text without control characters", "text that has them"))
+}
+
+/// Whether a header's name says that its value is a key.
+fn is_credential(name: &str) -> bool {
+    let words = ["authorization", "api-key", "apikey", "cookie", "token", "secret", "password"];
+    words.iter().any(|word| name.contains(word))
+}
+
+fn invalid(field: &str, expected: impl Into<String>, got: impl std::fmt::Display) -> Invalid {
+    Invalid::type_error(format!("{PATH}.{field}"), expected, got)
 }

@@ -13,7 +13,7 @@ use super::group::Group;
 use super::serve::{Job, Reading, serve};
 use crate::cache::{Cache, CacheMode, Key, KeyBuilder, Record};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::kinds::Kind;
+use crate::kinds::{Kind, Usage};
 use crate::options::{CacheUse, InvokeOptions, OnInterrupt, Timeouts};
 
 /// A call that was begun: answered from memory or refused at once, or still to be waited for.
@@ -107,10 +107,7 @@ impl<K: Kind> Prepared<K> {
 
     fn hit(&self, record: &Record, cache: CacheStatus) -> Option<Answer<K>> {
         let mut value = K::load(&record.payload)?;
-        if let Some(usage) = value.usage().copied() {
-            // It cost nothing this time.
-            value.set_usage(crate::kinds::Usage { cost: usage.cost.map(|_| 0.0), ..usage });
-        }
+        free_of_charge(&mut value);
         Some(Answer {
             value,
             deployment: record.deployment.clone(),
@@ -164,6 +161,7 @@ impl<K: Kind> Prepared<K> {
                         cache.note_joined();
                     }
                     answer.cache = CacheStatus::Joined;
+                    free_of_charge(&mut answer.value);
                     return Ok(answer);
                 }
                 result => return result,
@@ -217,6 +215,13 @@ impl Keeper {
             keeper.cache.put(keeper.key, deployment, payload, keeper.ttl, &keeper.namespace);
         }
         CacheStatus::Miss
+    }
+}
+
+/// The answer was paid for by another call.
+fn free_of_charge<K: Kind>(value: &mut K) {
+    if let Some(usage) = value.usage().copied() {
+        value.set_usage(Usage { cost: Some(0.0), ..usage });
     }
 }
 

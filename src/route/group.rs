@@ -11,7 +11,7 @@ use crate::deployment::Deployment;
 use crate::error::FailureClass;
 use crate::health::{Admission, ProbeGuard};
 use crate::options::GroupOptions;
-use crate::tracker::{Permit, Wait};
+use crate::tracker::{Ahead, Permit, Wait, wait_behind};
 
 /// A group. Calls that wait in its line keep it alive after `removeGroup`.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Group {
             let deployment = &able[index];
             match deployment.try_pick(demand, able.len() == 1, now) {
                 Ok((permit, probe)) => {
-                    strategy.picked(index, &candidates, &mut state);
+                    state.picked(index);
                     return Ok(Picked { deployment: Arc::clone(deployment), permit, probe });
                 }
                 Err(refused) => wait = sooner(wait, refused),
@@ -124,21 +124,13 @@ impl Group {
         able.iter().any(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none())
     }
 
-    /// How long until `requests` requests with this many tokens each could be admitted here; `None` is never.
-    ///
-    /// Exact for one deployment. For several it is a lower bound: each is taken to admit all it can by a moment, and
-    /// the earliest moment by which that is enough is searched.
-    pub fn wait_for(&self, requests: u64, tokens: u64, demand: &Demand, now: Instant) -> Option<Duration> {
+    /// How long a request waits that has this much in front of it; `None` is for ever.
+    pub fn wait_behind(&self, ahead: Ahead, demand: &Demand, now: Instant) -> Option<Duration> {
         let able = self.able(demand, &[]);
-        let waits = able.iter().filter_map(|deployment| {
-            #[allow(clippy::cast_possible_truncation, reason = "a deployment count")]
-            let share = requests.div_ceil(able.len() as u64);
-            let tokens = (tokens / able.len() as u64).max(deployment.reservation(demand.prompt, demand.completion));
-            let room = deployment.tracker.wait_for(share, tokens, now)?;
-            let rest = deployment.rest(able.len() == 1, now).map_or(Duration::ZERO, |until| until - now);
-            Some(room.max(rest))
-        });
-        waits.min()
+        let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min()?;
+        let room = wait_behind(able.iter().map(|one| &one.tracker), ahead, tokens, now)?;
+        let rest = able.iter().map(|one| one.rest(able.len() == 1, now).map_or(Duration::ZERO, |until| until - now)).min()?;
+        Some(room.max(rest))
     }
 }
 
@@ -167,19 +159,14 @@ impl Deployment {
         (!(is_alone && is_dead)).then_some(until)
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "shares need no more precision")]
     fn candidate(&self, now: Instant) -> Candidate {
         let options = self.options();
-        let remaining = self.tracker.remaining(now);
-        let share = |left: Option<u64>, limit: Option<u64>| match (left, limit) {
-            (Some(left), Some(limit)) => left as f64 / limit as f64,
-            _ => 1.0,
-        };
+        let (requests_left, tokens_left) = self.tracker.shares_left(now);
         Candidate {
             in_flight: self.tracker.in_flight(),
             max_concurrent: options.limits.max_concurrent,
-            requests_left: share(remaining.requests, options.limits.rpm),
-            tokens_left: share(remaining.tokens, options.limits.tpm),
+            requests_left,
+            tokens_left,
             weight: options.weight,
             latency_ms: self.latency.peak_ewma_ms(now),
         }

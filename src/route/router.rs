@@ -103,11 +103,11 @@ impl<K: Kind> Router<K> {
         }
         let deployment = Arc::new(Deployment::new(model, model_name, provider, options));
         let waiting = Arc::downgrade(&group);
-        deployment.tracker.on_release(Arc::new(move || {
+        deployment.tracker.on_release(move || {
             if let Some(group) = waiting.upgrade() {
                 group.line.wake();
             }
-        }));
+        });
         deployments.push(deployment);
         group.set_deployments(deployments);
         Ok(())
@@ -221,8 +221,7 @@ impl<K: Kind> Router<K> {
             let prompt = K::prompt(request);
             demand = Demand { prompt: tokens::count_prompt(&prompt, &model), completion: prompt.completion, ..demand };
         }
-        let ahead = group.line.ahead(0);
-        let wait = group.wait_for(ahead.requests + 1, ahead.tokens, &demand, Instant::now());
+        let wait = group.wait_behind(group.line.ahead(0), &demand, Instant::now());
         let limit = group.deployments().iter().filter_map(|one| one.options().limits.tpm).max().unwrap_or(0);
         let tokens = demand.prompt + demand.completion.unwrap_or(0);
         wait.ok_or_else(|| ErrorKind::TooLarge { tokens, limit, field: "tpm" }.into())

@@ -16,7 +16,7 @@ use super::stream::Sink;
 use crate::deployment::Deployment;
 use crate::error::{Attempt, Error, ErrorKind, Failure, FailureClass, Outcome, Phase};
 use crate::health::RestOptions;
-use crate::kinds::{Kind, Usage};
+use crate::kinds::{Kind, Prompt, Usage};
 use crate::options::{OnInterrupt, Timeouts};
 use crate::tokens;
 
@@ -159,11 +159,11 @@ impl<K: Kind> CallState<'_, K> {
         let admitted = group
             .line
             .admit(
-                super::line::Demand { requests: 1, tokens },
+                tokens,
                 self.job.priority,
                 Some(deadline),
                 pick,
-                |ahead, now| group.wait_for(ahead.requests + 1, ahead.tokens + tokens, demand, now),
+                |ahead, now| group.wait_behind(ahead, demand, now),
             )
             .await;
         match admitted {
@@ -345,11 +345,11 @@ fn rate_limited(group: &Group, retry_after: Duration) -> Error {
 pub(crate) async fn count_prompt<K: Kind>(request: &Arc<K::Request>, model: String) -> (u64, Option<u64>) {
     let is_long = request.as_ref().as_ref().len() >= LONG_TEXT_BYTES;
     let request = Arc::clone(request);
-    let count = move || {
+    let count = move |model: &str| {
         let prompt = K::prompt(&request);
-        (tokens::count_prompt(&prompt, &model), prompt.completion)
+        (tokens::count_prompt(&prompt, model), prompt.completion)
     };
-    run(is_long, count).await
+    run(is_long, model, count).await
 }
 
 async fn estimate<K: Kind>(request: &Arc<K::Request>, value: &K, demand: &Demand, model: &str) -> Usage {
@@ -358,16 +358,18 @@ async fn estimate<K: Kind>(request: &Arc<K::Request>, value: &K, demand: &Demand
         known => known,
     };
     let (text, model) = (value.text().to_owned(), model.to_owned());
-    let count = move || tokens::count(&text, &model).unwrap_or_else(|_| tokens::count_or_bound(&text, &model));
-    let completion = run(value.text().len() >= LONG_TEXT_BYTES, count).await;
+    let is_long = text.len() >= LONG_TEXT_BYTES;
+    let completion = Prompt { texts: vec![text], ..Prompt::default() };
+    let completion = run(is_long, model, move |model| tokens::count_prompt(&completion, model)).await;
     Usage::estimated(prompt, completion)
 }
 
-async fn run<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
-    if !is_long && tokens::is_any_loaded() {
-        return work();
+/// Counts here, or on a thread for blocking work if that takes long.
+async fn run<T: Send + 'static>(is_long: bool, model: String, count: impl FnOnce(&str) -> T + Send + 'static) -> T {
+    if !is_long && tokens::is_loaded(&model) {
+        return count(&model);
     }
-    match tokio::task::spawn_blocking(work).await {
+    match tokio::task::spawn_blocking(move || count(&model)).await {
         Ok(value) => value,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }

@@ -1,4 +1,4 @@
-//! The laws of dividing a text, against `tiktoken_rs` counting it whole. What is exact is in `tests/tokens.rs`.
+//! The laws of dividing a text, against the tokenizer counting it whole. What is exact is in `tests/tokens.rs`.
 
 use proptest::prelude::*;
 

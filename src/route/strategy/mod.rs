@@ -119,7 +119,8 @@ impl StrategyState {
 
 /// A share from 0 to 1.
 fn share(left: f64) -> f64 {
-    if left.is_nan() { 0.0 } else { left.clamp(0.0, 1.0) }
+    // NaN and minus zero are none as well.
+    if left > 0.0 { left.min(1.0) } else { 0.0 }
 }
 
 /// A count as a number.

@@ -1,0 +1,165 @@
+//! Providers that users write: what they hand back is brought into the kinds' wire forms here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+
+use super::create::check_name;
+use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify, loose};
+use crate::connections::Rejection;
+use crate::constants::MAX_ERROR_BODY_BYTES;
+use crate::error::{Failure, FailureClass, Invalid, Result};
+use crate::kinds::{Completion, Kind};
+
+/// One call to a provider that a user wrote.
+#[derive(Clone, Debug)]
+pub struct CustomCall {
+    /// [`Kind::NAME`].
+    pub kind: &'static str,
+    /// The model's name, without the provider's.
+    pub model: String,
+    /// The request as JSON: the kind's wire form, `model` included.
+    pub body_json: String,
+    /// Whether the answer is wanted piece by piece. A handler may give it whole all the same.
+    pub is_stream: bool,
+}
+
+/// What a user wrote.
+pub trait CustomHandler: Send + Sync + 'static {
+    /// Answers. Dropping the future, or the stream that it gives, cancels.
+    ///
+    /// The answer, and each event of a stream, is JSON text of what the user gave: for completions a string, an object
+    /// with `choices`, or one with `content` or `tool_calls`; for embeddings an array of vectors; for rerank an array of
+    /// `{ index, score }`. An error that the user threw is [`CustomProvider::thrown`].
+    fn call(&self, call: CustomCall) -> LocalFuture;
+}
+
+/// A provider around a [`CustomHandler`].
+pub struct CustomProvider {
+    name: String,
+    kinds: Vec<String>,
+    handler: Arc<dyn CustomHandler>,
+}
+
+impl CustomProvider {
+    /// A provider of this name for kinds of these names, e.g. `completion`.
+    ///
+    /// # Errors
+    /// If the name is empty or has a `::`, or there is no kind.
+    pub fn new<T: Into<String>>(
+        name: impl Into<String>,
+        kinds: impl IntoIterator<Item = T>,
+        handler: Arc<dyn CustomHandler>,
+    ) -> Result<Self, Invalid> {
+        let name = name.into();
+        check_name("provider.name", &name)?;
+        let kinds: Vec<String> = kinds.into_iter().map(Into::into).collect();
+        if kinds.is_empty() {
+            return Err(Invalid::type_error("provider", "one of complete, embed and rerank", "none of them"));
+        }
+        Ok(Self { name, kinds, handler })
+    }
+
+    /// The failure for an error that a handler threw: with a status it is what an HTTP answer of that status would be;
+    /// without one it is worth another try.
+    #[must_use]
+    pub fn thrown(status: Option<u16>, message: &str, retry_after: Option<Duration>) -> Failure {
+        let mut headers = HeaderMap::new();
+        if let Some(delay) = retry_after {
+            headers.insert("retry-after-ms", HeaderValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)));
+        }
+        let mut failure = match status {
+            Some(status) => classify(&Rejection { status, headers: &headers, body: message }),
+            None => Failure::new(FailureClass::Transient, message),
+        };
+        failure.retry_after = failure.retry_after.or(retry_after);
+        failure
+    }
+}
+
+impl fmt::Debug for CustomProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CustomProvider").field("name", &self.name).field("kinds", &self.kinds).finish_non_exhaustive()
+    }
+}
+
+impl Provider for CustomProvider {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn supports(&self, kind: &str) -> bool {
+        self.kinds.iter().any(|name| name == kind)
+    }
+
+    fn write(&self, call: &Call<'_>) -> Result<Outgoing> {
+        let body = call.body.write(&[("model", call.model)]);
+        let asked = CustomCall {
+            kind: call.kind,
+            model: call.model.to_owned(),
+            body_json: String::from_utf8_lossy(&body).into_owned(),
+            is_stream: call.is_stream,
+        };
+        let shaping = Shaping { provider: self.name.clone(), kind: call.kind, model: asked.model.clone() };
+        let handler = Arc::clone(&self.handler);
+        Ok(Outgoing::Local(Box::pin(async move {
+            match handler.call(asked).await? {
+                Reply::Whole(answer) => Ok(Reply::Whole(shaping.whole(&answer)?)),
+                Reply::Events(events) if shaping.kind == Completion::NAME => Ok(Reply::Events(shaping.events(events))),
+                Reply::Events(_) => Err(shaping.garbage("expected one answer, got a stream", "")),
+            }
+        })))
+    }
+}
+
+/// Brings what a handler gave into the wire form.
+struct Shaping {
+    provider: String,
+    kind: &'static str,
+    model: String,
+}
+
+impl Shaping {
+    fn garbage(&self, reason: &str, given: &str) -> Failure {
+        let mut failure = Failure::new(FailureClass::Truncated, format!("provider \"{}\": {reason}", self.provider));
+        let end = (0..=given.len().min(MAX_ERROR_BODY_BYTES)).rev().find(|end| given.is_char_boundary(*end));
+        failure.body = Some(given[..end.unwrap_or(0)].to_owned()).filter(|body| !body.is_empty());
+        failure
+    }
+
+    fn parse(&self, given: &str) -> Result<Value, Failure> {
+        serde_json::from_str(given).map_err(|error| self.garbage(&format!("expected JSON: {error}"), given))
+    }
+
+    fn whole(&self, given: &Bytes) -> Result<Bytes, Failure> {
+        let text = String::from_utf8_lossy(given);
+        let whole = loose::whole(self.kind, &self.model, self.parse(&text)?).map_err(|reason| self.garbage(&reason, &text))?;
+        Ok(whole.to_string().into())
+    }
+
+    fn event(&self, given: &str) -> Result<(String, bool), Failure> {
+        loose::event(self.parse(given)?).map_err(|reason| self.garbage(&reason, given))
+    }
+
+    /// The events, and a last one that says so if the handler's stream simply ended.
+    fn events(self, given: EventStream) -> EventStream {
+        let start = Some((self, given, false));
+        Box::pin(stream::unfold(start, |state| async move {
+            let (shaping, mut given, is_finished) = state?;
+            match given.next().await {
+                Some(Ok(text)) => match shaping.event(&text) {
+                    Ok((event, finishes)) => Some((Ok(event), Some((shaping, given, is_finished || finishes)))),
+                    Err(failure) => Some((Err(failure), None)),
+                },
+                Some(Err(failure)) => Some((Err(failure), None)),
+                None if is_finished => None,
+                None => Some((Ok(loose::last_event()), None)),
+            }
+        }))
+    }
+}

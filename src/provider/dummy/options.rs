@@ -1,0 +1,215 @@
+//! What the dummy is told to do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::error::Invalid;
+use crate::fields::{Fields, describe};
+
+const PATH: &str = "provider options.dummy";
+const FAULTS: &str = "provider options.dummy.faults";
+const STATUS: &str = "provider options.dummy.faults.status";
+const LATENCY: &str = "latencyMs";
+
+/// Most dimensions of the dummy's embeddings.
+pub(super) const MAX_DIMENSIONS: u64 = 65_536;
+/// Dimensions of the dummy's embeddings unless the options or the request say otherwise.
+const DIMENSIONS: usize = 8;
+
+/// What a provider of type `dummy` does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DummyOptions {
+    /// Answers, in order. `None`: an echo of the last message; vectors that depend only on the text; rank by the words
+    /// that query and document share.
+    pub responses: Option<Vec<Response>>,
+    /// Whether the answers begin again when they run out. Default: the call fails with `ERR_EXHAUSTED`.
+    pub repeat: bool,
+    /// Time to the answer or its first piece, drawn evenly from the lower to the upper. Default: none.
+    pub latency: (Duration, Duration),
+    /// Time between two pieces of a stream. Default: none.
+    pub token_interval: Duration,
+    /// Failures. Default: none.
+    pub faults: Faults,
+    /// Dimensions of its vectors, 1 to 65,536, if the request does not say. Default: 8.
+    pub dimensions: usize,
+    /// Seed of latencies and faults: equal seeds give equal runs. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for DummyOptions {
+    fn default() -> Self {
+        Self {
+            responses: None,
+            repeat: false,
+            latency: (Duration::ZERO, Duration::ZERO),
+            token_interval: Duration::ZERO,
+            faults: Faults::default(),
+            dimensions: DIMENSIONS,
+            seed: 0,
+        }
+    }
+}
+
+/// A scripted answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    /// The content of a completion.
+    Text(String),
+    /// The kind's wire form, or a part of it such as `{ "tool_calls": [...] }`; vectors; a ranking.
+    Answer(Value),
+    /// A failure.
+    Error {
+        /// HTTP status.
+        status: u16,
+        /// What stands in the body's `error`.
+        error: Value,
+        /// When to come back.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// Shares of calls, 0 to 1, that fail in some way; together at most 1. A fault does not use up a scripted answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// By HTTP status.
+    pub status: BTreeMap<u16, f64>,
+    /// The connection is reset before an answer.
+    pub reset: f64,
+    /// Nothing ever comes.
+    pub hang: f64,
+    /// The answer is cut in the middle.
+    pub cut: f64,
+    /// The answer becomes unreadable in the middle.
+    pub malformed: f64,
+}
+
+impl DummyOptions {
+    /// Answers these, in order.
+    #[must_use]
+    pub fn scripted<T: Into<Response>>(responses: impl IntoIterator<Item = T>) -> Self {
+        Self { responses: Some(responses.into_iter().map(Into::into).collect()), ..Self::default() }
+    }
+
+    /// Reads the `dummy` of the provider options.
+    ///
+    /// # Errors
+    /// If a field is unknown or wrong.
+    pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
+        let mut options = Self::default();
+        options.responses = match fields.take("responses") {
+            None => None,
+            Some(Value::Array(items)) => {
+                Some(items.into_iter().enumerate().map(read_response).collect::<Result<_, _>>()?)
+            }
+            Some(other) => return Err(fields.type_error("responses", "an array", describe(&other))),
+        };
+        options.repeat = fields.boolean("repeat")?.unwrap_or(false);
+        options.latency = read_latency(&mut fields)?;
+        options.token_interval = fields.duration_ms("tokenIntervalMs")?.unwrap_or_default();
+        options.faults = fields.nested("faults", FAULTS, Faults::read)?.unwrap_or_default();
+        if let Some(dimensions) = fields.integer("dimensions", 1)? {
+            let fits = usize::try_from(dimensions).ok().filter(|_| dimensions <= MAX_DIMENSIONS);
+            let expected = format!("an integer from 1 to {MAX_DIMENSIONS}");
+            options.dimensions = fits.ok_or_else(|| Invalid::range_error(format!("{PATH}.dimensions"), expected, dimensions))?;
+        }
+        options.seed = fields.integer("seed", 0)?.unwrap_or(0);
+        fields.finish("responses, repeat, latencyMs, tokenIntervalMs, faults, dimensions, seed")?;
+        Ok(options)
+    }
+}
+
+impl From<&str> for Response {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<Value> for Response {
+    fn from(value: Value) -> Self {
+        Self::Answer(value)
+    }
+}
+
+fn read_response((place, value): (usize, Value)) -> Result<Response, Invalid> {
+    match value {
+        Value::String(text) => Ok(Response::Text(text)),
+        Value::Object(mut map) => match map.remove("error") {
+            Some(Value::Object(error)) => read_error(error),
+            _ => Ok(Response::Answer(map.into())),
+        },
+        Value::Array(_) => Ok(Response::Answer(value)),
+        other => Err(Invalid::type_error(format!("{PATH}.responses[{place}]"), "a string or an object", describe(&other))),
+    }
+}
+
+/// `status` and `retryAfterMs` are the dummy's; whatever else stands there travels in the body, as a provider's would.
+fn read_error(mut error: Map<String, Value>) -> Result<Response, Invalid> {
+    let mut own = Map::new();
+    for name in ["status", "retryAfterMs"] {
+        own.extend(error.remove_entry(name));
+    }
+    if error.get("message").is_none_or(Value::is_null) {
+        error.insert("message".to_owned(), "a scripted failure of the dummy".into());
+    }
+    let mut fields = Fields::new("provider options.dummy.responses.error", own.into())?;
+    let status = fields.number("status", 400.0, 599.0)?.unwrap_or(500.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 400 to 599")]
+    let status = status as u16;
+    Ok(Response::Error { status, error: error.into(), retry_after: fields.duration_ms("retryAfterMs")? })
+}
+
+/// A number, or the lower and the upper bound.
+fn read_latency(fields: &mut Fields) -> Result<(Duration, Duration), Invalid> {
+    let Some(value) = fields.take(LATENCY) else { return Ok((Duration::ZERO, Duration::ZERO)) };
+    let one = |name: &str, value: &Value| {
+        let map = Map::from_iter([(name.to_owned(), value.clone())]);
+        Ok::<_, Invalid>(Fields::new(PATH, map.into())?.duration_ms(name)?.unwrap_or_default())
+    };
+    let Value::Array(bounds) = &value else {
+        let latency = one(LATENCY, &value)?;
+        return Ok((latency, latency));
+    };
+    let [low, high] = bounds.as_slice() else {
+        return Err(fields.type_error(LATENCY, "a number or [min, max]", describe(&value)));
+    };
+    let (shortest, longest) = (one("latencyMs[0]", low)?, one("latencyMs[1]", high)?);
+    if shortest > longest {
+        let field = format!("{PATH}.{LATENCY}");
+        return Err(Invalid::range_error(field, "[min, max] with min not above max", format!("[{low}, {high}]")));
+    }
+    Ok((shortest, longest))
+}
+
+impl Faults {
+    fn read(mut fields: Fields) -> Result<Self, Invalid> {
+        let status = match fields.take("status") {
+            None => BTreeMap::new(),
+            Some(Value::Object(map)) => read_statuses(map)?,
+            Some(other) => return Err(fields.type_error("status", "an object of shares by status", describe(&other))),
+        };
+        let mut share = |name| Ok::<_, Invalid>(fields.number(name, 0.0, 1.0)?.unwrap_or(0.0));
+        let (reset, hang) = (share("reset")?, share("hang")?);
+        let (cut, malformed) = (share("cut")?, share("malformed")?);
+        fields.finish("status, reset, hang, cut, malformed")?;
+        let sum = status.values().sum::<f64>() + reset + hang + cut + malformed;
+        // Shares such as 0.7 + 0.2 + 0.1 may add up to a little more than 1.
+        if sum > 1.0 + 1e-9 {
+            return Err(Invalid::range_error(FAULTS, "shares that add up to at most 1", sum));
+        }
+        Ok(Self { status, reset, hang, cut, malformed })
+    }
+}
+
+fn read_statuses(map: Map<String, Value>) -> Result<BTreeMap<u16, f64>, Invalid> {
+    let names: Vec<String> = map.keys().cloned().collect();
+    let mut fields = Fields::new(STATUS, map.into())?;
+    let mut statuses = BTreeMap::new();
+    for name in names {
+        let status = name.parse().ok().filter(|status| (400..=599).contains(status));
+        let status = status.ok_or_else(|| Invalid::range_error(STATUS, "HTTP statuses from 400 to 599", format!("{name:?}")))?;
+        statuses.insert(status, fields.number(&name, 0.0, 1.0)?.unwrap_or(0.0));
+    }
+    Ok(statuses)
+}

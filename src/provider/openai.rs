@@ -1,0 +1,158 @@
+//! OpenAI's dialect, driven by a row of the table: most providers are this and a base URL.
+
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use super::presets::{KeyHeader, Preset};
+use super::{BatchLimit, Call, Outgoing, Provider};
+use crate::connections::{HeaderText, HttpRequest};
+use crate::error::{ErrorKind, Failure, Result};
+use crate::kinds::{Completion, Embeddings, Kind, Ranking};
+
+/// A provider that speaks OpenAI's dialect.
+#[derive(Debug)]
+pub(super) struct OpenAi {
+    name: String,
+    preset: &'static Preset,
+    base_url: String,
+    headers: Vec<(String, HeaderText)>,
+    allow_insecure: bool,
+    max_response_bytes: usize,
+}
+
+/// What the options say, checked.
+pub(super) struct Settings {
+    pub name: String,
+    /// Without a slash at its end.
+    pub base_url: String,
+    pub key: Option<SecretString>,
+    /// Names in lower case; they go before the preset's.
+    pub headers: Vec<(String, HeaderText)>,
+    pub allow_insecure: bool,
+    pub max_response_bytes: usize,
+}
+
+impl OpenAi {
+    pub fn new(preset: &'static Preset, settings: Settings) -> Self {
+        let mut headers = settings.headers;
+        if let Some(key) = settings.key {
+            let (name, value) = match preset.key_header {
+                KeyHeader::Bearer => ("authorization", format!("Bearer {}", key.expose_secret()).into()),
+                KeyHeader::ApiKey => ("api-key", key),
+            };
+            if headers.iter().all(|(given, _)| given != name) {
+                headers.push((name.to_owned(), HeaderText::Secret(value)));
+            }
+        }
+        Self {
+            name: settings.name,
+            preset,
+            base_url: settings.base_url,
+            headers,
+            allow_insecure: settings.allow_insecure,
+            max_response_bytes: settings.max_response_bytes,
+        }
+    }
+
+    /// The path below the base URL and the body, in this provider's words. `None` if it has no such endpoint.
+    fn dialect<'a>(&self, call: &Call<'a>) -> Option<(&'a str, Bytes)> {
+        match call.kind {
+            Completion::NAME => {
+                let shape = self.preset.completion?;
+                let mut body = call.body.clone();
+                body.rename("max_completion_tokens", shape.max_tokens);
+                if call.is_stream {
+                    body.set("stream", &true);
+                    if shape.takes_stream_options {
+                        body.set("stream_options", &json!({ "include_usage": true }));
+                    }
+                }
+                Some((shape.path, body.write(&[("model", call.model)])))
+            }
+            Embeddings::NAME => {
+                let shape = self.preset.embedding?;
+                let mut body = call.body.clone();
+                body.rename("dimensions", shape.dimensions);
+                if shape.takes_base64 {
+                    body.set("encoding_format", &"base64");
+                }
+                Some((shape.path, body.write(&[("model", call.model)])))
+            }
+            Ranking::NAME => {
+                let shape = self.preset.rerank?;
+                Some((shape.path, shape.write(call.body, call.model)))
+            }
+            _ if self.preset.is_open => Some((call.path, call.body.write(&[("model", call.model)]))),
+            _ => None,
+        }
+    }
+}
+
+/// Joins a base URL and a path, so that segments that stand at both sides stand once: a base of `https://host/v1` and
+/// the path `/v1/embeddings` are `https://host/v1/embeddings`.
+fn join(base: &str, path: &str) -> String {
+    let host = base.find("://").map_or(0, |scheme| scheme + 3);
+    let given = base[host..].find('/').map_or("", |start| &base[host + start..]);
+    let ends = path.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0);
+    let shared = ends.filter(|end| given.ends_with(&path[..*end])).max().unwrap_or(0);
+    format!("{base}{}", &path[shared..])
+}
+
+impl Provider for OpenAi {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn supports(&self, kind: &str) -> bool {
+        match kind {
+            Completion::NAME => self.preset.completion.is_some(),
+            Embeddings::NAME => self.preset.embedding.is_some(),
+            Ranking::NAME => self.preset.rerank.is_some(),
+            _ => self.preset.is_open,
+        }
+    }
+
+    fn write(&self, call: &Call<'_>) -> Result<Outgoing> {
+        let Some((path, body)) = self.dialect(call) else {
+            return Err(ErrorKind::Unsupported(format!("provider \"{}\" has no {} endpoint", self.name, call.kind)).into());
+        };
+        Ok(Outgoing::Http(HttpRequest {
+            url: join(&self.base_url, path),
+            headers: self.headers.clone(),
+            body,
+            allow_insecure: self.allow_insecure,
+            max_response_bytes: self.max_response_bytes,
+        }))
+    }
+
+    fn read(&self, call: &Call<'_>, answer: Bytes) -> Result<Bytes, Failure> {
+        match self.preset.rerank {
+            Some(shape) if call.kind == Ranking::NAME => shape.read(&answer),
+            _ => Ok(answer),
+        }
+    }
+
+    fn batch_limit(&self, kind: &str) -> BatchLimit {
+        let embedding = self.preset.embedding.filter(|_| kind == Embeddings::NAME);
+        embedding.map_or(BatchLimit { inputs: 2048, tokens: 300_000 }, |shape| shape.batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::join;
+
+    #[test]
+    fn a_base_url_that_already_says_the_version_does_not_say_it_twice() {
+        for (base, path, url) in [
+            ("https://a/v1", "/chat/completions", "https://a/v1/chat/completions"),
+            ("https://a", "/v1/embeddings", "https://a/v1/embeddings"),
+            ("https://a/v1", "/v1/embeddings", "https://a/v1/embeddings"),
+            ("https://a/x/compatibility/v1", "/compatibility/v1/embeddings", "https://a/x/compatibility/v1/embeddings"),
+            ("https://v2", "/v2/rerank", "https://v2/v2/rerank"),
+        ] {
+            assert_eq!(join(base, path), url);
+        }
+    }
+}
