@@ -152,10 +152,10 @@ impl Default for Timeouts {
 const STREAM_FIRST_TOKEN: Duration = Duration::from_secs(60);
 
 impl Timeouts {
-    /// The clock for headers and first token.
+    /// The clock for headers and first token; none for a whole answer unless it was set.
     #[must_use]
-    pub fn first_token_of(&self, is_stream: bool) -> Duration {
-        self.first_token.unwrap_or(if is_stream { STREAM_FIRST_TOKEN } else { self.attempt })
+    pub fn first_token_of(&self, is_stream: bool) -> Option<Duration> {
+        self.first_token.or(is_stream.then_some(STREAM_FIRST_TOKEN))
     }
 
     /// Takes the clocks out of `fields`; those that are absent keep their value.

@@ -130,7 +130,9 @@ async fn a_start_that_panics_leaves_nothing_behind() {
 fn a_runtime_that_ends_is_told_to_those_who_wait() {
     let flights = Flights::<u8>::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let flight = runtime.block_on(async { flights.join(key(1), || async { pending().await }) });
+    let entered = runtime.enter();
+    let flight = flights.join(key(1), || async { pending().await });
+    drop(entered);
     drop(runtime);
     assert!(flights.is_empty());
     let other = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -28,7 +28,7 @@ struct Log(Vec<(Duration, u64)>);
 impl Log {
     /// Requests and tokens in the `length` that ends with `now`, both ends included.
     fn within(&self, now: Duration, length: Duration) -> (u64, u64) {
-        let inside = |at: &Duration| *at <= now && now - *at <= length;
+        let inside = |at: &Duration| *at <= now && now.saturating_sub(*at) <= length;
         self.0.iter().filter(|(at, _)| inside(at)).fold((0, 0), |sum, (_, tokens)| (sum.0 + 1, sum.1 + tokens))
     }
 }
@@ -88,9 +88,9 @@ proptest! {
                         Room::At(at) => {
                             let (requests, held) = log.within(latest, MINUTE + BUCKET_WIDTH);
                             prop_assert!(requests + 1 > rpm || held + tokens > tpm, "refused with {requests}, {held}");
-                            prop_assert!(at > latest && at - latest <= MINUTE + BUCKET_WIDTH);
+                            prop_assert!(at > latest && at.saturating_sub(latest) <= MINUTE + BUCKET_WIDTH);
                             prop_assert_eq!(window.clone().room(limits, tokens, at), Room::Now);
-                            let early = window.clone().room(limits, tokens, at - Duration::from_nanos(1));
+                            let early = window.clone().room(limits, tokens, at.saturating_sub(Duration::from_nanos(1)));
                             prop_assert_eq!(early, Room::At(at));
                         }
                         Room::Never => prop_assert!(tokens > tpm),
@@ -351,7 +351,9 @@ async fn absurd_usage_does_not_upset_the_counting() {
     let tracker = Tracker::new(Limits::default());
     let now = Instant::now();
     let permits: Vec<_> = (0..3).map(|_| tracker.try_acquire(u64::MAX, now).unwrap()).collect();
-    permits.into_iter().for_each(|permit| permit.settle(u64::MAX));
+    for permit in permits {
+        permit.settle(u64::MAX);
+    }
     tracker.settle_detached(0, u64::MAX, now);
     assert_eq!(tracker.spent(now), Spent { requests: 3, tokens: u64::MAX });
     tracker.settle_detached(u64::MAX, 0, now);
@@ -401,7 +403,7 @@ proptest! {
                     prop_assert!(log.within(now - start, MINUTE).1 <= tpm);
                 }
                 // In any order, but while it is still in the window.
-                open.retain(|&entry| now - start - log.0[entry].0 < MINUTE);
+                open.retain(|&entry| (now - start).saturating_sub(log.0[entry].0) < MINUTE);
                 if let Some((which, actual)) = settle.filter(|_| !open.is_empty()) {
                     let entry = open.swap_remove(which.index(open.len()));
                     tracker.settle_detached(log.0[entry].1, actual, now);

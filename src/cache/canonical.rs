@@ -276,6 +276,7 @@ fn low_bits(code: u32) -> u8 {
 }
 
 /// A string that came without escapes needs none.
+#[allow(clippy::ptr_arg, reason = "whether it is borrowed is what tells")]
 fn write_string_as_came(string: &Cow<'_, [u8]>, out: &mut Vec<u8>) {
     match string {
         Cow::Owned(decoded) => write_string(decoded, out),
@@ -380,7 +381,8 @@ fn lay_out(is_negative: bool, digits: &str, point: i64, out: &mut Vec<u8>) {
     let text = match usize::try_from(point) {
         Ok(whole @ 1..=21) if count <= whole => format!("{digits}{}", "0".repeat(whole - count)),
         Ok(whole @ 1..=21) => format!("{}.{}", &digits[..whole], &digits[whole..]),
-        _ if (-5..=0).contains(&point) => format!("0.{}{digits}", "0".repeat(point.unsigned_abs() as usize)),
+        Err(_) if point >= -5 => format!("0.{}{digits}", "0".repeat(usize::try_from(-point).unwrap_or(0))),
+        Ok(0) => format!("0.{digits}"),
         _ => {
             let dot = if count > 1 { "." } else { "" };
             format!("{first}{dot}{}e{:+}", &digits[1..], point - 1)

@@ -18,7 +18,7 @@ static DISKS: Mutex<Vec<Weak<Disk>>> = Mutex::new(Vec::new());
 /// One open file, shared by every router and thread of the process. Dropped, it writes what waits to be written.
 pub(super) struct Disk {
     path: PathBuf,
-    identity: Option<(u64, u64)>,
+    identity: (u64, u64),
     store: Arc<Store>,
     writes: Writes,
     memories: Mutex<Vec<Weak<Memory>>>,
@@ -51,8 +51,8 @@ impl Disk {
             return Ok(disk);
         }
         let store = Arc::new(Store::open(&canonical, max_bytes).map_err(refused)?);
-        let writer = Arc::clone(&store);
-        let writes = Writes::new(Box::new(move |group| writer.write(group)));
+        let behind = Arc::clone(&store);
+        let writes = Writes::new(Box::new(move |group| behind.write(group)));
         let disk = Arc::new(Self { path: canonical, identity, store, writes, memories: Mutex::default() });
         disks.push(Arc::downgrade(&disk));
         Ok(disk)
@@ -164,18 +164,17 @@ fn prepare(path: &Path) -> Result<Metadata, String> {
     file.metadata().map_err(|error| error.to_string())
 }
 
-/// What tells a file from a later one with its name, where the system says.
-fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        Some((metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        None
-    }
+/// What tells a file from a later one with its name: device and inode.
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+/// An open file cannot be replaced there, so its name is enough.
+#[cfg(not(unix))]
+fn identity(_metadata: &Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -87,11 +87,11 @@ impl Memory {
     }
 
     /// Keeps an answer that was read elsewhere after `since`, unless something was cleared in between.
-    pub fn promote(&self, key: Key, record: Arc<Record>, since: Epoch) {
-        self.insert(key, Arc::clone(&record));
+    pub fn promote(&self, key: Key, record: &Arc<Record>, since: Epoch) {
+        self.insert(key, Arc::clone(record));
         // Asked after the insertion: a clear that came before this line is seen here, a later one sees the record.
         if let Some(records) = self.records.as_ref().filter(|_| self.epoch().0 != since.0) {
-            records.remove_if(&key, |held| Arc::ptr_eq(held, &record));
+            records.remove_if(&key, |held| Arc::ptr_eq(held, record));
         }
     }
 
@@ -193,9 +193,9 @@ mod tests {
         let memory = Memory::new(1 << 20);
         let before = memory.epoch();
         memory.clear(None);
-        memory.promote(key(1), record(1, u64::MAX, ""), before);
+        memory.promote(key(1), &record(1, u64::MAX, ""), before);
         assert!(memory.get(&key(1), 0).is_none());
-        memory.promote(key(1), record(1, u64::MAX, ""), memory.epoch());
+        memory.promote(key(1), &record(1, u64::MAX, ""), memory.epoch());
         assert!(memory.get(&key(1), 0).is_some());
     }
 

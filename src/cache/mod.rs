@@ -168,7 +168,7 @@ impl Cache {
                 Some(disk) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
                     let read = tokio::task::spawn_blocking(move || disk.get(&key, now_ms)).await.ok().flatten();
-                    read.inspect(|record| inner.memory.promote(key, Arc::clone(record), since))
+                    read.inspect(|record| inner.memory.promote(key, record, since))
                 }
             };
             let counter = if found.is_some() { &inner.hits } else { &inner.misses };

@@ -82,7 +82,7 @@ impl Client {
         if let Some(missing) = tls.missing.as_ref().filter(|_| url.scheme() == "https") {
             return Err(missing.clone());
         }
-        let connections = self.connections(tls)?;
+        let connections = self.connections(&tls)?;
         let client = if is_loopback(&url) { connections.local } else { connections.remote };
         let exchange = client.post(url.clone()).headers(headers).body(request.body).send();
         let response = exchange.await.map_err(|error| unanswered(&error, &origin, self.connect))?;
@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// The connections of the runtime that polls this.
-    fn connections(&self, tls: Tls) -> Result<Connections, Failure> {
+    fn connections(&self, tls: &Tls) -> Result<Connections, Failure> {
         // A runtime's id may be used again after it has ended. Its connections ended with it, and the pool never lends
         // one that has, so the worst that comes of it is an empty pool.
         static KEPT: Mutex<Vec<(Duration, Id, Connections)>> = Mutex::new(Vec::new());

@@ -47,7 +47,9 @@ mod tests {
 
     use super::*;
 
-    fn read(pairs: &[(&'static str, &str)]) -> Option<Duration> {
+    type Headers<'a> = &'a [(&'static str, &'a str)];
+
+    fn read(pairs: Headers<'_>) -> Option<Duration> {
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         let headers = pairs
             .iter()
@@ -58,7 +60,7 @@ mod tests {
 
     #[test]
     fn every_form_that_providers_use_is_read() {
-        let table: &[(&[(&'static str, &str)], Option<u64>)] = &[
+        let table: &[(Headers<'_>, Option<u64>)] = &[
             (&[], None),
             (&[("retry-after", "2")], Some(2_000)),
             (&[("retry-after", " 2 ")], Some(2_000)),

@@ -23,10 +23,8 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 pub struct SseParser {
     /// The start of a line whose end has not come.
     line: Vec<u8>,
-    /// The data of the event so far.
-    data: String,
-    /// Whether the event has a `data` field, which may be empty.
-    has_data: bool,
+    /// The data of the event so far, if it has any; it may be empty.
+    data: Option<String>,
     /// Whether the last byte was a CR, whose LF may still come.
     is_after_cr: bool,
     /// Whether a line has ended: only the first may start with a byte order mark.
@@ -59,12 +57,11 @@ impl SseParser {
                 self.line = whole;
             }
             bytes = match rest {
-                [b'\r', b'\n', rest @ ..] => rest,
                 [b'\r'] => {
                     self.is_after_cr = true;
                     &[]
                 }
-                [_, rest @ ..] => rest,
+                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
                 [] => &[],
             };
         }
@@ -80,7 +77,8 @@ impl SseParser {
 
     /// Refuses to grow beyond the bound.
     fn check(&mut self, part: &[u8]) -> Result<(), Failure> {
-        if self.is_broken || self.data.len() + self.line.len() + part.len() > MAX_EVENT_BYTES {
+        let data = self.data.as_ref().map_or(0, String::len);
+        if self.is_broken || data + self.line.len() + part.len() > MAX_EVENT_BYTES {
             *self = Self { is_broken: true, ..Self::default() };
             let message = format!("an event of the stream is larger than {} MiB", MAX_EVENT_BYTES >> 20);
             return Err(Failure::new(FailureClass::Truncated, message));
@@ -94,9 +92,7 @@ impl SseParser {
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
         if line.is_empty() {
-            if mem::take(&mut self.has_data) {
-                events.push(mem::take(&mut self.data));
-            }
+            events.extend(self.data.take());
             return;
         }
         // A comment has an empty name.
@@ -109,10 +105,14 @@ impl SseParser {
         }
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
-        if mem::replace(&mut self.has_data, true) {
-            self.data.push('\n');
+        let value = String::from_utf8_lossy(value);
+        match &mut self.data {
+            Some(data) => {
+                data.push('\n');
+                data.push_str(&value);
+            }
+            None => self.data = Some(value.into_owned()),
         }
-        self.data.push_str(&String::from_utf8_lossy(value));
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
         let refused = (0..17).find_map(|_| parser.push(&mebibyte, &mut events).err()).unwrap();
         assert_eq!(refused.class, FailureClass::Truncated);
         assert_eq!(events, ["first"]);
-        assert!(parser.line.capacity() == 0 && parser.data.capacity() == 0);
+        assert!(parser.line.capacity() == 0 && parser.data.is_none());
         assert!(parser.push(b"\n\ndata: later\n\n", &mut events).is_err());
         assert_eq!(events, ["first"]);
     }

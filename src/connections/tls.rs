@@ -20,7 +20,6 @@ use crate::error::{Failure, FailureClass};
 const EXTRA: &str = "NODE_EXTRA_CA_CERTS";
 
 /// What TLS connections are made with.
-#[derive(Clone)]
 pub(super) struct Tls {
     /// Offers HTTP/2, then HTTP/1.1.
     pub(super) config: ClientConfig,
@@ -30,14 +29,14 @@ pub(super) struct Tls {
 
 impl Tls {
     /// The configuration of this process. Read once, when it is first asked for and succeeds, as Node does.
-    pub(super) fn shared() -> Result<Self, Failure> {
-        static SHARED: Mutex<Option<Tls>> = Mutex::new(None);
+    pub(super) fn shared() -> Result<Arc<Self>, Failure> {
+        static SHARED: Mutex<Option<Arc<Tls>>> = Mutex::new(None);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tls) = shared.as_ref() {
-            return Ok(tls.clone());
+            return Ok(Arc::clone(tls));
         }
-        let tls = Self::read(env::var_os(EXTRA))?;
-        Ok(shared.insert(tls).clone())
+        let tls = Arc::new(Self::read(env::var_os(EXTRA))?);
+        Ok(Arc::clone(shared.insert(tls)))
     }
 
     /// Trusts the platform's authorities and those in the file `extra`, unless it is empty.

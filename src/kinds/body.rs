@@ -45,7 +45,9 @@ impl Body {
     /// If it is there and is not a `T`; `expected` says what a `T` is.
     pub fn read<T: DeserializeOwned>(&self, name: &str, expected: &str) -> Result<Option<T>, Invalid> {
         let Some(raw) = self.get(name) else { return Ok(None) };
-        serde_json::from_str(raw).map(Some).map_err(|_| Invalid::type_error(format!("request.{name}"), expected, shorten(raw)))
+        serde_json::from_str(raw)
+            .map(Some)
+            .map_err(|_| Invalid::type_error(format!("request.{name}"), expected, shorten(raw)))
     }
 
     /// Sets a field, in its place if it is there, else at the end.
@@ -182,7 +184,9 @@ mod tests {
 
     #[test]
     fn unknown_fields_travel_to_the_letter() {
-        let body = Body::parse(r#"{"message":"a","x_big":12345678901234567890123,"x_float":1.10,"x":{"b":1, "a" : [ ]}}"#).unwrap();
+        let body =
+            Body::parse(r#"{"message":"a","x_big":12345678901234567890123,"x_float":1.10,"x":{"b":1, "a" : [ ]}}"#)
+                .unwrap();
         let out = body.write(&[("model", "m\"1")]);
         assert_eq!(
             std::str::from_utf8(&out).unwrap(),

@@ -80,7 +80,11 @@ pub(super) fn filled_string(raw: &str, field: impl FnOnce() -> String + Copy) ->
 /// A field of the wrong type.
 pub(super) fn wrong(field: String, expected: &str, raw: &str) -> Invalid {
     let got = Value::deserialize(&mut serde_json::Deserializer::from_str(raw));
-    Invalid::type_error(field, expected, got.map_or_else(|_| "a value that cannot be read".to_owned(), |got| describe(&got)))
+    Invalid::type_error(
+        field,
+        expected,
+        got.map_or_else(|_| "a value that cannot be read".to_owned(), |got| describe(&got)),
+    )
 }
 
 /// Whether the text is a JSON object.

@@ -6,23 +6,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::wire::{explain, unreadable, usage};
+use super::wire::{object, unreadable, usage};
 use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Prompt, StreamAssembly, Usage};
 use crate::error::{Failure, Invalid};
 
 /// Finish reasons of complete answers, in the words of OpenAI and of the servers that speak its dialect. `length` is
 /// one: the same request would end there again. An answer that a filter cut short is not.
-const COMPLETE: [&str; 9] = [
-    "stop",
-    "length",
-    "tool_calls",
-    "function_call",
-    "end_turn",
-    "eos",
-    "eos_token",
-    "stop_sequence",
-    "model_length",
-];
+const COMPLETE: [&str; 9] =
+    ["stop", "length", "tool_calls", "function_call", "end_turn", "eos", "eos_token", "stop_sequence", "model_length"];
 
 /// A call that the model wants made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -81,13 +72,14 @@ impl Completion {
 
     #[allow(clippy::type_complexity, reason = "the parts of one struct, named where they are put together")]
     fn fields(raw: &[u8]) -> Result<(String, Vec<ToolCall>, String, String, Option<Usage>), String> {
-        let answer: Answer<'_> = serde_json::from_slice(raw).map_err(|error| explain(&error, raw))?;
+        let answer: Answer<'_> = object(raw)?;
         let place = answer.choices.iter().position(|choice| choice.index.unwrap_or(0) == 0).unwrap_or(0);
         let choice = answer.choices.get(place).ok_or("`choices` is empty")?;
         let finish_reason = choice.finish_reason.as_deref().filter(|reason| !reason.is_empty());
         let finish_reason = finish_reason.ok_or("it has no finish reason, so it may be cut short")?.to_owned();
         let content = content(choice.message.content).ok_or("`content` is neither text nor parts of text")?;
-        let tool_calls = choice.message.tool_calls.as_deref().unwrap_or_default().iter().map(WireToolCall::read).collect();
+        let tool_calls =
+            choice.message.tool_calls.as_deref().unwrap_or_default().iter().map(WireToolCall::read).collect();
         let model = answer.model.unwrap_or_default().into_owned();
         Ok((content, tool_calls, finish_reason, model, usage(answer.usage)))
     }

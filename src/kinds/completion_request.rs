@@ -130,7 +130,8 @@ fn check_messages(body: &Body) -> Result<(), Invalid> {
     }
     for (place, item) in items.iter().enumerate() {
         let field = format!("request.messages[{place}]");
-        let Ok(message) = serde_json::from_str::<MessageShape<'_>>(item.get()) else {
+        let message = serde_json::from_str::<MessageShape<'_>>(item.get()).ok().filter(|_| is_object(item.get()));
+        let Some(message) = message else {
             return Err(wrong(field, "an object with a role", item.get()));
         };
         match message.role.map(RawValue::get) {
@@ -229,11 +230,15 @@ impl Message<'_> {
         if let Ok(text) = serde_json::from_str::<String>(content) {
             prompt.texts.push(text);
         } else if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content) {
-            parts.iter().for_each(|part| count_part(part.get(), prompt));
+            for part in parts {
+                count_part(part.get(), prompt);
+            }
         }
         let called = self.tool_calls.map(RawValue::get).unwrap_or_default();
         match serde_json::from_str::<Vec<Called>>(called) {
-            Ok(calls) => prompt.texts.extend(calls.into_iter().flat_map(|call| [call.function.name, call.function.arguments])),
+            Ok(calls) => {
+                prompt.texts.extend(calls.into_iter().flat_map(|call| [call.function.name, call.function.arguments]));
+            }
             // Shapes that are not known count as the text they are.
             Err(_) if !called.is_empty() && called != "null" => prompt.texts.push(called.to_owned()),
             Err(_) => {}

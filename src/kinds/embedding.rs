@@ -8,7 +8,7 @@ use bytes::{Buf, BufMut, Bytes};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::{explain, unreadable, usage};
+use super::wire::{object, unreadable, usage};
 use super::{Body, EmbeddingRequest, Kind, Prompt, Usage};
 use crate::error::{Failure, Invalid};
 
@@ -34,7 +34,7 @@ impl Embeddings {
     }
 
     fn parse(raw: &[u8], expected: usize) -> Result<Self, String> {
-        let answer: Answer<'_> = serde_json::from_slice(raw).map_err(|error| explain(&error, raw))?;
+        let answer: Answer<'_> = object(raw)?;
         if answer.data.len() != expected {
             return Err(format!("{} vectors for {expected} inputs", answer.data.len()));
         }
@@ -43,7 +43,8 @@ impl Embeddings {
             let index = item.index;
             let place = usize::try_from(index).ok().and_then(|index| places.get_mut(index));
             let place = place.ok_or_else(|| format!("index {index} of {expected} inputs"))?;
-            let vector = vector(item.embedding.get()).ok_or_else(|| format!("the vector at index {index} is not made of numbers"))?;
+            let vector = vector(item.embedding.get())
+                .ok_or_else(|| format!("the vector at index {index} is not made of numbers"))?;
             if place.replace(vector).is_some() {
                 return Err(format!("index {index} stands twice"));
             }
@@ -214,7 +215,8 @@ fn read_record(mut bytes: &[u8]) -> Option<Embeddings> {
     let mut number = || bytes.try_get_u64_le().ok();
     let (prompt_tokens, completion_tokens, total_tokens) = (number()?, number()?, number()?);
     let (model, count, length) = (number()?, number()?, number()?);
-    let usage = Usage { prompt_tokens, completion_tokens, total_tokens, estimated: flag == ESTIMATED, ..Usage::default() };
+    let usage =
+        Usage { prompt_tokens, completion_tokens, total_tokens, estimated: flag == ESTIMATED, ..Usage::default() };
     let (model, vectors) = bytes.split_at_checked(usize::try_from(model).ok()?)?;
     let size = count.checked_mul(length)?.checked_mul(4)?;
     if flag > ESTIMATED || length == 0 || count == 0 || vectors.len() as u64 != size {

@@ -9,7 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::checks::{positive, required_string, required_strings};
-use super::wire::{explain, unreadable, usage};
+use super::wire::{object, unreadable, usage};
 use super::{Body, Kind, Prompt, Usage};
 use crate::error::{Failure, Invalid};
 
@@ -82,7 +82,7 @@ impl Ranking {
 
     /// Reads the wire form. With a request's number of documents, each index must be one of theirs.
     fn parse(raw: &[u8], documents: Option<usize>, top_n: Option<usize>) -> Result<Self, String> {
-        let answer: Answer<'_> = serde_json::from_slice(raw).map_err(|error| explain(&error, raw))?;
+        let answer: Answer<'_> = object(raw)?;
         let mut seen = HashSet::new();
         let mut results = Vec::with_capacity(answer.results.len());
         for Item { index, relevance_score: score } in answer.results {
@@ -158,7 +158,8 @@ impl Kind for Ranking {
     }
 
     fn store(&self) -> Bytes {
-        let results = self.results.iter().map(|ranked| json!({ "index": ranked.index, "relevance_score": ranked.score }));
+        let results =
+            self.results.iter().map(|ranked| json!({ "index": ranked.index, "relevance_score": ranked.score }));
         let mut record = json!({ "results": results.collect::<Vec<_>>(), "model": self.model });
         // What was estimated is estimated again when it is read.
         if let Some(usage) = self.usage.filter(|usage| !usage.estimated) {

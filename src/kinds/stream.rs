@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::completion::{WireToolCall, content, reasoning};
-use super::wire::{explain, unreadable};
+use super::wire::{object, unreadable};
 use super::{Assembly, Body, Completion, ToolCall};
 use crate::error::{Failure, FailureClass};
 
@@ -117,8 +117,8 @@ impl StreamAssembly {
     /// # Errors
     /// If the event cannot be read, or is an error that the provider sent inside the stream.
     pub fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let event: Event<'_> = serde_json::from_str(data)
-            .map_err(|error| unreadable(format!("an event of the stream: {}", explain(&error, data.as_bytes())), data.as_bytes()))?;
+        let event: Event<'_> = object(data.as_bytes())
+            .map_err(|reason| unreadable(format!("an event of the stream: {reason}"), data.as_bytes()))?;
         if event.error.is_some() {
             return Err(unreadable("an event of the stream is an error", data.as_bytes()));
         }
@@ -195,7 +195,8 @@ impl Assembled {
             self.reasoning.push_str(&delta);
             chunks.push(Chunk::Reasoning { delta });
         }
-        let delta_content = content(delta.content).ok_or("the content of an event is neither text nor parts of text")?;
+        let delta_content =
+            content(delta.content).ok_or("the content of an event is neither text nor parts of text")?;
         if !delta_content.is_empty() {
             self.content.push_str(&delta_content);
             chunks.push(Chunk::Content { delta: delta_content });
@@ -208,7 +209,8 @@ impl Assembled {
 
     fn push_tool_call(&mut self, piece: &WireToolCall<'_>) -> Option<Chunk> {
         let id = piece.id.as_deref().filter(|id| !id.is_empty());
-        let name = piece.function.as_ref().and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
+        let name =
+            piece.function.as_ref().and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
         let arguments = piece.function.as_ref().map(super::completion::WireFunction::arguments).unwrap_or_default();
         let place = self.place_of(piece.index, id);
         let known = &mut self.tool_calls.get_mut(place)?.call;

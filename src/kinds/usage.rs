@@ -1,9 +1,9 @@
 //! What a call cost.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Tokens and money that one answer took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Tokens of the prompt.
@@ -22,7 +22,7 @@ pub struct Usage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
     /// Counted here, because the provider did not say.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
 }
 

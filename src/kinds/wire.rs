@@ -14,8 +14,17 @@ pub(super) fn unreadable(reason: impl std::fmt::Display, answer: &[u8]) -> Failu
     failure
 }
 
+/// Reads a JSON object. On failure, says what is wrong with it.
+pub(super) fn object<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, String> {
+    // Serde would take an array for a struct, field by field.
+    if answer.trim_ascii_start().starts_with(b"[") {
+        return Err("it is an array, not an object".to_owned());
+    }
+    serde_json::from_slice(answer).map_err(|error| explain(&error, answer))
+}
+
 /// What is wrong with an answer that did not parse, in words that help: an HTML page is named as such.
-pub(super) fn explain(error: &serde_json::Error, answer: &[u8]) -> String {
+fn explain(error: &serde_json::Error, answer: &[u8]) -> String {
     let text = answer.trim_ascii_start();
     if text.is_empty() {
         return "it is empty".to_owned();

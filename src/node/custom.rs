@@ -1,6 +1,7 @@
 //! Providers written in JavaScript: a call goes out as a letter, its answer comes back piece by piece.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,15 +26,13 @@ pub enum Said {
 #[derive(Clone, Default)]
 pub struct CustomCalls(Arc<Mutex<Calls>>);
 
-#[derive(Default)]
-struct Calls {
-    last: u32,
-    open: HashMap<u32, UnboundedSender<Said>>,
-}
+type Calls = HashMap<u32, UnboundedSender<Said>>;
 
 /// One provider written in JavaScript.
 pub struct Handler {
     pub name: String,
+    /// The face's own number of the router, given back to it with every call.
+    pub router: u32,
     pub post: Post,
     pub calls: CustomCalls,
 }
@@ -51,17 +50,17 @@ impl CustomCalls {
     /// Hands on what JavaScript says; to a call that is over, nothing happens.
     pub fn say(&self, id: u32, said: Said) {
         let calls = lock(&self.0);
-        if let Some(sender) = calls.open.get(&id) {
+        if let Some(sender) = calls.get(&id) {
             let _receiver_is_gone = sender.send(said);
         }
     }
 
     fn open(&self) -> (u32, UnboundedReceiver<Said>) {
         let (sender, receiver) = unbounded_channel();
-        let mut calls = lock(&self.0);
-        calls.last = calls.last.wrapping_add(1);
-        let id = calls.last;
-        calls.open.insert(id, sender);
+        // One series for all routers, because they share a mailbox.
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        lock(&self.0).insert(id, sender);
         (id, receiver)
     }
 }
@@ -72,7 +71,8 @@ impl CustomHandler for Handler {
         let open =
             Open { id, said, post: self.post.clone(), calls: self.calls.clone(), name: self.name.clone() };
         let text = format!(
-            "{{\"provider\":{},\"kind\":\"{}\",\"stream\":{},\"request\":{}}}",
+            "{{\"router\":{},\"provider\":{},\"kind\":\"{}\",\"stream\":{},\"request\":{}}}",
+            self.router,
             serde_json::Value::from(self.name.as_str()),
             call.kind,
             call.is_stream,
@@ -131,7 +131,7 @@ impl Open {
     }
 
     fn forget(&self) -> bool {
-        lock(&self.calls.0).open.remove(&self.id).is_some()
+        lock(&self.calls.0).remove(&self.id).is_some()
     }
 }
 

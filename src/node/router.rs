@@ -190,10 +190,12 @@ impl NativeRouter {
         reply(|| self.router()?.add_provider(ProviderOptions::read(Fields::parse("provider options", &options)?)?))
     }
 
+    /// `router` is given back with every call.
     #[napi]
-    pub fn add_custom_provider(&self, name: String, kinds: Vec<String>) -> String {
+    pub fn add_custom_provider(&self, name: String, kinds: Vec<String>, router: u32) -> String {
         reply(|| {
-            let handler = Handler { name: name.clone(), post: self.post.clone(), calls: self.custom.clone() };
+            let calls = self.custom.clone();
+            let handler = Handler { name: name.clone(), router, post: self.post.clone(), calls };
             let provider: Arc<dyn Provider> = Arc::new(CustomProvider::new(&name, kinds, Arc::new(handler))?);
             match self.router.get() {
                 Some(router) => router.add(provider),

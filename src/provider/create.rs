@@ -114,7 +114,9 @@ impl ProviderOptions {
         let bytes = fields.integer("maxResponseBytes", 1)?;
         options.max_response_bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         options.dummy = fields.nested("dummy", "provider options.dummy", DummyOptions::read)?;
-        fields.finish("type, name, apiKey, baseUrl, headers, allowInsecureHttp, maxResponseBytes, dummy")?;
+        let known = "type, name, apiKey, baseUrl, headers, allowInsecureHttp, maxResponseBytes, dummy";
+        // A mistyped `apiKey` holds a key all the same.
+        fields.finish(known).map_err(|invalid| Invalid { got: "one".to_owned(), ..invalid })?;
         options.check()?;
         Ok(options)
     }
@@ -133,7 +135,11 @@ impl ProviderOptions {
         self.base_url.as_deref().map(|url| check_url("provider options.baseUrl", url)).transpose()?;
         self.headers.iter().try_for_each(|(name, value)| check_header(name, value))?;
         if self.dummy.is_some() && self.kind != DUMMY {
-            return Err(invalid("dummy", "nothing, unless type is 'dummy'", format!("an object for type '{}'", self.kind)));
+            return Err(invalid(
+                "dummy",
+                "nothing, unless type is 'dummy'",
+                format!("an object for type '{}'", self.kind),
+            ));
         }
         Ok(preset)
     }
@@ -167,7 +173,9 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
     let has_own = options.headers.iter().any(|(name, _)| is_credential(name));
     if key.is_none() && preset.needs_key && !has_own {
         let remedy = preset.key_variables.join(" or ");
-        return Err(ErrorKind::NoProvider(format!("provider \"{name}\" needs a key: set {remedy} or pass apiKey")).into());
+        return Err(
+            ErrorKind::NoProvider(format!("provider \"{name}\" needs a key: set {remedy} or pass apiKey")).into()
+        );
     }
     let settings = Settings {
         base_url: base_url(&options, preset, &variable)?,
@@ -181,7 +189,11 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
 }
 
 /// The option's base URL, else the environment's, else the preset's.
-fn base_url(options: &ProviderOptions, preset: &Preset, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Invalid> {
+fn base_url(
+    options: &ProviderOptions,
+    preset: &Preset,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Invalid> {
     let from_environment = preset.url_variable.and_then(|name| Some((name, variable(name)?)));
     let url = match (&options.base_url, from_environment) {
         (Some(url), _) => url.clone(),
@@ -191,7 +203,13 @@ fn base_url(options: &ProviderOptions, preset: &Preset, variable: &dyn Fn(&str) 
         }
         (None, None) => match preset.base_url {
             Some(url) => url.to_owned(),
-            None => return Err(invalid("baseUrl", format!("a URL, which type '{}' has no default for", preset.kind), "nothing")),
+            None => {
+                return Err(invalid(
+                    "baseUrl",
+                    format!("a URL, which type '{}' has no default for", preset.kind),
+                    "nothing",
+                ));
+            }
         },
     };
     Ok(url.trim_end_matches('/').to_owned())
@@ -206,7 +224,8 @@ pub(super) fn check_name(field: &str, name: &str) -> Result<(), Invalid> {
 
 /// A URL may hold a secret in its query or before its host, so messages only tell what is wrong with it.
 fn check_url(field: &str, url: &str) -> Result<(), Invalid> {
-    let wrong = |got: &str| Err(Invalid::type_error(field, "an http or https URL without query, such as https://host/v1", got));
+    let wrong =
+        |got: &str| Err(Invalid::type_error(field, "an http or https URL without query, such as https://host/v1", got));
     let Ok(uri) = url.parse::<Uri>() else { return wrong("text that is not a URL") };
     match uri.scheme_str() {
         _ if uri.query().is_some() || url.contains('#') => wrong("a URL with a query or a fragment"),
@@ -229,7 +248,9 @@ fn read_key(value: Value) -> Result<SecretString, Invalid> {
 
 fn check_key(key: &SecretString) -> Result<(), Invalid> {
     let is_sendable = HeaderValue::from_str(key.expose_secret()).is_ok();
-    is_sendable.then_some(()).ok_or_else(|| invalid("apiKey", "a key without line breaks or control characters", "one that has them"))
+    is_sendable
+        .then_some(())
+        .ok_or_else(|| invalid("apiKey", "a key without line breaks or control characters", "one that has them"))
 }
 
 fn read_headers(value: Option<Value>) -> Result<Vec<(String, String)>, Invalid> {
@@ -267,4 +288,72 @@ fn is_credential(name: &str) -> bool {
 
 fn invalid(field: &str, expected: impl Into<String>, got: impl std::fmt::Display) -> Invalid {
     Invalid::type_error(format!("{PATH}.{field}"), expected, got)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::{Completion, CompletionRequest, Kind};
+    use crate::provider::{Call, Outgoing};
+
+    /// What the provider sends where, and with which key, in this environment.
+    fn sent(options: ProviderOptions, environment: &[(&str, &str)]) -> Result<(String, Option<String>)> {
+        let variable = |name: &str| Some((*environment.iter().find(|(known, _)| *known == name)?.1).to_owned());
+        let provider = create_in(options, &variable)?;
+        let request = CompletionRequest::message("Hi");
+        let call = Call {
+            kind: Completion::NAME,
+            path: Completion::PATH,
+            model: "m",
+            body: request.as_ref(),
+            is_stream: false,
+        };
+        let Outgoing::Http(request) = provider.write(&call)? else { panic!("no socket") };
+        Ok((request.url, request.headers.first().map(|(_, value)| value.expose().to_owned())))
+    }
+
+    #[test]
+    fn a_missing_key_names_the_variable() {
+        for empty in ["", "  "] {
+            let error = sent(ProviderOptions::new("openai"), &[("OPENAI_API_KEY", empty)]).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::NoProvider(_)));
+            assert_eq!(error.to_string(), "provider \"openai\" needs a key: set OPENAI_API_KEY or pass apiKey");
+        }
+        let error = sent(ProviderOptions::new("cohere").name("c").api_key(""), &[]).unwrap_err();
+        assert_eq!(error.to_string(), "provider \"c\" needs a key: set COHERE_API_KEY or CO_API_KEY or pass apiKey");
+    }
+
+    #[test]
+    fn a_key_comes_from_the_options_before_the_environment() {
+        let environment = [("OPENAI_API_KEY", "there\n")];
+        let key = |options| sent(options, &environment).unwrap().1.unwrap();
+        assert_eq!(key(ProviderOptions::new("openai")), "Bearer there");
+        assert_eq!(key(ProviderOptions::new("openai").api_key("here")), "Bearer here");
+    }
+
+    #[test]
+    fn a_key_for_openai_is_not_given_to_whoever_speaks_its_dialect() {
+        let options = ProviderOptions::new("openai-compatible").base_url("http://host/v1");
+        let environment = [("OPENAI_API_KEY", "sk-secret"), ("OPENAI_BASE_URL", "https://other/v1")];
+        assert_eq!(sent(options, &environment).unwrap(), ("http://host/v1/chat/completions".to_owned(), None));
+    }
+
+    #[test]
+    fn local_servers_need_no_key() {
+        for kind in ["ollama", "lmstudio", "vllm"] {
+            assert_eq!(sent(ProviderOptions::new(kind), &[]).unwrap().1, None);
+        }
+    }
+
+    #[test]
+    fn the_base_url_comes_from_the_options_before_the_environment() {
+        let options = || ProviderOptions::new("openai").api_key("k");
+        let environment = [("OPENAI_BASE_URL", "http://127.0.0.1:9/v1/")];
+        let url = |options, environment: &[(&str, &str)]| sent(options, environment).unwrap().0;
+        assert_eq!(url(options(), &environment), "http://127.0.0.1:9/v1/chat/completions");
+        assert_eq!(url(options().base_url("https://here"), &environment), "https://here/chat/completions");
+        assert_eq!(url(options(), &[("OPENAI_BASE_URL", "")]), "https://api.openai.com/v1/chat/completions");
+        let error = sent(options(), &[("OPENAI_BASE_URL", "nowhere")]).unwrap_err();
+        assert!(error.to_string().starts_with("OPENAI_BASE_URL: expected an http or https URL"), "{error}");
+    }
 }

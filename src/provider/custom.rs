@@ -138,7 +138,8 @@ impl Shaping {
 
     fn whole(&self, given: &Bytes) -> Result<Bytes, Failure> {
         let text = String::from_utf8_lossy(given);
-        let whole = loose::whole(self.kind, &self.model, self.parse(&text)?).map_err(|reason| self.garbage(&reason, &text))?;
+        let whole =
+            loose::whole(self.kind, &self.model, self.parse(&text)?).map_err(|reason| self.garbage(&reason, &text))?;
         Ok(whole.to_string().into())
     }
 

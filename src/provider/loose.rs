@@ -81,7 +81,9 @@ fn message(partial: &mut Map<String, Value>) -> Result<Value, String> {
 
 /// A tool call in OpenAI's form, from that or from `{ id, name, arguments }`; arguments may be an object.
 fn tool_call((call, place): (Value, usize)) -> Result<Value, String> {
-    let Value::Object(mut call) = call else { return Err(format!("expected an object as a tool call, got {}", describe(&call))) };
+    let Value::Object(mut call) = call else {
+        return Err(format!("expected an object as a tool call, got {}", describe(&call)));
+    };
     let mut function = match call.remove("function") {
         Some(Value::Object(function)) => function,
         _ => call.clone(),
@@ -106,7 +108,8 @@ fn embeddings(model: &str, value: Value) -> Result<Value, String> {
         Some(Value::Array(vectors)) if vectors.iter().all(Value::is_array) => vectors,
         other => return Err(format!("expected an array of vectors, got {}", describe(&other.unwrap_or_default()))),
     };
-    let data: Vec<_> = vectors.into_iter().enumerate().map(|(index, vector)| json!({ "index": index, "embedding": vector })).collect();
+    let data: Vec<_> =
+        vectors.into_iter().enumerate().map(|(index, vector)| json!({ "index": index, "embedding": vector })).collect();
     Ok(with_usage(json!({ "object": "list", "data": data, "model": model }), usage))
 }
 
@@ -118,10 +121,11 @@ fn ranking(model: &str, value: Value) -> Result<Value, String> {
     let Some(Value::Array(items)) = results else {
         return Err(format!("expected an array of {{ index, score }}, got {}", describe(&results.unwrap_or_default())));
     };
-    let items = items.into_iter().map(|item| match (item.get("index"), item.get("relevance_score").or(item.get("score"))) {
-        (Some(index), Some(score)) => Ok(json!({ "index": index, "relevance_score": score })),
-        _ => Err(format!("expected {{ index, score }}, got {}", describe(&item))),
-    });
+    let items =
+        items.into_iter().map(|item| match (item.get("index"), item.get("relevance_score").or(item.get("score"))) {
+            (Some(index), Some(score)) => Ok(json!({ "index": index, "relevance_score": score })),
+            _ => Err(format!("expected {{ index, score }}, got {}", describe(&item))),
+        });
     let results = items.collect::<Result<Vec<_>, _>>()?;
     Ok(with_usage(json!({ "results": results, "model": model }), usage))
 }
@@ -143,7 +147,10 @@ pub(super) fn events(whole: &Value) -> Vec<String> {
         events.push(delta(index, json!({ "role": "assistant", "content": "" })));
         for name in ["reasoning_content", "content"] {
             let text = message[name].as_str().unwrap_or_default();
-            events.extend(text_pieces(text, 1).map(|piece| delta(index, Map::from_iter([(name.to_owned(), piece.into())]).into())));
+            events.extend(
+                text_pieces(text, 1)
+                    .map(|piece| delta(index, Map::from_iter([(name.to_owned(), piece.into())]).into())),
+            );
         }
         for (place, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
             let mut call = call.clone();
@@ -166,7 +173,7 @@ pub(super) fn events(whole: &Value) -> Vec<String> {
 /// What was expected, if the value is no such piece.
 pub(super) fn event(value: Value) -> Result<(String, bool), String> {
     let mut map = match value {
-        Value::String(content) => return Ok((content_event(json!({ "content": content }), None), false)),
+        Value::String(content) => return Ok((content_event(&json!({ "content": content }), None), false)),
         Value::Object(map) => map,
         other => return Err(format!("expected a string or an object, got {}", describe(&other))),
     };
@@ -190,16 +197,20 @@ pub(super) fn event(value: Value) -> Result<(String, bool), String> {
             let choice = json!({ "index": 0, "delta": message, "finish_reason": finish });
             return Ok((with_usage(json!({ "choices": [choice] }), usage).to_string(), is_finished));
         }
-        _ => return Err("expected a string, an event with `choices`, or an object with `content` or `tool_calls`".to_owned()),
+        _ => {
+            return Err(
+                "expected a string, an event with `choices`, or an object with `content` or `tool_calls`".to_owned()
+            );
+        }
     };
-    Ok((content_event(delta, None), false))
+    Ok((content_event(&delta, None), false))
 }
 
 /// The event that ends a stream which ended by itself.
 pub(super) fn last_event() -> String {
-    content_event(json!({}), Some("stop"))
+    content_event(&json!({}), Some("stop"))
 }
 
-fn content_event(delta: Value, finish_reason: Option<&str>) -> String {
+fn content_event(delta: &Value, finish_reason: Option<&str>) -> String {
     json!({ "choices": [{ "index": 0, "delta": delta, "finish_reason": finish_reason }] }).to_string()
 }

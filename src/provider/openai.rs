@@ -115,7 +115,9 @@ impl Provider for OpenAi {
 
     fn write(&self, call: &Call<'_>) -> Result<Outgoing> {
         let Some((path, body)) = self.dialect(call) else {
-            return Err(ErrorKind::Unsupported(format!("provider \"{}\" has no {} endpoint", self.name, call.kind)).into());
+            return Err(
+                ErrorKind::Unsupported(format!("provider \"{}\" has no {} endpoint", self.name, call.kind)).into()
+            );
         };
         Ok(Outgoing::Http(HttpRequest {
             url: join(&self.base_url, path),

@@ -105,7 +105,7 @@ fn message(place: &Value) -> Option<String> {
     said.or_else(|| place.as_str().map(str::to_owned)).filter(|text| !text.is_empty())
 }
 
-/// One entry of FastAPI's list of problems: where, and what.
+/// One entry of `FastAPI`'s list of problems: where, and what.
 fn problem(entry: &Value) -> Option<String> {
     let what = message(entry)?;
     let place = entry["loc"].as_array().map(|path| {

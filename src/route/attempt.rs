@@ -204,7 +204,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     async fn within_first_token<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let limit = self.timeouts.first_token_of(self.call.is_stream);
+        let Some(limit) = self.timeouts.first_token_of(self.call.is_stream) else { return work.await };
         match tokio::time::timeout_at(self.begun + limit, work).await {
             Ok(result) => result,
             Err(_) => Err(Failure::timeout(Phase::FirstToken, limit)),

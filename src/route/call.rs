@@ -106,7 +106,7 @@ impl<K: Kind> Prepared<K> {
     }
 
     fn hit(&self, record: &Record, cache: CacheStatus) -> Option<Answer<K>> {
-        let mut value = K::load(&record.payload)?;
+        let mut value: K = unpack(&record.payload)?;
         free_of_charge(&mut value);
         Some(Answer {
             value,
@@ -211,11 +211,31 @@ impl Keeper {
     pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
         let Some(keeper) = keeper else { return CacheStatus::Off };
         if value.is_storable() {
-            let payload: Bytes = value.store();
+            let payload = pack(value);
             keeper.cache.put(keeper.key, deployment, payload, keeper.ttl, &keeper.namespace);
         }
         CacheStatus::Miss
     }
+}
+
+/// What the cache keeps of an answer: a line of JSON with the usage, which may have been counted here, and what the kind
+/// keeps.
+fn pack<K: Kind>(value: &K) -> Bytes {
+    let mut packed = serde_json::to_vec(&value.usage()).unwrap_or_default();
+    packed.push(b'\n');
+    packed.extend_from_slice(&value.store());
+    packed.into()
+}
+
+/// Reads what [`pack`] wrote; `None` for anything else.
+fn unpack<K: Kind>(packed: &Bytes) -> Option<K> {
+    let end = memchr::memchr(b'\n', packed)?;
+    let usage: Option<Usage> = serde_json::from_slice(&packed[..end]).ok()?;
+    let mut value = K::load(&packed.slice(end + 1..))?;
+    if let Some(usage) = usage {
+        value.set_usage(usage);
+    }
+    Some(value)
 }
 
 /// The answer was paid for by another call.

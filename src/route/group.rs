@@ -59,6 +59,8 @@ impl Group {
 
     /// Changes the set of deployments; whoever waits looks again.
     pub fn set_deployments(&self, deployments: Vec<Arc<Deployment>>) {
+        // Places mean other deployments from now on.
+        *self.strategy.lock().unwrap_or_else(PoisonError::into_inner) = StrategyState::default();
         *self.deployments.write().unwrap_or_else(PoisonError::into_inner) = deployments.into();
         self.line.wake();
     }
@@ -93,12 +95,15 @@ impl Group {
         able.cloned().collect()
     }
 
-    /// Picks one of `able` and reserves what the demand needs, all or nothing.
+    /// Picks a deployment that is able and not in `excluded`, and reserves what the demand needs, all or nothing.
     ///
     /// # Errors
     /// When it is worth asking again.
-    pub fn pick(&self, able: &[Arc<Deployment>], demand: &Demand, now: Instant) -> Result<Picked, Wait> {
-        let candidates: Vec<_> = able.iter().map(|deployment| deployment.candidate(now)).collect();
+    pub fn pick(&self, demand: &Demand, excluded: &[Arc<Deployment>], now: Instant) -> Result<Picked, Wait> {
+        let deployments = self.deployments();
+        let able = self.able(demand, excluded);
+        // Strategies know deployments by their places, so those that cannot be asked keep theirs and are passed over.
+        let candidates: Vec<_> = deployments.iter().map(|deployment| deployment.candidate(now)).collect();
         let strategy = self.options.read().unwrap_or_else(PoisonError::into_inner).strategy;
         // A std mutex: nothing is awaited while it is held.
         let mut state = self.strategy.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,16 +111,40 @@ impl Group {
         strategy.order(&candidates, &mut state, &mut order);
         let mut wait = Wait::Never;
         for index in order {
-            let deployment = &able[index];
-            match deployment.try_pick(demand, able.len() == 1, now) {
-                Ok((permit, probe)) => {
+            let deployment = &deployments[index];
+            if !able.iter().any(|one| Arc::ptr_eq(one, deployment)) {
+                continue;
+            }
+            match self.pick_one(deployment, demand, able.len() == 1, now) {
+                Ok(picked) => {
                     state.picked(index);
-                    return Ok(Picked { deployment: Arc::clone(deployment), permit, probe });
+                    return Ok(picked);
                 }
                 Err(refused) => wait = sooner(wait, refused),
             }
         }
         Err(wait)
+    }
+
+    /// Reserves on this deployment.
+    ///
+    /// # Errors
+    /// When it is worth asking again.
+    pub fn pick_one(
+        &self,
+        deployment: &Arc<Deployment>,
+        demand: &Demand,
+        is_alone: bool,
+        now: Instant,
+    ) -> Result<Picked, Wait> {
+        let probe = match deployment.health.admit(now) {
+            Admission::Yes => None,
+            Admission::Probe(guard) => Some(guard),
+            Admission::Rest(_) if deployment.rest(is_alone, now).is_none() => None,
+            Admission::Rest(until) => return Err(Wait::Until(until)),
+        };
+        let permit = deployment.tracker.try_acquire(deployment.reservation(demand.prompt, demand.completion), now)?;
+        Ok(Picked { deployment: Arc::clone(deployment), permit, probe })
     }
 
     /// Whether another deployment than this one could be asked at once.
@@ -138,17 +167,6 @@ impl Deployment {
     fn fits_context(&self, demand: &Demand) -> bool {
         let window = self.options().context_window;
         window.is_none_or(|window| demand.prompt.saturating_add(demand.completion.unwrap_or(0)) <= window)
-    }
-
-    fn try_pick(&self, demand: &Demand, is_alone: bool, now: Instant) -> Result<(Permit, Option<ProbeGuard>), Wait> {
-        let probe = match self.health.admit(now) {
-            Admission::Yes => None,
-            Admission::Probe(guard) => Some(guard),
-            Admission::Rest(_) if self.rest(is_alone, now).is_none() => None,
-            Admission::Rest(until) => return Err(Wait::Until(until)),
-        };
-        let permit = self.tracker.try_acquire(self.reservation(demand.prompt, demand.completion), now)?;
-        Ok((permit, probe))
     }
 
     /// Until when it is not asked. A deployment without peers is not taken away from its users for a dead key or an

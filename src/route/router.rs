@@ -170,13 +170,14 @@ impl<K: Kind> Router<K> {
     /// # Errors
     /// Every way a call can fail; see [`ErrorKind`].
     pub async fn invoke(&self, group: &str, request: K::Request, options: InvokeOptions) -> Result<Answer<K>> {
+        let request = K::request(request.as_ref().clone())?;
         match self.begin(group, request, options) {
             Begun::Ready(result) => result,
             Begun::Pending(call) => call.await,
         }
     }
 
-    /// Begins a call: what memory can answer, and what can be refused at once, is ready without a runtime.
+    /// Begins a call with a request that [`Kind::request`] has checked: what memory can answer, and what can be refused at once, is ready without a runtime.
     pub fn begin(&self, group: &str, request: K::Request, options: InvokeOptions) -> Begun<K> {
         let parts = K::split(&request);
         let prepared = match Prepared::new(&self.0, group, request, options) {
@@ -298,6 +299,7 @@ impl Router<Completion> {
         request: <Completion as Kind>::Request,
         options: StreamOptions,
     ) -> Result<CompletionStream> {
+        let request = Completion::request(request.as_ref().clone())?;
         let prepared = Prepared::new(&self.0, group, request, options.invoke)?;
         let pipe = Arc::new(Pipe::default());
         let reading = if options.buffer { Reading::Buffered } else { Reading::Streamed };

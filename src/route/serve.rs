@@ -145,16 +145,15 @@ impl<K: Kind> CallState<'_, K> {
         excluded: &[Arc<Deployment>],
         again: Option<&Arc<Deployment>>,
     ) -> Result<Picked, Verdict> {
-        let able = || group.able(demand, excluded);
-        let first = able();
-        if first.is_empty() {
+        let able = group.able(demand, excluded);
+        if able.is_empty() {
             return Err(self.nobody(group, demand, excluded));
         }
-        let pick = |now| match again.map(|same| group.pick(std::slice::from_ref(same), demand, now)) {
+        let pick = |now| match again.map(|same| group.pick_one(same, demand, false, now)) {
             Some(Ok(picked)) => Ok(picked),
-            _ => group.pick(&able(), demand, now),
+            _ => group.pick(demand, excluded, now),
         };
-        let tokens = first.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min().unwrap_or(0);
+        let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min().unwrap_or(0);
         let deadline = Instant::now() + self.job.timeouts.queue;
         let admitted = group
             .line

@@ -14,7 +14,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -167,20 +167,20 @@ impl Reply {
         let is_whole = matches!(self.steps[..], [] | [Step::Bytes(_)]);
         let mut is_chunked = false;
         let is_raw = self.head.is_none();
-        if let Some((status, headers)) = self.head {
+        if let Some((status, mut headers)) = self.head {
             let has = |name: &str| headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
-            let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
-            headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
-            if !has("content-length") {
-                is_chunked = has("transfer-encoding") || !is_whole;
-                match &self.steps[..] {
-                    [] if !is_chunked => head += "content-length: 0\r\n",
-                    [Step::Bytes(body)] if !is_chunked => head += &format!("content-length: {}\r\n", body.len()),
-                    _ if has("transfer-encoding") => {}
-                    _ => head += "transfer-encoding: chunked\r\n",
-                }
+            let is_framed = has("content-length") || has("transfer-encoding");
+            is_chunked = has("transfer-encoding") || !(is_whole || is_framed);
+            if !is_framed {
+                headers.push(match &self.steps[..] {
+                    [] => ("content-length".into(), "0".into()),
+                    [Step::Bytes(body)] => ("content-length".into(), body.len().to_string()),
+                    _ => ("transfer-encoding".into(), "chunked".into()),
+                });
             }
-            socket.write_all(format!("{head}\r\n").as_bytes()).await?;
+            let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head = format!("HTTP/1.1 {status} Scripted\r\n{}\r\n", lines.concat());
+            socket.write_all(head.as_bytes()).await?;
         }
         for step in self.steps {
             match step {
@@ -223,7 +223,7 @@ type Handler = dyn Fn(&Received) -> Reply + Send + Sync;
 /// The server. Dropping it closes it.
 pub struct Server {
     address: SocketAddr,
-    requests: Arc<Mutex<Vec<Received>>>,
+    requests: watch::Receiver<Vec<Received>>,
     accepted: watch::Receiver<usize>,
     open: watch::Receiver<usize>,
     accepting: JoinHandle<()>,
@@ -234,10 +234,10 @@ impl Server {
     pub async fn start(handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, requests) = watch::channel(Vec::new());
         let (accepted_count, accepted) = watch::channel(0);
         let (open_count, open) = watch::channel(0);
-        let (handler, log): (Arc<Handler>, _) = (Arc::new(handler), Arc::clone(&requests));
+        let handler: Arc<Handler> = Arc::new(handler);
         let accepting = tokio::spawn(async move {
             // Ends with this task, and every connection with it.
             let mut connections = JoinSet::new();
@@ -245,7 +245,7 @@ impl Server {
                 let number = *accepted_count.borrow();
                 open_count.send_modify(|open| *open += 1);
                 accepted_count.send_modify(|accepted| *accepted += 1);
-                let (handler, log, open_count) = (Arc::clone(&handler), Arc::clone(&log), open_count.clone());
+                let (handler, log, open_count) = (Arc::clone(&handler), log.clone(), open_count.clone());
                 connections.spawn(async move {
                     let _ = serve(socket, number, &*handler, &log).await;
                     open_count.send_modify(|open| *open -= 1);
@@ -266,7 +266,13 @@ impl Server {
 
     /// What was received so far.
     pub fn requests(&self) -> Vec<Received> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.requests.borrow().clone()
+    }
+
+    /// Done when this many requests have been received.
+    pub async fn until_received(&self, count: usize) {
+        let mut requests = self.requests.clone();
+        requests.wait_for(|requests| requests.len() >= count).await.expect("the server runs as long as it is held");
     }
 
     /// Connections that were ever opened.
@@ -288,12 +294,17 @@ impl Drop for Server {
 }
 
 /// Answers the requests of one connection until it is closed.
-async fn serve(mut socket: TcpStream, number: usize, handler: &Handler, log: &Mutex<Vec<Received>>) -> io::Result<()> {
+async fn serve(
+    mut socket: TcpStream,
+    number: usize,
+    handler: &Handler,
+    log: &watch::Sender<Vec<Received>>,
+) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let mut buffer = Vec::new();
     while let Some(request) = receive(&mut socket, &mut buffer, number).await? {
         let reply = handler(&request);
-        log.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        log.send_modify(|log| log.push(request));
         if !reply.write(&mut socket).await? {
             break;
         }

@@ -34,7 +34,8 @@ pub(super) fn with_usage(mut whole: Value, kind: &str, body: &Value) -> Value {
         None => 0,
     };
     if whole.is_object() && whole.get("usage").is_none() {
-        whole["usage"] = json!({ "prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer });
+        whole["usage"] =
+            json!({ "prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer });
     }
     whole
 }
@@ -75,8 +76,13 @@ fn echo(body: &Value) -> String {
 fn vectors(body: &Value, dimensions: usize) -> Result<Value, Failure> {
     let asked = body["dimensions"].as_u64().unwrap_or(dimensions as u64);
     match usize::try_from(asked) {
-        Ok(length) if (1..=MAX_DIMENSIONS).contains(&asked) => Ok(inputs(body).map(|text| unit_vector(text, length)).collect()),
-        _ => Err(Failure::new(FailureClass::Rejected, format!("the dummy has from 1 to {MAX_DIMENSIONS} dimensions, not {asked}"))),
+        Ok(length) if (1..=MAX_DIMENSIONS).contains(&asked) => {
+            Ok(inputs(body).map(|text| unit_vector(text, length)).collect())
+        }
+        _ => Err(Failure::new(
+            FailureClass::Rejected,
+            format!("the dummy has from 1 to {MAX_DIMENSIONS} dimensions, not {asked}"),
+        )),
     }
 }
 

@@ -97,24 +97,22 @@ impl DummyOptions {
     /// # Errors
     /// If a field is unknown or wrong.
     pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
-        let mut options = Self::default();
-        options.responses = match fields.take("responses") {
+        let responses = match fields.take("responses") {
             None => None,
             Some(Value::Array(items)) => {
                 Some(items.into_iter().enumerate().map(read_response).collect::<Result<_, _>>()?)
             }
             Some(other) => return Err(fields.type_error("responses", "an array", describe(&other))),
         };
-        options.repeat = fields.boolean("repeat")?.unwrap_or(false);
-        options.latency = read_latency(&mut fields)?;
-        options.token_interval = fields.duration_ms("tokenIntervalMs")?.unwrap_or_default();
-        options.faults = fields.nested("faults", FAULTS, Faults::read)?.unwrap_or_default();
-        if let Some(dimensions) = fields.integer("dimensions", 1)? {
-            let fits = usize::try_from(dimensions).ok().filter(|_| dimensions <= MAX_DIMENSIONS);
-            let expected = format!("an integer from 1 to {MAX_DIMENSIONS}");
-            options.dimensions = fits.ok_or_else(|| Invalid::range_error(format!("{PATH}.dimensions"), expected, dimensions))?;
-        }
-        options.seed = fields.integer("seed", 0)?.unwrap_or(0);
+        let options = Self {
+            responses,
+            repeat: fields.boolean("repeat")?.unwrap_or(false),
+            latency: read_latency(&mut fields)?,
+            token_interval: fields.duration_ms("tokenIntervalMs")?.unwrap_or_default(),
+            faults: fields.nested("faults", FAULTS, Faults::read)?.unwrap_or_default(),
+            dimensions: read_dimensions(&mut fields)?,
+            seed: fields.integer("seed", 0)?.unwrap_or(0),
+        };
         fields.finish("responses, repeat, latencyMs, tokenIntervalMs, faults, dimensions, seed")?;
         Ok(options)
     }
@@ -140,7 +138,9 @@ fn read_response((place, value): (usize, Value)) -> Result<Response, Invalid> {
             _ => Ok(Response::Answer(map.into())),
         },
         Value::Array(_) => Ok(Response::Answer(value)),
-        other => Err(Invalid::type_error(format!("{PATH}.responses[{place}]"), "a string or an object", describe(&other))),
+        other => {
+            Err(Invalid::type_error(format!("{PATH}.responses[{place}]"), "a string or an object", describe(&other)))
+        }
     }
 }
 
@@ -158,6 +158,13 @@ fn read_error(mut error: Map<String, Value>) -> Result<Response, Invalid> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 400 to 599")]
     let status = status as u16;
     Ok(Response::Error { status, error: error.into(), retry_after: fields.duration_ms("retryAfterMs")? })
+}
+
+fn read_dimensions(fields: &mut Fields) -> Result<usize, Invalid> {
+    let Some(dimensions) = fields.integer("dimensions", 1)? else { return Ok(DIMENSIONS) };
+    let fits = usize::try_from(dimensions).ok().filter(|_| dimensions <= MAX_DIMENSIONS);
+    let expected = format!("an integer from 1 to {MAX_DIMENSIONS}");
+    fits.ok_or_else(|| Invalid::range_error(format!("{PATH}.dimensions"), expected, dimensions))
 }
 
 /// A number, or the lower and the upper bound.
@@ -208,7 +215,8 @@ fn read_statuses(map: Map<String, Value>) -> Result<BTreeMap<u16, f64>, Invalid>
     let mut statuses = BTreeMap::new();
     for name in names {
         let status = name.parse().ok().filter(|status| (400..=599).contains(status));
-        let status = status.ok_or_else(|| Invalid::range_error(STATUS, "HTTP statuses from 400 to 599", format!("{name:?}")))?;
+        let status =
+            status.ok_or_else(|| Invalid::range_error(STATUS, "HTTP statuses from 400 to 599", format!("{name:?}")))?;
         statuses.insert(status, fields.number(&name, 0.0, 1.0)?.unwrap_or(0.0));
     }
     Ok(statuses)

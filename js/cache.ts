@@ -1,0 +1,141 @@
+/** A cache on its own: answers by key, in memory, on disk and, if given, in Redis. */
+
+import { describe, encodeOptions, optional, text } from './encode'
+import { mailbox, settled } from './mailbox'
+import { type NativeCache, native } from './native'
+import { valueOf } from './reply'
+
+/** Where answers are kept, and for how long. */
+export interface CacheOptions {
+  /** A file, made if it is not there. Any number of processes may share it. @default memory only */
+  path?: string
+  /** redis:// or rediss:// URL of a cache that machines share. @default none */
+  redis?: string
+  /** Milliseconds that an answer is kept. @default 7 days */
+  ttlMs?: number
+  /** Bound of the file in bytes. @default 1 GiB */
+  maxBytes?: number
+  /** Bound of the part in memory, in bytes. @default 64 MiB */
+  memoryBytes?: number
+  /**
+   * `'replay'` answers from the cache alone and fails with `ERR_NOT_CACHED`: for test suites. @default 'record'
+   */
+  mode?: 'record' | 'replay'
+  /** Tenants that must not see each other's answers. @default '' */
+  namespace?: string
+}
+
+/** A cache at one moment. Counters run from its opening. */
+export interface CacheStats {
+  /** Answers kept. */
+  entries: number
+  /** What they take on disk, or in memory if there is no file. */
+  bytes: number
+  /** Calls answered. */
+  hits: number
+  /** Calls that had to be sent. */
+  misses: number
+  /** Calls that shared the call of an equal request under way. */
+  joined: number
+  /** Answers that could not be stored. They were given to their callers all the same. */
+  writeErrors: number
+}
+
+/** What this module does to caches and other modules may use. */
+interface Internals {
+  wrap(cache: NativeCache): Cache
+  unwrap(cache: Cache): NativeCache
+}
+
+let internals: Internals
+
+/** Answers by key, for one router or for several. */
+export class Cache {
+  static {
+    internals = { wrap: (cache) => new Cache(cache), unwrap: (cache) => cache.#native }
+  }
+
+  readonly #native: NativeCache
+
+  private constructor(cache: NativeCache) {
+    if (typeof cache !== 'object') throw new TypeError('a Cache is opened, not constructed: await Cache.open(options)')
+    this.#native = cache
+  }
+
+  /**
+   * Opens a cache, or joins the one that is open on the same file.
+   * @param options - a path, or options
+   * @throws CacheError if the file is not a cache, comes from a newer version or cannot be opened; TypeError and RangeError
+   * on bad options
+   */
+  static async open(options: string | CacheOptions): Promise<Cache> {
+    const encoded = encodeCache('options', options)
+    flushAtExit()
+    return await settled(
+      (id) => native.NativeCache.open(mailbox, id, encoded),
+      (id) => new Cache(native.NativeCache.take(mailbox, id)),
+    )
+  }
+
+  /** Counters, cheap enough to poll. */
+  stats(): CacheStats {
+    return valueOf(this.#native.stats(), this.stats)
+  }
+
+  /** Removes what has expired. @returns how many */
+  async prune(): Promise<number> {
+    return await settled((id) => this.#native.prune(id, mailbox))
+  }
+
+  /** Removes everything, or everything of one namespace. */
+  async clear(options?: { namespace?: string }): Promise<void> {
+    const { namespace, ...unknown } = optional('options', options) ?? {}
+    for (const key of Object.keys(unknown)) throw new TypeError(`options: unknown key "${key}"; there is: namespace`)
+    const name = namespace === undefined || namespace === null ? null : text('options.namespace', namespace)
+    await settled((id) => this.#native.clear(id, mailbox, name))
+  }
+
+  /** Waits until all that was stored is on disk. @throws CacheError if it cannot be */
+  async flush(): Promise<void> {
+    await settled((id) => this.#native.flush(id, mailbox))
+  }
+
+  /** Flushes and lets go of the file. Idempotent. Not needed for the process to exit. */
+  async close(): Promise<void> {
+    await settled((id) => this.#native.close(id, mailbox))
+  }
+
+  /** As `close`, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+/** The public face of a cache of the core. */
+export function wrapCache(cache: NativeCache): Cache {
+  return internals.wrap(cache)
+}
+
+/** The cache of the core behind a public face. */
+export function unwrapCache(cache: Cache): NativeCache {
+  return internals.unwrap(cache)
+}
+
+/** JSON of a cache's options; a path is short for `{ path }`. @throws TypeError */
+export function encodeCache(field: string, cache: unknown): string {
+  if (typeof cache === 'string') return encodeOptions(field, { path: cache })
+  if (typeof cache !== 'object' || cache === null || typeof (cache as Cache).flush === 'function') {
+    const got = typeof cache === 'object' && cache !== null ? 'a Cache of another copy of thryd' : describe(cache)
+    throw new TypeError(`${field}: expected a path, CacheOptions or a Cache, got ${got}`)
+  }
+  return encodeOptions(field, cache)
+}
+
+let flushes = false
+
+/** From the first cache on, what is not on disk yet is written when the process exits. */
+export function flushAtExit(): void {
+  if (flushes) return
+  flushes = true
+  process.once('exit', () => native.flushAll())
+}

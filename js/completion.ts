@@ -1,0 +1,114 @@
+/** Chat completions: what is asked, what comes back whole, and what comes back in pieces. */
+
+import type { Letter } from './letter'
+import type { Attempt, Served, Usage } from './served'
+
+/**
+ * OpenAI's chat-completions body without `model`. What thryd does not know travels to the provider.
+ * Give `message` or `messages`; neither is a TypeError.
+ */
+export interface CompletionRequest {
+  /** Short for one user message. */
+  message?: string
+  /** The conversation, in OpenAI's shape. */
+  messages?: { role: string; content?: string | object[] | null; [field: string]: unknown }[]
+  /** From 0, always the likeliest word, to 2. */
+  temperature?: number
+  /** Share of the likeliest words to choose from, from 0 to 1. */
+  top_p?: number
+  /** Longest answer in tokens, reasoning included. Also what is reserved under `tpm`. */
+  max_completion_tokens?: number
+  /** From -2 to 2. */
+  presence_penalty?: number
+  /** From -2 to 2. */
+  frequency_penalty?: number
+  /** Texts at which the answer ends. */
+  stop?: string | string[]
+  /** Makes answers repeatable, as far as the provider can. */
+  seed?: number
+  /** Functions that the model may call, in OpenAI's shape. */
+  tools?: object[]
+  /** Which of them it must call, in OpenAI's shape. */
+  tool_choice?: unknown
+  /** The form of the answer, e.g. a JSON schema, in OpenAI's shape. */
+  response_format?: object
+  /** How long to think, in OpenAI's words. */
+  reasoning_effort?: string
+  [field: string]: unknown
+}
+
+/** A whole answer. `JSON.stringify` and `console.log` show everything but `raw`. */
+export interface Completion extends Served {
+  /** The text; empty if the model only called tools. */
+  content: string
+  /** The functions that the model wants called; `arguments` is JSON text as the model wrote it. */
+  toolCalls: { id: string; name: string; arguments: string }[]
+  /** Why it ended, in OpenAI's words: `stop`, `length`, `tool_calls`, `content_filter`. */
+  finishReason: string
+  /** The provider's own answer in OpenAI's shape, parsed when first read. */
+  readonly raw: unknown
+  /** The content, so that `${answer}` is the text. */
+  toString(): string
+}
+
+/**
+ * A piece of a streamed answer: some text, some reasoning, a part of a tool call (`arguments` of equal `index` belong
+ * together), or, under `onInterrupt: 'restart'`, word that the answer begins again on `deployment` and that the reader should
+ * forget what it has, `discarded`.
+ */
+export type CompletionChunk =
+  | { type: 'content'; delta: string }
+  | { type: 'reasoning'; delta: string }
+  | { type: 'tool-call'; index: number; id?: string; name?: string; arguments: string }
+  | { type: 'restart'; discarded: string; deployment: string }
+
+type Fields = Omit<Completion, 'raw' | 'toString'>
+
+/** Reads a completion out of a letter. */
+export function completion(letter: Letter): Completion {
+  return new Answer(JSON.parse(letter.text ?? '{}') as Fields, letter.raw)
+}
+
+class Answer implements Completion {
+  readonly content: string
+  readonly toolCalls: { id: string; name: string; arguments: string }[]
+  readonly finishReason: string
+  readonly deployment: string
+  readonly model: string
+  readonly usage: Usage
+  readonly cache: Served['cache']
+  readonly attempts: Attempt[]
+  readonly latencyMs: number
+  readonly queuedMs: number
+  #text: string | undefined
+  #raw: unknown
+
+  constructor(fields: Fields, raw: string | undefined) {
+    this.content = fields.content
+    this.toolCalls = fields.toolCalls
+    this.finishReason = fields.finishReason
+    this.deployment = fields.deployment
+    this.model = fields.model
+    this.usage = fields.usage
+    this.cache = fields.cache
+    this.attempts = fields.attempts
+    this.latencyMs = fields.latencyMs
+    this.queuedMs = fields.queuedMs
+    this.#text = raw
+  }
+
+  get raw(): unknown {
+    if (this.#text !== undefined) {
+      this.#raw = JSON.parse(this.#text)
+      this.#text = undefined
+    }
+    return this.#raw
+  }
+
+  toString(): string {
+    return this.content
+  }
+}
+
+// What inspection shows.
+Object.defineProperty(Answer, 'name', { value: 'Completion' })

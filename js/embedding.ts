@@ -1,0 +1,33 @@
+/** Embeddings: what is asked, and the vectors that come back. */
+
+import type { Letter } from './letter'
+import type { Served } from './served'
+
+/** OpenAI's embeddings body without `model`. What thryd does not know travels to the provider. */
+export interface EmbeddingRequest {
+  /** One text or several. Split into as many requests as the provider's limits need. */
+  input: string | string[]
+  /** Length of the vectors, for models that can shorten them. */
+  dimensions?: number
+  [field: string]: unknown
+}
+
+/** One vector per input, in the order of the inputs; each input is cached on its own. */
+export interface Embeddings extends Served {
+  /** The vectors. */
+  vectors: Float32Array[]
+}
+
+/** Reads embeddings out of a letter. Each vector owns its memory, so one of them can be transferred or kept alone. */
+export function embeddings(letter: Letter): Embeddings {
+  const served = JSON.parse(letter.text ?? '{}') as Served
+  return { vectors: split(letter.vectors ?? new Float32Array(), letter.dimensions ?? 0), ...served }
+}
+
+function split(flat: Float32Array, dimensions: number): Float32Array[] {
+  if (dimensions === 0) return []
+  if (flat.length === dimensions) return [flat]
+  return Array.from({ length: flat.length / dimensions }, (_, index) =>
+    flat.slice(index * dimensions, (index + 1) * dimensions),
+  )
+}

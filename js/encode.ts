@@ -1,0 +1,115 @@
+/**
+ * Turns what callers give into the JSON that crosses to the core, losing nothing that the core would want to complain
+ * about: values that JSON drops or changes arrive there as their own text (`NaN`, `12n`, `[function]`).
+ */
+
+/** JSON of one of thryd's own options objects. @throws TypeError if it is circular */
+export function encodeOptions(field: string, value: unknown): string {
+  return stringify(field, value, nameable) ?? 'null'
+}
+
+/** JSON of a wire body. @throws TypeError if it is not an object, or circular */
+export function encodeRequest(request: unknown): string {
+  if (typeof request !== 'object' || request === null || Array.isArray(request)) {
+    throw new TypeError(`request: expected an object, got ${describe(request)}`)
+  }
+  const json = stringify('request', request, isPlainJson(request) ? undefined : nameable)
+  if (json === undefined) throw new TypeError('request: expected an object, got one whose toJSON() gives nothing')
+  return json
+}
+
+/** JSON of any value that a custom provider gave. @throws TypeError if there is none */
+export function encodeAnswer(field: string, value: unknown): string {
+  const json = typeof value === 'function' ? undefined : stringify(field, value)
+  if (json === undefined) throw new TypeError(`${field}: expected an answer, got ${describe(value)}`)
+  return json
+}
+
+/** What a value is, for a message: never its content, which may be secret or long. */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined || typeof value === 'boolean') return String(value)
+  if (typeof value === 'number') return String(value)
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** Checks a string argument. */
+export function text(field: string, value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError(`${field}: expected a string, got ${describe(value)}`)
+  return value
+}
+
+/** Checks an options argument: an object, or absent. */
+export function optional<Options extends object>(
+  field: string,
+  value: Options | null | undefined,
+): Options | undefined {
+  if (value === undefined || value === null) return undefined
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    throw new TypeError(`${field}: expected an object, got ${describe(value)}`)
+  }
+  return value
+}
+
+/** Checks a signal: an AbortSignal, or absent. */
+export function signalOf(value: unknown): AbortSignal | undefined {
+  if (value === undefined || value === null) return undefined
+  const signal = value as AbortSignal
+  if (
+    typeof signal !== 'object' ||
+    typeof signal.aborted !== 'boolean' ||
+    typeof signal.addEventListener !== 'function'
+  ) {
+    throw new TypeError(`options.signal: expected an AbortSignal, got ${describe(value)}`)
+  }
+  return signal
+}
+
+function stringify(field: string, value: unknown, replacer?: typeof nameable): string | undefined {
+  try {
+    return JSON.stringify(value, replacer)
+  } catch (cause) {
+    // A cycle, a big integer in the depth of a body, or a getter of the caller's that threw.
+    const [why] = (cause instanceof Error ? cause.message : String(cause)).split('\n', 1)
+    throw new TypeError(`${field}: cannot be written as JSON: ${why}`, { cause })
+  }
+}
+
+/** Whether the body's own fields are all values that JSON keeps; the depth is not looked at, this is the hot path. */
+function isPlainJson(request: object): boolean {
+  for (const value of Object.values(request)) {
+    switch (typeof value) {
+      case 'number':
+        if (!Number.isFinite(value)) return false
+        break
+      case 'bigint':
+      case 'function':
+      case 'symbol':
+        return false
+    }
+  }
+  return true
+}
+
+function nameable(_key: string, value: unknown): unknown {
+  switch (typeof value) {
+    case 'number':
+      return Number.isFinite(value) ? value : String(value)
+    case 'bigint':
+      return `${value}n`
+    case 'function':
+    case 'symbol':
+      return `[${typeof value}]`
+    case 'object':
+      return value === null ? value : opened(value)
+    default:
+      return value
+  }
+}
+
+/** Objects whose content JSON does not see (a Map, Headers, a class with private fields) by name. */
+function opened(value: object): unknown {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype === Object.prototype || prototype === null || Array.isArray(value)) return value
+  return Object.keys(value).length === 0 ? `[${value.constructor?.name ?? 'object'}]` : value
+}

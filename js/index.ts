@@ -1,0 +1,35 @@
+/** thryd: an LLM request router that lives inside your process. */
+
+export { Cache } from './cache'
+export type { CacheOptions, CacheStats } from './cache'
+export type { Completion, CompletionChunk, CompletionRequest } from './completion'
+export type { EmbeddingRequest, Embeddings } from './embedding'
+export {
+  CacheError,
+  ExhaustedError,
+  InterruptedError,
+  ProviderError,
+  RateLimitError,
+  ThrydError,
+  TimeoutError,
+} from './errors'
+export type { ErrorCode, ErrorDetails } from './errors'
+export type {
+  BatchOptions,
+  BatchProgress,
+  DeployOptions,
+  GroupOptions,
+  InvokeOptions,
+  RetryOptions,
+  RouterOptions,
+  StreamOptions,
+  Strategy,
+  Timeouts,
+} from './options'
+export type { CustomProvider, DummyOptions, ProviderOptions, ProviderType } from './provider'
+export type { Ranking, RerankRequest } from './rerank'
+export { CompletionRouter, EmbeddingRouter, RerankRouter, Router } from './router'
+export type { Attempt, Served, Usage } from './served'
+export type { DeploymentStats, RouterStats } from './stats'
+export type { CompletionStream } from './stream'
+export { UsageTracker, countTokens, countTokensAsync } from './tokens'

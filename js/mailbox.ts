@@ -1,0 +1,99 @@
+/**
+ * Where answers that are not there at once arrive. One mailbox per environment: the core wakes it when there is mail, one
+ * drain delivers all of it. The event loop is held exactly while somebody waits.
+ */
+
+import { type Letter, LetterKind } from './letter'
+import { fail } from './errors'
+import { native } from './native'
+
+type Recipient = (letter: Letter) => void
+
+const waiting = new Map<number, Recipient>()
+let lastId = 0
+let calls: Recipient | undefined
+
+/** The mailbox that the core delivers to. */
+export const mailbox = new native.Mailbox(drain)
+mailbox.unref()
+
+/** A number that no other call of this environment has. */
+export function nextId(): number {
+  lastId += 1
+  return lastId
+}
+
+/** Hands the next letter to `id` to `recipient`. */
+export function expect(id: number, recipient: Recipient): void {
+  if (waiting.size === 0) mailbox.ref()
+  waiting.set(id, recipient)
+}
+
+/** Nobody waits for `id` any more. */
+export function forget(id: number): void {
+  if (waiting.delete(id) && waiting.size === 0) mailbox.unref()
+}
+
+/** Hands the core's calls of custom providers, and their ends, to `recipient`. */
+export function onCall(recipient: Recipient): void {
+  calls = recipient
+}
+
+/** The letter to `id`. Rejects with the signal's reason if that comes first, after `cancel(id)`. */
+export function letterTo(id: number, signal?: AbortSignal, cancel?: (id: number) => void): Promise<Letter> {
+  return new Promise((resolve, reject) => {
+    if (signal === undefined) {
+      expect(id, resolve)
+      return
+    }
+    const onAbort = (): void => {
+      forget(id)
+      cancel?.(id)
+      reject(signal.reason)
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    expect(id, (letter) => {
+      signal.removeEventListener('abort', onAbort)
+      resolve(letter)
+    })
+  })
+}
+
+/** Starts something that settles by mail, and gives its value, or what `read` makes of it. Rejects with its error. */
+export async function settled<Value>(start: (id: number) => void, read?: (id: number) => Value): Promise<Value> {
+  const id = nextId()
+  start(id)
+  const letter = await letterTo(id)
+  if (letter.kind === LetterKind.Failed) throw failed(letter)
+  return read ? read(id) : (JSON.parse(letter.text ?? 'null') as Value)
+}
+
+/** The error in a letter that brings one. */
+export function failed(letter: Letter, site?: Parameters<typeof fail>[1]): Error {
+  return fail(JSON.parse(letter.text ?? '{}'), site)
+}
+
+function drain(): void {
+  let fault: { error: unknown } | undefined
+  for (const letter of mailbox.drain()) {
+    try {
+      deliver(letter)
+    } catch (error) {
+      // One recipient's fault must not lose the other letters.
+      fault ??= { error }
+    }
+  }
+  if (fault) throw fault.error
+}
+
+function deliver(letter: Letter): void {
+  if (letter.kind === LetterKind.Call || letter.kind === LetterKind.Abort) {
+    calls?.(letter)
+    return
+  }
+  const recipient = waiting.get(letter.id)
+  // Whoever left is not there to be told.
+  if (recipient === undefined) return
+  forget(letter.id)
+  recipient(letter)
+}

@@ -1,0 +1,98 @@
+/**
+ * The private binding: what the Rust core gives this face, and how it is loaded. Nothing here is public. Calls cross as
+ * JSON text; failures cross as data (`errors.ts` makes errors of them); what settles later comes by mail (`mailbox.ts`).
+ */
+
+import type { Letter } from './letter'
+
+/** JSON of `{"ok": value}` or `{"err": Failure}`. */
+export type Reply = string
+
+/** Where everything that settles later arrives; one per environment. */
+export interface NativeMailbox {
+  drain(): Letter[]
+  /** Holds the event loop. */
+  ref(): void
+  /** Lets the process end. */
+  unref(): void
+}
+
+/** A cache in the core. */
+export interface NativeCache {
+  stats(): Reply
+  prune(id: number, mailbox: NativeMailbox): void
+  clear(id: number, mailbox: NativeMailbox, namespace: string | null): void
+  flush(id: number, mailbox: NativeMailbox): void
+  close(id: number, mailbox: NativeMailbox): void
+}
+
+/** A router in the core. A letter that a method returns is its answer; `null` means that the answer comes by mail. */
+export interface NativeRouter {
+  configure(optionsJson: string): Reply
+  addProvider(optionsJson: string): Reply
+  /** `router` comes back in every `CustomCall`, so that this face knows whose provider is meant. */
+  addCustomProvider(name: string, kinds: string[], router: number): Reply
+  removeProvider(name: string): Reply
+  deploy(group: string, model: string, optionsJson: string | null): Reply
+  undeploy(group: string, model: string): Reply
+  configureGroup(group: string, optionsJson: string): Reply
+  removeGroup(group: string): Reply
+  groups(): Reply
+  mountCache(id: number, optionsJson: string): void
+  mountOpenCache(cache: NativeCache): Reply
+  cache(): NativeCache | null
+  invoke(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
+  stream(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
+  pull(id: number): Letter | null
+  cancel(id: number): void
+  estimateWaitMs(group: string, requestJson: string): Reply
+  stats(): Reply
+  close(id: number): void
+  customReply(callId: number, type: 'whole' | 'event' | 'end' | 'error', text: string): void
+}
+
+/** A usage window in the core. */
+export interface NativeUsageTracker {
+  configure(limitsJson: string): Reply
+  tryAcquire(tokens: number | undefined): Reply
+  settle(reserved: number, actual: number): Reply
+  remaining(): Reply
+}
+
+/** Which router: what it asks for and what it gives. */
+export type Kind = 'completion' | 'embedding' | 'rerank'
+
+/** Everything that the addon exports. */
+export interface Native {
+  Mailbox: new (wake: () => void) => NativeMailbox
+  NativeRouter: new (mailbox: NativeMailbox, kind: Kind) => NativeRouter
+  NativeCache: {
+    open(mailbox: NativeMailbox, id: number, optionsJson: string): void
+    /** The cache that the call `id` opened; once. */
+    take(mailbox: NativeMailbox, id: number): NativeCache
+  }
+  NativeUsageTracker: new () => NativeUsageTracker
+  countTokens(inputJson: string, model: string | null): Reply
+  countTokensAsync(mailbox: NativeMailbox, id: number, inputJson: string, model: string | null): void
+  /** Writes what is not on disk yet, now. */
+  flushAll(): void
+  version(): string
+}
+
+function load(): Native {
+  try {
+    // A literal path, so that bundlers and file tracers see it.
+    return require('../binding.js') as Native
+  } catch (cause) {
+    const platform = `${process.platform}-${process.arch}`
+    throw new Error(
+      `thryd: its native part could not be loaded on ${platform}. In an installation, check that the optional ` +
+        `dependency @thryd/binding-* for this platform is there (npm install without --omit=optional); ` +
+        `in a checkout, run "npm run build". A bundler must leave thryd outside the bundle.`,
+      { cause },
+    )
+  }
+}
+
+/** The addon, loaded once per environment. */
+export const native: Native = load()

@@ -1,0 +1,140 @@
+/** What can be set: on a router, a group, a deployment, a call. `null` is absent; an unknown key is a TypeError that names it. */
+
+import type { Cache, CacheOptions } from './cache'
+import type { CustomProvider, ProviderOptions } from './provider'
+
+/** What a router starts with; all of it can also be said later, by its methods. */
+export interface RouterOptions {
+  /** As `addProvider`, in order. */
+  providers?: (ProviderOptions | CustomProvider)[]
+  /** As `deploy` and `configureGroup`: the groups by name. A deployment is its model, or its options with the `model`. */
+  groups?: Record<string, GroupOptions & { deployments: (string | ({ model: string } & DeployOptions))[] }>
+  /** Path or options; opened on first use, or by `mountCache`. @default none */
+  cache?: string | CacheOptions | Cache
+  /**
+   * redis:// or rediss:// URL: limits are then counted for all processes and machines that name the same one.
+   * @default limits are this router's own
+   */
+  limits?: { redis: string }
+  /** When and how often a failed attempt is followed by another. */
+  retry?: RetryOptions
+  /** The clocks of every call; a call's own options win. */
+  timeouts?: Timeouts
+}
+
+/**
+ * Who is asked first among the deployments that are healthy and have room: the one deployed first; each in turn; the one with
+ * the most room left; each in turn by `weight`; the one that has been answering fastest.
+ */
+export type Strategy = 'first-available' | 'round-robin' | 'least-loaded' | 'weighted' | 'lowest-latency'
+
+/** How a group chooses. */
+export interface GroupOptions {
+  /** @default 'least-loaded' */
+  strategy?: Strategy
+  /** Groups to try, in order, when this one cannot answer. A cycle is refused. @default none */
+  fallbacks?: string[]
+}
+
+/** What a deployment may spend, and what it is like. */
+export interface DeployOptions {
+  /** Requests in any 60 s: a positive integer. @default unlimited */
+  rpm?: number
+  /** Tokens in any 60 s, prompt and completion together: a positive integer. @default unlimited */
+  tpm?: number
+  /** Requests in flight at once: a positive integer. @default unlimited */
+  maxConcurrent?: number
+  /** Share under the strategy `'weighted'`, at least 0. @default 1 */
+  weight?: number
+  /** Longest context in tokens; longer requests are not sent here. @default unknown */
+  contextWindow?: number
+  /** USD per million tokens, for `usage.cost` and budgets. @default unknown */
+  price?: { prompt: number; completion: number; cachedPrompt?: number }
+}
+
+/** When and how often a failed attempt is followed by another. */
+export interface RetryOptions {
+  /** Further attempts, all deployments together. @default 3 */
+  maxRetries?: number
+  /** Milliseconds before the first retry on the same deployment; doubles, jittered. @default 500 */
+  baseDelayMs?: number
+  /** Its bound in milliseconds; also the longest `Retry-After` that is waited for. @default 30_000 */
+  maxDelayMs?: number
+  /** Share of requests that may be retries over 10 s, on top of 10 a second. @default 0.2 */
+  budget?: number
+  /** Milliseconds of the first rest of a failing deployment; grows with every further one. @default 5_000 */
+  cooldownMs?: number
+  /**
+   * Send a second attempt elsewhere when the first token takes longer than this quantile of recent ones, between 0 and 1.
+   * @default off
+   */
+  hedgeQuantile?: number
+}
+
+/** The clocks of a call, in milliseconds. One that runs out is a TimeoutError that names it, or a RateLimitError for `queueMs`. */
+export interface Timeouts {
+  /** Opening a connection. @default 10_000 */
+  connectMs?: number
+  /** Headers and first token of one attempt. @default 60_000 */
+  firstTokenMs?: number
+  /** Gap between two tokens. @default 30_000 */
+  idleMs?: number
+  /** One attempt. @default 600_000 */
+  attemptMs?: number
+  /** The whole call, waiting included. @default none */
+  totalMs?: number
+  /** Waiting for a limit; 0 fails at once. @default 60_000 */
+  queueMs?: number
+}
+
+/** What one call can set. */
+export interface InvokeOptions extends Timeouts {
+  /** Cancels the call: it rejects with `signal.reason`, and the socket is closed if nobody else wants the answer. */
+  signal?: AbortSignal
+  /**
+   * fetch's words: `'reload'` asks anew and stores, `'no-store'` neither reads nor stores, `'only-if-cached'` never sends
+   * (a miss is `ERR_NOT_CACHED`). @default 'default'
+   */
+  cache?: 'default' | 'reload' | 'no-store' | 'only-if-cached'
+  /** Milliseconds that the answer stays in the cache. @default the cache's `ttlMs` */
+  cacheTtlMs?: number
+  /** Tenants that must not see each other's answers. @default the cache's `namespace` */
+  namespace?: string
+  /** Higher goes first when calls wait for a limit. @default 0 */
+  priority?: number
+}
+
+/** What one streamed call can set. */
+export interface StreamOptions extends InvokeOptions {
+  /**
+   * After the first chunk, on failure: `'error'` ends with a typed error, `'restart'` begins again elsewhere and says so by a
+   * `restart` chunk. @default 'error'
+   */
+  onInterrupt?: 'error' | 'restart'
+  /** Assemble the answer before the first chunk, so that failover is invisible. @default false */
+  buffer?: boolean
+}
+
+/** What a batch can set; the rest holds for each of its calls. */
+export interface BatchOptions extends InvokeOptions {
+  /** Calls under way at once: a positive integer. @default 64 */
+  concurrency?: number
+  /** Called as calls finish, whatever their order. What it throws ends the batch. */
+  onProgress?: (progress: BatchProgress) => void
+}
+
+/** How far a batch is. */
+export interface BatchProgress {
+  /** Calls that finished, well or not. */
+  done: number
+  /** Of these, those that failed. */
+  failed: number
+  /** Of these, those that the cache answered. */
+  cached: number
+  /** How many there are, if the requests came as an array or a set. */
+  total?: number
+  /** Prompt and completion tokens spent so far; what the cache answered cost none. */
+  tokens: number
+  /** Milliseconds until the last one, at the pace so far; known with `total`. */
+  etaMs?: number
+}

@@ -1,0 +1,112 @@
+/** What an endpoint is: one of the built-in dialects, the dummy, or code of the caller's own. */
+
+import type { CompletionRequest } from './completion'
+import type { EmbeddingRequest } from './embedding'
+import type { RerankRequest } from './rerank'
+
+/** The APIs that thryd speaks. */
+export type ProviderType =
+  | 'openai'
+  | 'openai-compatible'
+  | 'azure'
+  | 'anthropic'
+  | 'gemini'
+  | 'mistral'
+  | 'groq'
+  | 'deepseek'
+  | 'xai'
+  | 'together'
+  | 'fireworks'
+  | 'openrouter'
+  | 'perplexity'
+  | 'cohere'
+  | 'jina'
+  | 'voyage'
+  | 'tei'
+  | 'ollama'
+  | 'lmstudio'
+  | 'vllm'
+  | 'dummy'
+
+/** An LLM API endpoint. */
+export interface ProviderOptions {
+  /** Which API it speaks; also sets the default of everything below. */
+  type: ProviderType
+  /** What models call it: the part before `::`. @default the type */
+  name?: string
+  /**
+   * The secret key. Never readable again from JavaScript, and never part of an error or a log.
+   * @default the type's environment variable, e.g. `OPENAI_API_KEY`
+   */
+  apiKey?: string
+  /** Where the API is, up to and including its version, e.g. `http://localhost:11434/v1`. Required for `'openai-compatible'`, `'azure'` and `'tei'`. */
+  baseUrl?: string
+  /** Sent with every request. */
+  headers?: Record<string, string>
+  /** A key is not sent over plain http to anything but loopback unless this is true. @default false */
+  allowInsecureHttp?: boolean
+  /** For type `'dummy'` only. */
+  dummy?: DummyOptions
+}
+
+/**
+ * A provider written in JavaScript. It has the methods of the kinds that it serves.
+ *
+ * Throw (or reject with) an Error that has a `status` to be classified like an HTTP answer with that status: 429 rests the
+ * deployment (for `retryAfterMs` milliseconds, if the error has that), 5xx is tried again, 4xx is the caller's fault.
+ * Without a `status` a failure counts as transient.
+ */
+export interface CustomProvider {
+  /** What models call it: the part before `::`. */
+  name: string
+  /**
+   * Answers a chat request, `model` being the part after `::`. Gives the text, or an answer in OpenAI's shape; or an async
+   * iterable of pieces of text or chunks in OpenAI's shape. `context.signal` fires when nobody wants the answer any more.
+   */
+  complete?(
+    request: CompletionRequest & { model: string },
+    context: { signal: AbortSignal },
+  ): Promise<string | object> | AsyncIterable<string | object>
+  /** Gives one vector per input, in the order of the inputs. */
+  embed?(
+    request: EmbeddingRequest & { model: string },
+    context: { signal: AbortSignal },
+  ): Promise<number[][] | Float32Array[]>
+  /** Gives the score of the documents, named by their index in `request.documents`. */
+  rerank?(
+    request: RerankRequest & { model: string },
+    context: { signal: AbortSignal },
+  ): Promise<{ index: number; score: number }[]>
+}
+
+/** Answers without a network: scripted, or an echo; faults on demand, seeded. */
+export interface DummyOptions {
+  /**
+   * Used in order: a text, a whole answer in OpenAI's shape, or a failure. When they run out, the call fails with
+   * `ERR_EXHAUSTED`, unless `repeat`. @default an echo of the last message
+   */
+  responses?: (string | object | { error: { status?: number; message?: string; retryAfterMs?: number } })[]
+  /** Begin again when `responses` run out. @default false */
+  repeat?: boolean
+  /** Milliseconds before an answer begins, or the bounds between which they are drawn. @default 0 */
+  latencyMs?: number | [min: number, max: number]
+  /** Milliseconds between two tokens of a stream. @default 0 */
+  tokenIntervalMs?: number
+  /** Share of calls, from 0 to 1, that fail this way. @default none */
+  faults?: {
+    /** By HTTP status, e.g. `{ 429: 0.1 }`. */
+    status?: Record<string, number>
+    /** The connection is reset. */
+    reset?: number
+    /** Nothing ever comes. */
+    hang?: number
+    /** The answer ends in its middle. */
+    cut?: number
+    /** The answer is not what it should be. */
+    malformed?: number
+  }
+  /** Dimensions of its embeddings, which depend only on the text. @default 8 */
+  dimensions?: number
+  /** Makes latencies and faults repeatable. @default random */
+  seed?: number
+}

@@ -1,0 +1,47 @@
+/** What a router can be asked about itself at any time. */
+
+import type { CacheStats } from './cache'
+
+/** A router at one moment. Counters run from the router's creation. */
+export interface RouterStats {
+  /** Calls sent and not answered yet. */
+  inFlight: number
+  /** Calls that wait for a limit. */
+  waiting: number
+  /** By group name. */
+  groups: Record<string, { waiting: number; deployments: DeploymentStats[] }>
+  /** Of the cache, if one is mounted. */
+  cache?: CacheStats
+}
+
+/** One deployment at one moment. */
+export interface DeploymentStats {
+  /** `provider::model`. */
+  model: string
+  /** Calls sent and not answered yet. */
+  inFlight: number
+  /** Spent or reserved in the last 60 s. */
+  window: { requests: number; tokens: number }
+  /** As given to `deploy`. */
+  limits: { rpm?: number; tpm?: number; maxConcurrent?: number }
+  /** Attempts that answered. */
+  succeeded: number
+  /** Attempts that did not. */
+  failed: number
+  /** Tokens of all requests that were answered. */
+  promptTokens: number
+  /** Tokens of all answers. */
+  completionTokens: number
+  /** US dollars, if the deployment has a `price`. */
+  cost: number
+  /** Milliseconds to a whole answer, recent ones: half, 95 % and 99 % were faster. */
+  latencyMs: { p50: number; p95: number; p99: number }
+  /** Milliseconds to the first token, recent ones. */
+  firstTokenMs: { p50: number; p95: number; p99: number }
+  /** `'open'` rests for `restMs`; `'half-open'` is being tried with one call. */
+  circuit: 'closed' | 'open' | 'half-open'
+  /** Milliseconds until it may be used again; 0 is now. */
+  restMs: number
+  /** What went wrong last, if anything did. */
+  lastError?: string
+}

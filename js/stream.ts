@@ -1,0 +1,156 @@
+/** A streamed completion: one reader, who may leave; chunks come over in batches. */
+
+import { type Completion, type CompletionChunk, completion } from './completion'
+import { type Letter, LetterKind } from './letter'
+import { expect, failed, forget, nextId } from './mailbox'
+import { END, type Source, readerOf } from './reader'
+
+/**
+ * An answer in pieces, for one reader: `for await (const chunk of stream)`. The call starts on the first `next()`; leaving the
+ * loop cancels it and closes the socket. A failure ends the iteration with a typed error, never quietly.
+ */
+export interface CompletionStream extends AsyncIterable<CompletionChunk> {
+  /**
+   * The whole answer, when the iteration has ended; runs it if nobody has. Not to be awaited inside the loop, which it waits
+   * for. @throws the error that ended the iteration; an AbortError if the reader left before the end
+   */
+  completion(): Promise<Completion>
+}
+
+/** How the core is asked. */
+export interface StreamCall {
+  start(id: number): Letter | null
+  pull(id: number): Letter | null
+  cancel(id: number): void
+}
+
+/** A stream that starts `call` when it is first read. */
+export function completionStream(call: StreamCall, signal: AbortSignal | undefined): CompletionStream {
+  return new Stream(new Chunks(call, signal))
+}
+
+class Stream implements CompletionStream {
+  readonly #chunks: Chunks
+  #isTaken = false
+
+  constructor(chunks: Chunks) {
+    this.#chunks = chunks
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<CompletionChunk> {
+    if (this.#isTaken) throw new TypeError('a CompletionStream has one reader, and this one has been read already')
+    this.#isTaken = true
+    return readerOf(this.#chunks)
+  }
+
+  async completion(): Promise<Completion> {
+    if (!this.#isTaken) for await (const _ of this) this.#chunks.skip()
+    return this.#chunks.whole()
+  }
+}
+
+// What inspection shows.
+Object.defineProperty(Stream, 'name', { value: 'CompletionStream' })
+
+type Outcome = { completion: Completion } | { error: unknown }
+
+class Chunks implements Source<CompletionChunk> {
+  readonly #call: StreamCall
+  readonly #signal: AbortSignal | undefined
+  readonly #onAbort = (): void => this.#end({ error: this.#signal?.reason }, true)
+  #id = 0
+  #batch: CompletionChunk[] = []
+  #position = 0
+  #wake: ((letter?: Letter) => void) | undefined
+  #outcome: Outcome | undefined
+  /** Whether the reader knows the outcome: an error is thrown once, and not at whoever left. */
+  #isTold = false
+  #watchers: (() => void)[] = []
+
+  constructor(call: StreamCall, signal: AbortSignal | undefined) {
+    this.#call = call
+    this.#signal = signal
+  }
+
+  take(): IteratorResult<CompletionChunk, undefined> | undefined {
+    const chunk = this.#batch[this.#position]
+    if (chunk !== undefined) {
+      this.#position += 1
+      return { done: false, value: chunk }
+    }
+    if (this.#outcome === undefined) return undefined
+    if ('error' in this.#outcome && !this.#isTold) {
+      this.#isTold = true
+      throw this.#outcome.error
+    }
+    return END
+  }
+
+  async more(): Promise<void> {
+    const letter = (this.#id === 0 ? this.#start() : this.#call.pull(this.#id)) ?? (await this.#mail())
+    if (letter !== undefined && this.#outcome === undefined) this.#read(letter)
+  }
+
+  async leave(): Promise<void> {
+    this.#isTold = true
+    this.#end({ error: new DOMException('the stream was left before its end', 'AbortError') }, this.#id !== 0)
+  }
+
+  /** Drops what has arrived and was not taken. */
+  skip(): void {
+    this.#position = this.#batch.length
+  }
+
+  /** The whole answer, once there is one. */
+  async whole(): Promise<Completion> {
+    if (this.#outcome === undefined) await new Promise<void>((resolve) => this.#watchers.push(resolve))
+    const outcome = this.#outcome as Outcome | undefined
+    if (outcome === undefined || 'error' in outcome) throw outcome?.error
+    return outcome.completion
+  }
+
+  #start(): Letter | null | undefined {
+    if (this.#signal?.aborted) {
+      this.#end({ error: this.#signal.reason }, false)
+      return undefined
+    }
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#id = nextId()
+    return this.#call.start(this.#id) ?? this.#call.pull(this.#id)
+  }
+
+  #mail(): Promise<Letter | undefined> {
+    if (this.#outcome !== undefined) return Promise.resolve(undefined)
+    return new Promise((resolve) => {
+      this.#wake = resolve
+      expect(this.#id, resolve)
+    })
+  }
+
+  #read(letter: Letter): void {
+    switch (letter.kind) {
+      case LetterKind.Chunks:
+        this.#batch = JSON.parse(letter.text ?? '[]') as CompletionChunk[]
+        this.#position = 0
+        break
+      case LetterKind.Failed:
+        this.#end({ error: failed(letter) }, false)
+        break
+      default:
+        this.#end({ completion: completion(letter) }, false)
+    }
+  }
+
+  #end(outcome: Outcome, isCancelled: boolean): void {
+    if (this.#outcome !== undefined) return
+    this.#outcome = outcome
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    if (isCancelled) {
+      forget(this.#id)
+      this.#call.cancel(this.#id)
+      this.#batch = []
+    }
+    this.#wake?.()
+    for (const tell of this.#watchers.splice(0)) tell()
+  }
+}

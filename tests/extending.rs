@@ -1,0 +1,136 @@
+//! A kind and a provider from outside the crate, through its public traits alone (docs/extending.md).
+
+mod ask;
+
+use ask::{call, http, keyed, text_of};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use thryd::connections::HttpRequest;
+use thryd::error::{Failure, FailureClass, Invalid};
+use thryd::kinds::{Body, Prompt, Usage};
+use thryd::provider::{Call, Outgoing, Provider};
+use thryd::{Error, Kind, Result};
+
+/// A kind of one's own: which of OpenAI's policies a text breaks.
+#[derive(Clone, Debug)]
+struct Moderation {
+    is_flagged: bool,
+    usage: Option<Usage>,
+}
+
+#[derive(Clone, Debug)]
+struct ModerationRequest(Body);
+
+impl AsRef<Body> for ModerationRequest {
+    fn as_ref(&self) -> &Body {
+        &self.0
+    }
+}
+
+impl Kind for Moderation {
+    type Request = ModerationRequest;
+    const NAME: &'static str = "moderation";
+    const PATH: &'static str = "/moderations";
+
+    fn request(body: Body) -> Result<ModerationRequest, Invalid> {
+        let input = body.read::<String>("input", "a string")?;
+        input
+            .map(|_| ModerationRequest(body))
+            .ok_or_else(|| Invalid::type_error("request.input", "a string", "nothing"))
+    }
+
+    fn read(answer: &Bytes, _request: &ModerationRequest) -> Result<Self, Failure> {
+        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let is_flagged = answer["results"][0]["flagged"].as_bool();
+        let is_flagged =
+            is_flagged.ok_or_else(|| Failure::new(FailureClass::Truncated, "the answer has no verdict"))?;
+        Ok(Self { is_flagged, usage: None })
+    }
+
+    fn store(&self) -> Bytes {
+        Bytes::copy_from_slice(&[u8::from(self.is_flagged)])
+    }
+
+    fn load(stored: &Bytes) -> Option<Self> {
+        matches!(&stored[..], [0 | 1]).then(|| Self { is_flagged: stored[..] == [1], usage: None })
+    }
+
+    fn is_storable(&self) -> bool {
+        true
+    }
+
+    fn model(&self) -> &str {
+        ""
+    }
+
+    fn usage(&self) -> Option<&Usage> {
+        self.usage.as_ref()
+    }
+
+    fn set_usage(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    fn prompt(request: &ModerationRequest) -> Prompt {
+        Prompt { texts: vec![request.0.get("input").unwrap_or_default().to_owned()], overhead: 0, completion: Some(0) }
+    }
+
+    fn join(mut parts: Vec<Self>) -> Self {
+        parts.swap_remove(0)
+    }
+}
+
+/// A provider of one's own, whose dialect shouts.
+#[derive(Debug)]
+struct Shouting;
+
+impl Provider for Shouting {
+    fn name(&self) -> &'static str {
+        "shouting"
+    }
+
+    fn supports(&self, kind: &str) -> bool {
+        kind == Moderation::NAME
+    }
+
+    fn write(&self, call: &Call<'_>) -> Result<Outgoing> {
+        let input: String = call.body.read("input", "a string")?.unwrap_or_default();
+        Ok(Outgoing::Http(HttpRequest {
+            url: format!("https://host/{}", call.model),
+            headers: Vec::new(),
+            body: json!({ "TEXT": input.to_uppercase() }).to_string().into(),
+            allow_insecure: false,
+            max_response_bytes: 1 << 20,
+        }))
+    }
+
+    fn read(&self, _call: &Call<'_>, answer: Bytes) -> Result<Bytes, Failure> {
+        Ok(json!({ "results": [{ "flagged": &answer[..] == b"YES" }] }).to_string().into())
+    }
+}
+
+#[test]
+fn a_kind_from_outside_travels_through_a_provider_from_inside() {
+    let request = Moderation::request(Body::parse(r#"{"input":"a","x":1.0}"#).unwrap()).unwrap();
+    let provider = keyed("openai-compatible");
+    assert!(provider.supports(Moderation::NAME) && !keyed("groq").supports(Moderation::NAME));
+    let sent = http::<Moderation>(&*provider, &request, false);
+    assert_eq!(
+        (sent.url.as_str(), text_of(&sent)),
+        ("https://host/v1/moderations", r#"{"model":"m","input":"a","x":1.0}"#)
+    );
+    let answer =
+        provider.read(&call::<Moderation>(&request, false), r#"{"results":[{"flagged":true}]}"#.into()).unwrap();
+    let moderation = Moderation::read(&answer, &request).unwrap();
+    assert!(moderation.is_flagged && Moderation::load(&moderation.store()).unwrap().is_flagged);
+    assert!(Error::from(Moderation::request(Body::new()).unwrap_err()).to_string().starts_with("request.input"));
+}
+
+#[test]
+fn a_provider_from_outside_answers_a_kind_from_outside() {
+    let request = Moderation::request(Body::parse(r#"{"input":"hey"}"#).unwrap()).unwrap();
+    let sent = http::<Moderation>(&Shouting, &request, false);
+    assert_eq!((sent.url.as_str(), text_of(&sent)), ("https://host/m", r#"{"TEXT":"HEY"}"#));
+    let answer = Shouting.read(&call::<Moderation>(&request, false), "YES".into()).unwrap();
+    assert!(Moderation::read(&answer, &request).unwrap().is_flagged);
+}
