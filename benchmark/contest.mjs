@@ -21,9 +21,19 @@ export async function contest(title, unit, contestants) {
   const rows = contestants.map((contestant) => {
     if (contestant.missing) return [contestant.name, `not measured: ${contestant.missing}`]
     const own = summarise(rounds.get(contestant))
-    return [contestant.name, number(own.rate), `${own.cpu.toFixed(2)} us`, spread(own), own === ours ? '' : `${(ours.rate / own.rate).toFixed(2)}x`]
+    return [
+      contestant.name,
+      number(own.rate),
+      `${own.cpu.toFixed(2)} us`,
+      spread(own),
+      own === ours ? '' : `${(ours.rate / own.rate).toFixed(2)}x`,
+    ]
   })
-  print(title, [['', `${unit}/s`, `CPU per ${unit}`, 'least - most', 'thryd is'], [...rows[0].slice(0, 4), ''], ...rows.slice(1)])
+  print(title, [
+    ['', `${unit}/s`, `CPU per ${unit}`, 'least - most', 'thryd is'],
+    [...rows[0].slice(0, 4), ''],
+    ...rows.slice(1),
+  ])
 }
 
 async function measure({ run }, milliseconds) {
@@ -35,12 +45,12 @@ async function measure({ run }, milliseconds) {
 }
 
 function summarise(rounds) {
-  const rates = rounds.map(({ rate }) => rate).sort((left, right) => left - right)
+  const rates = rounds.map(({ rate }) => rate).toSorted((left, right) => left - right)
   return { rate: median(rates), cpu: median(rounds.map(({ cpu }) => cpu)), least: rates[0], most: rates.at(-1) }
 }
 
 function median(values) {
-  const sorted = [...values].sort((left, right) => left - right)
+  const sorted = values.toSorted((left, right) => left - right)
   const middle = sorted.length / 2
   return sorted.length % 2 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2
 }
@@ -54,10 +64,15 @@ function number(value) {
 }
 
 function print(title, rows) {
-  const widths = rows[0].map((_, column) => Math.max(...rows.filter((row) => row.length === rows[0].length).map((row) => row[column].length), column ? 0 : 24))
+  const widths = rows[0].map((_, column) =>
+    Math.max(...rows.filter((row) => row.length === rows[0].length).map((row) => row[column].length), column ? 0 : 24),
+  )
   console.log(`\n${title}`)
   for (const row of rows) {
     if (row.length < rows[0].length) console.log(`  ${row[0].padEnd(widths[0])}  ${row[1]}`)
-    else console.log(`  ${row.map((cell, column) => (column ? cell.padStart(widths[column]) : cell.padEnd(widths[column]))).join('  ')}`.trimEnd())
+    else
+      console.log(
+        `  ${row.map((cell, column) => (column ? cell.padStart(widths[column]) : cell.padEnd(widths[column]))).join('  ')}`.trimEnd(),
+      )
   }
 }

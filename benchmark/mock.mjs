@@ -11,15 +11,25 @@ const head = { id: 'chatcmpl-1', created: 1700000000, model: 'mock' }
 
 const whole = respond(
   'application/json',
-  JSON.stringify({ ...head, object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: text }, finish_reason: 'stop' }], usage }),
+  JSON.stringify({
+    ...head,
+    object: 'chat.completion',
+    choices: [{ index: 0, message: { role: 'assistant', content: text }, finish_reason: 'stop' }],
+    usage,
+  }),
 )
-const event = (choices, rest) => `data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices, ...rest })}\n\n`
-const pieces = Array.from({ length: CHUNKS }, (_, index) => event([{ index: 0, delta: { content: ` word${index}` }, finish_reason: null }]))
+const event = (choices, rest) =>
+  `data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices, ...rest })}\n\n`
+const pieces = Array.from({ length: CHUNKS }, (_, index) =>
+  event([{ index: 0, delta: { content: ` word${index}` }, finish_reason: null }]),
+)
 const end = event([{ index: 0, delta: {}, finish_reason: 'stop' }]) + event([], { usage }) + 'data: [DONE]\n\n'
 const streamed = respond('text/event-stream', pieces.join('') + end)
 
 function respond(type, body) {
-  return Buffer.from(`HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+  return Buffer.from(
+    `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
 }
 
 const server = createServer({ noDelay: true }, (socket) => {

@@ -55,12 +55,12 @@ function peer(names, make) {
   }
 }
 
-/** Keeps `width` of `once` under way until time is up. */
-function atOnce(width, once) {
+/** Keeps `width` of `act` under way until time is up. */
+function atOnce(width, act) {
   return async (isOver) => {
     let done = 0
     const worker = async () => {
-      while (!isOver()) done += await once()
+      while (!isOver()) done += await act()
     }
     await Promise.all(Array.from({ length: width }, worker))
     return done
@@ -71,11 +71,20 @@ function atOnce(width, once) {
 let asked = 0
 const padding = 'Please explain in your own words, and give an example of each. '.repeat(12)
 const question = () => `${padding}(${(asked += 1)})`
-const body = (message, rest) => ({ model: 'model', messages: [{ role: 'user', content: message }], max_completion_tokens: 200, ...rest })
+const body = (message, rest) => ({
+  model: 'model',
+  messages: [{ role: 'user', content: message }],
+  max_completion_tokens: 200,
+  ...rest,
+})
 
 const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url)))
-console.log(`thryd ${manifest.version}, Node ${process.version}, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, ${process.platform} ${process.arch}`)
-console.log('medians of five rounds, contestants taking turns; the mock server shares the machine; CPU is that of this process')
+console.log(
+  `thryd ${manifest.version}, Node ${process.version}, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, ${process.platform} ${process.arch}`,
+)
+console.log(
+  'medians of five rounds, contestants taking turns; the mock server shares the machine; CPU is that of this process',
+)
 
 await contest(`whole answers of 1 KB, ${IN_FLIGHT} in flight, server answers at once`, 'request', [
   {
@@ -89,7 +98,12 @@ await contest(`whole answers of 1 KB, ${IN_FLIGHT} in flight, server answers at 
     const pool = new Pool(new URL(baseUrl).origin, { connections: IN_FLIGHT })
     return atOnce(IN_FLIGHT, async () => {
       const headers = { 'content-type': 'application/json' }
-      const response = await pool.request({ path: '/v1/chat/completions', method: 'POST', headers, body: JSON.stringify(body(question())) })
+      const response = await pool.request({
+        path: '/v1/chat/completions',
+        method: 'POST',
+        headers,
+        body: JSON.stringify(body(question())),
+      })
       return (await response.body.json()).choices[0].message.content.length > 0 ? 1 : 0
     })
   }),
@@ -114,7 +128,8 @@ await contest(`streams of ${CHUNKS} chunks, ${STREAMS} at once, server sends at 
     name: 'thryd',
     run: atOnce(STREAMS, async () => {
       let chunks = 0
-      for await (const chunk of router.stream('default', { message: question() })) chunks += chunk.type === 'content' ? 1 : 0
+      for await (const chunk of router.stream('default', { message: question() }))
+        chunks += chunk.type === 'content' ? 1 : 0
       return chunks
     }),
   },
@@ -144,13 +159,15 @@ const requests = Array.from({ length: 1000 }, () => ({ message: question(), max_
 for await (const answer of cached.invokeMany('default', requests)) if (answer instanceof Error) throw answer
 
 /** One after the other, a thousand at a time between two looks at the clock. */
-const inTurn = (once) => async (isOver) => {
+const inTurn = (act) => async (isOver) => {
   let done = 0
   while (!isOver()) {
-    for (let index = 0; index < 1000; index += 1) await once(done++)
+    for (let index = 0; index < 1000; index += 1) await act(done++)
   }
   return done
 }
+
+const keyOf = (request) => createHash('sha256').update(JSON.stringify(request)).digest('hex')
 
 await contest('answers from memory, requests of 1 KB', 'hit', [
   {
@@ -162,7 +179,6 @@ await contest('answers from memory, requests of 1 KB', 'hit', [
   },
   peer(['lru-cache'], ({ LRUCache }) => {
     const answers = new LRUCache({ max: 10_000 })
-    const keyOf = (request) => createHash('sha256').update(JSON.stringify(request)).digest('hex')
     for (const request of requests) answers.set(keyOf(request), { content: 'an answer' })
     return inTurn(async (index) => {
       if (!answers.get(keyOf(requests[index % 1000]))) throw new Error('expected a hit')

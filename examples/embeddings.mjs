@@ -10,7 +10,12 @@ const router = new EmbeddingRouter({ cache: {} })
 router.addProvider({ type: 'openai-compatible', name: 'local', baseUrl: server.url })
 router.deploy('vectors', 'local::words')
 
-const sentences = ['the cat sat on the mat', 'a cat sat on a mat', 'the dog sat on the sofa', 'interest rates rose again']
+const sentences = [
+  'the cat sat on the mat',
+  'a cat sat on a mat',
+  'the dog sat on the sofa',
+  'interest rates rose again',
+]
 const { vectors, usage } = await router.invoke('vectors', { input: sentences, dimensions: 64 })
 console.log(`${vectors.length} vectors of ${vectors[0].length} numbers for ${usage.totalTokens} tokens\n`)
 

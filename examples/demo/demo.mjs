@@ -22,7 +22,12 @@ async function setUp() {
   const { OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_MODEL = 'gpt-4o-mini' } = process.env
   if (OPENAI_API_KEY || OPENAI_BASE_URL) {
     const provider = OPENAI_BASE_URL
-      ? { type: 'openai-compatible', name: 'service', baseUrl: OPENAI_BASE_URL, ...(OPENAI_API_KEY && { apiKey: OPENAI_API_KEY }) }
+      ? {
+          type: 'openai-compatible',
+          name: 'service',
+          baseUrl: OPENAI_BASE_URL,
+          ...(OPENAI_API_KEY && { apiKey: OPENAI_API_KEY }),
+        }
       : { type: 'openai', name: 'service' }
     const deployments = [{ model: `service::${OPENAI_MODEL}`, rpm: 300, tpm: 100_000, maxConcurrent: 8 }]
     return { where: OPENAI_BASE_URL ?? 'OpenAI', provider, deployments, count: 20, retry: {}, close: async () => {} }
@@ -47,7 +52,11 @@ function questions(count) {
   return Array.from({ length: count }, (_, index) => {
     const [left, right] = [101 + index, 1009 + 7 * index]
     const text = `What is ${left} + ${right}? Answer with the number.`
-    return { text, request: { message: text, temperature: 0, max_completion_tokens: 32 }, expected: String(left + right) }
+    return {
+      text,
+      request: { message: text, temperature: 0, max_completion_tokens: 32 },
+      expected: String(left + right),
+    }
   })
 }
 
@@ -74,7 +83,9 @@ function check({ title, answers }, asked) {
     return new RegExp(`\\b${expected}\\b`).test(digits) ? [] : [`${text} -> ${answer.content}, expected ${expected}`]
   })
   if (wrong.length > 0) {
-    throw new Error(`${title}: ${wrong.length} of ${asked.length} answers are missing or wrong, e.g.\n  ${wrong.slice(0, 5).join('\n  ')}`)
+    throw new Error(
+      `${title}: ${wrong.length} of ${asked.length} answers are missing or wrong, e.g.\n  ${wrong.slice(0, 5).join('\n  ')}`,
+    )
   }
 }
 
@@ -95,12 +106,12 @@ function report({ answers }, router) {
       limits: limits.join(', ') || 'none',
       answered: own.length,
       waited: waited.length,
-      'longest wait': milliseconds(Math.max(0, ...waited.map((answer) => answer.queuedMs))),
+      longest: milliseconds(Math.max(0, ...waited.map((answer) => answer.queuedMs))),
       'failed tries': deployment.failed,
       'took over': tookOver.length,
-      'prompt tokens': deployment.promptTokens,
-      'answer tokens': deployment.completionTokens,
-      p50: milliseconds(deployment.latencyMs.p50),
+      'tokens in': deployment.promptTokens,
+      out: deployment.completionTokens,
+      'median time': milliseconds(deployment.latencyMs.p50),
     }
   })
   return table(rows)
@@ -125,9 +136,16 @@ let setting
 try {
   setting = await setUp()
   const { where, provider, deployments, count, retry } = setting
-  const options = () => ({ providers: [provider], groups: { [GROUP]: { deployments } }, cache: join(directory, 'cache.redb'), retry })
+  const options = () => ({
+    providers: [provider],
+    groups: { [GROUP]: { deployments } },
+    cache: join(directory, 'cache.redb'),
+    retry,
+  })
   const asked = questions(count)
-  console.log(`${count} questions to ${deployments.length} deployment${deployments.length === 1 ? '' : 's'} at ${where}\n`)
+  console.log(
+    `${count} questions to ${deployments.length} deployment${deployments.length === 1 ? '' : 's'} at ${where}\n`,
+  )
 
   const router = new CompletionRouter(options())
   const sent = await ask('from the deployments', router, asked)
@@ -152,7 +170,11 @@ try {
   console.log(`\n${summary}\n`)
   const failed = failures(sent)
   if (failed) console.log(`failed tries, none of which a caller saw:\n${failed}\n`)
-  const times = [sent, again, stored].map(({ title, tookMs }) => ({ run: title, 'all answers after': milliseconds(tookMs), 'per question': `${(tookMs / count).toFixed(3)} ms` }))
+  const times = [sent, again, stored].map(({ title, tookMs }) => ({
+    run: title,
+    'all answers after': milliseconds(tookMs),
+    'per question': `${(tookMs / count).toFixed(3)} ms`,
+  }))
   console.log(`${table(times)}\n\nEach of the ${3 * count} answers belongs to its question.`)
 } catch (error) {
   console.error(`\nThe demo failed: ${error.stack ?? error}`)

@@ -8,21 +8,23 @@ export function showProgress(title, total) {
 }
 
 function liveLine(title, total) {
-  const format = `${title.padEnd(21)} {bar} {value}/{total}  {failed} failed  {tokens} tokens  {eta}`
+  const format = `${title.padEnd(21)} {bar} {value}/{total}  {failed} failed  {tokens} tokens  {left}`
   const bar = new cliProgress.SingleBar(
-    // Our own estimate, the router's, stands in for the bar's.
-    { format, barsize: 30, hideCursor: true, stream: process.stdout, formatTime: undefined, etaAsynchronousUpdate: false },
+    { format, barsize: 30, hideCursor: true, stream: process.stdout },
     cliProgress.Presets.shades_classic,
   )
-  bar.start(total, 0, { failed: 0, tokens: 0, eta: '' })
+  bar.start(total, 0, { failed: 0, tokens: 0, left: '' })
   return {
-    update: (progress) => bar.update(progress.done, { failed: progress.failed, tokens: progress.tokens, eta: left(progress) }),
+    update(progress) {
+      const { done, failed, tokens } = progress
+      bar.update(done, { failed, tokens, left: left(progress) })
+    },
     stop: () => bar.stop(),
   }
 }
 
 function plainLines(title, total) {
-  let next = 0
+  let next = 1
   return {
     update(progress) {
       const tenth = Math.floor((10 * progress.done) / total)
@@ -30,7 +32,9 @@ function plainLines(title, total) {
       next = tenth + 1
       const share = `${10 * tenth} %`.padStart(5)
       const { done, failed, tokens } = progress
-      console.log(`${title.padEnd(21)} ${share}  ${done}/${total}  ${failed} failed  ${tokens} tokens  ${left(progress)}`.trimEnd())
+      console.log(
+        `${title.padEnd(21)} ${share}  ${done}/${total}  ${failed} failed  ${tokens} tokens  ${left(progress)}`.trimEnd(),
+      )
     },
     stop() {},
   }

@@ -83,7 +83,11 @@ async function behave(name, model, state) {
     return { status: 503, message: `${name} is overloaded` }
   }
   if (model.limitEvery && seen.requests % model.limitEvery === 0) {
-    return { status: 429, message: `${name}: too many requests`, headers: { 'retry-after-ms': '300', 'retry-after': '1' } }
+    return {
+      status: 429,
+      message: `${name}: too many requests`,
+      headers: { 'retry-after-ms': '300', 'retry-after': '1' },
+    }
   }
   const [least, most] = model.latencyMs ?? [0, 0]
   if (most > 0) await sleep(least + Math.random() * (most - least))
@@ -125,7 +129,12 @@ async function embed(body, response) {
     return { object: 'embedding', index, embedding }
   })
   const { prompt_tokens } = usageOf(inputs.join(' '), '')
-  send(response, 200, { object: 'list', data, model: body.model, usage: { prompt_tokens, total_tokens: prompt_tokens } })
+  send(response, 200, {
+    object: 'list',
+    data,
+    model: body.model,
+    usage: { prompt_tokens, total_tokens: prompt_tokens },
+  })
 }
 
 async function rerank(body, response) {
@@ -135,7 +144,11 @@ async function rerank(body, response) {
     return { index, relevance_score: wanted.filter((word) => words.has(word)).length / Math.max(1, wanted.length) }
   })
   results.sort((left, right) => right.relevance_score - left.relevance_score || left.index - right.index)
-  send(response, 200, { id: `rerank-${++made}`, model: body.model, results: results.slice(0, body.top_n ?? results.length) })
+  send(response, 200, {
+    id: `rerank-${++made}`,
+    model: body.model,
+    results: results.slice(0, body.top_n ?? results.length),
+  })
 }
 
 let made = 0
@@ -150,8 +163,7 @@ function wordsOf(text) {
 }
 
 function usageOf(prompt, completion) {
-  const count = (text) => Math.ceil(text.length / 4)
-  const [prompt_tokens, completion_tokens] = [count(prompt), count(completion)]
+  const [prompt_tokens, completion_tokens] = [prompt, completion].map((text) => Math.ceil(text.length / 4))
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
 }
 
@@ -172,7 +184,11 @@ function vectorOf(text, dimensions) {
 
 function send(response, status, body, headers) {
   const text = JSON.stringify(body)
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers })
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    ...headers,
+  })
   response.end(text)
 }
 

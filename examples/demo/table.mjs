@@ -8,7 +8,11 @@ export function table(rows) {
     const width = Math.max(name.length, ...rows.map((row) => String(row[name]).length))
     return (text) => (isNumeric(name) ? String(text).padStart(width) : String(text).padEnd(width))
   })
-  const line = (cells) => cells.map((cell, index) => columns[index](cell)).join('  ').trimEnd()
+  const line = (cells) =>
+    cells
+      .map((cell, index) => columns[index](cell))
+      .join('  ')
+      .trimEnd()
   const head = line(names)
   return [head, '-'.repeat(head.length), ...rows.map((row) => line(names.map((name) => row[name])))].join('\n')
 }
