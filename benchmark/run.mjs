@@ -60,7 +60,11 @@ function atOnce(width, act) {
   return async (isOver) => {
     let done = 0
     const worker = async () => {
-      while (!isOver()) done += await act()
+      while (!isOver()) {
+        // Not `done += await act()`, which would add to what `done` was before the wait.
+        const count = await act()
+        done += count
+      }
     }
     await Promise.all(Array.from({ length: width }, worker))
     return done
