@@ -69,19 +69,21 @@ async fn one_connection_carries_request_after_request_whoever_asks() {
 }
 
 #[test]
-fn a_runtime_that_ended_takes_its_connections_with_it() {
-    // One client, made where there is no runtime, used on two.
+fn a_connection_is_never_lent_to_another_runtime_which_would_not_drive_it() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let servers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = servers.block_on(Server::start(|_| Reply::json(200, "[]")));
+    // One client, made where there is no runtime.
     let client = client();
-    for _ in 0..2 {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let server = Server::start(|_| Reply::json(200, "[]")).await;
-            for _ in 0..2 {
-                client.send(request(server.url("/"))).await.unwrap().whole().await.unwrap();
-            }
-            assert_eq!(server.connections(), 1);
-        });
-    }
+    let ask = async || client.send(request(server.url("/"))).await.unwrap().whole().await.unwrap();
+    let idle = runtime();
+    idle.block_on(async { (ask().await, ask().await) });
+    assert_eq!(server.connections(), 1);
+    runtime().block_on(ask());
+    assert_eq!(server.connections(), 2);
+    drop(idle);
+    runtime().block_on(ask());
+    assert_eq!(server.connections(), 3);
 }
 
 #[tokio::test]
@@ -101,6 +103,7 @@ async fn a_redirect_is_not_followed_with_a_key() {
 async fn a_redirect_to_a_path_names_the_same_origin() {
     let server = Server::start(|_| Reply::new(302).header("location", "/login")).await;
     assert!(refused(request(server.url("/"))).await.message.contains(&server.url("")));
+    assert_eq!(server.requests().len(), 1);
     let server = Server::start(|_| Reply::new(304)).await;
     assert!(refused(request(server.url("/"))).await.message.contains("check baseUrl"));
 }

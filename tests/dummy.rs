@@ -14,8 +14,8 @@ use thryd::kinds::{Completion, CompletionRequest, EmbeddingRequest, Embeddings, 
 use thryd::provider::{DummyOptions, Provider, ProviderOptions, Response, create_provider};
 use tokio::time::Instant;
 
-fn dummy(options: Value) -> Arc<dyn Provider> {
-    options(json!({ "type": "dummy", "dummy": options })).unwrap()
+fn dummy(dummy: Value) -> Arc<dyn Provider> {
+    options(json!({ "type": "dummy", "dummy": dummy })).unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -124,7 +124,7 @@ fn every_provider_is_asked_to_rank_in_its_own_words() {
             format!(r#"{{{common},"top_n":1,"return_documents":false}}"#),
         ),
         ("voyage", "https://api.voyageai.com/v1/rerank", format!(r#"{{{common},"top_k":1,"return_documents":false}}"#)),
-        ("tei", "https://host/v1/rerank", r#"{"query":"q","texts":["a","b"],"return_text":false}"#.to_owned()),
+        ("tei", "https://host/rerank", r#"{"query":"q","texts":["a","b"],"return_text":false}"#.to_owned()),
         ("vllm", "http://localhost:8000/v1/rerank", format!(r#"{{{common},"top_n":1}}"#)),
         ("openai-compatible", "https://host/v1/rerank", format!(r#"{{{common},"top_n":1}}"#)),
     ] {

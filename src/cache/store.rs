@@ -31,6 +31,9 @@ const AGES: TableDefinition<&[u8; 40], (u64, u64)> = TableDefinition::new("ages"
 /// Pages that redb keeps in memory, 32 MiB: the answers themselves are kept by the tier above.
 const PAGE_CACHE_BYTES: usize = 32 << 20;
 
+/// Entries that one transaction writes at most.
+const WRITTEN_AT_ONCE: usize = 256;
+
 /// Entries that one transaction removes at most, so that other processes get their turn.
 const REMOVED_AT_ONCE: usize = 512;
 
@@ -110,11 +113,16 @@ impl Store {
         size.unwrap_or_default()
     }
 
-    /// Writes one group in one transaction, then makes room if there is too much.
+    /// Writes a group, in transactions so small that other processes get their turn and little is stored beyond the
+    /// bound, making room after each.
     pub fn write(&self, group: &Group) -> Result<(), String> {
         self.mend()?;
         let encoded: Vec<_> =
-            group.iter().filter_map(|(key, record)| Some((key, record, record.encode(key)?))).collect();
+            group.iter().filter_map(|(key, record)| Some((key, record.as_ref(), record.encode(key)?))).collect();
+        encoded.chunks(WRITTEN_AT_ONCE).try_for_each(|some| self.write_some(some))
+    }
+
+    fn write_some(&self, encoded: &[(&Key, &Record, Vec<u8>)]) -> Result<(), String> {
         let stored = self.with(|database| {
             let transaction = database.begin_write()?;
             let total = {
@@ -122,7 +130,7 @@ impl Store {
                 let mut ages = transaction.open_table(AGES)?;
                 let mut meta = transaction.open_table(META)?;
                 let mut total = stored_bytes(&meta)?;
-                for (key, record, bytes) in &encoded {
+                for (key, record, bytes) in encoded {
                     let replaced = entries.insert(&key.0, bytes.as_slice())?.map(|old| {
                         let old = old.value();
                         (footprint(old.len()), Record::peek_created_ms(old))
@@ -144,7 +152,7 @@ impl Store {
         })?;
         let limit = self.max_bytes.load(Ordering::Relaxed);
         if stored > limit {
-            let now_ms = group.values().map(|record| record.created_ms).max().unwrap_or_default();
+            let now_ms = encoded.iter().map(|(_, record, _)| record.created_ms).max().unwrap_or_default();
             // The group is stored all the same; what is in the way meets the next group too.
             let _ = self.evict(limit / 10 * 9, now_ms);
         }

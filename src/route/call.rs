@@ -41,7 +41,8 @@ impl<K: Kind> Prepared<K> {
     /// Checks that the call can be made at all and computes its key.
     pub fn new(core: &Arc<Core<K>>, group: &str, request: K::Request, options: InvokeOptions) -> Result<Self> {
         let active = core.begin()?;
-        let group = core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
+        let group =
+            core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
         let namespace = options.namespace.clone().or_else(|| core.cache_options()?.namespace).unwrap_or_default();
         let key = key::<K>(&group, &namespace, &request);
         let timeouts = options.timeouts.unwrap_or(core.timeouts);
@@ -78,7 +79,7 @@ impl<K: Kind> Prepared<K> {
     }
 
     /// The answer, if memory has it.
-    pub fn from_memory(&self) -> Option<Answer<K>> {
+    pub fn in_memory(&self) -> Option<Answer<K>> {
         let cache = self.core.open_cache().filter(|_| self.reads_cache())?;
         let record = cache.memory_get(&self.key)?;
         self.hit(&record, CacheStatus::Memory)
@@ -88,7 +89,7 @@ impl<K: Kind> Prepared<K> {
     ///
     /// # Errors
     /// `ERR_NOT_CACHED` if only the cache may answer and cannot.
-    pub async fn from_cache(&self) -> Result<Option<Answer<K>>> {
+    pub async fn in_cache(&self) -> Result<Option<Answer<K>>> {
         let cache = self.core.cache().await?;
         let is_cache_only = self.options.cache == CacheUse::OnlyIfCached
             || cache.as_ref().is_some_and(|cache| cache.options().mode == CacheMode::Replay);
@@ -132,7 +133,7 @@ impl<K: Kind> Prepared<K> {
     /// Runs the call to its end: joined with an equal one, from disk, or served.
     pub async fn run(self) -> Result<Answer<K>> {
         let work = async {
-            if let Some(answer) = self.from_cache().await? {
+            if let Some(answer) = self.in_cache().await? {
                 return Ok(answer);
             }
             self.send(self.core.open_cache()).await

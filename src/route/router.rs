@@ -115,6 +115,7 @@ impl<K: Kind> Router<K> {
 
     /// Takes a deployment out of a group; its calls in flight finish, calls that wait go to the others. Says whether
     /// it was there.
+    #[allow(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn undeploy(&self, group: &str, model: &str) -> bool {
         self.0.group(group).is_some_and(|group| Self::retain(&group, |deployment| deployment.name != model))
     }
@@ -129,7 +130,12 @@ impl<K: Kind> Router<K> {
         while let Some(name) = ahead.pop() {
             if name == group {
                 let path = format!("group options.fallbacks of \"{group}\"");
-                return Err(Invalid::type_error(path, "groups that do not lead back to it", format!("{:?}", options.fallbacks)).into());
+                return Err(Invalid::type_error(
+                    path,
+                    "groups that do not lead back to it",
+                    format!("{:?}", options.fallbacks),
+                )
+                .into());
             }
             if seen.insert(name.clone()) {
                 ahead.extend(self.0.group(&name).map(|group| group.options().fallbacks).unwrap_or_default());
@@ -185,8 +191,8 @@ impl<K: Kind> Router<K> {
             Err(error) => return Begun::Ready(Err(error)),
         };
         let hit = match &parts {
-            None => prepared.from_memory(),
-            Some(parts) => parts::from_memory(&prepared, parts),
+            None => prepared.in_memory(),
+            Some(parts) => parts::in_memory(&prepared, parts),
         };
         match (hit, parts) {
             (Some(answer), _) => Begun::Ready(Ok(answer)),
@@ -296,7 +302,7 @@ impl Router<Completion> {
     pub fn stream(
         &self,
         group: &str,
-        request: <Completion as Kind>::Request,
+        request: &<Completion as Kind>::Request,
         options: StreamOptions,
     ) -> Result<CompletionStream> {
         let request = Completion::request(request.as_ref().clone())?;
@@ -308,7 +314,7 @@ impl Router<Completion> {
         let mut sink = Sink::new(Arc::clone(&pipe));
         let task = tokio::spawn(async move {
             let work = async {
-                if let Some(answer) = prepared.from_cache().await? {
+                if let Some(answer) = prepared.in_cache().await? {
                     sink.push(answer.chunks()).await;
                     return Ok(answer);
                 }

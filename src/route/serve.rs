@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Ended, Mode, attempt};
 use super::core::Core;
-use super::group::{Demand, Group, Picked};
+use super::group::{Demand, Group, Picked, pick_one};
 use super::line::Refusal;
 use super::retry::delay;
 use super::stream::Sink;
@@ -115,7 +115,7 @@ impl<K: Kind> CallState<'_, K> {
                 Ok(value) => return Ok((value, deployment.name.clone())),
                 Err(failure) => failure,
             };
-            again = self.consider(group, &demand, &deployment, &failure, again.take(), &mut excluded)?;
+            again = self.consider(group, &demand, &deployment, &failure, again.is_some(), &mut excluded)?;
             let now = Instant::now();
             if retries >= self.core.retry.max_retries || !self.core.budget().withdraw(now) {
                 return Err(Verdict::GaveUp(None));
@@ -149,7 +149,7 @@ impl<K: Kind> CallState<'_, K> {
         if able.is_empty() {
             return Err(self.nobody(group, demand, excluded));
         }
-        let pick = |now| match again.map(|same| group.pick_one(same, demand, false, now)) {
+        let pick = |now| match again.map(|same| pick_one(same, demand, false, now)) {
             Some(Ok(picked)) => Ok(picked),
             _ => group.pick(demand, excluded, now),
         };
@@ -157,13 +157,7 @@ impl<K: Kind> CallState<'_, K> {
         let deadline = Instant::now() + self.job.timeouts.queue;
         let admitted = group
             .line
-            .admit(
-                tokens,
-                self.job.priority,
-                Some(deadline),
-                pick,
-                |ahead, now| group.wait_behind(ahead, demand, now),
-            )
+            .admit(tokens, self.job.priority, Some(deadline), pick, |ahead, now| group.wait_behind(ahead, demand, now))
             .await;
         match admitted {
             Ok(admitted) => {
@@ -265,7 +259,7 @@ impl<K: Kind> CallState<'_, K> {
         demand: &Demand,
         deployment: &Arc<Deployment>,
         failure: &Failure,
-        was_again: Option<Arc<Deployment>>,
+        was_again: bool,
         excluded: &mut Vec<Arc<Deployment>>,
     ) -> Result<Option<Arc<Deployment>>, Verdict> {
         if failure.is_exhausted {
@@ -289,14 +283,20 @@ impl<K: Kind> CallState<'_, K> {
         self.errors.push(error);
         let has_others = || group.able(demand, excluded).iter().any(|other| !Arc::ptr_eq(other, deployment));
         match failure.class {
-            FailureClass::Transient if was_again.is_none() => return Ok(Some(Arc::clone(deployment))),
+            FailureClass::Transient if !was_again => return Ok(Some(Arc::clone(deployment))),
             FailureClass::Transient | FailureClass::Truncated if !has_others() => {
                 return Ok(Some(Arc::clone(deployment)));
             }
             // It rests for what it said; the line waits for it if nobody else is there.
-            FailureClass::RateLimited if failure.retry_after.is_none_or(|after| after <= self.core.retry.max_delay) => {}
+            FailureClass::RateLimited if failure.retry_after.is_none_or(|after| after <= self.core.retry.max_delay) => {
+            }
             FailureClass::TooLong => {
-                let same_model = group.deployments().iter().filter(|other| other.model == deployment.model).cloned().collect::<Vec<_>>();
+                let same_model = group
+                    .deployments()
+                    .iter()
+                    .filter(|other| other.model == deployment.model)
+                    .cloned()
+                    .collect::<Vec<_>>();
                 excluded.extend(same_model);
             }
             _ => excluded.push(Arc::clone(deployment)),
@@ -314,7 +314,8 @@ impl<K: Kind> CallState<'_, K> {
             refusal.unwrap_or_else(|| self.core.no_group(group))
         } else if self.errors.iter().all(is_limited) {
             let said = self.errors.iter().filter_map(Error::retry_after).min();
-            let retry_after = refusal.as_ref().and_then(Error::retry_after).or(said).unwrap_or(self.core.retry.cooldown);
+            let retry_after =
+                refusal.as_ref().and_then(Error::retry_after).or(said).unwrap_or(self.core.retry.cooldown);
             ErrorKind::RateLimited { group: group.to_owned(), retry_after }.into()
         } else if self.errors.len() == 1 {
             self.errors.remove(0)
@@ -356,7 +357,7 @@ async fn estimate<K: Kind>(request: &Arc<K::Request>, value: &K, demand: &Demand
         0 => count_prompt::<K>(request, model.to_owned()).await.0,
         known => known,
     };
-    let (text, model) = (value.text().to_owned(), model.to_owned());
+    let (text, model) = (value.text().into_owned(), model.to_owned());
     let is_long = text.len() >= LONG_TEXT_BYTES;
     let completion = Prompt { texts: vec![text], ..Prompt::default() };
     let completion = run(is_long, model, move |model| tokens::count_prompt(&completion, model)).await;

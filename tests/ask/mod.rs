@@ -23,8 +23,12 @@ pub fn options(value: Value) -> Result<Arc<dyn Provider>> {
 /// A provider of this type with a key, and with a base URL if its type has none.
 pub fn keyed(kind: &str) -> Arc<dyn Provider> {
     let options = ProviderOptions::new(kind).api_key("sk-secret");
-    let has_url = !matches!(kind, "azure" | "tei" | "openai-compatible");
-    create_provider(if has_url { options } else { options.base_url("https://host/v1/") }).unwrap()
+    let options = match kind {
+        "azure" | "openai-compatible" => options.base_url("https://host/v1/"),
+        "tei" => options.base_url("https://host"),
+        _ => options,
+    };
+    create_provider(options).unwrap()
 }
 
 pub fn http<K: Kind>(provider: &dyn Provider, request: &K::Request, is_stream: bool) -> HttpRequest {

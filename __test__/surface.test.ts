@@ -1,0 +1,47 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+
+import { describe, expect, test } from 'vitest'
+
+const root = join(import.meta.dirname, '..')
+
+/** Runs a module in a process of its own, as a user's would be, and gives what it prints. */
+function run(source: string): unknown {
+  const output = execFileSync(process.execPath, ['--input-type=module', '--eval', source], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  return JSON.parse(output)
+}
+
+describe('the package', () => {
+  test('exports the values that its typings declare, and no others', () => {
+    const typings = readFileSync(join(root, 'index.d.ts'), 'utf8')
+    const declared = [...typings.matchAll(/^export declare (?:abstract class|class|function|const) (\w+)/gm)].map(
+      ([, name]) => name,
+    )
+    const exported = Object.keys(createRequire(import.meta.url)('..') as object)
+    expect(exported.toSorted()).toEqual(declared.toSorted())
+    expect(exported.length).toBeGreaterThan(10)
+  })
+
+  test('gives named imports, and the same classes to import and require', () => {
+    const source = `
+      import * as imported from 'thryd'
+      import { CompletionRouter, ThrydError } from 'thryd'
+      import { createRequire } from 'node:module'
+      const required = createRequire(import.meta.url)('thryd')
+      const names = Object.keys(required)
+      console.log(JSON.stringify({
+        named: names.every((name) => name in imported),
+        same: CompletionRouter === required.CompletionRouter && ThrydError === required.ThrydError,
+      }))`
+    expect(run(source)).toEqual({ named: true, same: true })
+  })
+
+  test('does not keep the process alive', () => {
+    expect(run(`import { CompletionRouter } from 'thryd'; new CompletionRouter(); console.log('true')`)).toBe(true)
+  })
+})
