@@ -126,8 +126,14 @@ impl<K: Kind> Prepared<K> {
     }
 
     pub fn job(&self, reading: Reading, on_interrupt: OnInterrupt) -> Job<K> {
-        let priority = self.options.priority;
-        Job { request: Arc::clone(&self.request), timeouts: self.timeouts, priority, reading, on_interrupt }
+        Job {
+            request: Arc::clone(&self.request),
+            timeouts: self.timeouts,
+            deadline: self.timeouts.total.map(|total| self.started + total),
+            priority: self.options.priority,
+            reading,
+            on_interrupt,
+        }
     }
 
     /// Runs the call to its end: joined with an equal one, from disk, or served.
