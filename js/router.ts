@@ -56,7 +56,7 @@ export abstract class Router<Request, Response> {
     this.#native = new native.NativeRouter(mailbox, kind.name)
     this.#custom = new CustomProviders(this.#native)
     const given = optional('router options', options)
-    if (given !== undefined) this.#configure(given)
+    this.#configure(given ?? {})
   }
 
   /**

@@ -126,13 +126,11 @@ impl Fields {
     pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Invalid> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
-        match found {
-            Some((_, meaning)) => Ok(Some(*meaning)),
-            None => {
-                let known: Vec<_> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
-                Err(self.wrong(name, &format!("one of {}", known.join(", ")), &value))
-            }
+        if let Some((_, meaning)) = found {
+            return Ok(Some(*meaning));
         }
+        let known: Vec<_> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
+        Err(self.wrong(name, &format!("one of {}", known.join(", ")), &value))
     }
 
     /// A list of strings, if it is there.
@@ -141,9 +139,9 @@ impl Fields {
     /// If it is something else.
     pub fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>, Invalid> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let texts = value.as_array().and_then(|items| {
-            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
-        });
+        let texts = value
+            .as_array()
+            .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>());
         texts.map(Some).ok_or_else(|| self.wrong(name, "an array of strings", &value))
     }
 
@@ -196,7 +194,11 @@ fn is_foreign_number(text: &str) -> bool {
 
 fn whole(value: &Value) -> Option<u64> {
     let number = value.as_f64().filter(|number| number.fract() == 0.0 && *number >= 0.0)?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked; saturates, and is ranged after")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked; saturates, and is ranged after"
+    )]
     Some(number as u64)
 }
 
@@ -231,10 +233,22 @@ mod tests {
 
     #[test]
     fn a_number_out_of_range_is_named_with_its_field_and_range() {
-        for got in [json!(0), json!(-1), json!(1.5), json!(9_007_199_254_740_992_u64), json!("NaN"), json!("-Infinity"), json!("12n")] {
+        for got in [
+            json!(0),
+            json!(-1),
+            json!(1.5),
+            json!(9_007_199_254_740_992_u64),
+            json!("NaN"),
+            json!("-Infinity"),
+            json!("12n"),
+        ] {
             let error = fields(json!({ "rpm": got })).integer("rpm", 1).unwrap_err();
             assert!(error.is_range, "{error}");
-            assert!(error.to_string().starts_with("deploy options.rpm: expected an integer from 1 to 9007199254740991, got "));
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("deploy options.rpm: expected an integer from 1 to 9007199254740991, got ")
+            );
         }
     }
 

@@ -170,6 +170,9 @@ impl Timeouts {
     }
 }
 
+/// Priorities reach this far either way.
+const FURTHEST: f64 = 1e9;
+
 const TIMEOUT_NAMES: &str = "connectMs, firstTokenMs, idleMs, attemptMs, totalMs, queueMs";
 
 impl DeployOptions {
@@ -180,10 +183,7 @@ impl DeployOptions {
     pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
         let default = Self::default();
         let options = Self {
-            limits: Limits {
-                max_concurrent: fields.integer("maxConcurrent", 1)?,
-                ..Limits::take(&mut fields)?
-            },
+            limits: Limits { max_concurrent: fields.integer("maxConcurrent", 1)?, ..Limits::take(&mut fields)? },
             weight: fields.number("weight", 0.0, f64::MAX)?.unwrap_or(default.weight),
             context_window: fields.integer("contextWindow", 1)?,
             price: fields.nested("price", "deploy options.price", |mut price| {
@@ -280,7 +280,6 @@ impl InvokeOptions {
             ("no-store", CacheUse::NoStore),
             ("only-if-cached", CacheUse::OnlyIfCached),
         ];
-        const FURTHEST: f64 = 1e9;
         #[allow(clippy::cast_possible_truncation, reason = "the range is checked")]
         Ok(Self {
             timeouts: Some(timeouts.overlay(fields)?),
@@ -318,7 +317,9 @@ impl RouterOptions {
     /// If a field is unknown, of the wrong type or out of range, or asks for what this version cannot do.
     pub fn read(mut fields: Fields) -> Result<Self> {
         if fields.take("limits").is_some() {
-            return Err(unsupported("limits over Redis (`limits.redis`) are not in this version; limits are per process"));
+            return Err(unsupported(
+                "limits over Redis (`limits.redis`) are not in this version; limits are per process",
+            ));
         }
         let providers = match fields.take("providers") {
             None => Vec::new(),
@@ -326,7 +327,9 @@ impl RouterOptions {
                 .into_iter()
                 .map(|item| Fields::new("provider options", item).and_then(ProviderOptions::read))
                 .collect::<Result<_, Invalid>>()?,
-            Some(other) => return Err(fields.type_error("providers", "an array", crate::fields::describe(&other)).into()),
+            Some(other) => {
+                return Err(fields.type_error("providers", "an array", crate::fields::describe(&other)).into());
+            }
         };
         let groups = match fields.take("groups") {
             None => Vec::new(),
@@ -334,7 +337,9 @@ impl RouterOptions {
                 .into_iter()
                 .map(|(name, value)| GroupPlan::read(name, Fields::new("group options", value)?))
                 .collect::<Result<_, Invalid>>()?,
-            Some(other) => return Err(fields.type_error("groups", "an object", crate::fields::describe(&other)).into()),
+            Some(other) => {
+                return Err(fields.type_error("groups", "an object", crate::fields::describe(&other)).into());
+            }
         };
         let cache = match fields.take("cache") {
             None => None,

@@ -58,14 +58,11 @@ pub fn count_input(input: &str, model: Option<&str>) -> Result<u64, Invalid> {
     if input.trim_start().starts_with('[') {
         return count_messages(input, model);
     }
-    match serde_json::from_str::<String>(input) {
-        Ok(text) => count(&text, model),
-        Err(_) => {
-            let value = serde_json::from_str(input).unwrap_or_default();
-            let got = crate::fields::describe(&value);
-            Err(Invalid::type_error("input", "a string or an array of messages", got))
-        }
+    if let Ok(text) = serde_json::from_str::<String>(input) {
+        return count(&text, model);
     }
+    let value = serde_json::from_str(input).unwrap_or_default();
+    Err(Invalid::type_error("input", "a string or an array of messages", crate::fields::describe(&value)))
 }
 
 /// Tokens of a prompt, framing included. Never fails: each text is counted by [`count_or_bound`].

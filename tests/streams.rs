@@ -17,7 +17,7 @@ fn dummy(name: &str, options: Value) -> Value {
 
 /// Reads a stream of "hi" to its end: the content, minding restarts, and how it ended.
 async fn read(router: &Router<Completion>, options: StreamOptions) -> (String, thryd::Result<Answer<Completion>>) {
-    let stream = router.stream("default", CompletionRequest::message("hi"), options).unwrap();
+    let stream = router.stream("default", &CompletionRequest::message("hi"), options).unwrap();
     let mut content = String::new();
     loop {
         match stream.next().await.expect("an end before the silence") {
@@ -110,7 +110,7 @@ async fn a_stream_that_is_dropped_leaves_nothing_in_flight() {
         "providers": [dummy("dummy", json!({ "responses": ["a b c d e f g h"], "repeat": true, "tokenIntervalMs": 1000 }))],
         "groups": { "default": { "deployments": ["dummy::m"] } },
     }));
-    let stream = router.stream("default", CompletionRequest::message("hi"), StreamOptions::default()).unwrap();
+    let stream = router.stream("default", &CompletionRequest::message("hi"), StreamOptions::default()).unwrap();
     assert!(stream.next().await.unwrap().is_ok());
     assert_eq!(router.stats().groups["default"].deployments[0].in_flight, 1);
     drop(stream);

@@ -334,6 +334,10 @@ fn write_number(number: &[u8], out: &mut Vec<u8>) -> Option<()> {
     }
     let text = std::str::from_utf8(number).ok()?;
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let power = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if power.is_empty() || !power.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     // Short enough for every sum below; a longer exponent stands for itself.
     let Some(exponent) = exponent.parse::<i64>().ok().filter(|exponent| exponent.unsigned_abs() < 1 << 60) else {
         out.extend_from_slice(number);

@@ -162,12 +162,11 @@ impl<'de> Deserialize<'de> for Body {
                 let mut fields: Vec<(String, Box<RawValue>)> = Vec::with_capacity(8);
                 let mut seen = std::collections::HashMap::new();
                 while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
-                    match seen.get(&name) {
-                        Some(&place) => fields[place] = (name, raw),
-                        None => {
-                            seen.insert(name.clone(), fields.len());
-                            fields.push((name, raw));
-                        }
+                    if let Some(&place) = seen.get(&name) {
+                        fields[place] = (name, raw);
+                    } else {
+                        seen.insert(name.clone(), fields.len());
+                        fields.push((name, raw));
                     }
                 }
                 Ok(Body { fields })

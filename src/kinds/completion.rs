@@ -135,8 +135,8 @@ impl Kind for Completion {
         request.prompt()
     }
 
-    fn text(&self) -> &str {
-        self.counted.as_deref().unwrap_or(&self.content)
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.counted.as_deref().unwrap_or(&self.content))
     }
 
     fn assembly() -> Option<Box<dyn Assembly<Self>>> {

@@ -14,6 +14,7 @@ mod stream;
 mod usage;
 mod wire;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use bytes::Bytes;
@@ -78,8 +79,8 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
     fn prompt(request: &Self::Request) -> Prompt;
 
     /// The text of the answer, whose tokens count when the provider does not say.
-    fn text(&self) -> &str {
-        ""
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
     }
 
     /// What puts a streamed answer together, for a kind that can be streamed.

@@ -81,7 +81,8 @@ impl Price {
         let cached = usage.cached_prompt_tokens.unwrap_or(0).min(usage.prompt_tokens);
         let fresh = usage.prompt_tokens - cached;
         let cached_price = self.cached_prompt.unwrap_or(self.prompt);
-        (fresh as f64 * self.prompt + cached as f64 * cached_price + usage.completion_tokens as f64 * self.completion) / 1e6
+        (fresh as f64 * self.prompt + cached as f64 * cached_price + usage.completion_tokens as f64 * self.completion)
+            / 1e6
     }
 }
 
@@ -92,7 +93,12 @@ mod tests {
     #[test]
     fn cached_prompt_tokens_cost_their_own_price() {
         let price = Price { prompt: 2.0, completion: 8.0, cached_prompt: Some(0.5) };
-        let usage = Usage { prompt_tokens: 1_000_000, completion_tokens: 500_000, cached_prompt_tokens: Some(400_000), ..Usage::default() };
+        let usage = Usage {
+            prompt_tokens: 1_000_000,
+            completion_tokens: 500_000,
+            cached_prompt_tokens: Some(400_000),
+            ..Usage::default()
+        };
         assert!((price.of(&usage) - (1.2 + 0.2 + 4.0)).abs() < 1e-9);
     }
 }

@@ -13,6 +13,9 @@ use super::mailbox::{Post, lock};
 use crate::error::{Failure, FailureClass};
 use crate::provider::{CustomCall, CustomHandler, CustomProvider, LocalFuture, Reply};
 
+/// Numbers of calls: one series for all routers, because they share a mailbox.
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
 /// What JavaScript says to a call.
 #[derive(Debug)]
 pub enum Said {
@@ -57,8 +60,6 @@ impl CustomCalls {
 
     fn open(&self) -> (u32, UnboundedReceiver<Said>) {
         let (sender, receiver) = unbounded_channel();
-        // One series for all routers, because they share a mailbox.
-        static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         lock(&self.0).insert(id, sender);
         (id, receiver)
@@ -68,8 +69,7 @@ impl CustomCalls {
 impl CustomHandler for Handler {
     fn call(&self, call: CustomCall) -> LocalFuture {
         let (id, said) = self.calls.open();
-        let open =
-            Open { id, said, post: self.post.clone(), calls: self.calls.clone(), name: self.name.clone() };
+        let open = Open { id, said, post: self.post.clone(), calls: self.calls.clone(), name: self.name.clone() };
         let text = format!(
             "{{\"router\":{},\"provider\":{},\"kind\":\"{}\",\"stream\":{},\"request\":{}}}",
             self.router,
@@ -83,7 +83,6 @@ impl CustomHandler for Handler {
             post.send(Mail::new(Kind::Custom, id, Some(text)));
             let mut open = open;
             match open.next().await? {
-                None => Err(open.failure("ended without an answer")),
                 Some(Said::Whole(text)) => Ok(Reply::Whole(text.into())),
                 Some(Said::Event(first)) => {
                     let rest = stream::unfold((Some(first), open), |(first, mut open)| async move {
@@ -99,7 +98,7 @@ impl CustomHandler for Handler {
                     });
                     Ok(Reply::Events(Box::pin(rest)))
                 }
-                Some(Said::End | Said::Thrown(_)) => Err(open.failure("ended without an answer")),
+                None | Some(Said::End | Said::Thrown(_)) => Err(open.failure("ended without an answer")),
             }
         })
     }

@@ -17,7 +17,12 @@ pub trait Crossing: Kind {
     ///
     /// # Errors
     /// If it cannot, or the request is refused.
-    fn stream(_router: &Router<Self>, _group: &str, _request: &str, _options: StreamOptions) -> Result<CompletionStream> {
+    fn stream(
+        _router: &Router<Self>,
+        _group: &str,
+        _request: &str,
+        _options: StreamOptions,
+    ) -> Result<CompletionStream> {
         Err(unsupported("only completions can be streamed"))
     }
 }
@@ -68,7 +73,7 @@ impl Crossing for Completion {
 
     fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<CompletionStream> {
         let request = Self::request(crate::kinds::Body::parse(request)?)?;
-        router.stream(group, request, options)
+        router.stream(group, &request, options)
     }
 }
 

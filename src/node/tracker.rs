@@ -74,11 +74,16 @@ impl NativeUsageTracker {
 }
 
 /// A count that JavaScript gave as a number.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "the range is checked")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the range is checked"
+)]
 fn count(field: &str, number: f64) -> Result<u64, Invalid> {
     let largest = crate::constants::MAX_SAFE_INTEGER;
-    match number.fract() == 0.0 && (0.0..=largest as f64).contains(&number) {
-        true => Ok(number as u64),
-        false => Err(Invalid::range_error(field, format!("an integer from 0 to {largest}"), number)),
+    if number.fract() == 0.0 && (0.0..=largest as f64).contains(&number) {
+        return Ok(number as u64);
     }
+    Err(Invalid::range_error(field, format!("an integer from 0 to {largest}"), number))
 }

@@ -8,11 +8,11 @@ mod create;
 mod custom;
 mod dummy;
 mod failure;
-mod words;
 mod loose;
 mod openai;
 mod presets;
 mod rerank;
+mod words;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -21,10 +21,10 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 
-pub use failure::{classify, classify_at, in_band};
 pub use create::{ProviderOptions, create_provider, provider_types};
 pub use custom::{CustomCall, CustomHandler, CustomProvider};
 pub use dummy::{DummyOptions, Faults, Response};
+pub use failure::{classify, classify_at, in_band};
 
 use crate::connections::{HttpRequest, Rejection};
 use crate::error::{Failure, Result};

@@ -58,8 +58,7 @@ pub(crate) async fn attempt<K: Kind>(
 ) -> Result<Got<K>, Ended> {
     let provider = deployment.provider();
     let is_stream = !matches!(mode, Mode::Whole);
-    let call =
-        Call { kind: K::NAME, path: K::PATH, model: &deployment.model, body: request.as_ref(), is_stream };
+    let call = Call { kind: K::NAME, path: K::PATH, model: &deployment.model, body: request.as_ref(), is_stream };
     let outgoing = provider.write(&call).map_err(Ended::Refused)?;
     permit.sent();
     let exchange = Exchange { provider: &*provider, call, timeouts, begun: Instant::now(), request };
@@ -81,7 +80,7 @@ struct Exchange<'a, R> {
 
 /// Where the data of events comes from.
 enum Events {
-    Http { response: HttpResponse, parser: SseParser },
+    Http(Box<(HttpResponse, SseParser)>),
     Local(EventStream),
 }
 
@@ -99,7 +98,7 @@ impl<R: Sync> Exchange<'_, R> {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("application/json"));
         let result = if self.call.is_stream && !is_json {
-            self.events(Events::Http { response, parser: SseParser::default() }, mode).await
+            self.events(Events::Http(Box::new((response, SseParser::default()))), mode).await
         } else {
             let answer = self.whole_body(response).await?;
             let read = self.provider.read(&self.call, answer.clone());
@@ -134,7 +133,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     async fn whole_body(&self, mut response: HttpResponse) -> Result<Bytes, Failure> {
-        let first = self.next_chunk(&mut response).await?.unwrap_or_default();
+        let first = self.within_first_token(response.chunk()).await?.unwrap_or_default();
         let Some(second) = self.next_chunk(&mut response).await? else { return Ok(first) };
         let mut all = BytesMut::with_capacity((first.len() + second.len()) * 2);
         all.extend_from_slice(&first);
@@ -191,10 +190,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     fn event<K>(&self, data: String, assembly: &mut dyn Assembly<K>, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let data = match self.call.is_stream {
-            true => self.provider.read_event(&self.call, data)?,
-            false => Some(data),
-        };
+        let data = if self.call.is_stream { self.provider.read_event(&self.call, data)? } else { Some(data) };
         let Some(data) = data else { return Ok(()) };
         let may_be_error = memmem::find(data.as_bytes(), b"\"error\"").is_some();
         match may_be_error.then(|| in_band(&data)).flatten() {
@@ -220,7 +216,8 @@ impl Events {
                 Some(event) => batch.push(event?),
                 None => return Ok(false),
             },
-            Self::Http { response, parser } => {
+            Self::Http(http) => {
+                let (response, parser) = &mut **http;
                 while batch.is_empty() {
                     match response.chunk().await? {
                         Some(bytes) => parser.push(&bytes, batch)?,
@@ -234,8 +231,8 @@ impl Events {
 
     /// Takes the end of the body if it is there already, so that the connection can serve again.
     fn let_go(mut self) {
-        if let Self::Http { response, .. } = &mut self {
-            let _end = response.chunk().now_or_never();
+        if let Self::Http(http) = &mut self {
+            let _end = http.0.chunk().now_or_never();
         }
     }
 }

@@ -41,7 +41,8 @@ impl<K: Kind> Prepared<K> {
     /// Checks that the call can be made at all and computes its key.
     pub fn new(core: &Arc<Core<K>>, group: &str, request: K::Request, options: InvokeOptions) -> Result<Self> {
         let active = core.begin()?;
-        let group = core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
+        let group =
+            core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
         let namespace = options.namespace.clone().or_else(|| core.cache_options()?.namespace).unwrap_or_default();
         let key = key::<K>(&group, &namespace, &request);
         let timeouts = options.timeouts.unwrap_or(core.timeouts);
@@ -78,7 +79,7 @@ impl<K: Kind> Prepared<K> {
     }
 
     /// The answer, if memory has it.
-    pub fn from_memory(&self) -> Option<Answer<K>> {
+    pub fn in_memory(&self) -> Option<Answer<K>> {
         let cache = self.core.open_cache().filter(|_| self.reads_cache())?;
         let record = cache.memory_get(&self.key)?;
         self.hit(&record, CacheStatus::Memory)
@@ -88,7 +89,7 @@ impl<K: Kind> Prepared<K> {
     ///
     /// # Errors
     /// `ERR_NOT_CACHED` if only the cache may answer and cannot.
-    pub async fn from_cache(&self) -> Result<Option<Answer<K>>> {
+    pub async fn in_cache(&self) -> Result<Option<Answer<K>>> {
         let cache = self.core.cache().await?;
         let is_cache_only = self.options.cache == CacheUse::OnlyIfCached
             || cache.as_ref().is_some_and(|cache| cache.options().mode == CacheMode::Replay);
@@ -121,18 +122,25 @@ impl<K: Kind> Prepared<K> {
     /// Whether the answer is to be kept.
     pub fn keeper(&self, cache: Option<Cache>) -> Option<Keeper> {
         let cache = cache.filter(|_| self.options.cache != CacheUse::NoStore)?;
-        Some(Keeper { cache, key: self.key, ttl: self.options.cache_ttl, namespace: self.namespace.clone() })
+        let (group, namespace) = (Arc::clone(&self.group), self.namespace.clone());
+        Some(Keeper { cache, group, key: self.key, ttl: self.options.cache_ttl, namespace })
     }
 
     pub fn job(&self, reading: Reading, on_interrupt: OnInterrupt) -> Job<K> {
-        let priority = self.options.priority;
-        Job { request: Arc::clone(&self.request), timeouts: self.timeouts, priority, reading, on_interrupt }
+        Job {
+            request: Arc::clone(&self.request),
+            timeouts: self.timeouts,
+            deadline: self.timeouts.total.map(|total| self.started + total),
+            priority: self.options.priority,
+            reading,
+            on_interrupt,
+        }
     }
 
     /// Runs the call to its end: joined with an equal one, from disk, or served.
     pub async fn run(self) -> Result<Answer<K>> {
         let work = async {
-            if let Some(answer) = self.from_cache().await? {
+            if let Some(answer) = self.in_cache().await? {
                 return Ok(answer);
             }
             self.send(self.core.open_cache()).await
@@ -201,16 +209,18 @@ impl<K: Kind> Prepared<K> {
 /// Where an answer is to be kept.
 pub(crate) struct Keeper {
     cache: Cache,
+    group: Arc<Group>,
     key: Key,
     ttl: Option<std::time::Duration>,
     namespace: String,
 }
 
 impl Keeper {
-    /// Keeps a complete answer; says what that makes of the call.
+    /// Keeps a complete answer of the group's own; says what that makes of the call. What a fallback group answered is
+    /// not kept: the key promises the models of the group that was asked.
     pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
         let Some(keeper) = keeper else { return CacheStatus::Off };
-        if value.is_storable() {
+        if value.is_storable() && keeper.group.has(deployment) {
             let payload = pack(value);
             keeper.cache.put(keeper.key, deployment, payload, keeper.ttl, &keeper.namespace);
         }

@@ -65,6 +65,11 @@ impl Group {
         self.line.wake();
     }
 
+    /// Whether the deployment of this name is one of the group's.
+    pub fn has(&self, deployment: &str) -> bool {
+        self.deployments().iter().any(|one| one.name == deployment)
+    }
+
     pub fn options(&self) -> GroupOptions {
         self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -115,7 +120,7 @@ impl Group {
             if !able.iter().any(|one| Arc::ptr_eq(one, deployment)) {
                 continue;
             }
-            match self.pick_one(deployment, demand, able.len() == 1, now) {
+            match pick_one(deployment, demand, able.len() == 1, now) {
                 Ok(picked) => {
                     state.picked(index);
                     return Ok(picked);
@@ -126,29 +131,14 @@ impl Group {
         Err(wait)
     }
 
-    /// Reserves on this deployment.
-    ///
-    /// # Errors
-    /// When it is worth asking again.
-    pub fn pick_one(
-        &self,
-        deployment: &Arc<Deployment>,
-        demand: &Demand,
-        is_alone: bool,
-        now: Instant,
-    ) -> Result<Picked, Wait> {
-        let probe = match deployment.health.admit(now) {
-            Admission::Yes => None,
-            Admission::Probe(guard) => Some(guard),
-            Admission::Rest(_) if deployment.rest(is_alone, now).is_none() => None,
-            Admission::Rest(until) => return Err(Wait::Until(until)),
-        };
-        let permit = deployment.tracker.try_acquire(deployment.reservation(demand.prompt, demand.completion), now)?;
-        Ok(Picked { deployment: Arc::clone(deployment), permit, probe })
-    }
-
     /// Whether another deployment than this one could be asked at once.
-    pub fn has_healthy_other(&self, demand: &Demand, excluded: &[Arc<Deployment>], than: &Arc<Deployment>, now: Instant) -> bool {
+    pub fn has_healthy_other(
+        &self,
+        demand: &Demand,
+        excluded: &[Arc<Deployment>],
+        than: &Arc<Deployment>,
+        now: Instant,
+    ) -> bool {
         let able = self.able(demand, excluded);
         able.iter().any(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none())
     }
@@ -158,7 +148,8 @@ impl Group {
         let able = self.able(demand, &[]);
         let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min()?;
         let room = wait_behind(able.iter().map(|one| &one.tracker), ahead, tokens, now)?;
-        let rest = able.iter().map(|one| one.rest(able.len() == 1, now).map_or(Duration::ZERO, |until| until - now)).min()?;
+        let rest =
+            able.iter().map(|one| one.rest(able.len() == 1, now).map_or(Duration::ZERO, |until| until - now)).min()?;
         Some(room.max(rest))
     }
 }
@@ -189,6 +180,26 @@ impl Deployment {
             latency_ms: self.latency.peak_ewma_ms(now),
         }
     }
+}
+
+/// Reserves on this deployment.
+///
+/// # Errors
+/// When it is worth asking again.
+pub(crate) fn pick_one(
+    deployment: &Arc<Deployment>,
+    demand: &Demand,
+    is_alone: bool,
+    now: Instant,
+) -> Result<Picked, Wait> {
+    let probe = match deployment.health.admit(now) {
+        Admission::Yes => None,
+        Admission::Probe(guard) => Some(guard),
+        Admission::Rest(_) if deployment.rest(is_alone, now).is_none() => None,
+        Admission::Rest(until) => return Err(Wait::Until(until)),
+    };
+    let permit = deployment.tracker.try_acquire(deployment.reservation(demand.prompt, demand.completion), now)?;
+    Ok(Picked { deployment: Arc::clone(deployment), permit, probe })
 }
 
 /// The sooner of two waits. A release can come at any time and wakes the line by itself, so a known moment wins.

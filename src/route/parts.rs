@@ -6,16 +6,16 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Keeper, Prepared, within_total};
-use crate::error::Result;
-use crate::kinds::Kind;
+use crate::error::{ErrorKind, Result};
+use crate::kinds::{Kind, Usage};
 use crate::provider::BatchLimit;
 
 /// Batches of one call that are sent at the same time.
 const BATCHES_AT_ONCE: usize = 8;
 
 /// The answer, if memory has every part of it.
-pub(crate) fn from_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> Option<Answer<K>> {
-    let hits = parts.iter().map(|part| whole.with_request(part.clone()).from_memory());
+pub(crate) fn in_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> Option<Answer<K>> {
+    let hits = parts.iter().map(|part| whole.with_request(part.clone()).in_memory());
     let hits: Vec<_> = hits.collect::<Option<_>>()?;
     Some(assemble(hits, Vec::new(), whole))
 }
@@ -34,7 +34,7 @@ pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> 
                 answers.push(None);
                 continue;
             }
-            let answer = part.from_cache().await?;
+            let answer = part.in_cache().await?;
             if answer.is_none() {
                 missing.push(place);
             }
@@ -52,10 +52,17 @@ pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> 
             }
             batches.push(batch);
         }
-        let answers = parts.iter().enumerate().filter_map(|(place, part)| {
-            answers[place].clone().or_else(|| answers[firsts[&part.key]].clone())
+        let answers = parts.iter().zip(&answers).map(|(part, answer)| match answer {
+            Some(answer) => Some(answer.clone()),
+            // A duplicate: what it cost is counted where the part stands first.
+            None => answers[firsts[&part.key]].clone().map(|mut answer| {
+                answer.value.set_usage(Usage::default());
+                answer
+            }),
         });
-        Ok(assemble(answers.collect(), batches, &whole))
+        let answers = answers.collect::<Option<_>>();
+        let answers = answers.ok_or_else(|| ErrorKind::Bug("a part was not answered".to_owned()))?;
+        Ok(assemble(answers, batches, &whole))
     })
     .await
 }

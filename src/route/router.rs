@@ -87,13 +87,17 @@ impl<K: Kind> Router<K> {
     /// takes the new options, and what it has spent stays spent.
     ///
     /// # Errors
-    /// Bad names; `ERR_NO_PROVIDER` if the provider was not added.
+    /// Bad names; `ERR_NO_PROVIDER` if the provider was not added, `ERR_UNSUPPORTED` if it does not serve this kind.
     pub fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()> {
         let (provider, model_name) = split_model(model)?;
         if group.is_empty() {
             return Err(Invalid::type_error("group", "a name that is not empty", "\"\"").into());
         }
         let provider = self.provider(provider)?;
+        if !provider.supports(K::NAME) {
+            let message = format!("provider \"{}\" does not serve requests of kind {}", provider.name(), K::NAME);
+            return Err(ErrorKind::Unsupported(message).into());
+        }
         let group = self.group_or_new(group);
         let mut deployments = group.deployments().to_vec();
         if let Some(deployment) = deployments.iter().find(|deployment| deployment.name == model) {
@@ -115,6 +119,7 @@ impl<K: Kind> Router<K> {
 
     /// Takes a deployment out of a group; its calls in flight finish, calls that wait go to the others. Says whether
     /// it was there.
+    #[allow(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn undeploy(&self, group: &str, model: &str) -> bool {
         self.0.group(group).is_some_and(|group| Self::retain(&group, |deployment| deployment.name != model))
     }
@@ -129,7 +134,12 @@ impl<K: Kind> Router<K> {
         while let Some(name) = ahead.pop() {
             if name == group {
                 let path = format!("group options.fallbacks of \"{group}\"");
-                return Err(Invalid::type_error(path, "groups that do not lead back to it", format!("{:?}", options.fallbacks)).into());
+                return Err(Invalid::type_error(
+                    path,
+                    "groups that do not lead back to it",
+                    format!("{:?}", options.fallbacks),
+                )
+                .into());
             }
             if seen.insert(name.clone()) {
                 ahead.extend(self.0.group(&name).map(|group| group.options().fallbacks).unwrap_or_default());
@@ -185,8 +195,8 @@ impl<K: Kind> Router<K> {
             Err(error) => return Begun::Ready(Err(error)),
         };
         let hit = match &parts {
-            None => prepared.from_memory(),
-            Some(parts) => parts::from_memory(&prepared, parts),
+            None => prepared.in_memory(),
+            Some(parts) => parts::in_memory(&prepared, parts),
         };
         match (hit, parts) {
             (Some(answer), _) => Begun::Ready(Ok(answer)),
@@ -217,7 +227,7 @@ impl<K: Kind> Router<K> {
     pub fn estimate_wait(&self, group: &str, request: &K::Request) -> Result<Duration> {
         let found = self.0.group(group).filter(|group| !group.deployments().is_empty());
         let group = found.ok_or_else(|| self.0.no_group(group))?;
-        let mut demand = Demand { kind: K::NAME, prompt: 0, completion: None };
+        let mut demand = Demand { kind: K::NAME, prompt: 0, completion: Some(0) };
         if let Some(model) = group.counts_tokens() {
             let prompt = K::prompt(request);
             demand = Demand { prompt: tokens::count_prompt(&prompt, &model), completion: prompt.completion, ..demand };
@@ -296,7 +306,7 @@ impl Router<Completion> {
     pub fn stream(
         &self,
         group: &str,
-        request: <Completion as Kind>::Request,
+        request: &<Completion as Kind>::Request,
         options: StreamOptions,
     ) -> Result<CompletionStream> {
         let request = Completion::request(request.as_ref().clone())?;
@@ -308,7 +318,7 @@ impl Router<Completion> {
         let mut sink = Sink::new(Arc::clone(&pipe));
         let task = tokio::spawn(async move {
             let work = async {
-                if let Some(answer) = prepared.from_cache().await? {
+                if let Some(answer) = prepared.in_cache().await? {
                     sink.push(answer.chunks()).await;
                     return Ok(answer);
                 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Ended, Mode, attempt};
 use super::core::Core;
-use super::group::{Demand, Group, Picked};
+use super::group::{Demand, Group, Picked, pick_one};
 use super::line::Refusal;
 use super::retry::delay;
 use super::stream::Sink;
@@ -28,6 +28,8 @@ const LONG_TEXT_BYTES: usize = 16 << 10;
 pub(crate) struct Job<K: Kind> {
     pub request: Arc<K::Request>,
     pub timeouts: Timeouts,
+    /// The end of the whole call, so that nothing waits beyond it; the caller ends the call by itself.
+    pub deadline: Option<Instant>,
     pub priority: i64,
     pub reading: Reading,
     pub on_interrupt: OnInterrupt,
@@ -115,7 +117,7 @@ impl<K: Kind> CallState<'_, K> {
                 Ok(value) => return Ok((value, deployment.name.clone())),
                 Err(failure) => failure,
             };
-            again = self.consider(group, &demand, &deployment, &failure, again.take(), &mut excluded)?;
+            again = self.consider(group, &demand, &deployment, &failure, again.is_some(), &mut excluded)?;
             let now = Instant::now();
             if retries >= self.core.retry.max_retries || !self.core.budget().withdraw(now) {
                 return Err(Verdict::GaveUp(None));
@@ -131,7 +133,7 @@ impl<K: Kind> CallState<'_, K> {
     /// What the request needs; its tokens are only counted where somebody limits them.
     async fn demand(&self, group: &Group) -> Demand {
         let Some(model) = group.counts_tokens() else {
-            return Demand { kind: K::NAME, prompt: 0, completion: None };
+            return Demand { kind: K::NAME, prompt: 0, completion: Some(0) };
         };
         let (prompt, completion) = count_prompt::<K>(&self.job.request, model).await;
         Demand { kind: K::NAME, prompt, completion }
@@ -149,21 +151,16 @@ impl<K: Kind> CallState<'_, K> {
         if able.is_empty() {
             return Err(self.nobody(group, demand, excluded));
         }
-        let pick = |now| match again.map(|same| group.pick_one(same, demand, false, now)) {
+        let pick = |now| match again.map(|same| pick_one(same, demand, false, now)) {
             Some(Ok(picked)) => Ok(picked),
             _ => group.pick(demand, excluded, now),
         };
         let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min().unwrap_or(0);
-        let deadline = Instant::now() + self.job.timeouts.queue;
+        let queue = Instant::now() + self.job.timeouts.queue.saturating_sub(self.queued);
+        let deadline = self.job.deadline.map_or(queue, |total| total.min(queue));
         let admitted = group
             .line
-            .admit(
-                tokens,
-                self.job.priority,
-                Some(deadline),
-                pick,
-                |ahead, now| group.wait_behind(ahead, demand, now),
-            )
+            .admit(tokens, self.job.priority, Some(deadline), pick, |ahead, now| group.wait_behind(ahead, demand, now))
             .await;
         match admitted {
             Ok(admitted) => {
@@ -265,7 +262,7 @@ impl<K: Kind> CallState<'_, K> {
         demand: &Demand,
         deployment: &Arc<Deployment>,
         failure: &Failure,
-        was_again: Option<Arc<Deployment>>,
+        was_again: bool,
         excluded: &mut Vec<Arc<Deployment>>,
     ) -> Result<Option<Arc<Deployment>>, Verdict> {
         if failure.is_exhausted {
@@ -289,14 +286,20 @@ impl<K: Kind> CallState<'_, K> {
         self.errors.push(error);
         let has_others = || group.able(demand, excluded).iter().any(|other| !Arc::ptr_eq(other, deployment));
         match failure.class {
-            FailureClass::Transient if was_again.is_none() => return Ok(Some(Arc::clone(deployment))),
+            FailureClass::Transient if !was_again => return Ok(Some(Arc::clone(deployment))),
             FailureClass::Transient | FailureClass::Truncated if !has_others() => {
                 return Ok(Some(Arc::clone(deployment)));
             }
             // It rests for what it said; the line waits for it if nobody else is there.
-            FailureClass::RateLimited if failure.retry_after.is_none_or(|after| after <= self.core.retry.max_delay) => {}
+            FailureClass::RateLimited if failure.retry_after.is_none_or(|after| after <= self.core.retry.max_delay) => {
+            }
             FailureClass::TooLong => {
-                let same_model = group.deployments().iter().filter(|other| other.model == deployment.model).cloned().collect::<Vec<_>>();
+                let same_model = group
+                    .deployments()
+                    .iter()
+                    .filter(|other| other.model == deployment.model)
+                    .cloned()
+                    .collect::<Vec<_>>();
                 excluded.extend(same_model);
             }
             _ => excluded.push(Arc::clone(deployment)),
@@ -314,7 +317,8 @@ impl<K: Kind> CallState<'_, K> {
             refusal.unwrap_or_else(|| self.core.no_group(group))
         } else if self.errors.iter().all(is_limited) {
             let said = self.errors.iter().filter_map(Error::retry_after).min();
-            let retry_after = refusal.as_ref().and_then(Error::retry_after).or(said).unwrap_or(self.core.retry.cooldown);
+            let retry_after =
+                refusal.as_ref().and_then(Error::retry_after).or(said).unwrap_or(self.core.retry.cooldown);
             ErrorKind::RateLimited { group: group.to_owned(), retry_after }.into()
         } else if self.errors.len() == 1 {
             self.errors.remove(0)
@@ -356,7 +360,7 @@ async fn estimate<K: Kind>(request: &Arc<K::Request>, value: &K, demand: &Demand
         0 => count_prompt::<K>(request, model.to_owned()).await.0,
         known => known,
     };
-    let (text, model) = (value.text().to_owned(), model.to_owned());
+    let (text, model) = (value.text().into_owned(), model.to_owned());
     let is_long = text.len() >= LONG_TEXT_BYTES;
     let completion = Prompt { texts: vec![text], ..Prompt::default() };
     let completion = run(is_long, model, move |model| tokens::count_prompt(&completion, model)).await;

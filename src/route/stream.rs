@@ -163,9 +163,10 @@ pub(crate) struct EndGuard(pub Arc<Pipe>);
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        let error = match std::thread::panicking() {
-            true => ErrorKind::Bug("the streamed call panicked".to_owned()),
-            false => ErrorKind::Cancelled,
+        let error = if std::thread::panicking() {
+            ErrorKind::Bug("the streamed call panicked".to_owned())
+        } else {
+            ErrorKind::Cancelled
         };
         self.0.end(Err(error.into()));
     }
