@@ -566,3 +566,18 @@ async fn a_wait_beyond_the_end_of_the_call_is_not_begun() {
     let error = ask_with(&router, "second", json!({ "totalMs": 5000 })).await.unwrap_err();
     assert_eq!((error.code(), started.elapsed()), ("ERR_RATE_LIMITED", Duration::ZERO));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fallback_answered_is_not_taken_for_the_groups_own_answer() {
+    let script = json!({ "responses": [{ "error": { "status": 401 } }, "own"] });
+    let router = router(json!({
+        "providers": [dummy("own", script), dummy("spare", json!({ "responses": ["spare"], "repeat": true }))],
+        "groups": {
+            "default": { "deployments": ["own::m"], "fallbacks": ["spare"] },
+            "spare": { "deployments": ["spare::m"] },
+        },
+        "cache": {},
+    }));
+    assert_eq!(ask(&router, "hi").await.unwrap().content, "spare");
+    assert_eq!(ask(&router, "hi").await.unwrap().content, "own");
+}
