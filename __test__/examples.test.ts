@@ -38,7 +38,16 @@ describe('the examples', () => {
 describe('the readme', () => {
   test('begins with the quick start that the examples compile', () => {
     const [, code] = /```ts\n([^]*?)```/.exec(read('README.md')) ?? []
-    expect(code).toBe(read('examples/quick-start.ts'))
+    expect(code).toBe(read('examples/quick-start.mts'))
+  })
+
+  test('compiles as a program of its own under strict settings', async () => {
+    const tsc = join(root, 'node_modules/typescript/bin/tsc')
+    const settings = ['--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', '--types', 'node']
+    const file = ['--ignoreConfig', '--noEmit', '--module', 'nodenext', 'examples/quick-start.mts']
+    await expect(
+      promisify(execFile)(process.execPath, [tsc, ...settings, ...file], { cwd: root }),
+    ).resolves.toBeDefined()
   })
 
   test('shows the Rust that the examples run', () => {
