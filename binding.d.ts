@@ -42,7 +42,10 @@ export declare class NativeCache {
 /** A router. */
 export declare class NativeRouter {
   constructor(mailbox: Mailbox, kind: string)
-  /** Makes the router; its groups may name providers that were added before. */
+  /**
+   * Makes the router; its groups may name custom providers that were added before. Without it, the first use makes
+   * one with default options.
+   */
   configure(options: string): string
   addProvider(options: string): string
   /** `router` is given back with every call. */
