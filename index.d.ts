@@ -103,6 +103,8 @@ export declare interface CacheStats {
     joined: number;
     /** Answers that could not be stored. They were given to their callers all the same. */
     writeErrors: number;
+    /** Answers that could not be read back. They were asked for anew. */
+    readErrors: number;
 }
 
 /** A whole answer. `JSON.stringify` and `console.log` show everything but `raw`. */

@@ -39,6 +39,8 @@ export interface CacheStats {
   joined: number
   /** Answers that could not be stored. They were given to their callers all the same. */
   writeErrors: number
+  /** Answers that could not be read back. They were asked for anew. */
+  readErrors: number
 }
 
 /** What this module does to caches and other modules may use. */
@@ -79,7 +81,7 @@ export class Cache {
 
   /** Counters, cheap enough to poll. */
   stats(): CacheStats {
-    return valueOf(this.#native.stats(), this.stats)
+    return valueOf(this.#native.stats(), Cache.prototype.stats)
   }
 
   /** Removes what has expired. @returns how many */

@@ -134,8 +134,12 @@ function thrown(error: unknown): object {
   return {
     message: typeof message === 'string' ? message : inspect(error),
     ...(typeof name === 'string' && { name }),
-    ...(typeof status === 'number' && Number.isFinite(status) && { status }),
+    ...(isStatus(status) && { status }),
     ...(typeof retryAfterMs === 'number' && Number.isFinite(retryAfterMs) && { retryAfterMs }),
     ...(typeof stack === 'string' && { body: stack }),
   }
+}
+
+function isStatus(status: unknown): boolean {
+  return Number.isInteger(status) && (status as number) >= 100 && (status as number) <= 599
 }

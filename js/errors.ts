@@ -168,8 +168,8 @@ export function callSite(method: Function): CallSite {
 }
 
 /**
- * The error of a failure. Without `site` its frames are those of the current call; made after an `await`, V8 adds the
- * functions that await it, so that an `async` method needs no site.
+ * The error of a failure. Without `site` its frames are those of the current call. Taken after an `await`, a site has the
+ * functions that await it, because V8 follows promises: it costs nothing while calls go well.
  */
 export function fail(failure: Failure, site?: CallSite): Error {
   const error = make(failure, site)

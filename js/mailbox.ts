@@ -4,7 +4,7 @@
  */
 
 import { type Letter, LetterKind } from './letter'
-import { fail } from './errors'
+import { type CallSite, callSite, fail } from './errors'
 import { native } from './native'
 
 type Recipient = (letter: Letter) => void
@@ -17,9 +17,10 @@ let calls: Recipient | undefined
 export const mailbox = new native.Mailbox(drain)
 mailbox.unref()
 
-/** A number that no other call of this environment has. */
+/** A number that no other call under way in this environment has; the core counts in 32 bits. */
 export function nextId(): number {
-  lastId += 1
+  do lastId = (lastId + 1) >>> 0
+  while (lastId === 0 || waiting.has(lastId))
   return lastId
 }
 
@@ -64,12 +65,12 @@ export async function settled<Value>(start: (id: number) => void, read?: (id: nu
   const id = nextId()
   start(id)
   const letter = await letterTo(id)
-  if (letter.kind === LetterKind.Failed) throw failed(letter)
+  if (letter.kind === LetterKind.Failed) throw failed(letter, callSite(settled))
   return read ? read(id) : (JSON.parse(letter.text ?? 'null') as Value)
 }
 
 /** The error in a letter that brings one. */
-export function failed(letter: Letter, site?: Parameters<typeof fail>[1]): Error {
+export function failed(letter: Letter, site: CallSite = callSite(failed)): Error {
   return fail(JSON.parse(letter.text ?? '{}'), site)
 }
 

@@ -7,7 +7,7 @@ import { type Completion, type CompletionRequest, completion } from './completio
 import { CustomProviders, isCustom } from './custom'
 import { type EmbeddingRequest, type Embeddings, embeddings } from './embedding'
 import { encodeOptions, encodeRequest, optional, signalOf, text } from './encode'
-import { type CallSite, type ThrydError } from './errors'
+import { type CallSite, type ThrydError, callSite } from './errors'
 import { type Letter, LetterKind } from './letter'
 import { failed, letterTo, mailbox, nextId, settled } from './mailbox'
 import { type Kind, type NativeRouter, native } from './native'
@@ -56,7 +56,7 @@ export abstract class Router<Request, Response> {
     this.#native = new native.NativeRouter(mailbox, kind.name)
     this.#custom = new CustomProviders(this.#native)
     const given = optional('router options', options)
-    if (given !== undefined) this.#configure(given)
+    this.#configure(given ?? {})
   }
 
   /**
@@ -64,14 +64,14 @@ export abstract class Router<Request, Response> {
    * @throws TypeError, naming the field; ThrydError `ERR_NO_PROVIDER` if its key is neither given nor in the environment
    */
   addProvider(provider: ProviderOptions | CustomProvider): this {
-    if (isCustom(provider)) this.#custom.add(provider, this.addProvider)
-    else valueOf(this.#native.addProvider(encodeOptions('provider', provider)), this.addProvider)
+    if (isCustom(provider)) this.#custom.add(provider, Router.prototype.addProvider)
+    else valueOf(this.#native.addProvider(encodeOptions('provider', provider)), Router.prototype.addProvider)
     return this
   }
 
   /** Takes a provider away. Calls in flight on it finish. @returns whether it was there */
   removeProvider(name: string): boolean {
-    const wasThere = valueOf<boolean>(this.#native.removeProvider(text('name', name)), this.removeProvider)
+    const wasThere = valueOf<boolean>(this.#native.removeProvider(text('name', name)), Router.prototype.removeProvider)
     this.#custom.remove(name)
     return wasThere
   }
@@ -84,13 +84,13 @@ export abstract class Router<Request, Response> {
   deploy(group: string, model: string, options?: DeployOptions): this {
     const own = optional('options', options)
     const encoded = own && encodeOptions('options', own)
-    valueOf(this.#native.deploy(text('group', group), text('model', model), encoded ?? null), this.deploy)
+    valueOf(this.#native.deploy(text('group', group), text('model', model), encoded ?? null), Router.prototype.deploy)
     return this
   }
 
   /** Takes a model out of a group. Calls in flight on it finish. @returns whether it was there */
   undeploy(group: string, model: string): boolean {
-    return valueOf(this.#native.undeploy(text('group', group), text('model', model)), this.undeploy)
+    return valueOf(this.#native.undeploy(text('group', group), text('model', model)), Router.prototype.undeploy)
   }
 
   /**
@@ -98,18 +98,21 @@ export abstract class Router<Request, Response> {
    * @throws TypeError on an unknown strategy; ThrydError `ERR_NO_GROUP`
    */
   configureGroup(group: string, options: GroupOptions): this {
-    valueOf(this.#native.configureGroup(text('group', group), encodeOptions('options', options)), this.configureGroup)
+    valueOf(
+      this.#native.configureGroup(text('group', group), encodeOptions('options', options)),
+      Router.prototype.configureGroup,
+    )
     return this
   }
 
   /** Takes a group away with its deployments. Calls in flight finish. @returns whether it was there */
   removeGroup(group: string): boolean {
-    return valueOf(this.#native.removeGroup(text('group', group)), this.removeGroup)
+    return valueOf(this.#native.removeGroup(text('group', group)), Router.prototype.removeGroup)
   }
 
   /** The names of the groups. */
   groups(): string[] {
-    return valueOf(this.#native.groups(), this.groups)
+    return valueOf(this.#native.groups(), Router.prototype.groups)
   }
 
   /**
@@ -119,7 +122,7 @@ export abstract class Router<Request, Response> {
    */
   async mountCache(cache: string | CacheOptions | Cache): Promise<this> {
     if (cache instanceof Cache) {
-      this.#mountOpen(cache, this.mountCache)
+      this.#mountOpen(cache, Router.prototype.mountCache)
       return this
     }
     const encoded = encodeCache('cache', cache)
@@ -174,17 +177,20 @@ export abstract class Router<Request, Response> {
     }
     const own = { concurrency, onProgress, signal } as BatchOptions
     // What is not a ThrydError in there is a TypeError or a RangeError: a bad request, which the types forbid.
-    return batch(requests, own, call, this.invokeMany) as AsyncIterable<Response | ThrydError>
+    return batch(requests, own, call, Router.prototype.invokeMany) as AsyncIterable<Response | ThrydError>
   }
 
   /** Milliseconds until a request of this size could be admitted; 0 is now. @throws ThrydError if it never could */
   estimateWaitMs(group: string, request: Request): number {
-    return valueOf(this.#native.estimateWaitMs(text('group', group), encodeRequest(request)), this.estimateWaitMs)
+    return valueOf(
+      this.#native.estimateWaitMs(text('group', group), encodeRequest(request)),
+      Router.prototype.estimateWaitMs,
+    )
   }
 
   /** A snapshot, cheap enough to poll. */
   stats(): RouterStats {
-    return valueOf(this.#native.stats(), this.stats)
+    return valueOf(this.#native.stats(), Router.prototype.stats)
   }
 
   /** Refuses new calls, waits for those in flight, flushes the cache. Idempotent. Not needed for the process to exit. */
@@ -217,7 +223,7 @@ export abstract class Router<Request, Response> {
   }
 
   #read(letter: Letter, site?: CallSite): Response {
-    if (letter.kind === LetterKind.Failed) throw failed(letter, site)
+    if (letter.kind === LetterKind.Failed) throw failed(letter, site ?? callSite(Router.prototype.invoke))
     return this.#kind.read(letter)
   }
 }

@@ -44,19 +44,19 @@ export class UsageTracker {
    */
   tryAcquire(tokens?: number): number {
     const amount = tokens === undefined || tokens === null ? undefined : number('tokens', tokens)
-    return valueOf(this.#native.tryAcquire(amount), this.tryAcquire)
+    return valueOf(this.#native.tryAcquire(amount), UsageTracker.prototype.tryAcquire)
   }
 
   /** Replaces a reservation of tokens by what was used. */
   settle(reserved: number, actual: number): void {
-    valueOf(this.#native.settle(number('reserved', reserved), number('actual', actual)), this.settle)
+    valueOf(this.#native.settle(number('reserved', reserved), number('actual', actual)), UsageTracker.prototype.settle)
   }
 
   /** What could be reserved now; Infinity where there is no limit. */
   remaining(): { requests: number; tokens: number } {
     const { requests, tokens } = valueOf<Record<'requests' | 'tokens', number | null>>(
       this.#native.remaining(),
-      this.remaining,
+      UsageTracker.prototype.remaining,
     )
     return { requests: requests ?? Infinity, tokens: tokens ?? Infinity }
   }

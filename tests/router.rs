@@ -511,3 +511,73 @@ async fn a_closing_router_waits_for_its_calls() {
     router.close().await.unwrap();
     assert!(call.await.unwrap().is_ok());
 }
+
+/// A provider with a defect.
+#[derive(Debug)]
+struct Panicking;
+
+impl thryd::provider::Provider for Panicking {
+    fn name(&self) -> &'static str {
+        "panicking"
+    }
+
+    fn supports(&self, _kind: &str) -> bool {
+        true
+    }
+
+    fn write(&self, _call: &thryd::provider::Call<'_>) -> thryd::Result<thryd::provider::Outgoing> {
+        panic!("a defect in a provider");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_provider_fails_its_callers_and_nobody_else() {
+    let router = router(json!({ "providers": [dummy("dummy", json!({}))] }));
+    router.add(std::sync::Arc::new(Panicking));
+    router.deploy("default", "panicking::m", DeployOptions::default()).unwrap();
+    let calls = (0..3).map(|_| ask(&router, "same"));
+    for result in futures_util::future::join_all(calls).await {
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), "ERR_BUG");
+        assert!(error.to_string().contains("a defect in a provider"), "{error}");
+    }
+    let stream = router.stream("default", &request("hi"), thryd::options::StreamOptions::default()).unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap_err().code(), "ERR_BUG");
+    router.deploy("other", "dummy::m", DeployOptions::default()).unwrap();
+    assert!(router.invoke("other", request("hi"), InvokeOptions::default()).await.is_ok());
+    assert_eq!(router.stats().groups["default"].deployments[0].in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_without_such_an_endpoint_is_refused_when_deploying() {
+    let router = router(json!({ "providers": [{ "type": "jina", "apiKey": "k" }] }));
+    let error = router.deploy("default", "jina::m", DeployOptions::default()).unwrap_err();
+    assert_eq!(error.code(), "ERR_UNSUPPORTED", "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_beyond_the_end_of_the_call_is_not_begun() {
+    let router = router(json!({
+        "providers": [dummy("dummy", json!({}))],
+        "groups": { "default": { "deployments": [{ "model": "dummy::m", "rpm": 1 }] } },
+    }));
+    ask(&router, "first").await.unwrap();
+    let started = tokio::time::Instant::now();
+    let error = ask_with(&router, "second", json!({ "totalMs": 5000 })).await.unwrap_err();
+    assert_eq!((error.code(), started.elapsed()), ("ERR_RATE_LIMITED", Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fallback_answered_is_not_taken_for_the_groups_own_answer() {
+    let script = json!({ "responses": [{ "error": { "status": 401 } }, "own"] });
+    let router = router(json!({
+        "providers": [dummy("own", script), dummy("spare", json!({ "responses": ["spare"], "repeat": true }))],
+        "groups": {
+            "default": { "deployments": ["own::m"], "fallbacks": ["spare"] },
+            "spare": { "deployments": ["spare::m"] },
+        },
+        "cache": {},
+    }));
+    assert_eq!(ask(&router, "hi").await.unwrap().content, "spare");
+    assert_eq!(ask(&router, "hi").await.unwrap().content, "own");
+}

@@ -15,7 +15,7 @@ type Requests = Iterable<CompletionRequest> | AsyncIterable<CompletionRequest>
 const many = (count: number): CompletionRequest[] =>
   Array.from({ length: count }, (_, index) => ({ message: `${index}` }))
 const messageOf = (id: number): string =>
-  (seen.invoked.find((call) => call.id === id)?.request as { message: string }).message
+  (seen.invoked.find((call) => call.id === id) as { request: { message: string } }).request.message
 
 async function* later<Value>(values: Iterable<Value>): AsyncGenerator<Value> {
   for (const value of values) {
@@ -160,7 +160,12 @@ describe('leaving a batch', () => {
         }
       },
     }
-    for await (const _ of new CompletionRouter().invokeMany('g', source)) break
+    let count = 0
+    for await (const _ of new CompletionRouter().invokeMany('g', source)) {
+      count += 1
+      break
+    }
+    expect(count).toBe(1)
   })
 })
 

@@ -174,8 +174,8 @@ const streamOptions: StreamOptions = { ...invokeOptions, onInterrupt: 'restart',
 const batchOptions: BatchOptions = {
   ...invokeOptions,
   concurrency: 64,
-  onProgress: ({ done, failed, cached, total, tokens, etaMs }) =>
-    void (done + failed + cached + tokens + (total ?? 0) + (etaMs ?? 0)),
+  onProgress: ({ done, failed, cached, total, etaMs, ...rest }) =>
+    void (done + failed + cached + rest.tokens + (total ?? 0) + (etaMs ?? 0)),
 }
 
 const request: CompletionRequest = {
@@ -243,7 +243,7 @@ export async function answers(router: CompletionRouter): Promise<void> {
 }
 
 function served(answer: Served): void {
-  const { deployment, model, cache, latencyMs, queuedMs } = answer
+  const { model, cache, latencyMs, queuedMs } = answer
   const usage: Usage = answer.usage
   const { promptTokens, completionTokens, totalTokens, cachedPromptTokens, reasoningTokens, cost } = usage
   const estimated: true | undefined = usage.estimated
@@ -263,7 +263,7 @@ function served(answer: Served): void {
     void [deployment, startedMs, durationMs, how, status, message]
   }
   const where: 'memory' | 'disk' | 'redis' | 'joined' | 'miss' | 'off' = cache
-  void [deployment, model, where, latencyMs, queuedMs, estimated]
+  void [answer.deployment, model, where, latencyMs, queuedMs, estimated]
   void [promptTokens, completionTokens, totalTokens, cachedPromptTokens, reasoningTokens, cost]
 }
 

@@ -4,6 +4,7 @@
 //! [`Mailbox`](mailbox::Mailbox), and one thread-safe function a batch tells JavaScript to look. Failures cross as
 //! data. So nothing here is a promise, and no callback keeps the process alive.
 
+mod any_router;
 mod cache;
 mod custom;
 mod failure;

@@ -133,7 +133,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     async fn whole_body(&self, mut response: HttpResponse) -> Result<Bytes, Failure> {
-        let first = self.next_chunk(&mut response).await?.unwrap_or_default();
+        let first = self.within_first_token(response.chunk()).await?.unwrap_or_default();
         let Some(second) = self.next_chunk(&mut response).await? else { return Ok(first) };
         let mut all = BytesMut::with_capacity((first.len() + second.len()) * 2);
         all.extend_from_slice(&first);

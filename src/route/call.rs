@@ -122,12 +122,19 @@ impl<K: Kind> Prepared<K> {
     /// Whether the answer is to be kept.
     pub fn keeper(&self, cache: Option<Cache>) -> Option<Keeper> {
         let cache = cache.filter(|_| self.options.cache != CacheUse::NoStore)?;
-        Some(Keeper { cache, key: self.key, ttl: self.options.cache_ttl, namespace: self.namespace.clone() })
+        let (group, namespace) = (Arc::clone(&self.group), self.namespace.clone());
+        Some(Keeper { cache, group, key: self.key, ttl: self.options.cache_ttl, namespace })
     }
 
     pub fn job(&self, reading: Reading, on_interrupt: OnInterrupt) -> Job<K> {
-        let priority = self.options.priority;
-        Job { request: Arc::clone(&self.request), timeouts: self.timeouts, priority, reading, on_interrupt }
+        Job {
+            request: Arc::clone(&self.request),
+            timeouts: self.timeouts,
+            deadline: self.timeouts.total.map(|total| self.started + total),
+            priority: self.options.priority,
+            reading,
+            on_interrupt,
+        }
     }
 
     /// Runs the call to its end: joined with an equal one, from disk, or served.
@@ -202,16 +209,18 @@ impl<K: Kind> Prepared<K> {
 /// Where an answer is to be kept.
 pub(crate) struct Keeper {
     cache: Cache,
+    group: Arc<Group>,
     key: Key,
     ttl: Option<std::time::Duration>,
     namespace: String,
 }
 
 impl Keeper {
-    /// Keeps a complete answer; says what that makes of the call.
+    /// Keeps a complete answer of the group's own; says what that makes of the call. What a fallback group answered is
+    /// not kept: the key promises the models of the group that was asked.
     pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
         let Some(keeper) = keeper else { return CacheStatus::Off };
-        if value.is_storable() {
+        if value.is_storable() && keeper.group.has(deployment) {
             let payload = pack(value);
             keeper.cache.put(keeper.key, deployment, payload, keeper.ttl, &keeper.namespace);
         }

@@ -65,6 +65,11 @@ impl Group {
         self.line.wake();
     }
 
+    /// Whether the deployment of this name is one of the group's.
+    pub fn has(&self, deployment: &str) -> bool {
+        self.deployments().iter().any(|one| one.name == deployment)
+    }
+
     pub fn options(&self) -> GroupOptions {
         self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -6,8 +6,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Keeper, Prepared, within_total};
-use crate::error::Result;
-use crate::kinds::Kind;
+use crate::error::{ErrorKind, Result};
+use crate::kinds::{Kind, Usage};
 use crate::provider::BatchLimit;
 
 /// Batches of one call that are sent at the same time.
@@ -52,11 +52,17 @@ pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> 
             }
             batches.push(batch);
         }
-        let answers = parts
-            .iter()
-            .enumerate()
-            .filter_map(|(place, part)| answers[place].clone().or_else(|| answers[firsts[&part.key]].clone()));
-        Ok(assemble(answers.collect(), batches, &whole))
+        let answers = parts.iter().zip(&answers).map(|(part, answer)| match answer {
+            Some(answer) => Some(answer.clone()),
+            // A duplicate: what it cost is counted where the part stands first.
+            None => answers[firsts[&part.key]].clone().map(|mut answer| {
+                answer.value.set_usage(Usage::default());
+                answer
+            }),
+        });
+        let answers = answers.collect::<Option<_>>();
+        let answers = answers.ok_or_else(|| ErrorKind::Bug("a part was not answered".to_owned()))?;
+        Ok(assemble(answers, batches, &whole))
     })
     .await
 }

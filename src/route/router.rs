@@ -87,13 +87,17 @@ impl<K: Kind> Router<K> {
     /// takes the new options, and what it has spent stays spent.
     ///
     /// # Errors
-    /// Bad names; `ERR_NO_PROVIDER` if the provider was not added.
+    /// Bad names; `ERR_NO_PROVIDER` if the provider was not added, `ERR_UNSUPPORTED` if it does not serve this kind.
     pub fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()> {
         let (provider, model_name) = split_model(model)?;
         if group.is_empty() {
             return Err(Invalid::type_error("group", "a name that is not empty", "\"\"").into());
         }
         let provider = self.provider(provider)?;
+        if !provider.supports(K::NAME) {
+            let message = format!("provider \"{}\" does not serve requests of kind {}", provider.name(), K::NAME);
+            return Err(ErrorKind::Unsupported(message).into());
+        }
         let group = self.group_or_new(group);
         let mut deployments = group.deployments().to_vec();
         if let Some(deployment) = deployments.iter().find(|deployment| deployment.name == model) {
@@ -223,7 +227,7 @@ impl<K: Kind> Router<K> {
     pub fn estimate_wait(&self, group: &str, request: &K::Request) -> Result<Duration> {
         let found = self.0.group(group).filter(|group| !group.deployments().is_empty());
         let group = found.ok_or_else(|| self.0.no_group(group))?;
-        let mut demand = Demand { kind: K::NAME, prompt: 0, completion: None };
+        let mut demand = Demand { kind: K::NAME, prompt: 0, completion: Some(0) };
         if let Some(model) = group.counts_tokens() {
             let prompt = K::prompt(request);
             demand = Demand { prompt: tokens::count_prompt(&prompt, &model), completion: prompt.completion, ..demand };

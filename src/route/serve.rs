@@ -28,6 +28,8 @@ const LONG_TEXT_BYTES: usize = 16 << 10;
 pub(crate) struct Job<K: Kind> {
     pub request: Arc<K::Request>,
     pub timeouts: Timeouts,
+    /// The end of the whole call, so that nothing waits beyond it; the caller ends the call by itself.
+    pub deadline: Option<Instant>,
     pub priority: i64,
     pub reading: Reading,
     pub on_interrupt: OnInterrupt,
@@ -131,7 +133,7 @@ impl<K: Kind> CallState<'_, K> {
     /// What the request needs; its tokens are only counted where somebody limits them.
     async fn demand(&self, group: &Group) -> Demand {
         let Some(model) = group.counts_tokens() else {
-            return Demand { kind: K::NAME, prompt: 0, completion: None };
+            return Demand { kind: K::NAME, prompt: 0, completion: Some(0) };
         };
         let (prompt, completion) = count_prompt::<K>(&self.job.request, model).await;
         Demand { kind: K::NAME, prompt, completion }
@@ -154,7 +156,8 @@ impl<K: Kind> CallState<'_, K> {
             _ => group.pick(demand, excluded, now),
         };
         let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min().unwrap_or(0);
-        let deadline = Instant::now() + self.job.timeouts.queue;
+        let queue = Instant::now() + self.job.timeouts.queue.saturating_sub(self.queued);
+        let deadline = self.job.deadline.map_or(queue, |total| total.min(queue));
         let admitted = group
             .line
             .admit(tokens, self.job.priority, Some(deadline), pick, |ahead, now| group.wait_behind(ahead, demand, now))

@@ -1,0 +1,2 @@
+/** Chunks of a streamed answer of the mock. */
+export const CHUNKS = 200

@@ -1,0 +1,78 @@
+// Contestants take turns, round by round (A/B/A/B), so that what the machine does meanwhile meets them all.
+
+const ROUNDS = 5
+const ROUND_MS = 800
+const WARM_UP_MS = 300
+
+/**
+ * Runs every contestant for the same time, again and again, and prints medians.
+ *
+ * @param contestants `{ name, run(isOver) }`, the first one is thryd; `run` works until `isOver()` and gives the number of
+ *   things done. Or `{ name, missing }`: why it does not take part.
+ */
+export async function contest(title, unit, contestants) {
+  const able = contestants.filter((contestant) => !contestant.missing)
+  const rounds = new Map(able.map((contestant) => [contestant, []]))
+  for (const contestant of able) await measure(contestant, WARM_UP_MS)
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const contestant of able) rounds.get(contestant).push(await measure(contestant, ROUND_MS))
+  }
+  const ours = summarise(rounds.get(able[0]))
+  const rows = contestants.map((contestant) => {
+    if (contestant.missing) return [contestant.name, `not measured: ${contestant.missing}`]
+    const own = summarise(rounds.get(contestant))
+    return [
+      contestant.name,
+      number(own.rate),
+      `${own.cpu.toFixed(2)} us`,
+      spread(own),
+      own === ours ? '' : `${(ours.rate / own.rate).toFixed(2)}x`,
+    ]
+  })
+  print(title, [
+    ['', `${unit}/s`, `CPU per ${unit}`, 'least - most', 'thryd is'],
+    [...rows[0].slice(0, 4), ''],
+    ...rows.slice(1),
+  ])
+}
+
+async function measure({ run }, milliseconds) {
+  const [cpu, started] = [process.cpuUsage(), performance.now()]
+  const done = await run(() => performance.now() - started >= milliseconds)
+  const seconds = (performance.now() - started) / 1000
+  const { user, system } = process.cpuUsage(cpu)
+  return { rate: done / seconds, cpu: (user + system) / done }
+}
+
+function summarise(rounds) {
+  const rates = rounds.map(({ rate }) => rate).toSorted((left, right) => left - right)
+  return { rate: median(rates), cpu: median(rounds.map(({ cpu }) => cpu)), least: rates[0], most: rates.at(-1) }
+}
+
+function median(values) {
+  const sorted = values.toSorted((left, right) => left - right)
+  const middle = sorted.length / 2
+  return sorted.length % 2 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+function spread({ least, most }) {
+  return `${number(least)} - ${number(most)}`
+}
+
+function number(value) {
+  return Math.round(value).toLocaleString('en')
+}
+
+function print(title, rows) {
+  const widths = rows[0].map((_, column) =>
+    Math.max(...rows.filter((row) => row.length === rows[0].length).map((row) => row[column].length), column ? 0 : 24),
+  )
+  console.log(`\n${title}`)
+  for (const row of rows) {
+    if (row.length < rows[0].length) console.log(`  ${row[0].padEnd(widths[0])}  ${row[1]}`)
+    else
+      console.log(
+        `  ${row.map((cell, column) => (column ? cell.padStart(widths[column]) : cell.padEnd(widths[column]))).join('  ')}`.trimEnd(),
+      )
+  }
+}

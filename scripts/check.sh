@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The whole gate: `npm run check`. CI runs nothing else. With --tested, after `npm test` has just passed, the tests are not run again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; "$@"; }
+
+step cargo fmt --check
+step cargo clippy --no-default-features --all-targets -- -D warnings
+step cargo clippy --all-targets -- -D warnings
+step oxlint --deny-warnings
+step prettier --check .
+
+if [ "${1:-}" = --tested ]; then step npm run --silent build:dev; else step npm test; fi
+
+# The typings that were just generated, as users with either way of resolving modules meet them.
+step tsc --project tsconfig.json
+step tsc --project __test__/tsconfig.json
+step tsc --project __test__/types/tsconfig.nodenext.json
+step tsc --project __test__/types/tsconfig.bundler.json
+
+if cargo deny --version >/dev/null 2>&1; then
+  step cargo deny check
+else
+  printf '\n== cargo deny check: NOT RUN, cargo-deny is not installed (cargo install --locked cargo-deny). CI runs it.\n'
+fi
+
+# What the build generates is committed; if this differs, commit what the build wrote.
+step git diff --exit-code -- index.d.ts binding.js binding.d.ts Cargo.lock package-lock.json
+for file in index.d.ts binding.js binding.d.ts Cargo.lock package-lock.json; do
+  git ls-files --error-unmatch "$file" >/dev/null
+done
+
+printf '\nAll checks passed.\n'

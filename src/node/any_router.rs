@@ -1,0 +1,120 @@
+//! A router of any kind behind one trait, so that the binding has one class for all.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::letter::{Kind as LetterKind, Mail};
+use super::served::Crossing;
+use crate::cache::Cache;
+use crate::error::{Invalid, Result};
+use crate::fields::Fields;
+use crate::kinds::{Body, Completion, Embeddings, Kind, Ranking};
+use crate::options::{DeployOptions, GroupOptions, InvokeOptions, RouterOptions, StreamOptions};
+use crate::provider::{Provider, ProviderOptions};
+use crate::route::{Begun, CompletionStream, Router, RouterStats};
+
+/// A router of any kind.
+pub trait AnyRouter: Send + Sync {
+    fn add_provider(&self, options: ProviderOptions) -> Result<()>;
+    fn add(&self, provider: Arc<dyn Provider>);
+    fn remove_provider(&self, name: &str) -> bool;
+    fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()>;
+    fn undeploy(&self, group: &str, model: &str) -> bool;
+    fn configure_group(&self, group: &str, options: GroupOptions) -> Result<()>;
+    fn remove_group(&self, group: &str) -> bool;
+    fn groups(&self) -> Vec<String>;
+    fn mount_cache(&self, cache: Cache);
+    fn cache(&self) -> Option<Cache>;
+    fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>) -> Result<Started>;
+    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<CompletionStream>;
+    fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
+    fn stats(&self) -> RouterStats;
+    fn close(&self) -> BoxFuture<'static, Result<()>>;
+}
+
+/// A call that was begun.
+pub enum Started {
+    Ready(Mail),
+    Pending(BoxFuture<'static, Result<Mail>>),
+}
+
+fn request<K: Kind>(text: &str) -> Result<K::Request> {
+    Ok(K::request(Body::parse(text)?)?)
+}
+
+impl<K: Crossing> AnyRouter for Router<K> {
+    fn add_provider(&self, options: ProviderOptions) -> Result<()> {
+        self.add_provider(options)
+    }
+    fn add(&self, provider: Arc<dyn Provider>) {
+        self.add(provider);
+    }
+    fn remove_provider(&self, name: &str) -> bool {
+        self.remove_provider(name)
+    }
+    fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()> {
+        self.deploy(group, model, options)
+    }
+    fn undeploy(&self, group: &str, model: &str) -> bool {
+        self.undeploy(group, model)
+    }
+    fn configure_group(&self, group: &str, options: GroupOptions) -> Result<()> {
+        self.configure_group(group, options)
+    }
+    fn remove_group(&self, group: &str) -> bool {
+        self.remove_group(group)
+    }
+    fn groups(&self) -> Vec<String> {
+        self.groups()
+    }
+    fn mount_cache(&self, cache: Cache) {
+        self.mount_cache(cache);
+    }
+    fn cache(&self) -> Option<Cache> {
+        self.cache()
+    }
+    fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>) -> Result<Started> {
+        let options = match options {
+            None => InvokeOptions::default(),
+            Some(text) => InvokeOptions::read(Fields::parse("invoke options", text)?, self.timeouts())?,
+        };
+        match self.begin(group, request::<K>(text)?, options) {
+            Begun::Ready(result) => Ok(Started::Ready(K::letter(LetterKind::Settled, id, result?))),
+            Begun::Pending(call) => {
+                Ok(Started::Pending(Box::pin(async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) })))
+            }
+        }
+    }
+    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<CompletionStream> {
+        let options = match options {
+            None => StreamOptions::default(),
+            Some(text) => StreamOptions::read(Fields::parse("stream options", text)?, self.timeouts())?,
+        };
+        K::stream(self, group, request, options)
+    }
+    fn estimate_wait_ms(&self, group: &str, text: &str) -> Result<f64> {
+        Ok(self.estimate_wait(group, &request::<K>(text)?)?.as_secs_f64() * 1000.0)
+    }
+    fn stats(&self) -> RouterStats {
+        self.stats()
+    }
+    fn close(&self) -> BoxFuture<'static, Result<()>> {
+        let router = self.clone();
+        Box::pin(async move { router.close().await })
+    }
+}
+
+/// A router of the kind of this name.
+///
+/// # Errors
+/// Those of [`Router::new`].
+pub fn create(kind: &str, options: RouterOptions) -> Result<Arc<dyn AnyRouter>> {
+    // One line a kind.
+    Ok(match kind {
+        Completion::NAME => Arc::new(Router::<Completion>::new(options)?),
+        Embeddings::NAME => Arc::new(Router::<Embeddings>::new(options)?),
+        Ranking::NAME => Arc::new(Router::<Ranking>::new(options)?),
+        other => return Err(Invalid::type_error("kind", "a kind of router", other).into()),
+    })
+}
