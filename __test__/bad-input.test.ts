@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, type RouterOptions, UsageTracker } from '..'
+import { CompletionRouter, EmbeddingRouter, RerankRouter, type RouterOptions, UsageTracker } from '..'
 import { caught, thrownBy } from './support/caught'
 import { TestServer } from './support/server'
 
@@ -44,11 +44,7 @@ describe('a group that is not there', () => {
     const error = await caught(router.invoke('defualt', { message: 'Hi' }))
     expect(error).toMatchObject({ name: 'ThrydError', code: 'ERR_NO_GROUP' })
     expect(error.message).toBe('no group "defualt"; there are: default, fast')
-    for (const other of [
-      () => router.estimateWaitMs('nope', { message: 'Hi' }),
-      () => router.configureGroup('nope', { strategy: 'weighted' }),
-    ])
-      expect(thrownBy(other)).toMatchObject({ code: 'ERR_NO_GROUP' })
+    expect(thrownBy(() => router.estimateWaitMs('nope', { message: 'Hi' }))).toMatchObject({ code: 'ERR_NO_GROUP' })
     expect(await caught(router.stream('nope', { message: 'Hi' }).completion())).toMatchObject({ code: 'ERR_NO_GROUP' })
   })
 
@@ -90,11 +86,11 @@ describe('a number', () => {
     [Number.POSITIVE_INFINITY, RangeError, range('Infinity')],
     [2 ** 53, RangeError, range('9007199254740992')],
     [10n ** 30n, RangeError, range('1000000000000000000000000000000n')],
-    ['60', TypeError, range('a string')],
+    ['60', TypeError, range('"60"')],
     [true, TypeError, range('true')],
-    [[60], TypeError, range('an array')],
+    [[60], TypeError, range('an array of 1')],
     [{}, TypeError, range('an object')],
-  ])('of requests that is %s is refused by field, range and value', (value, type, message) => {
+  ])('of requests that is %o is refused by field, range and value', (value, type, message) => {
     for (const field of ['rpm', 'tpm', 'maxConcurrent', 'contextWindow']) {
       const error = thrownBy(() => routed().deploy('default', 'local::m', any({ [field]: value })))
       expect(error).toBeInstanceOf(type)
@@ -211,7 +207,7 @@ describe('a request', () => {
     ['with a big integer in it', { message: 'Hi', metadata: { n: 1n } }, /^request: cannot be written as JSON/],
     ['with a temperature that is none', { message: 'Hi', temperature: Number.NaN }, /request\.temperature: .*got NaN/],
     ['with a temperature beyond all', { message: 'Hi', temperature: 3 }, /temperature: .*got 3/, RangeError],
-    ['with a temperature in words', { message: 'Hi', temperature: 'hot' }, /request\.temperature: .*got a string/],
+    ['with a temperature in words', { message: 'Hi', temperature: 'hot' }, /request\.temperature: .*got "hot"/],
   ]
 
   test.each(wrong)('%s is refused before any limit is charged', async (_what, request, message, type) => {
@@ -248,5 +244,3 @@ describe('a request', () => {
     expect(await caught(rerank.invoke('default', { query: 'q', documents: ['a'], top_n: 0 }))).toBeInstanceOf(RangeError)
   })
 })
-
-void ProviderError
