@@ -115,7 +115,6 @@ impl ProviderOptions {
         options.max_response_bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         options.dummy = fields.nested("dummy", "provider options.dummy", DummyOptions::read)?;
         let known = "type, name, apiKey, baseUrl, headers, allowInsecureHttp, maxResponseBytes, dummy";
-        // A mistyped `apiKey` holds a key all the same.
         fields.finish(known)?;
         options.check()?;
         Ok(options)
