@@ -562,8 +562,8 @@ export declare abstract class Router<Request, Response> {
     /** Takes a model out of a group. Calls in flight on it finish. @returns whether it was there */
     undeploy(group: string, model: string): boolean;
     /**
-     * Sets how a group chooses; what is absent stays as it is.
-     * @throws TypeError on an unknown strategy; ThrydError `ERR_NO_GROUP`
+     * Sets how a group chooses; what is absent stays as it is. A group that is not there is made.
+     * @throws TypeError on an unknown strategy, and on fallbacks that lead back to the group
      */
     configureGroup(group: string, options: GroupOptions): this;
     /** Takes a group away with its deployments. Calls in flight finish. @returns whether it was there */

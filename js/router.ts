@@ -94,8 +94,8 @@ export abstract class Router<Request, Response> {
   }
 
   /**
-   * Sets how a group chooses; what is absent stays as it is.
-   * @throws TypeError on an unknown strategy; ThrydError `ERR_NO_GROUP`
+   * Sets how a group chooses; what is absent stays as it is. A group that is not there is made.
+   * @throws TypeError on an unknown strategy, and on fallbacks that lead back to the group
    */
   configureGroup(group: string, options: GroupOptions): this {
     valueOf(

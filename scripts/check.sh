@@ -26,8 +26,8 @@ else
 fi
 
 # What the build generates is committed; if this differs, commit what the build wrote.
-step git diff --exit-code -- index.d.ts binding.js binding.d.ts Cargo.lock package-lock.json
-for file in index.d.ts binding.js binding.d.ts Cargo.lock package-lock.json; do
+step git diff --exit-code -- index.d.ts binding.js binding.d.ts Cargo.lock
+for file in index.d.ts binding.js binding.d.ts Cargo.lock; do
   git ls-files --error-unmatch "$file" >/dev/null
 done
 

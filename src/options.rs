@@ -222,27 +222,27 @@ impl Limits {
 }
 
 impl GroupOptions {
-    /// Reads the options of `configureGroup`.
+    /// Reads the options of `configureGroup`; what is absent stays as it is in `self`.
     ///
     /// # Errors
     /// If a field is unknown or of the wrong type.
-    pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
-        let options = Self::take(&mut fields)?;
+    pub fn overlay(self, mut fields: Fields) -> Result<Self, Invalid> {
+        let options = self.take(&mut fields)?;
         fields.finish("strategy, fallbacks")?;
         Ok(options)
     }
 
-    fn take(fields: &mut Fields) -> Result<Self, Invalid> {
+    fn take(self, fields: &mut Fields) -> Result<Self, Invalid> {
         Ok(Self {
-            strategy: fields.word("strategy", Strategy::WORDS)?.unwrap_or_default(),
-            fallbacks: fields.strings("fallbacks")?.unwrap_or_default(),
+            strategy: fields.word("strategy", Strategy::WORDS)?.unwrap_or(self.strategy),
+            fallbacks: fields.strings("fallbacks")?.unwrap_or(self.fallbacks),
         })
     }
 }
 
 impl GroupPlan {
     fn read(name: String, mut fields: Fields) -> Result<Self, Invalid> {
-        let options = GroupOptions::take(&mut fields)?;
+        let options = GroupOptions::default().take(&mut fields)?;
         let items = match fields.take("deployments") {
             Some(Value::Array(items)) => items,
             other => {

@@ -21,6 +21,7 @@ pub trait AnyRouter: Send + Sync {
     fn remove_provider(&self, name: &str) -> bool;
     fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()>;
     fn undeploy(&self, group: &str, model: &str) -> bool;
+    fn group_options(&self, group: &str) -> GroupOptions;
     fn configure_group(&self, group: &str, options: GroupOptions) -> Result<()>;
     fn remove_group(&self, group: &str) -> bool;
     fn groups(&self) -> Vec<String>;
@@ -58,6 +59,9 @@ impl<K: Crossing> AnyRouter for Router<K> {
     }
     fn undeploy(&self, group: &str, model: &str) -> bool {
         self.undeploy(group, model)
+    }
+    fn group_options(&self, group: &str) -> GroupOptions {
+        self.group_options(group)
     }
     fn configure_group(&self, group: &str, options: GroupOptions) -> Result<()> {
         self.configure_group(group, options)

@@ -17,7 +17,7 @@ use super::served::Crossing;
 use crate::error::{ErrorKind, Result};
 use crate::fields::Fields;
 use crate::kinds::Completion;
-use crate::options::{DeployOptions, GroupOptions, RouterOptions};
+use crate::options::{DeployOptions, RouterOptions};
 use crate::provider::{CustomProvider, Provider, ProviderOptions};
 use crate::route::{Batch, CompletionStream, Poll};
 
@@ -116,8 +116,9 @@ impl NativeRouter {
     #[napi]
     pub fn configure_group(&self, group: String, options: String) -> String {
         reply(|| {
-            let options = GroupOptions::read(Fields::parse("group options", &options)?)?;
-            self.router()?.configure_group(&group, options)
+            let router = self.router()?;
+            let options = router.group_options(&group).overlay(Fields::parse("group options", &options)?)?;
+            router.configure_group(&group, options)
         })
     }
 

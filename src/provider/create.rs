@@ -115,8 +115,7 @@ impl ProviderOptions {
         options.max_response_bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         options.dummy = fields.nested("dummy", "provider options.dummy", DummyOptions::read)?;
         let known = "type, name, apiKey, baseUrl, headers, allowInsecureHttp, maxResponseBytes, dummy";
-        // A mistyped `apiKey` holds a key all the same.
-        fields.finish(known).map_err(|invalid| Invalid { got: "one".to_owned(), ..invalid })?;
+        fields.finish(known)?;
         options.check()?;
         Ok(options)
     }

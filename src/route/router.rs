@@ -149,6 +149,12 @@ impl<K: Kind> Router<K> {
         Ok(())
     }
 
+    /// The options of a group; the defaults if it is not there.
+    #[must_use]
+    pub fn group_options(&self, group: &str) -> GroupOptions {
+        self.0.group(group).map(|group| group.options()).unwrap_or_default()
+    }
+
     /// Removes a group; its calls in flight finish, calls that wait fail. Says whether it was there.
     pub fn remove_group(&self, name: &str) -> bool {
         let removed = self.0.groups.write().unwrap_or_else(PoisonError::into_inner).remove(name);
