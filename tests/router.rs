@@ -581,3 +581,31 @@ async fn what_a_fallback_answered_is_not_taken_for_the_groups_own_answer() {
     assert_eq!(ask(&router, "hi").await.unwrap().content, "spare");
     assert_eq!(ask(&router, "hi").await.unwrap().content, "own");
 }
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_counted_over_all_groups_but_each_fallback_gets_its_try() {
+    let router = router(json!({
+        "providers": [dummy("bad", failing(500)), dummy("good", json!({}))],
+        "groups": {
+            "default": { "deployments": ["bad::a"], "fallbacks": ["second", "third"] },
+            "second": { "deployments": ["bad::b"] },
+            "third": { "deployments": ["good::m"] },
+        },
+        "retry": { "maxRetries": 2 },
+    }));
+    let answer = ask(&router, "hi").await.unwrap();
+    let tried: Vec<_> = answer.attempts.iter().map(|one| one.deployment.as_str()).collect();
+    assert_eq!(tried, ["bad::a", "bad::a", "bad::a", "bad::b", "good::m"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_deployment_that_rests_says_what_put_it_to_rest() {
+    let router = router(json!({
+        "providers": [dummy("bad", failing(500))],
+        "groups": { "default": { "deployments": ["bad::m"] } },
+    }));
+    assert_eq!(ask(&router, "hi").await.unwrap_err().code(), "ERR_EXHAUSTED");
+    let error = ask_with(&router, "hi", json!({ "queueMs": 0 })).await.unwrap_err();
+    assert_eq!(error.code(), "ERR_RATE_LIMITED");
+    assert!(error.to_string().contains("its deployments rest: bad::m: "), "{error}");
+}
