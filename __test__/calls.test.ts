@@ -1,8 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 
-import { rejection, thryd } from './support/thryd'
-
-const { Cache, CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, ThrydError, UsageTracker } = thryd
+import { Cache, CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, ThrydError } from '..'
+import { caught } from './support/caught'
 
 const dummy = { type: 'dummy' } as const
 const router = () => new CompletionRouter({ providers: [dummy] }).deploy('default', 'dummy::echo')
@@ -54,63 +53,6 @@ describe('answers', () => {
   })
 })
 
-describe('bad input', () => {
-  const deploy = (model: string, options?: object) => async () => router().deploy('default', model, options)
-
-  test.each([
-    [
-      'an unknown group',
-      () => router().invoke('chat', { message: 'Hi' }),
-      ThrydError,
-      /no group "chat"; there are: default/,
-    ],
-    ['no message', () => router().invoke('default', {}), TypeError, /expected either message or messages, got neither/],
-    ['a message that is no text', () => router().invoke('default', { message: 7 } as never), TypeError, /message/],
-    [
-      'an unknown option',
-      () => router().invoke('default', { message: 'Hi' }, { speed: 1 } as never),
-      TypeError,
-      /"speed"/,
-    ],
-    [
-      'an unknown cache mode',
-      () => router().invoke('default', { message: 'Hi' }, { cache: 'x' } as never),
-      TypeError,
-      /cache/,
-    ],
-    ['a model without a provider', deploy('echo'), TypeError, /provider::model/],
-    ['a provider that is not there', deploy('other::echo'), ThrydError, /other/],
-    ['a limit of zero', deploy('dummy::echo', { rpm: 0 }), RangeError, /rpm: expected an integer from 1 to \d+, got 0/],
-    ['a limit that is no number', deploy('dummy::echo', { rpm: Number.NaN }), RangeError, /rpm.*got NaN/],
-    ['a limit in words', deploy('dummy::echo', { rpm: '60' }), TypeError, /rpm.*got "60"/],
-    ['a limit too big for a number', deploy('dummy::echo', { rpm: 10n }), RangeError, /rpm.*got 10n/],
-    ['an option of another call', deploy('dummy::echo', { queueMs: 1 }), TypeError, /"queueMs"/],
-    ['an unknown strategy', async () => router().configureGroup('default', { strategy: 'x' as never }), TypeError, /x/],
-    ['a provider of no type', async () => router().addProvider({ type: 'x' } as never), TypeError, /x/],
-    ['a cache without a folder', () => router().mountCache('/no/such/folder/x.redb'), thryd.CacheError, /folder/],
-    ['a window of nothing', async () => new UsageTracker({ rpm: -1 }), RangeError, /rpm.*got -1/],
-  ] as const)('%s is refused by name', async (_what, call, type, message) => {
-    const error = await rejection((async () => call())())
-    expect(error).toBeInstanceOf(type)
-    expect(String(error)).toMatch(message)
-  })
-
-  test('null is absent', async () => {
-    const options = { rpm: null, price: null } as never
-    const nulls = new CompletionRouter({ providers: [dummy], cache: null, retry: null } as never).deploy(
-      'g',
-      'dummy::echo',
-      options,
-    )
-    const answer = await nulls.invoke(
-      'g',
-      { message: 'Hi', temperature: null } as never,
-      { signal: null, queueMs: null } as never,
-    )
-    expect(answer.content).toBe('Hi')
-  })
-})
-
 describe('a custom provider', () => {
   test('answers whole or in pieces, to invoke and to stream', async () => {
     const providers = [
@@ -133,7 +75,7 @@ describe('a custom provider', () => {
   test('whose error has a status fails like an answer of that status', async () => {
     const complete = () => Promise.reject(Object.assign(new Error('no such model'), { status: 404 }))
     const custom = new CompletionRouter({ providers: [{ name: 'mine', complete }] }).deploy('g', 'mine::m')
-    const error = await rejection(custom.invoke('g', { message: 'Hi' }, { queueMs: 0 }))
+    const error = await caught(custom.invoke('g', { message: 'Hi' }, { queueMs: 0 }))
     expect(ThrydError.is(error)).toBe(true)
     expect(String(error)).toContain('no such model')
   })
@@ -145,7 +87,7 @@ describe('a custom provider', () => {
       return Promise.reject(Object.assign(new Error('bad'), { status: 400 }))
     }
     const custom = new CompletionRouter({ providers: [{ name: 'mine', complete }] }).deploy('g', 'mine::m')
-    const error = await rejection(custom.invoke('g', { message: 'Hi' }))
+    const error = await caught(custom.invoke('g', { message: 'Hi' }))
     expect(error).toBeInstanceOf(ProviderError)
     expect(error).toMatchObject({ status: 400, deployment: 'mine::m', retryable: false })
     expect(calls).toBe(1)
@@ -163,7 +105,7 @@ describe('a custom provider', () => {
       },
     })
     const call = custom.deploy('g', 'mine::m').invoke('g', { message: 'Hi' }, { signal: controller.signal })
-    expect(await rejection(call)).toBe('enough')
+    expect(await caught(call)).toBe('enough')
     await vi.waitFor(() => expect(aborted.signal.aborted).toBe(true))
   })
 
@@ -188,7 +130,7 @@ describe('a closed router', () => {
     await slow.close()
     expect(slow.stats().inFlight).toBe(0)
     expect(String(await call)).toBe('Hi')
-    expect(await rejection(slow.invoke('g', { message: 'Hi' }))).toMatchObject({ code: 'ERR_CLOSED' })
+    expect(await caught(slow.invoke('g', { message: 'Hi' }))).toMatchObject({ code: 'ERR_CLOSED' })
     await expect(async () => {
       for await (const _ of slow.stream('g', { message: 'Hi' })) break
     }).rejects.toMatchObject({ code: 'ERR_CLOSED' })

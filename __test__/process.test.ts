@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { afterAll, describe, expect, test } from 'vitest'
 
-import { run } from './support/thryd'
+import { run } from './support/run'
 
 const folder = mkdtempSync(join(tmpdir(), 'thryd-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
 
-import { run, thryd } from './support/thryd'
+import { run } from './support/run'
 
 const root = join(import.meta.dirname, '..')
 
@@ -13,7 +14,7 @@ describe('the package', () => {
     const declared = [...typings.matchAll(/^export declare (?:abstract class|class|function|const) (\w+)/gm)].map(
       ([, name]) => name,
     )
-    const exported = Object.keys(thryd)
+    const exported = Object.keys(createRequire(import.meta.url)(root) as object)
     expect(exported.toSorted()).toEqual(declared.toSorted())
     expect(exported.length).toBeGreaterThan(10)
   })
