@@ -3,6 +3,7 @@
 mod client;
 mod http;
 mod retry_after;
+mod secrets;
 mod sse;
 mod tls;
 
@@ -11,4 +12,5 @@ pub(crate) use http::cut;
 pub use http::{HeaderText, HttpRequest, Rejection, request_id};
 pub(crate) use retry_after::MAX_RETRY_AFTER;
 pub use retry_after::retry_after;
+pub(crate) use secrets::Secrets;
 pub use sse::SseParser;

@@ -254,11 +254,13 @@ fn check_key(key: &SecretString) -> Result<(), Invalid> {
 
 fn read_headers(value: Option<Value>) -> Result<Vec<(String, String)>, Invalid> {
     let Some(value) = value else { return Ok(Vec::new()) };
-    let Value::Object(map) = value else { return Err(invalid("headers", "an object of strings", describe(&value))) };
+    // What came may hold a key, whatever its type.
+    let Value::Object(map) = value else {
+        return Err(invalid("headers", "an object of strings", "a value of another type"));
+    };
     let read = |(name, value): (String, Value)| match value {
         Value::String(text) => Some(Ok((name, text))),
         Value::Null => None,
-        // Its value may be a key, whatever its type.
         _ => Some(Err(invalid(&format!("headers.{name}"), "a string", "a value of another type"))),
     };
     map.into_iter().filter_map(read).collect()

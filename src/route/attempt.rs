@@ -9,7 +9,7 @@ use memchr::memmem;
 use tokio::time::{Instant, timeout};
 
 use super::stream::Sink;
-use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, SseParser};
+use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
 use crate::kinds::{Assembly, Chunk, Kind};
@@ -63,7 +63,11 @@ pub(crate) async fn attempt<K: Kind>(
     permit.sent();
     let exchange = Exchange { provider: &*provider, call, timeouts, begun: Instant::now(), request };
     let result = match outgoing {
-        Outgoing::Http(http) => timeout(timeouts.attempt, exchange.over_http::<K>(http, mode)).await,
+        Outgoing::Http(http) => {
+            let secrets = Secrets::of(&http);
+            let result = timeout(timeouts.attempt, exchange.over_http::<K>(http, mode)).await;
+            result.map(|got| got.map_err(|failure| secrets.taken_out_of(failure)))
+        }
         Outgoing::Local(future) => timeout(timeouts.attempt, exchange.in_process::<K>(future, mode)).await,
     };
     let got = result.unwrap_or_else(|_| Err(Failure::timeout(Phase::Attempt, timeouts.attempt)))?;
