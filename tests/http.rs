@@ -123,7 +123,8 @@ async fn a_stream_split_anywhere_is_the_answer_and_its_connection_is_used_again(
 
 #[tokio::test]
 async fn a_stream_that_ends_early_in_any_way_says_what_was_delivered() {
-    let endings: [(&str, fn(Reply) -> Reply); 4] = [
+    type Ending = fn(Reply) -> Reply;
+    let endings: [(&str, Ending); 4] = [
         ("cut", Reply::cut),
         ("clean end without a finish reason", |reply| reply),
         ("malformed event", |reply| reply.event("{\"choices\":")),
