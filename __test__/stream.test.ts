@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { type CompletionChunk, CompletionRouter, type InterruptedError } from '..'
 import { caught } from './support/caught'
@@ -151,7 +151,7 @@ describe('a reader who leaves', () => {
     }
     await server.last.closed
     expect(performance.now() - leftAt).toBeLessThan(100)
-    expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 })
+    await vi.waitFor(() => expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 }), { interval: 1 })
   })
 })
 

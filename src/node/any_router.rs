@@ -104,8 +104,7 @@ impl<K: Crossing> AnyRouter for Router<K> {
         self.stats()
     }
     fn close(&self) -> BoxFuture<'static, Result<()>> {
-        let router = self.clone();
-        Box::pin(async move { router.close().await })
+        Box::pin(self.close())
     }
 }
 

@@ -240,8 +240,9 @@ impl NativeRouter {
     /// Settled by letter.
     #[napi]
     pub fn close(&self, id: u32) {
-        let router = self.router().cloned();
-        self.post.settle(id, async move { router?.close().await });
+        // Called here, so that whatever JavaScript asks next is refused.
+        let closing = self.router().map(|router| router.close());
+        self.post.settle(id, async move { closing?.await });
     }
 
     /// What a provider written in JavaScript says to the call that it was given.

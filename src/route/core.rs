@@ -86,7 +86,7 @@ impl<K: Kind> Core<K> {
     /// Counts a call as in flight.
     ///
     /// # Errors
-    /// `ERR_CLOSED` after [`Core::close`].
+    /// `ERR_CLOSED` after [`Core::refuse`].
     pub fn begin(&self) -> Result<ActiveGuard> {
         self.active.calls.fetch_add(1, Ordering::AcqRel);
         let guard = ActiveGuard(Arc::clone(&self.active));
@@ -100,9 +100,13 @@ impl<K: Kind> Core<K> {
         self.active.calls.load(Ordering::Acquire)
     }
 
-    /// Refuses new calls and waits for those in flight.
-    pub async fn close(&self) {
+    /// Refuses new calls from now on.
+    pub fn refuse(&self) {
         self.active.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Waits for the calls in flight.
+    pub async fn idle(&self) {
         loop {
             let idle = self.active.idle.notified();
             if self.in_flight() == 0 {

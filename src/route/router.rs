@@ -261,15 +261,20 @@ impl<K: Kind> Router<K> {
         }
     }
 
-    /// Refuses new calls, waits for those in flight, and writes what the cache still holds back.
+    /// Refuses new calls from now on, polled or not; the future waits for those in flight and writes what the cache still
+    /// holds back.
     ///
     /// # Errors
     /// `ERR_CACHE` if the cache could not be written.
-    pub async fn close(&self) -> Result<()> {
-        self.0.close().await;
-        match self.0.open_cache() {
-            Some(cache) => cache.flush().await,
-            None => Ok(()),
+    pub fn close(&self) -> impl Future<Output = Result<()>> + Send + use<K> {
+        self.0.refuse();
+        let core = Arc::clone(&self.0);
+        async move {
+            core.idle().await;
+            match core.open_cache() {
+                Some(cache) => cache.flush().await,
+                None => Ok(()),
+            }
         }
     }
 
