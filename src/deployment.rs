@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Failure, FailureClass, Invalid, Result};
+use crate::error::{Failure, FailureClass, Invalid, Phase, Result};
 use crate::health::{Health, Latency, RestOptions};
 use crate::kinds::Usage;
 use crate::options::DeployOptions;
@@ -14,6 +14,9 @@ use crate::tracker::Tracker;
 
 /// What a completion is taken to cost before any answer was seen, in tokens.
 const FIRST_GUESS: f64 = 256.0;
+
+/// How long an answer may take, for all that is known, before any was seen.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Weight of the newest answer in what completions have been costing.
 const LEARNING_RATE: f64 = 0.2;
@@ -82,8 +85,10 @@ impl Deployment {
         Arc::clone(&self.provider.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes another provider of the same name, e.g. with a new key.
+    /// Takes another provider of the same name, e.g. with a new key: what the old one failed at is no longer held
+    /// against it.
     pub fn set_provider(&self, provider: Arc<dyn Provider>) {
+        self.health.reset();
         *self.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
     }
 
@@ -126,16 +131,25 @@ impl Deployment {
         record.typical_completion += LEARNING_RATE * (newest - record.typical_completion);
     }
 
-    /// An attempt failed.
-    pub fn failed(&self, failure: &Failure, rest: &RestOptions, now: Instant) {
-        self.health.fail(failure.class, failure.retry_after, now, rest);
-        let is_callers_fault = matches!(failure.class, FailureClass::Rejected | FailureClass::TooLong);
-        if !is_callers_fault {
-            self.latency.penalise(now);
+    /// An attempt failed, after this long.
+    pub fn failed(&self, failure: &Failure, rest: &RestOptions, took: Duration, now: Instant) {
+        if !self.is_impatience(failure, took) {
+            self.health.fail(failure.class, failure.retry_after, now, rest);
+            let is_callers_fault = matches!(failure.class, FailureClass::Rejected | FailureClass::TooLong);
+            if !is_callers_fault {
+                self.latency.penalise(now);
+            }
         }
         let mut record = self.record();
         record.failed += 1;
         record.last_error = Some(failure.message.clone());
+    }
+
+    /// Whether a call only ran out of its own time, before most answers of this deployment would have been there.
+    fn is_impatience(&self, failure: &Failure, took: Duration) -> bool {
+        let usual = self.latency.total_quantiles().p95;
+        let usual = if usual > 0.0 { Duration::from_secs_f64(usual / 1000.0) } else { FIRST_PATIENCE };
+        matches!(failure.timeout, Some((Phase::Total, _))) && took < usual
     }
 
     /// A copy of the record.

@@ -609,3 +609,84 @@ async fn a_wait_for_a_deployment_that_rests_says_what_put_it_to_rest() {
     assert_eq!(error.code(), "ERR_RATE_LIMITED");
     assert!(error.to_string().contains("its deployments rest: bad::m: "), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_behind_a_call_that_waits_for_another_deployment() {
+    let busy = json!({ "responses": [{ "error": { "status": 429, "retryAfterMs": 4000 } }, "late"], "repeat": true });
+    let cut = json!({ "responses": ["a b c"], "faults": { "cut": 1 }, "repeat": true });
+    let router = router(json!({
+        "providers": [dummy("busy", busy), dummy("cut", cut), dummy("good", json!({}))],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["busy::m", "cut::m"] } },
+    }));
+    let first = tokio::spawn({
+        let router = router.clone();
+        async move { ask(&router, "first").await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(router.stats().waiting, 1, "for the one that rests, because the other failed it");
+    router.undeploy("default", "cut::m");
+    router.deploy("default", "good::m", DeployOptions::default()).unwrap();
+    let started = tokio::time::Instant::now();
+    assert_eq!(ask(&router, "second").await.unwrap().deployment, "good::m");
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    assert_eq!(first.await.unwrap().unwrap().deployment, "good::m", "it looks again when something changes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_runs_out_of_its_time_says_what_it_was_waiting_for() {
+    let router = router(json!({
+        "providers": [dummy("hung", json!({ "faults": { "hang": 1 } })), dummy("good", json!({}))],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["hung::m", "good::m"] } },
+    }));
+    let error = ask_with(&router, "hi", json!({ "totalMs": 2000 })).await.unwrap_err();
+    let ErrorKind::Timeout { phase, .. } = error.kind() else { panic!("{error}") };
+    assert_eq!(*phase, Phase::Total);
+    let tried: Vec<_> = error.attempts().iter().map(|one| (one.deployment.as_str(), one.outcome)).collect();
+    assert_eq!(tried, [("hung::m", Outcome::Silent)]);
+    assert_eq!(router.stats().groups["default"].deployments[0].failed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_a_probe_go_as_soon_as_it_is_back() {
+    let script =
+        json!({ "responses": [{ "error": { "status": 429, "retryAfterMs": 200 } }, "1", "2", "3"], "latencyMs": 20 });
+    let router = router(json!({
+        "providers": [dummy("dummy", script)],
+        "groups": { "default": { "deployments": ["dummy::m"] } },
+    }));
+    let started = tokio::time::Instant::now();
+    let calls = ["a", "b", "c"].map(|text| ask(&router, text));
+    for result in futures_util::future::join_all(calls).await {
+        result.unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_millis(300), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_answers_at_once_while_the_first_group_only_rests() {
+    let script = json!({ "responses": [{ "error": { "status": 429, "retryAfterMs": 3000 } }], "repeat": true });
+    let router = router(json!({
+        "providers": [dummy("busy", script), dummy("good", json!({}))],
+        "groups": {
+            "default": { "deployments": ["busy::m"], "fallbacks": ["spare"] },
+            "spare": { "deployments": ["good::m"] },
+        },
+    }));
+    let started = tokio::time::Instant::now();
+    for text in ["one", "two"] {
+        assert_eq!(ask(&router, text).await.unwrap().deployment, "good::m");
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_is_tried_at_once() {
+    let router = router(json!({
+        "providers": [dummy("own", failing(401)), dummy("spare", json!({}))],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["own::m", "spare::m"] } },
+    }));
+    assert_eq!(ask(&router, "one").await.unwrap().deployment, "spare::m");
+    let fixed = Fields::new("provider options", dummy("own", json!({}))).unwrap();
+    router.add_provider(ProviderOptions::read(fixed).unwrap()).unwrap();
+    assert_eq!(ask(&router, "two").await.unwrap().deployment, "own::m");
+}

@@ -118,3 +118,26 @@ async fn a_stream_that_is_dropped_leaves_nothing_in_flight() {
     let stats = router.stats();
     assert_eq!((stats.in_flight, stats.groups["default"].deployments[0].in_flight), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_goes_elsewhere_and_not_to_the_one_that_failed() {
+    let reset = json!({
+        "responses": ["one two three"], "repeat": true, "tokenIntervalMs": 10, "faults": { "cut": 1 },
+    });
+    let router = router(json!({
+        "providers": [dummy("a", reset), dummy("b", json!({ "responses": ["whole"], "repeat": true }))],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["a::m", "b::m"] } },
+    }));
+    let options = StreamOptions { on_interrupt: OnInterrupt::Restart, ..StreamOptions::default() };
+    let stream = router.stream("default", &CompletionRequest::message("hi"), options).unwrap();
+    let mut restarts = Vec::new();
+    while let Some(batch) = stream.next().await {
+        if let Batch::Chunks(chunks) = batch.unwrap() {
+            restarts.extend(chunks.into_iter().filter_map(|chunk| match chunk {
+                Chunk::Restart { deployment, .. } => Some(deployment),
+                _ => None,
+            }));
+        }
+    }
+    assert_eq!(restarts, ["b::m"]);
+}

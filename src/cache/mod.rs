@@ -57,7 +57,7 @@ struct Inner {
 type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What a cache holds and what it has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStats {
     /// Answers on disk, or in memory if there is no file. What is being written is not yet counted.
@@ -74,6 +74,9 @@ pub struct CacheStats {
     pub write_errors: u64,
     /// Reads of the file that failed and were taken for misses, by anyone in this process who uses it.
     pub read_errors: u64,
+    /// Why the last answer that did not reach the disk did not, or why there is no file although there should be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 impl Cache {
@@ -145,6 +148,12 @@ impl Cache {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Whether memory has an answer, without counting a hit.
+    #[must_use]
+    pub fn is_in_memory(&self, key: &Key) -> bool {
+        !self.is_closed() && self.0.memory.get(key, (self.0.clock)()).is_some()
     }
 
     /// The answer from memory. Waits for nothing. Counts a hit; a miss is counted by the [`Cache::disk_get`] after it.
@@ -222,6 +231,7 @@ impl Cache {
             joined: self.0.joined.load(Ordering::Relaxed),
             write_errors: disk.as_ref().map_or(0, |disk| disk.write_errors()) + u64::from(self.0.failure.is_some()),
             read_errors: disk.as_ref().map_or(0, |disk| disk.read_errors()),
+            last_error: self.last_error(),
         }
     }
 
@@ -236,8 +246,9 @@ impl Cache {
     /// Returns how many answers that were: on disk, or in memory if there is no file.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written; `ERR_CLOSED` after [`Cache::close`].
     pub async fn prune(&self) -> Result<usize> {
+        self.check_open()?;
         let now_ms = (self.0.clock)();
         match self.disk() {
             Some(disk) => blocking(move || disk.prune(now_ms)).await,
@@ -249,8 +260,9 @@ impl Cache {
     /// serve what they have in their memory until it expires.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written; `ERR_CLOSED` after [`Cache::close`].
     pub async fn clear(&self, namespace: Option<&str>) -> Result<()> {
+        self.check_open()?;
         let namespace = namespace.map(Namespace::new);
         self.0.memory.clear(namespace);
         match self.disk() {
@@ -282,6 +294,14 @@ impl Cache {
             Some(disk) => blocking(move || disk.flush()).await,
             None => Ok(()),
         }
+    }
+
+    /// Refuses what a closed cache cannot do.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED` after [`Cache::close`].
+    pub fn check_open(&self) -> Result<()> {
+        if self.is_closed() { Err(ErrorKind::Closed("cache").into()) } else { Ok(()) }
     }
 
     fn disk(&self) -> Option<Arc<Disk>> {

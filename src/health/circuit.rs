@@ -80,6 +80,11 @@ impl Circuit {
         Self { rest: None, failures: 0, probe: None, probes: 0, rng }
     }
 
+    /// As new, but for the numbers of probes, which stay unique.
+    pub(super) fn reset(&mut self) {
+        (self.rest, self.failures, self.probe) = (None, 0, None);
+    }
+
     pub(super) fn enter(&mut self, now: Instant) -> Entry {
         if self.rest.is_none() {
             return Entry::Open;

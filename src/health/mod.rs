@@ -49,6 +49,11 @@ impl Health {
         Self { circuit: Arc::new(Mutex::new(Circuit::new(fastrand::Rng::with_seed(seed)))) }
     }
 
+    /// Forgets every failure: what failed is no longer there.
+    pub fn reset(&self) {
+        lock(&self.circuit).reset();
+    }
+
     /// Whether it may be asked now.
     #[must_use]
     pub fn admit(&self, now: Instant) -> Admission {

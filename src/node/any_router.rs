@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::error::{Invalid, Result};
 use crate::fields::Fields;
 use crate::kinds::{Body, Completion, Embeddings, Kind, Ranking};
-use crate::options::{DeployOptions, GroupOptions, InvokeOptions, RouterOptions, StreamOptions};
+use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions};
 use crate::provider::{Provider, ProviderOptions};
 use crate::route::{Begun, CompletionStream, Router, RouterStats};
 
@@ -19,6 +19,7 @@ pub trait AnyRouter: Send + Sync {
     fn add_provider(&self, options: ProviderOptions) -> Result<()>;
     fn add(&self, provider: Arc<dyn Provider>);
     fn remove_provider(&self, name: &str) -> bool;
+    fn add_groups(&self, groups: Vec<GroupPlan>) -> Result<()>;
     fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()>;
     fn undeploy(&self, group: &str, model: &str) -> bool;
     fn group_options(&self, group: &str) -> GroupOptions;
@@ -53,6 +54,9 @@ impl<K: Crossing> AnyRouter for Router<K> {
     }
     fn remove_provider(&self, name: &str) -> bool {
         self.remove_provider(name)
+    }
+    fn add_groups(&self, groups: Vec<GroupPlan>) -> Result<()> {
+        self.add_groups(groups)
     }
     fn deploy(&self, group: &str, model: &str, options: DeployOptions) -> Result<()> {
         self.deploy(group, model, options)

@@ -145,6 +145,7 @@ impl NativeRouter {
     #[napi]
     pub fn mount_open_cache(&self, cache: &NativeCache) -> String {
         reply(|| {
+            cache.cache.check_open()?;
             self.router()?.mount_cache(cache.cache.clone());
             Ok(())
         })
@@ -265,12 +266,7 @@ impl NativeRouter {
         for provider in lock(&self.early).drain(..) {
             router.add(provider);
         }
-        for group in groups {
-            for (model, deploy) in group.deployments {
-                router.deploy(&group.name, &model, deploy)?;
-            }
-            router.configure_group(&group.name, group.options)?;
-        }
+        router.add_groups(groups)?;
         Ok(router)
     }
 

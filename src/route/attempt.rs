@@ -100,7 +100,7 @@ impl<R: Sync> Exchange<'_, R> {
             .headers()
             .get(http::header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with("application/json"));
+            .is_some_and(|value| value.to_ascii_lowercase().contains("json"));
         let result = if self.call.is_stream && !is_json {
             self.events(Events::Http(Box::new((response, SseParser::default()))), mode).await
         } else {
@@ -137,7 +137,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     async fn whole_body(&self, mut response: HttpResponse) -> Result<Bytes, Failure> {
-        let first = self.within_first_token(response.chunk()).await?.unwrap_or_default();
+        let first = self.next_chunk(&mut response).await?.unwrap_or_default();
         let Some(second) = self.next_chunk(&mut response).await? else { return Ok(first) };
         let mut all = BytesMut::with_capacity((first.len() + second.len()) * 2);
         all.extend_from_slice(&first);

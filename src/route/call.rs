@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::serve::{Job, Reading, serve};
 use crate::cache::{Cache, CacheMode, Key, KeyBuilder, Record};
+use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::kinds::{Kind, Usage};
 use crate::options::{CacheUse, InvokeOptions, OnInterrupt, Timeouts};
@@ -33,6 +35,8 @@ pub(crate) struct Prepared<K: Kind> {
     pub timeouts: Timeouts,
     pub namespace: String,
     pub key: Key,
+    /// The group's deployments when the call began: what the key stands for.
+    deployments: Arc<[Arc<Deployment>]>,
     pub started: Instant,
     _active: Option<ActiveGuard>,
 }
@@ -44,7 +48,8 @@ impl<K: Kind> Prepared<K> {
         let group =
             core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
         let namespace = options.namespace.clone().or_else(|| core.cache_options()?.namespace).unwrap_or_default();
-        let key = key::<K>(&group, &namespace, &request);
+        let deployments = group.deployments();
+        let key = key::<K>(&deployments, &namespace, &request);
         let timeouts = options.timeouts.unwrap_or(core.timeouts);
         Ok(Self {
             core: Arc::clone(core),
@@ -54,6 +59,7 @@ impl<K: Kind> Prepared<K> {
             timeouts,
             namespace,
             key,
+            deployments,
             started: Instant::now(),
             _active: Some(active),
         })
@@ -67,7 +73,8 @@ impl<K: Kind> Prepared<K> {
             options: self.options.clone(),
             timeouts: self.timeouts,
             namespace: self.namespace.clone(),
-            key: key::<K>(&self.group, &self.namespace, &request),
+            key: key::<K>(&self.deployments, &self.namespace, &request),
+            deployments: Arc::clone(&self.deployments),
             request: Arc::new(request),
             started: self.started,
             _active: None,
@@ -76,6 +83,11 @@ impl<K: Kind> Prepared<K> {
 
     fn reads_cache(&self) -> bool {
         matches!(self.options.cache, CacheUse::Default | CacheUse::OnlyIfCached)
+    }
+
+    /// Whether memory has the answer, without counting a hit.
+    pub fn is_in_memory(&self) -> bool {
+        self.reads_cache() && self.core.open_cache().is_some_and(|cache| cache.is_in_memory(&self.key))
     }
 
     /// The answer, if memory has it.
@@ -115,15 +127,15 @@ impl<K: Kind> Prepared<K> {
             cache,
             attempts: Vec::new(),
             latency: self.started.elapsed(),
-            queued: std::time::Duration::ZERO,
+            queued: Duration::ZERO,
         })
     }
 
     /// Whether the answer is to be kept.
     pub fn keeper(&self, cache: Option<Cache>) -> Option<Keeper> {
         let cache = cache.filter(|_| self.options.cache != CacheUse::NoStore)?;
-        let (group, namespace) = (Arc::clone(&self.group), self.namespace.clone());
-        Some(Keeper { cache, group, key: self.key, ttl: self.options.cache_ttl, namespace })
+        let (deployments, namespace) = (Arc::clone(&self.deployments), self.namespace.clone());
+        Some(Keeper { cache, deployments, key: self.key, ttl: self.options.cache_ttl, namespace })
     }
 
     pub fn job(&self, reading: Reading, on_interrupt: OnInterrupt) -> Job<K> {
@@ -131,6 +143,7 @@ impl<K: Kind> Prepared<K> {
             request: Arc::clone(&self.request),
             timeouts: self.timeouts,
             deadline: self.timeouts.total.map(|total| self.started + total),
+            started: self.started,
             priority: self.options.priority,
             reading,
             on_interrupt,
@@ -209,9 +222,10 @@ impl<K: Kind> Prepared<K> {
 /// Where an answer is to be kept.
 pub(crate) struct Keeper {
     cache: Cache,
-    group: Arc<Group>,
+    /// The deployments that the key stands for.
+    deployments: Arc<[Arc<Deployment>]>,
     key: Key,
-    ttl: Option<std::time::Duration>,
+    ttl: Option<Duration>,
     namespace: String,
 }
 
@@ -219,8 +233,8 @@ impl Keeper {
     /// Keeps a complete answer of the group's own; says what that makes of the call. What a fallback group answered is
     /// not kept: the key promises the models of the group that was asked.
     pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
-        let Some(keeper) = keeper else { return CacheStatus::Off };
-        if value.is_storable() && keeper.group.has(deployment) {
+        let Some(keeper) = keeper.filter(|keeper| !keeper.cache.is_closed()) else { return CacheStatus::Off };
+        if value.is_storable() && keeper.deployments.iter().any(|one| one.name == deployment) {
             let payload = pack(value);
             keeper.cache.put(keeper.key, deployment, payload, keeper.ttl, &keeper.namespace);
         }
@@ -251,7 +265,7 @@ fn unpack<K: Kind>(packed: &Bytes) -> Option<K> {
 /// The answer was paid for by another call.
 fn free_of_charge<K: Kind>(value: &mut K) {
     if let Some(usage) = value.usage().copied() {
-        value.set_usage(Usage { cost: Some(0.0), ..usage });
+        value.set_usage(Usage { cost: usage.cost.map(|_| 0.0), ..usage });
     }
 }
 
@@ -275,12 +289,14 @@ pub(crate) fn bug(ended: tokio::task::JoinError) -> Error {
     }
 }
 
-/// The key of a request to a group.
-fn key<K: Kind>(group: &Group, namespace: &str, request: &K::Request) -> Key {
-    let deployments = group.deployments();
+/// The key of a request to these deployments.
+fn key<K: Kind>(deployments: &[Arc<Deployment>], namespace: &str, request: &K::Request) -> Key {
     let models = deployments.iter().map(|deployment| deployment.name.as_str());
     KeyBuilder::new(namespace, K::NAME, models).body(request.as_ref())
 }
+
+/// How much longer than its total time a call is given to say what it tried.
+const TRAIL_GRACE: Duration = Duration::from_millis(20);
 
 pub(crate) async fn within_total<T>(
     timeouts: &Timeouts,
@@ -288,7 +304,8 @@ pub(crate) async fn within_total<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let Some(limit) = timeouts.total else { return work.await };
-    match tokio::time::timeout_at(started + limit, work).await {
+    // The clock inside the call goes first, because it keeps the trail.
+    match tokio::time::timeout_at(started + limit + TRAIL_GRACE, work).await {
         Ok(result) => result,
         Err(_) => Err(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None }.into()),
     }

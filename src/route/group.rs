@@ -1,6 +1,7 @@
 //! A named set of interchangeable deployments: who may be asked now, and when somebody could be.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::line::Line;
 use super::strategy::{Candidate, StrategyState};
 use crate::deployment::Deployment;
-use crate::error::FailureClass;
+use crate::error::{Error, ErrorKind, FailureClass};
 use crate::health::{Admission, ProbeGuard};
 use crate::options::GroupOptions;
 use crate::tracker::{Ahead, Permit, Wait, wait_behind};
@@ -17,7 +18,11 @@ use crate::tracker::{Ahead, Permit, Wait, wait_behind};
 #[derive(Debug)]
 pub(crate) struct Group {
     pub name: String,
-    pub line: Line,
+    /// The line of those who may use every deployment: nearly everyone.
+    line: Arc<Line>,
+    /// The lines of those who may not, by the deployments that they may use, so that nobody waits behind someone who
+    /// waits for something else. Gone when nobody stands in them.
+    side_lines: Mutex<HashMap<Vec<usize>, Weak<Line>>>,
     options: RwLock<GroupOptions>,
     deployments: RwLock<Arc<[Arc<Deployment>]>>,
     strategy: Mutex<StrategyState>,
@@ -46,7 +51,8 @@ impl Group {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            line: Line::default(),
+            line: Arc::default(),
+            side_lines: Mutex::default(),
             options: RwLock::default(),
             deployments: RwLock::new(Arc::new([])),
             strategy: Mutex::default(),
@@ -57,17 +63,48 @@ impl Group {
         Arc::clone(&self.deployments.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The line for a request that may use these deployments of the group.
+    pub fn line_of(&self, able: &[Arc<Deployment>]) -> Arc<Line> {
+        if able.len() == self.deployments().len() {
+            return Arc::clone(&self.line);
+        }
+        let key: Vec<usize> = able.iter().map(|deployment| Arc::as_ptr(deployment) as usize).collect();
+        let mut lines = self.side_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get(&key).and_then(Weak::upgrade) {
+            return line;
+        }
+        lines.retain(|_, line| line.strong_count() > 0);
+        let line = Arc::default();
+        lines.insert(key, Arc::downgrade(&line));
+        line
+    }
+
+    /// Something changed: whoever is first in a line looks again.
+    pub fn wake(&self) {
+        self.lines().iter().for_each(|line| line.wake());
+    }
+
+    /// Requests that wait.
+    pub fn waiting(&self) -> usize {
+        self.lines().iter().map(|line| line.waiting()).sum()
+    }
+
+    /// What a request of this priority has in front of it that may use every deployment.
+    pub fn ahead(&self, priority: i64) -> Ahead {
+        self.line.ahead(priority)
+    }
+
+    fn lines(&self) -> Vec<Arc<Line>> {
+        let side = self.side_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(Arc::clone(&self.line)).chain(side.values().filter_map(Weak::upgrade)).collect()
+    }
+
     /// Changes the set of deployments; whoever waits looks again.
     pub fn set_deployments(&self, deployments: Vec<Arc<Deployment>>) {
         // Places mean other deployments from now on.
         *self.strategy.lock().unwrap_or_else(PoisonError::into_inner) = StrategyState::default();
         *self.deployments.write().unwrap_or_else(PoisonError::into_inner) = deployments.into();
-        self.line.wake();
-    }
-
-    /// Whether the deployment of this name is one of the group's.
-    pub fn has(&self, deployment: &str) -> bool {
-        self.deployments().iter().any(|one| one.name == deployment)
+        self.wake();
     }
 
     pub fn options(&self) -> GroupOptions {
@@ -76,7 +113,7 @@ impl Group {
 
     pub fn set_options(&self, options: GroupOptions) {
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
-        self.line.wake();
+        self.wake();
     }
 
     /// Whether anybody here counts tokens, so that a request's have to be known before it is sent.
@@ -143,6 +180,26 @@ impl Group {
         able.iter().any(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none())
     }
 
+    /// For how long nobody is asked who could be; `None` if somebody may be asked, now or when there is room.
+    pub fn all_rest(&self, demand: &Demand, excluded: &[Arc<Deployment>], now: Instant) -> Option<Duration> {
+        let able = self.able(demand, excluded);
+        let rests = able.iter().map(|one| one.rest(able.len() == 1, now));
+        Some(rests.collect::<Option<Vec<_>>>()?.into_iter().min()? - now)
+    }
+
+    /// The error for a request that can never fit.
+    pub fn too_large(&self, demand: &Demand) -> Error {
+        let deployments = self.deployments();
+        let largest = |field: fn(&Deployment) -> Option<u64>| deployments.iter().filter_map(|one| field(one)).max();
+        let tokens = demand.prompt.saturating_add(demand.completion.unwrap_or(0));
+        let window = largest(|one| one.options().context_window);
+        let (field, limit) = match window {
+            Some(window) if tokens > window => ("contextWindow", window),
+            _ => ("tpm", largest(|one| one.options().limits.tpm).unwrap_or(0)),
+        };
+        ErrorKind::TooLarge { tokens, limit, field }.into()
+    }
+
     /// What put a deployment to rest, if one rests.
     pub fn resting(&self, now: Instant) -> Option<String> {
         let deployments = self.deployments();
@@ -151,8 +208,14 @@ impl Group {
     }
 
     /// How long a request waits that has this much in front of it; `None` is for ever.
-    pub fn wait_behind(&self, ahead: Ahead, demand: &Demand, now: Instant) -> Option<Duration> {
-        let able = self.able(demand, &[]);
+    pub fn wait_behind(
+        &self,
+        ahead: Ahead,
+        demand: &Demand,
+        excluded: &[Arc<Deployment>],
+        now: Instant,
+    ) -> Option<Duration> {
+        let able = self.able(demand, excluded);
         let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min()?;
         let room = wait_behind(able.iter().map(|one| &one.tracker), ahead, tokens, now)?;
         let rest =

@@ -4,6 +4,7 @@ mod answer;
 mod attempt;
 mod call;
 mod core;
+mod estimate;
 mod group;
 pub mod line;
 mod parts;

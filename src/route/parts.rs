@@ -10,13 +10,18 @@ use crate::error::{ErrorKind, Result};
 use crate::kinds::{Kind, Usage};
 use crate::provider::BatchLimit;
 
+/// Parts of one call that are looked up at the same time.
+const LOOKUPS_AT_ONCE: usize = 64;
+
 /// Batches of one call that are sent at the same time.
 const BATCHES_AT_ONCE: usize = 8;
 
 /// The answer, if memory has every part of it.
 pub(crate) fn in_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> Option<Answer<K>> {
-    let hits = parts.iter().map(|part| whole.with_request(part.clone()).in_memory());
-    let hits: Vec<_> = hits.collect::<Option<_>>()?;
+    let parts: Vec<_> = parts.iter().map(|part| whole.with_request(part.clone())).collect();
+    // All or nothing, so that a part that `run` looks up again is not counted twice.
+    let are_there = parts.iter().all(Prepared::is_in_memory);
+    let hits = are_there.then(|| parts.iter().map(Prepared::in_memory).collect::<Option<Vec<_>>>()).flatten()?;
     Some(assemble(hits, Vec::new(), whole))
 }
 
@@ -24,21 +29,24 @@ pub(crate) fn in_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> O
 pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> Result<Answer<K>> {
     within_total(&whole.timeouts, whole.started, async {
         let parts: Vec<_> = parts.into_iter().map(|part| whole.with_request(part)).collect();
-        let mut answers: Vec<Option<Answer<K>>> = Vec::with_capacity(parts.len());
-        let mut missing = Vec::new();
         // Where each distinct part stands first.
         let mut firsts = HashMap::new();
+        let mut distinct = Vec::new();
         for (place, part) in parts.iter().enumerate() {
-            let first = *firsts.entry(part.key).or_insert(place);
-            if first != place {
-                answers.push(None);
-                continue;
-            }
-            let answer = part.in_cache().await?;
+            firsts.entry(part.key).or_insert_with(|| {
+                distinct.push(place);
+                place
+            });
+        }
+        let lookups: Vec<_> = distinct.iter().map(|place| parts[*place].in_cache()).collect();
+        let found: Vec<_> = stream::iter(lookups).buffered(LOOKUPS_AT_ONCE).try_collect().await?;
+        let mut answers: Vec<Option<Answer<K>>> = parts.iter().map(|_| None).collect();
+        let mut missing = Vec::new();
+        for (place, answer) in distinct.into_iter().zip(found) {
             if answer.is_none() {
                 missing.push(place);
             }
-            answers.push(answer);
+            answers[place] = answer;
         }
         let sent: Vec<_> = stream::iter(batches(&whole, &parts, missing))
             .map(|batch| send(&parts, batch))

@@ -20,7 +20,7 @@ use crate::cache::Cache;
 use crate::deployment::{Deployment, split_model};
 use crate::error::{ErrorKind, Invalid, Result};
 use crate::kinds::{Completion, Kind};
-use crate::options::{DeployOptions, GroupOptions, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
+use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
 use crate::provider::{Provider, ProviderOptions, create_provider};
 use crate::tokens;
 
@@ -39,13 +39,22 @@ impl<K: Kind> Router<K> {
         for provider in options.providers {
             router.add_provider(provider)?;
         }
-        for group in options.groups {
-            for (model, deploy) in group.deployments {
-                router.deploy(&group.name, &model, deploy)?;
-            }
-            router.configure_group(&group.name, group.options)?;
-        }
+        router.add_groups(options.groups)?;
         Ok(router)
+    }
+
+    /// Adds whole groups.
+    ///
+    /// # Errors
+    /// As [`Router::deploy`] and [`Router::configure_group`].
+    pub fn add_groups(&self, groups: Vec<GroupPlan>) -> Result<()> {
+        for group in groups {
+            for (model, deploy) in group.deployments {
+                self.deploy(&group.name, &model, deploy)?;
+            }
+            self.configure_group(&group.name, group.options)?;
+        }
+        Ok(())
     }
 
     /// The clocks of a call that sets none.
@@ -70,6 +79,7 @@ impl<K: Kind> Router<K> {
             for deployment in group.deployments().iter().filter(|one| one.provider().name() == name) {
                 deployment.set_provider(Arc::clone(&provider));
             }
+            group.wake();
         }
         self.0.providers.write().unwrap_or_else(PoisonError::into_inner).insert(name, provider);
     }
@@ -102,14 +112,14 @@ impl<K: Kind> Router<K> {
         let mut deployments = group.deployments().to_vec();
         if let Some(deployment) = deployments.iter().find(|deployment| deployment.name == model) {
             deployment.set_options(options);
-            group.line.wake();
+            group.wake();
             return Ok(());
         }
         let deployment = Arc::new(Deployment::new(model, model_name, provider, options));
         let waiting = Arc::downgrade(&group);
         deployment.tracker.on_release(move || {
             if let Some(group) = waiting.upgrade() {
-                group.line.wake();
+                group.wake();
             }
         });
         deployments.push(deployment);
@@ -238,10 +248,8 @@ impl<K: Kind> Router<K> {
             let prompt = K::prompt(request);
             demand = Demand { prompt: tokens::count_prompt(&prompt, &model), completion: prompt.completion, ..demand };
         }
-        let wait = group.wait_behind(group.line.ahead(0), &demand, Instant::now());
-        let limit = group.deployments().iter().filter_map(|one| one.options().limits.tpm).max().unwrap_or(0);
-        let tokens = demand.prompt + demand.completion.unwrap_or(0);
-        wait.ok_or_else(|| ErrorKind::TooLarge { tokens, limit, field: "tpm" }.into())
+        let wait = group.wait_behind(group.ahead(0), &demand, &[], Instant::now());
+        wait.ok_or_else(|| group.too_large(&demand))
     }
 
     /// A snapshot of everything that can be watched.
@@ -250,7 +258,7 @@ impl<K: Kind> Router<K> {
         let now = Instant::now();
         let groups = self.all_groups().into_iter().map(|group| {
             let deployments = group.deployments().iter().map(|one| DeploymentStats::of(one, now)).collect();
-            (group.name.clone(), GroupStats { waiting: group.line.waiting(), deployments })
+            (group.name.clone(), GroupStats { waiting: group.waiting(), deployments })
         });
         let groups: std::collections::BTreeMap<_, _> = groups.collect();
         RouterStats {

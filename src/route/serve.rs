@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{Ended, Mode, attempt};
 use super::core::Core;
+use super::estimate::{count_prompt, estimate};
 use super::group::{Demand, Group, Picked, pick_one};
 use super::line::Refusal;
 use super::retry::delay;
@@ -16,20 +17,18 @@ use super::stream::Sink;
 use crate::deployment::Deployment;
 use crate::error::{Attempt, Error, ErrorKind, Failure, FailureClass, Outcome, Phase};
 use crate::health::RestOptions;
-use crate::kinds::{Kind, Prompt, Usage};
+use crate::kinds::Kind;
 use crate::options::{OnInterrupt, Timeouts};
-use crate::tokens;
-
-/// Texts of at least this many bytes are counted off the I/O thread.
-const LONG_TEXT_BYTES: usize = 16 << 10;
 
 /// What one call asks of its deployments.
 #[derive(Clone, Debug)]
 pub(crate) struct Job<K: Kind> {
     pub request: Arc<K::Request>,
     pub timeouts: Timeouts,
-    /// The end of the whole call, so that nothing waits beyond it; the caller ends the call by itself.
+    /// The end of the whole call: nothing waits or runs beyond it.
     pub deadline: Option<Instant>,
+    /// When the call began.
+    pub started: Instant,
     pub priority: i64,
     pub reading: Reading,
     pub on_interrupt: OnInterrupt,
@@ -79,10 +78,10 @@ pub(crate) async fn serve<K: Kind>(
     };
     core.budget().deposit(call.started);
     let fallbacks = group.options().fallbacks;
-    let groups = std::iter::once(Arc::clone(group)).chain(fallbacks.iter().filter_map(|name| core.group(name)));
+    let fallbacks: Vec<_> = fallbacks.iter().filter_map(|name| core.group(name)).collect();
     let mut refusal = None;
-    for group in groups {
-        match call.serve_in(&group).await {
+    for (place, group) in std::iter::once(group).chain(&fallbacks).enumerate() {
+        match call.serve_in(group, place < fallbacks.len()).await {
             Ok((value, deployment)) => {
                 return Ok(Served { value, deployment, attempts: call.attempts, queued: call.queued });
             }
@@ -107,19 +106,24 @@ struct CallState<'a, K: Kind> {
 }
 
 impl<K: Kind> CallState<'_, K> {
-    async fn serve_in(&mut self, group: &Arc<Group>) -> Result<(K, String), Verdict> {
+    /// Serves from one group. With `has_fallback` it does not wait for deployments that rest.
+    async fn serve_in(&mut self, group: &Arc<Group>, has_fallback: bool) -> Result<(K, String), Verdict> {
         let demand = self.demand(group).await;
         let mut excluded: Vec<Arc<Deployment>> = Vec::new();
         // After a transient fault, the same deployment once more.
         let mut again: Option<Arc<Deployment>> = None;
         loop {
+            if has_fallback && let Some(rest) = group.all_rest(&demand, &excluded, Instant::now()) {
+                return Err(Verdict::GaveUp(Some(rate_limited(group, rest))));
+            }
             let picked = self.admit(group, &demand, &excluded, again.as_ref()).await?;
             let deployment = Arc::clone(&picked.deployment);
             let failure = match self.attempt(picked, &demand).await? {
                 Ok(value) => return Ok((value, deployment.name.clone())),
                 Err(failure) => failure,
             };
-            again = self.consider(group, &demand, &deployment, &failure, again.is_some(), &mut excluded)?;
+            let was_again = again.take().is_some_and(|same| Arc::ptr_eq(&same, &deployment));
+            again = self.consider(group, &demand, &deployment, &failure, was_again, &mut excluded)?;
             let now = Instant::now();
             if self.retries >= self.core.retry.max_retries || !self.core.budget().withdraw(now) {
                 return Err(Verdict::GaveUp(None));
@@ -160,15 +164,13 @@ impl<K: Kind> CallState<'_, K> {
         let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min().unwrap_or(0);
         let queue = Instant::now() + self.job.timeouts.queue.saturating_sub(self.queued);
         let deadline = self.job.deadline.map_or(queue, |total| total.min(queue));
-        let admitted = group
-            .line
-            .admit(tokens, self.job.priority, Some(deadline), pick, |ahead, now| group.wait_behind(ahead, demand, now))
-            .await;
+        let begun = Instant::now();
+        let estimate = |ahead, now| group.wait_behind(ahead, demand, excluded, now);
+        let line = group.line_of(&able);
+        let admitted = line.admit(tokens, self.job.priority, Some(deadline), pick, estimate).await;
+        self.queued += begun.elapsed();
         match admitted {
-            Ok(admitted) => {
-                self.queued += admitted.queued;
-                Ok(admitted.value)
-            }
+            Ok(admitted) => Ok(admitted.value),
             Err(Refusal::WouldTimeOut { retry_after }) => Err(Verdict::GaveUp(Some(rate_limited(group, retry_after)))),
             Err(Refusal::TimedOut { .. }) => {
                 let limit = self.job.timeouts.queue;
@@ -191,14 +193,7 @@ impl<K: Kind> CallState<'_, K> {
             let message = format!("no deployment of group \"{}\" serves requests of kind {}", group.name, demand.kind);
             return Verdict::GaveUp(Some(ErrorKind::Unsupported(message).into()));
         }
-        let largest = |field: fn(&Deployment) -> Option<u64>| deployments.iter().filter_map(|one| field(one)).max();
-        let window = largest(|one| one.options().context_window);
-        let needed = demand.prompt.saturating_add(demand.completion.unwrap_or(0));
-        let (field, limit) = match window {
-            Some(window) if needed > window => ("contextWindow", window),
-            _ => ("tpm", largest(|one| one.options().limits.tpm).unwrap_or(0)),
-        };
-        Verdict::GaveUp(Some(ErrorKind::TooLarge { tokens: needed, limit, field }.into()))
+        Verdict::GaveUp(Some(group.too_large(demand)))
     }
 
     /// One attempt, with everything that is to be noted about it.
@@ -213,7 +208,14 @@ impl<K: Kind> CallState<'_, K> {
             _ => Mode::Buffered,
         };
         let begun = Instant::now();
-        let result = attempt::<K>(&deployment, &mut permit, &self.job.request, &self.job.timeouts, mode).await;
+        let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &self.job.timeouts, mode);
+        let result = match self.job.deadline {
+            None => work.await,
+            Some(deadline) => match timeout_at(deadline, work).await {
+                Ok(result) => result,
+                Err(_) => Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started))),
+            },
+        };
         let now = Instant::now();
         let mut note = Attempt {
             deployment: deployment.name.clone(),
@@ -231,28 +233,30 @@ impl<K: Kind> CallState<'_, K> {
                     None => estimate::<K>(&self.job.request, &got.value, demand, &deployment.model).await,
                 };
                 let usage = usage.priced(deployment.options().price.as_ref());
-                permit.settle(usage.total_tokens);
+                // Health before the permit: giving back wakes the line, which then has to find the deployment back.
                 deployment.succeeded(&usage, now - begun, got.first_token, now);
+                drop(probe);
+                permit.settle(usage.total_tokens);
                 got.value.set_usage(usage);
                 Ok(got.value)
             }
             Err(Ended::Refused(error)) => return Err(Verdict::Final(error)),
             Err(Ended::Failed(failure)) => {
+                let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
+                deployment.failed(&failure, &rest, now - begun, now);
+                drop(probe);
                 match failure.status {
                     _ if !failure.is_sent => permit.give_back(),
                     // Refused before any token was made. Everything else may have cost what was reserved.
                     Some(400..500) => permit.settle(0),
                     _ => drop(permit),
                 }
-                let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
-                deployment.failed(&failure, &rest, now);
                 note.outcome = failure.class.outcome();
                 note.status = failure.status;
                 note.message = Some(failure.message.clone());
                 Err(failure)
             }
         };
-        drop(probe);
         self.attempts.push(note);
         Ok(result)
     }
@@ -268,7 +272,8 @@ impl<K: Kind> CallState<'_, K> {
         excluded: &mut Vec<Arc<Deployment>>,
     ) -> Result<Option<Arc<Deployment>>, Verdict> {
         if failure.is_exhausted {
-            let kind = ErrorKind::Exhausted { message: failure.message.clone(), errors: Vec::new() };
+            let kind =
+                ErrorKind::Exhausted { message: failure.message.clone(), errors: std::mem::take(&mut self.errors) };
             return Err(Verdict::Final(kind.into()));
         }
         if let Some(sink) = self.sink.as_deref().filter(|sink| sink.has_delivered)
@@ -282,13 +287,16 @@ impl<K: Kind> CallState<'_, K> {
             return Err(Verdict::Final(kind.into()));
         }
         let error = error_of(deployment, failure);
-        if failure.class == FailureClass::Rejected {
+        let is_over = matches!(failure.timeout, Some((Phase::Total, _)));
+        if is_over || failure.class == FailureClass::Rejected {
             return Err(Verdict::Final(error));
         }
         self.errors.push(error);
         let has_others = || group.able(demand, excluded).iter().any(|other| !Arc::ptr_eq(other, deployment));
+        // A reader who has to begin again gets another deployment, if there is one.
+        let is_restart = self.sink.as_deref().is_some_and(|sink| sink.has_delivered) && has_others();
         match failure.class {
-            FailureClass::Transient if !was_again => return Ok(Some(Arc::clone(deployment))),
+            FailureClass::Transient if !was_again && !is_restart => return Ok(Some(Arc::clone(deployment))),
             FailureClass::Transient | FailureClass::Truncated if !has_others() => {
                 return Ok(Some(Arc::clone(deployment)));
             }
@@ -350,40 +358,6 @@ fn error_of(deployment: &Deployment, failure: &Failure) -> Error {
 fn rate_limited(group: &Group, retry_after: Duration) -> Error {
     let reason = group.resting(Instant::now());
     ErrorKind::RateLimited { group: group.name.clone(), retry_after, reason }.into()
-}
-
-/// Prompt tokens and the most that the answer may be. Long texts, and the first use of a vocabulary, leave this thread.
-pub(crate) async fn count_prompt<K: Kind>(request: &Arc<K::Request>, model: String) -> (u64, Option<u64>) {
-    let is_long = request.as_ref().as_ref().len() >= LONG_TEXT_BYTES;
-    let request = Arc::clone(request);
-    let count = move |model: &str| {
-        let prompt = K::prompt(&request);
-        (tokens::count_prompt(&prompt, model), prompt.completion)
-    };
-    run(is_long, model, count).await
-}
-
-async fn estimate<K: Kind>(request: &Arc<K::Request>, value: &K, demand: &Demand, model: &str) -> Usage {
-    let prompt = match demand.prompt {
-        0 => count_prompt::<K>(request, model.to_owned()).await.0,
-        known => known,
-    };
-    let (text, model) = (value.text().into_owned(), model.to_owned());
-    let is_long = text.len() >= LONG_TEXT_BYTES;
-    let completion = Prompt { texts: vec![text], ..Prompt::default() };
-    let completion = run(is_long, model, move |model| tokens::count_prompt(&completion, model)).await;
-    Usage::estimated(prompt, completion)
-}
-
-/// Counts here, or on a thread for blocking work if that takes long.
-async fn run<T: Send + 'static>(is_long: bool, model: String, count: impl FnOnce(&str) -> T + Send + 'static) -> T {
-    if !is_long && tokens::is_loaded(&model) {
-        return count(&model);
-    }
-    match tokio::task::spawn_blocking(move || count(&model)).await {
-        Ok(value) => value,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
 }
 
 fn milliseconds(duration: Duration) -> f64 {
