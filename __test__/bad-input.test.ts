@@ -163,7 +163,7 @@ describe('an option', () => {
     const call = any<object>({ signal: null, cache: null, namespace: null, totalMs: null, priority: null })
     const answer = await router.invoke('default', any({ message: 'Hi', temperature: null, tools: null }), call)
     expect(answer.content).toBe('Hi')
-    expect(server.last.text).toBe('{"model":"m","messages":[{"content":"Hi","role":"user"}]}')
+    expect(server.last.text).toBe('{"model":"m","messages":[{"role":"user","content":"Hi"}]}')
     expect((await router.invoke('default', { message: 'Hi' }, any(null))).content).toBe('Hi')
   })
 

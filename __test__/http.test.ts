@@ -67,7 +67,7 @@ describe('what goes out', () => {
       stream_options: {},
       seed: null as never,
     })
-    expect(server.last.text).toBe('{"model":"m","messages":[{"content":"Hi","role":"user"}]}')
+    expect(server.last.text).toBe('{"model":"m","messages":[{"role":"user","content":"Hi"}]}')
   })
 
   test('has the headers that the options add, and no key where there is none', async () => {
@@ -205,7 +205,7 @@ describe('openai', () => {
     expect(server.last.path).toBe('/v1/chat/completions')
     expect(server.last.headers.authorization).toBe('Bearer sk-from-environment')
     expect(server.last.text).toBe(
-      '{"model":"gpt-4o","messages":[{"content":"Hi","role":"user"}],"max_completion_tokens":5}',
+      '{"model":"gpt-4o","messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":5}',
     )
   })
 

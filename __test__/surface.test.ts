@@ -1,20 +1,12 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
 
-const root = join(import.meta.dirname, '..')
+import { run } from './support/run'
 
-/** Runs a module in a process of its own, as a user's would be, and gives what it prints. */
-function run(source: string): unknown {
-  const output = execFileSync(process.execPath, ['--input-type=module', '--eval', source], {
-    cwd: root,
-    encoding: 'utf8',
-  })
-  return JSON.parse(output)
-}
+const root = join(import.meta.dirname, '..')
 
 describe('the package', () => {
   test('exports the values that its typings declare, and no others', () => {
@@ -22,7 +14,7 @@ describe('the package', () => {
     const declared = [...typings.matchAll(/^export declare (?:abstract class|class|function|const) (\w+)/gm)].map(
       ([, name]) => name,
     )
-    const exported = Object.keys(createRequire(import.meta.url)('..') as object)
+    const exported = Object.keys(createRequire(import.meta.url)(root) as object)
     expect(exported.toSorted()).toEqual(declared.toSorted())
     expect(exported.length).toBeGreaterThan(10)
   })

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism, cpus } from 'node:os'
 
@@ -82,6 +82,11 @@ const body = (message, rest) => ({
   ...rest,
 })
 
+// An optimised addon has about 10 MB, one of build:dev several times that.
+const addon = readdirSync(new URL('..', import.meta.url)).find((name) => name.endsWith('.node'))
+if (addon && statSync(new URL(`../${addon}`, import.meta.url)).size > 25e6) {
+  console.log('CAUTION: the addon looks like one of `npm run build:dev`; `npm run build` makes the one to measure')
+}
 const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url)))
 console.log(
   `thryd ${manifest.version}, Node ${process.version}, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, ${process.platform} ${process.arch}`,

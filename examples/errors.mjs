@@ -10,7 +10,7 @@ const router = new CompletionRouter({
     { type: 'dummy', name: 'slow', dummy: { latencyMs: 10_000 } },
     { type: 'dummy', name: 'echo' },
   ],
-  retry: { baseDelayMs: 10 },
+  retry: { baseDelayMs: 10, cooldownMs: 100 },
 })
 for (const name of ['refuses', 'down', 'slow']) router.deploy(name, `${name}::model`)
 router.deploy('limited', 'echo::model', { rpm: 1 })

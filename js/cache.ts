@@ -91,9 +91,12 @@ export class Cache {
 
   /** Removes everything, or everything of one namespace. */
   async clear(options?: { namespace?: string }): Promise<void> {
-    const { namespace, ...unknown } = optional('options', options) ?? {}
-    for (const key of Object.keys(unknown)) throw new TypeError(`options: unknown key "${key}"; there is: namespace`)
-    const name = namespace === undefined || namespace === null ? null : text('options.namespace', namespace)
+    const { namespace, ...unknown } = optional('clear options', options) ?? {}
+    // In the core's words: only the namespace crosses.
+    for (const key of Object.keys(unknown)) {
+      throw new TypeError(`clear options.${key}: expected one of the options namespace, got an unknown name`)
+    }
+    const name = namespace === undefined || namespace === null ? null : text('clear options.namespace', namespace)
     await settled((id) => this.#native.clear(id, mailbox, name))
   }
 

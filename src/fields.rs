@@ -166,7 +166,7 @@ impl Fields {
         match self.map.keys().next() {
             None => Ok(()),
             // The value stays out of the message: a mistyped `apikey` holds a key.
-            Some(name) => Err(Invalid::type_error(self.path, format!("only {known}"), format!("{name:?}"))),
+            Some(name) => Err(self.type_error(name, format!("one of the options {known}"), "an unknown name")),
         }
     }
 
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn an_unknown_option_is_refused_by_name() {
         let error = fields(json!({ "rmp": 1 })).finish("rpm, tpm").unwrap_err();
-        assert_eq!(error.to_string(), "deploy options: expected only rpm, tpm, got \"rmp\"");
+        assert_eq!(error.to_string(), "deploy options.rmp: expected one of the options rpm, tpm, got an unknown name");
     }
 
     #[test]

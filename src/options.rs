@@ -346,6 +346,10 @@ impl RouterOptions {
             Some(Value::String(path)) => Some(CacheOptions { path: Some(path.into()), ..CacheOptions::default() }),
             Some(other) => Some(CacheOptions::read(Fields::new("cache options", other)?)?),
         };
+        // Said here, because a cache that cannot be opened later costs caching and not the answer.
+        if cache.as_ref().is_some_and(|cache| cache.redis.is_some()) {
+            return Err(unsupported("a cache in Redis (`cache.redis`) is not in this version"));
+        }
         let retry = fields.nested("retry", "retry options", RetryOptions::read)?.unwrap_or_default();
         if retry.hedge_quantile.is_some() {
             return Err(unsupported("hedging (`retry.hedgeQuantile`) is not in this version"));

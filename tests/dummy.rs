@@ -170,7 +170,7 @@ async fn documents_rank_by_the_words_they_share_with_the_query() {
 #[test]
 fn dummy_options_that_are_wrong_are_named() {
     for (value, message) in [
-        (json!({ "response": [] }), ".response: expected no such option"),
+        (json!({ "response": [] }), ".response: expected one of the options"),
         (json!({ "responses": "a" }), ".responses: expected an array"),
         (json!({ "responses": ["a", 1] }), ".responses[1]: expected a string or an object, got 1"),
         (
@@ -183,7 +183,7 @@ fn dummy_options_that_are_wrong_are_named() {
         (json!({ "latencyMs": [1, "x"] }), ".latencyMs[1]: expected a number of at least 0, got \"x\""),
         (json!({ "latencyMs": [9, 1] }), ".latencyMs: expected [min, max] with min not above max, got [9, 1]"),
         (json!({ "faults": { "reset": 1.5 } }), ".faults.reset: expected a number from 0 to 1, got 1.5"),
-        (json!({ "faults": { "rest": 0.5 } }), ".faults.rest: expected no such option"),
+        (json!({ "faults": { "rest": 0.5 } }), ".faults.rest: expected one of the options"),
         (json!({ "faults": { "status": { "200": 0.1 } } }), ".faults.status: expected HTTP statuses from 400 to 599"),
         (
             json!({ "faults": { "status": { "500": 0.6 }, "reset": 0.6 } }),

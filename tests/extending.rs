@@ -1,6 +1,9 @@
 //! A kind and a provider from outside the crate, through its public traits alone (docs/extending.md).
 
 mod ask;
+mod support;
+
+use std::sync::Arc;
 
 use ask::{call, http, keyed, text_of};
 use bytes::Bytes;
@@ -8,8 +11,10 @@ use serde_json::{Value, json};
 use thryd::connections::HttpRequest;
 use thryd::error::{Failure, FailureClass, Invalid};
 use thryd::kinds::{Body, Prompt, Usage};
-use thryd::provider::{Call, Outgoing, Provider};
-use thryd::{Error, Kind, Result};
+use thryd::options::{DeployOptions, InvokeOptions, RouterOptions};
+use thryd::provider::{Call, Outgoing, Provider, ProviderOptions};
+use thryd::route::CacheStatus;
+use thryd::{Error, Kind, Result, Router};
 
 /// A kind of one's own: which of OpenAI's policies a text breaks.
 #[derive(Clone, Debug)]
@@ -82,7 +87,9 @@ impl Kind for Moderation {
 
 /// A provider of one's own, whose dialect shouts.
 #[derive(Debug)]
-struct Shouting;
+struct Shouting {
+    base_url: String,
+}
 
 impl Provider for Shouting {
     fn name(&self) -> &'static str {
@@ -96,7 +103,7 @@ impl Provider for Shouting {
     fn write(&self, call: &Call<'_>) -> Result<Outgoing> {
         let input: String = call.body.read("input", "a string")?.unwrap_or_default();
         Ok(Outgoing::Http(HttpRequest {
-            url: format!("https://host/{}", call.model),
+            url: format!("{}/{}", self.base_url, call.model),
             headers: Vec::new(),
             body: json!({ "TEXT": input.to_uppercase() }).to_string().into(),
             allow_insecure: false,
@@ -129,8 +136,41 @@ fn a_kind_from_outside_travels_through_a_provider_from_inside() {
 #[test]
 fn a_provider_from_outside_answers_a_kind_from_outside() {
     let request = Moderation::request(Body::parse(r#"{"input":"hey"}"#).unwrap()).unwrap();
-    let sent = http::<Moderation>(&Shouting, &request, false);
+    let shouting = Shouting { base_url: "https://host".to_owned() };
+    let sent = http::<Moderation>(&shouting, &request, false);
     assert_eq!((sent.url.as_str(), text_of(&sent)), ("https://host/m", r#"{"TEXT":"HEY"}"#));
-    let answer = Shouting.read(&call::<Moderation>(&request, false), "YES".into()).unwrap();
+    let answer = shouting.read(&call::<Moderation>(&request, false), "YES".into()).unwrap();
     assert!(Moderation::read(&answer, &request).unwrap().is_flagged);
+}
+
+#[tokio::test]
+async fn a_router_routes_limits_and_keeps_a_kind_from_outside_over_providers_from_inside_and_outside() {
+    let inside = support::Server::start(|received| {
+        let is_right = received.text() == r#"{"model":"m","input":"one"}"#;
+        support::Reply::json(if is_right { 200 } else { 400 }, r#"{"results":[{"flagged":false}]}"#)
+    })
+    .await;
+    let outside = support::Server::start(|received| {
+        let is_right = received.text() == r#"{"TEXT":"TWO"}"#;
+        support::Reply::text(if is_right { 200 } else { 400 }, "text/plain", "YES")
+    })
+    .await;
+    let router: Router<Moderation> =
+        Router::new(RouterOptions { cache: Some(thryd::cache::CacheOptions::default()), ..RouterOptions::default() })
+            .unwrap();
+    router.add_provider(ProviderOptions::new("openai-compatible").base_url(inside.url("/v1"))).unwrap();
+    router.add(Arc::new(Shouting { base_url: outside.url("/shout") }));
+    router.deploy("inside", "openai-compatible::m", DeployOptions::default()).unwrap();
+    router.deploy("outside", "shouting::m", DeployOptions::default()).unwrap();
+    let ask = async |group: &str, input: &str| {
+        let request = Moderation::request(Body::parse(&json!({ "input": input }).to_string()).unwrap()).unwrap();
+        router.invoke(group, request, InvokeOptions::default()).await.unwrap()
+    };
+    let first = ask("inside", "one").await;
+    assert_eq!((first.is_flagged, first.cache), (false, CacheStatus::Miss));
+    assert!(first.usage().estimated, "the provider did not say");
+    assert!(ask("outside", "two").await.is_flagged);
+    let again = ask("outside", "two").await;
+    assert_eq!((again.is_flagged, again.cache), (true, CacheStatus::Memory));
+    assert_eq!((inside.requests().len(), outside.requests().len()), (1, 1));
 }

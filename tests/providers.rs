@@ -62,7 +62,7 @@ fn what_goes_out_is_what_the_caller_wrote_with_the_model_before_it() {
             .unwrap();
     let request = Completion::request(body).unwrap();
     let sent = http::<Completion>(&*keyed("openai-compatible"), &request, false);
-    let messages = r#""messages":[{"content":"Hi","role":"user"}]"#;
+    let messages = r#""messages":[{"role":"user","content":"Hi"}]"#;
     let rest = r#""temperature":0.70,"x_big":12345678901234567890123,"x":{"b":1, "a":[ ]}"#;
     assert_eq!(text_of(&sent), format!(r#"{{"model":"m",{messages},{rest}}}"#));
 }
@@ -207,7 +207,7 @@ fn options_that_are_wrong_are_named_and_no_key_is_shown() {
     for (value, message) in [
         (json!({}), "provider options.type: expected a string, got nothing"),
         (json!({ "type": "opnai" }), "provider options.type: expected one of 'openai', "),
-        (json!({ "type": "openai", "apikey": "sk-secret" }), "provider options.apikey: expected no such option"),
+        (json!({ "type": "openai", "apikey": "sk-secret" }), "provider options.apikey: expected one of the options"),
         (json!({ "type": "openai", "apiKey": 5 }), "provider options.apiKey: expected a string"),
         (json!({ "type": "openai", "apiKey": long }), "provider options.apiKey: expected a key without line breaks"),
         (json!({ "type": "openai", "apiKey": "k", "name": "a::b" }), "provider options.name: expected a name that"),

@@ -55,7 +55,7 @@ async fn an_answer_says_who_gave_it_and_what_it_took() {
     assert!(answer.latency >= Duration::from_millis(250));
     let [attempt] = &answer.attempts[..] else { panic!("one attempt") };
     assert_eq!((attempt.outcome, attempt.deployment.as_str()), (Outcome::Ok, "dummy::echo"));
-    let usage = answer.usage().unwrap();
+    let usage = answer.usage();
     assert_eq!(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
     #[allow(clippy::cast_precision_loss, reason = "a few tokens")]
     let cost = usage.prompt_tokens as f64 + 2.0 * usage.completion_tokens as f64;
@@ -262,7 +262,7 @@ async fn reserved_tokens_become_real_ones_when_the_answer_is_there() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let reserved = router.stats().groups["default"].deployments[0].window.tokens;
     assert!(reserved > 5000, "{reserved}");
-    let usage = *call.await.unwrap().unwrap().usage().unwrap();
+    let usage = call.await.unwrap().unwrap().usage();
     assert_eq!(router.stats().groups["default"].deployments[0].window.tokens, usage.total_tokens);
 }
 
@@ -336,7 +336,7 @@ async fn a_cached_answer_costs_nothing_and_charges_no_limit() {
     for _ in 0..5 {
         let hit = ask(&router, "hi").await.unwrap();
         assert_eq!((hit.cache, hit.content.as_str(), hit.attempts.len()), (CacheStatus::Memory, "hi", 0));
-        assert_eq!(hit.usage().unwrap().cost, Some(0.0));
+        assert_eq!(hit.usage().cost, Some(0.0));
     }
     assert_eq!(router.stats().groups["default"].deployments[0].window.requests, 1);
 }
@@ -580,4 +580,32 @@ async fn what_a_fallback_answered_is_not_taken_for_the_groups_own_answer() {
     }));
     assert_eq!(ask(&router, "hi").await.unwrap().content, "spare");
     assert_eq!(ask(&router, "hi").await.unwrap().content, "own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_counted_over_all_groups_but_each_fallback_gets_its_try() {
+    let router = router(json!({
+        "providers": [dummy("bad", failing(500)), dummy("good", json!({}))],
+        "groups": {
+            "default": { "deployments": ["bad::a"], "fallbacks": ["second", "third"] },
+            "second": { "deployments": ["bad::b"] },
+            "third": { "deployments": ["good::m"] },
+        },
+        "retry": { "maxRetries": 2 },
+    }));
+    let answer = ask(&router, "hi").await.unwrap();
+    let tried: Vec<_> = answer.attempts.iter().map(|one| one.deployment.as_str()).collect();
+    assert_eq!(tried, ["bad::a", "bad::a", "bad::a", "bad::b", "good::m"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_deployment_that_rests_says_what_put_it_to_rest() {
+    let router = router(json!({
+        "providers": [dummy("bad", failing(500))],
+        "groups": { "default": { "deployments": ["bad::m"] } },
+    }));
+    assert_eq!(ask(&router, "hi").await.unwrap_err().code(), "ERR_EXHAUSTED");
+    let error = ask_with(&router, "hi", json!({ "queueMs": 0 })).await.unwrap_err();
+    assert_eq!(error.code(), "ERR_RATE_LIMITED");
+    assert!(error.to_string().contains("its deployments rest: bad::m: "), "{error}");
 }

@@ -79,8 +79,8 @@ describe('a failure', () => {
   })
 
   test('of a synchronous method is thrown at the line that called it', () => {
-    script.reply = () => JSON.stringify({ err: failure({ name: 'RangeError', code: '', message: 'options.rpm: no' }) })
     const router = new CompletionRouter()
+    script.reply = () => JSON.stringify({ err: failure({ name: 'RangeError', code: '', message: 'options.rpm: no' }) })
     function callerOfDeploy(): unknown {
       try {
         return router.deploy('g', 'p::m', { rpm: -1 })
@@ -167,7 +167,7 @@ describe('bad arguments', () => {
 
   test('that hide their content are named, not emptied', () => {
     new CompletionRouter().addProvider({ type: 'openai', headers: new Headers({ a: 'b' }) as never })
-    expect(seen.configured[0]).toEqual({ type: 'openai', headers: '[Headers]' })
+    expect(seen.configured.at(-1)).toEqual({ type: 'openai', headers: '[Headers]' })
   })
 
   test('include an abstract router', () => {

@@ -48,6 +48,8 @@ pub enum ErrorKind {
         group: String,
         /// When it is worth trying again.
         retry_after: Duration,
+        /// What put the deployments to rest, if it is not a limit that binds.
+        reason: Option<String>,
     },
     /// The request can never fit a limit.
     TooLarge {
@@ -243,9 +245,10 @@ impl fmt::Display for Error {
             ErrorKind::NoProvider(message) | ErrorKind::Unsupported(message) | ErrorKind::Exhausted { message, .. } => {
                 f.write_str(message)
             }
-            ErrorKind::RateLimited { group, retry_after } => {
+            ErrorKind::RateLimited { group, retry_after, reason } => {
                 let wait = retry_after.as_millis();
-                write!(f, "group \"{group}\" has no room before the deadline; retry after {wait} ms")
+                write!(f, "group \"{group}\" has no room before the deadline; retry after {wait} ms")?;
+                reason.iter().try_for_each(|reason| write!(f, "; its deployments rest: {reason}"))
             }
             ErrorKind::TooLarge { tokens, limit, field } => {
                 write!(f, "the request needs {tokens} tokens, more than the largest {field} of its group, {limit}")

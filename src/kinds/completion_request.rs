@@ -1,7 +1,6 @@
 //! What a chat completion is asked with: OpenAI's chat body, checked.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::checks::{array, integer, is_object, number, positive, string, wrong};
@@ -27,7 +26,7 @@ const OWN_FIELDS: [&str; 3] = ["model", "stream", "stream_options"];
 /// ```
 /// use thryd::kinds::CompletionRequest;
 /// let request = CompletionRequest::message("Hi").set("temperature", 0.7);
-/// assert_eq!(request.as_ref().get("messages"), Some(r#"[{"content":"Hi","role":"user"}]"#));
+/// assert_eq!(request.as_ref().get("messages"), Some(r#"[{"role":"user","content":"Hi"}]"#));
 /// ```
 #[derive(Clone, Debug)]
 pub struct CompletionRequest {
@@ -44,7 +43,7 @@ impl CompletionRequest {
     /// One user message.
     #[must_use]
     pub fn message(text: impl Into<String>) -> Self {
-        Self::messages(&json!([{ "role": "user", "content": text.into() }]))
+        Self::messages(&one_message(&text.into()))
     }
 
     /// A conversation: anything that serialises to OpenAI's `messages`. The router checks it when it is sent.
@@ -100,6 +99,17 @@ impl CompletionRequest {
     }
 }
 
+/// A user's message, its fields in the order in which everybody writes them.
+#[derive(Serialize)]
+struct UserMessage<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+fn one_message(content: &str) -> [UserMessage<'_>; 1] {
+    [UserMessage { role: "user", content }]
+}
+
 /// Turns `message` into `messages`, in its place, so that both spellings are one request.
 fn spell_out_message(body: &mut Body) -> Result<(), Invalid> {
     let both = "either message or messages";
@@ -110,7 +120,7 @@ fn spell_out_message(body: &mut Body) -> Result<(), Invalid> {
         (Some(raw), None) => string(raw, || "request.message".to_owned())?,
     };
     body.rename("message", "messages");
-    body.set("messages", &json!([{ "role": "user", "content": text }]));
+    body.set("messages", &one_message(&text));
     Ok(())
 }
 

@@ -141,12 +141,15 @@ struct Thrown {
     message: String,
     status: Option<u16>,
     retry_after_ms: Option<f64>,
+    /// Where it was thrown.
+    body: Option<String>,
 }
 
 fn thrown(text: &str) -> Failure {
     let thrown: Thrown = serde_json::from_str(text).unwrap_or_default();
     let retry_after = thrown.retry_after_ms.and_then(|delay| Duration::try_from_secs_f64(delay / 1000.0).ok());
-    CustomProvider::thrown(thrown.status, &thrown.message, retry_after)
+    let failure = CustomProvider::thrown(thrown.status, &thrown.message, retry_after);
+    Failure { body: thrown.body.or(failure.body.clone()), ..failure }
 }
 
 impl Drop for Open {

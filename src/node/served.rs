@@ -47,7 +47,7 @@ fn head<K: Kind>(answer: &Answer<K>, own: impl Serialize) -> String {
         own,
         deployment: &answer.deployment,
         model: answer.model(),
-        usage: answer.usage().copied().unwrap_or_default(),
+        usage: answer.usage(),
         cache: answer.cache,
         attempts: &answer.attempts,
         latency_ms: answer.latency.as_secs_f64() * 1000.0,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::Attempt;
+use crate::kinds::{Kind, Usage};
 
 /// An answer and how it was served. Dereferences to the kind's own answer.
 #[derive(Clone, Debug)]
@@ -38,6 +39,20 @@ pub enum CacheStatus {
     Miss,
     /// A deployment; there is no cache, or the call does not use it.
     Off,
+}
+
+impl<K: Kind> Answer<K> {
+    /// The model that the provider says answered.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.value.model()
+    }
+
+    /// What it took; counted here, and marked as such, where the provider did not say.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.value.usage().copied().unwrap_or_default()
+    }
 }
 
 impl<K> Deref for Answer<K> {

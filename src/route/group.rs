@@ -143,6 +143,13 @@ impl Group {
         able.iter().any(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none())
     }
 
+    /// What put a deployment to rest, if one rests.
+    pub fn resting(&self, now: Instant) -> Option<String> {
+        let deployments = self.deployments();
+        let resting = deployments.iter().find(|one| one.health.rest_until(now).is_some())?;
+        Some(format!("{}: {}", resting.name, resting.snapshot().last_error?))
+    }
+
     /// How long a request waits that has this much in front of it; `None` is for ever.
     pub fn wait_behind(&self, ahead: Ahead, demand: &Demand, now: Instant) -> Option<Duration> {
         let able = self.able(demand, &[]);

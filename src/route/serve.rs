@@ -75,6 +75,7 @@ pub(crate) async fn serve<K: Kind>(
         queued: Duration::ZERO,
         attempts: Vec::new(),
         errors: Vec::new(),
+        retries: 0,
     };
     core.budget().deposit(call.started);
     let fallbacks = group.options().fallbacks;
@@ -101,6 +102,8 @@ struct CallState<'a, K: Kind> {
     attempts: Vec<Attempt>,
     /// The failures so far, in order.
     errors: Vec<Error>,
+    /// Further attempts so far, all groups together. The first in each fallback group is not one.
+    retries: u32,
 }
 
 impl<K: Kind> CallState<'_, K> {
@@ -109,7 +112,6 @@ impl<K: Kind> CallState<'_, K> {
         let mut excluded: Vec<Arc<Deployment>> = Vec::new();
         // After a transient fault, the same deployment once more.
         let mut again: Option<Arc<Deployment>> = None;
-        let mut retries = 0;
         loop {
             let picked = self.admit(group, &demand, &excluded, again.as_ref()).await?;
             let deployment = Arc::clone(&picked.deployment);
@@ -119,14 +121,14 @@ impl<K: Kind> CallState<'_, K> {
             };
             again = self.consider(group, &demand, &deployment, &failure, again.is_some(), &mut excluded)?;
             let now = Instant::now();
-            if retries >= self.core.retry.max_retries || !self.core.budget().withdraw(now) {
+            if self.retries >= self.core.retry.max_retries || !self.core.budget().withdraw(now) {
                 return Err(Verdict::GaveUp(None));
             }
             if again.is_some() && !group.has_healthy_other(&demand, &excluded, &deployment, now) {
-                let pause = delay(retries, &self.core.retry, &mut fastrand::Rng::new());
+                let pause = delay(self.retries, &self.core.retry, &mut fastrand::Rng::new());
                 tokio::time::sleep(pause).await;
             }
-            retries += 1;
+            self.retries += 1;
         }
     }
 
@@ -319,7 +321,12 @@ impl<K: Kind> CallState<'_, K> {
             let said = self.errors.iter().filter_map(Error::retry_after).min();
             let retry_after =
                 refusal.as_ref().and_then(Error::retry_after).or(said).unwrap_or(self.core.retry.cooldown);
-            ErrorKind::RateLimited { group: group.to_owned(), retry_after }.into()
+            ErrorKind::RateLimited {
+                group: group.to_owned(),
+                retry_after,
+                reason: self.errors.last().map(ToString::to_string),
+            }
+            .into()
         } else if self.errors.len() == 1 {
             self.errors.remove(0)
         } else {
@@ -341,7 +348,8 @@ fn error_of(deployment: &Deployment, failure: &Failure) -> Error {
 }
 
 fn rate_limited(group: &Group, retry_after: Duration) -> Error {
-    ErrorKind::RateLimited { group: group.name.clone(), retry_after }.into()
+    let reason = group.resting(Instant::now());
+    ErrorKind::RateLimited { group: group.name.clone(), retry_after, reason }.into()
 }
 
 /// Prompt tokens and the most that the answer may be. Long texts, and the first use of a vocabulary, leave this thread.
