@@ -147,7 +147,7 @@ fn a_key_is_the_hash_of_the_documented_bytes() {
         2_u64.to_le_bytes().to_vec(),
         text("a::x"),
         text("b::y"),
-        text(r#"{"messages":[{"role":"user","content":"Hi"}],"temperature":1}"#),
+        text(r#"{"messages":[{"content":"Hi","role":"user"}],"temperature":1}"#),
     ]
     .concat();
     let body =
