@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { CompletionRouter, EmbeddingRouter, RerankRouter, type RouterOptions, UsageTracker } from '..'
-import { caught, thrownBy } from './support/caught'
+import { caught, collected, thrownBy } from './support/caught'
 import { TestServer } from './support/server'
 
 let server: TestServer
@@ -223,7 +223,7 @@ describe('a request', () => {
       expect(['TypeError', 'RangeError']).toContain(error.name)
       expect(error.message).toMatch(message)
     }
-    const [first] = await Array.fromAsync(router.invokeMany('default', [any(request)]))
+    const [first] = await collected(router.invokeMany('default', [any(request)]))
     expect(any<Error>(first).message).toMatch(message)
     expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 })
     expect(router.stats().groups['default']?.deployments[0]?.window).toEqual({ requests: 0, tokens: 0 })
@@ -241,6 +241,8 @@ describe('a request', () => {
     for (const request of [{ documents: ['a'] }, { query: 'q' }, { query: 'q', documents: [] }, { query: 1 }]) {
       expect(await caught(rerank.invoke('default', any(request)))).toBeInstanceOf(TypeError)
     }
-    expect(await caught(rerank.invoke('default', { query: 'q', documents: ['a'], top_n: 0 }))).toBeInstanceOf(RangeError)
+    expect(await caught(rerank.invoke('default', { query: 'q', documents: ['a'], top_n: 0 }))).toBeInstanceOf(
+      RangeError,
+    )
   })
 })

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { CompletionRouter, type RouterOptions } from '..'
-import { caught } from './support/caught'
+import { caught, collected } from './support/caught'
 import { type Answer, TestServer, beginEvents, echo, event, inTurn, piece } from './support/server'
 
 let server: TestServer
@@ -48,7 +48,7 @@ describe('a signal that fires', () => {
     expect(await caught(router.invoke('default', { message: 'Hi' }, { signal }))).toBe(reason)
     const stream = router.stream('default', { message: 'Hi' }, { signal })
     expect(await caught(stream.completion())).toBe(reason)
-    expect(await caught(Array.fromAsync(router.invokeMany('default', [{ message: 'Hi' }], { signal })))).toBe(reason)
+    expect(await caught(collected(router.invokeMany('default', [{ message: 'Hi' }], { signal })))).toBe(reason)
     // Whatever had been sent before this would have come before it.
     await router.invoke('default', { message: 'last' })
     expect(server.seen).toHaveLength(1)
@@ -140,7 +140,7 @@ describe('a signal that fires', () => {
     const controller = new AbortController()
     const requests = Array.from({ length: 20 }, (_, index) => ({ message: `${index}` }))
     const reading = caught(
-      Array.fromAsync(router.invokeMany('default', requests, { concurrency: 5, signal: controller.signal })),
+      collected(router.invokeMany('default', requests, { concurrency: 5, signal: controller.signal })),
     )
     await server.received(5)
     const sockets = server.seen.map(({ closed }) => closed)

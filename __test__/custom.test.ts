@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { type CompletionRequest, CompletionRouter, type CustomProvider, EmbeddingRouter, RerankRouter } from '..'
-import { caught } from './support/caught'
+import { caught, collected } from './support/caught'
 
 /** A router whose providers are asked in this order. */
 function routed(...providers: CustomProvider[]): CompletionRouter {
@@ -71,10 +71,10 @@ describe('a provider in JavaScript', () => {
     const router = routed(mine)
     expect(`${await router.invoke('default', { message: 'Hi' })}`).toBe('one two three')
     const stream = router.stream('default', { message: 'Hi' })
-    const chunks = await Array.fromAsync(stream)
+    const chunks = await collected(stream)
     expect(chunks.map((chunk) => chunk.type === 'content' && chunk.delta)).toEqual(['one ', 'two ', 'three'])
     expect((await stream.completion()).content).toBe('one two three')
-    const whole = await Array.fromAsync(routed(good).stream('default', { message: 'Hi' }))
+    const whole = await collected(routed(good).stream('default', { message: 'Hi' }))
     expect(whole.map((chunk) => chunk.type === 'content' && chunk.delta).join('')).toBe('good: Hi')
   })
 
@@ -125,8 +125,14 @@ describe('a provider in JavaScript', () => {
     const inner = routed(good)
     const router: CompletionRouter = new CompletionRouter({
       providers: [
-        { name: 'outer', complete: async ({ messages }) => `outer ${await inner.invoke('default', { messages: messages ?? [] })}` },
-        { name: 'twice', complete: async ({ messages }) => `twice ${await router.invoke('outer', { messages: messages ?? [] })}` },
+        {
+          name: 'outer',
+          complete: async ({ messages }) => `outer ${await inner.invoke('default', { messages: messages ?? [] })}`,
+        },
+        {
+          name: 'twice',
+          complete: async ({ messages }) => `twice ${await router.invoke('outer', { messages: messages ?? [] })}`,
+        },
       ],
       groups: { outer: { deployments: ['outer::m'] }, twice: { deployments: ['twice::m'] } },
     })
@@ -145,7 +151,8 @@ describe('a group', () => {
 })
 
 describe('what a provider throws', () => {
-  const withStatus = (status: number, more: object = {}) => Object.assign(new Error(`status ${status}`), { status, ...more })
+  const withStatus = (status: number, more: object = {}) =>
+    Object.assign(new Error(`status ${status}`), { status, ...more })
 
   test.each([
     [429, 'rate-limited'],
@@ -209,7 +216,7 @@ describe('what a provider throws', () => {
         yield 'lo'
       },
     })
-    const error = await caught(Array.fromAsync(router.stream('default', { message: 'Hi' })))
+    const error = await caught(collected(router.stream('default', { message: 'Hi' })))
     expect(error).toMatchObject({ name: 'InterruptedError', delivered: 'Hel' })
     calls = 0
     expect(`${await router.invoke('default', { message: 'Hi' })}`).toBe('Hello')

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { type CompletionChunk, CompletionRouter, type InterruptedError } from '..'
-import { caught } from './support/caught'
+import { caught, collected } from './support/caught'
 import { TestServer, beginEvents, event, inTurn, piece, sendEvents, status } from './support/server'
 
 let server: TestServer
@@ -19,19 +19,14 @@ function routed(deployments = ['local::m'], cache?: object): CompletionRouter {
   return router.configureGroup('default', { strategy: 'first-available' })
 }
 
-async function all(stream: AsyncIterable<CompletionChunk>): Promise<CompletionChunk[]> {
-  const chunks = []
-  for await (const chunk of stream) chunks.push(chunk)
-  return chunks
-}
-
-const text = (chunks: CompletionChunk[]) => chunks.map((chunk) => (chunk.type === 'content' ? chunk.delta : '')).join('')
+const text = (chunks: CompletionChunk[]) =>
+  chunks.map((chunk) => (chunk.type === 'content' ? chunk.delta : '')).join('')
 
 describe('a stream', () => {
   test('asks for events and their usage, and gives what they say', async () => {
     const stream = routed().stream('default', { message: 'one two three' })
     expect(server.seen).toHaveLength(0)
-    const chunks = await all(stream)
+    const chunks = await collected(stream)
     expect(chunks).toEqual(['one ', 'two ', 'three'].map((delta) => ({ type: 'content', delta })))
     expect(server.last.json).toMatchObject({ stream: true, stream_options: { include_usage: true } })
     const whole = await stream.completion()
@@ -56,7 +51,7 @@ describe('a stream', () => {
         '[DONE]',
       ])
     const stream = routed().stream('default', { message: 'Hi' })
-    const chunks = await all(stream)
+    const chunks = await collected(stream)
     expect(chunks.slice(0, 2)).toEqual([
       { type: 'reasoning', delta: 'Hm' },
       { type: 'content', delta: 'Let me see.' },
@@ -103,7 +98,7 @@ describe('a stream', () => {
       response.end()
     }
     const stream = routed().stream('default', { message: 'Hi' })
-    expect(text(await all(stream))).toBe('Grüße €')
+    expect(text(await collected(stream))).toBe('Grüße €')
     expect((await stream.completion()).content).toBe('Grüße €')
   })
 
@@ -112,15 +107,15 @@ describe('a stream', () => {
       sendEvents(response, [piece({ content: 'Hello' }), piece({}, 'stop')]),
     )
     const stream = routed().stream('default', { message: 'Hi' })
-    expect(text(await all(stream))).toBe('Hello')
+    expect(text(await collected(stream))).toBe('Hello')
     expect((await stream.completion()).attempts).toMatchObject([{ status: 503 }, { outcome: 'ok' }])
   })
 
   test('that ended is cached, and comes again in chunks, or whole', async () => {
     const router = routed(['local::m'], {})
-    await all(router.stream('default', { message: 'one two' }))
+    await collected(router.stream('default', { message: 'one two' }))
     const again = router.stream('default', { message: 'one two' })
-    expect(text(await all(again))).toBe('one two')
+    expect(text(await collected(again))).toBe('one two')
     expect((await again.completion()).cache).toBe('memory')
     const whole = await router.invoke('default', { message: 'one two' })
     expect(whole).toMatchObject({ cache: 'memory', content: 'one two' })
@@ -132,7 +127,7 @@ describe('a stream', () => {
       model: 'served-model',
       choices: [{ index: 0, message: { role: 'assistant', content: 'at once' }, finish_reason: 'stop' }],
     })
-    expect(text(await all(routed().stream('default', { message: 'Hi' })))).toBe('at once')
+    expect(text(await collected(routed().stream('default', { message: 'Hi' })))).toBe('at once')
   })
 })
 
@@ -208,7 +203,7 @@ describe('a stream that ends too early', () => {
         onInterrupt: 'restart',
       },
     )
-    const chunks = await all(stream)
+    const chunks = await collected(stream)
     const at = chunks.findIndex(({ type }) => type === 'restart')
     expect(chunks[at]).toEqual({ type: 'restart', discarded: 'Hello', deployment: 'local::b' })
     expect(text(chunks.slice(0, at))).toBe('Hello')
@@ -221,7 +216,7 @@ describe('a stream that ends too early', () => {
   test('is not seen if the answer is assembled first', async () => {
     server.answer = inTurn(early, good)
     const stream = routed().stream('default', { message: 'Hi' }, { buffer: true })
-    const chunks = await all(stream)
+    const chunks = await collected(stream)
     expect(text(chunks)).toBe('Good day')
     expect(chunks.every(({ type }) => type === 'content')).toBe(true)
   })
@@ -229,14 +224,14 @@ describe('a stream that ends too early', () => {
   test('is never cached', async () => {
     server.answer = inTurn(early, good)
     const router = routed(['local::m'], {})
-    await caught(all(router.stream('default', { message: 'Hi' })))
+    await caught(collected(router.stream('default', { message: 'Hi' })))
     const answer = await router.stream('default', { message: 'Hi' }).completion()
     expect(answer).toMatchObject({ content: 'Good day', cache: 'miss' })
   })
 
   test('refused before its first chunk is the provider’s error', async () => {
     server.answer = status(400, { error: { message: 'no streams here' } })
-    const failure = await caught(all(routed().stream('default', { message: 'Hi' })))
+    const failure = await caught(collected(routed().stream('default', { message: 'Hi' })))
     expect(failure).toMatchObject({ name: 'ProviderError', status: 400 })
   })
 })
