@@ -690,3 +690,22 @@ async fn a_new_key_is_tried_at_once() {
     router.add_provider(ProviderOptions::read(fixed).unwrap()).unwrap();
     assert_eq!(ask(&router, "two").await.unwrap().deployment, "own::m");
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_begun_together_are_one_even_if_the_first_leaves_at_once() {
+    let router = router(json!({
+        "providers": [dummy("dummy", json!({ "responses": ["only one"], "latencyMs": 100 }))],
+        "groups": { "default": { "deployments": ["dummy::m"] } },
+        "cache": {},
+    }));
+    let begin = || match router.begin("default", request("same"), InvokeOptions::default()) {
+        thryd::route::Begun::Pending(call) => call,
+        thryd::route::Begun::Ready(result) => panic!("{result:?}"),
+    };
+    let mut calls: Vec<_> = (0..200).map(|_| begin()).collect();
+    drop(calls.remove(0));
+    for result in futures_util::future::join_all(calls).await {
+        assert_eq!(result.unwrap().content, "only one");
+    }
+    assert_eq!(router.stats().groups["default"].deployments[0].succeeded, 1);
+}

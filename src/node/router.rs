@@ -160,6 +160,7 @@ impl NativeRouter {
     /// A letter if the call is settled at once, else it comes by mail.
     #[napi]
     pub fn invoke(&self, id: u32, group: String, request: String, options: Option<String>) -> Option<Letter> {
+        let _runtime = runtime::handle().enter();
         match guarded(|| self.router()?.begin(id, &group, &request, options.as_deref())) {
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(Started::Ready(mail)) => Some(mail.into()),

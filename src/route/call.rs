@@ -1,18 +1,18 @@
 //! The front half of a call: key, memory, flight, disk; what is left goes to the line.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::serve::{Job, Reading, serve};
-use crate::cache::{Cache, CacheMode, Key, KeyBuilder, Record};
+use crate::cache::{Cache, CacheMode, Flight, Key, KeyBuilder, Record};
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::kinds::{Kind, Usage};
@@ -22,8 +22,8 @@ use crate::options::{CacheUse, InvokeOptions, OnInterrupt, Timeouts};
 pub enum Begun<K> {
     /// Done.
     Ready(Result<Answer<K>>),
-    /// Under way when polled; dropping it cancels.
-    Pending(Pin<Box<dyn Future<Output = Result<Answer<K>>> + Send>>),
+    /// Under way; dropping it cancels.
+    Pending(BoxFuture<'static, Result<Answer<K>>>),
 }
 
 /// A call that has been checked and has its key.
@@ -67,15 +67,20 @@ impl<K: Kind> Prepared<K> {
 
     /// The same call with another request: a part of this one, or several parts together.
     pub fn with_request(&self, request: K::Request) -> Self {
+        let key = key::<K>(&self.deployments, &self.namespace, &request);
+        self.with_key(Arc::new(request), key)
+    }
+
+    fn with_key(&self, request: Arc<K::Request>, key: Key) -> Self {
         Self {
             core: Arc::clone(&self.core),
             group: Arc::clone(&self.group),
             options: self.options.clone(),
             timeouts: self.timeouts,
             namespace: self.namespace.clone(),
-            key: key::<K>(&self.deployments, &self.namespace, &request),
+            key,
             deployments: Arc::clone(&self.deployments),
-            request: Arc::new(request),
+            request,
             started: self.started,
             _active: None,
         }
@@ -150,35 +155,71 @@ impl<K: Kind> Prepared<K> {
         }
     }
 
-    /// Runs the call to its end: joined with an equal one, from disk, or served.
-    pub async fn run(self) -> Result<Answer<K>> {
-        let work = async {
-            if let Some(answer) = self.in_cache().await? {
-                return Ok(answer);
-            }
-            self.send(self.core.open_cache()).await
-        };
-        let mut answer = within_total(&self.timeouts, self.started, work).await?;
-        answer.latency = self.started.elapsed();
-        Ok(answer)
+    /// Runs the call to its end: joined with an equal one, found, or served.
+    ///
+    /// What can be joined is joined before this returns, so that calls that are begun together are one from the start,
+    /// whoever leaves first. Needs the context of a Tokio runtime.
+    pub fn launch(self) -> BoxFuture<'static, Result<Answer<K>>> {
+        let flight = self.joins().then(|| self.join());
+        Box::pin(async move {
+            let work = async {
+                if let Some(flight) = flight {
+                    return self.land(flight, || self.join()).await;
+                }
+                match self.in_cache().await? {
+                    Some(answer) => Ok(answer),
+                    None => self.send_alone(self.core.open_cache()).await,
+                }
+            };
+            let mut answer = within_total(&self.timeouts, self.started, work).await?;
+            answer.latency = self.started.elapsed();
+            Ok(answer)
+        })
     }
 
-    /// Sends, or waits for an equal call that was sent already. `cache` is where the answer is kept.
-    pub async fn send(&self, cache: Option<Cache>) -> Result<Answer<K>> {
-        if !self.reads_cache() {
-            return self.send_alone(cache).await;
+    /// Sends, or waits for an equal call that is under way; neither reads nor writes the cache.
+    pub async fn send(&self) -> Result<Answer<K>> {
+        if !self.joins() {
+            return self.send_alone(None).await;
         }
-        let mut may_send_anew = true;
+        let join = || self.core.flights.join(self.key, || self.sending(None));
+        self.land(join(), join).await
+    }
+
+    /// Whether equal calls may be one.
+    fn joins(&self) -> bool {
+        self.options.cache == CacheUse::Default
+    }
+
+    fn join(&self) -> Flight<Result<Answer<K>>> {
+        self.core.flights.join(self.key, || {
+            let call = self.with_key(Arc::clone(&self.request), self.key);
+            async move {
+                match call.in_cache().await? {
+                    Some(answer) => Ok(answer),
+                    None => call.sending(call.core.open_cache()).await,
+                }
+            }
+        })
+    }
+
+    /// Waits for a flight; for another one, once, if the first ran out of somebody else's time.
+    async fn land(
+        &self,
+        mut flight: Flight<Result<Answer<K>>>,
+        join: impl Fn() -> Flight<Result<Answer<K>>>,
+    ) -> Result<Answer<K>> {
+        let mut may_join_anew = true;
         loop {
-            let work = self.sending(cache.clone());
-            let flight = self.core.flights.join(self.key, || work);
             let is_joined = flight.is_joined();
             let result = flight.await.unwrap_or_else(|panic| Err(ErrorKind::Bug(panic.message).into()));
             match result {
-                // The other call ran out of its own time, not of this one's.
-                Err(error) if is_joined && may_send_anew && is_out_of_time(&error) => may_send_anew = false,
+                Err(error) if is_joined && may_join_anew && is_out_of_time(&error) => {
+                    may_join_anew = false;
+                    flight = join();
+                }
                 Ok(mut answer) if is_joined => {
-                    if let Some(cache) = &cache {
+                    if let Some(cache) = self.core.open_cache() {
                         cache.note_joined();
                     }
                     answer.cache = CacheStatus::Joined;

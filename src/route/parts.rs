@@ -81,7 +81,7 @@ type Sent<K> = (Vec<usize>, Answer<K>, Vec<K>);
 async fn send<K: Kind>(parts: &[Prepared<K>], places: Vec<usize>) -> Result<Sent<K>> {
     let requests: Vec<_> = places.iter().map(|place| (*parts[*place].request).clone()).collect();
     let batch = parts[places[0]].with_request(K::batch(&requests));
-    let mut answer = batch.send(None).await?;
+    let mut answer = batch.send().await?;
     let values = answer.value.clone().unbatch();
     let cache = batch.core.open_cache();
     for (place, value) in places.iter().zip(&values) {

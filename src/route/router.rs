@@ -203,7 +203,8 @@ impl<K: Kind> Router<K> {
         }
     }
 
-    /// Begins a call with a request that [`Kind::request`] has checked: what memory can answer, and what can be refused at once, is ready without a runtime.
+    /// Begins a call with a request that [`Kind::request`] has checked: what memory can answer, and what can be refused at once, is ready; for all else
+    /// it needs the context of a Tokio runtime.
     pub fn begin(&self, group: &str, request: K::Request, options: InvokeOptions) -> Begun<K> {
         let parts = K::split(&request);
         let prepared = match Prepared::new(&self.0, group, request, options) {
@@ -216,7 +217,7 @@ impl<K: Kind> Router<K> {
         };
         match (hit, parts) {
             (Some(answer), _) => Begun::Ready(Ok(answer)),
-            (None, None) => Begun::Pending(Box::pin(prepared.run())),
+            (None, None) => Begun::Pending(prepared.launch()),
             (None, Some(parts)) => Begun::Pending(Box::pin(parts::run(prepared, parts))),
         }
     }
