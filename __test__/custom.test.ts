@@ -125,12 +125,34 @@ describe('a provider in JavaScript', () => {
     const inner = routed(good)
     const router: CompletionRouter = new CompletionRouter({
       providers: [
-        { name: 'outer', complete: async ({ messages }) => `outer ${await inner.invoke('default', { messages: messages ?? [] })}` },
-        { name: 'twice', complete: async ({ messages }) => `twice ${await router.invoke('outer', { messages: messages ?? [] })}` },
+        {
+          name: 'outer',
+          complete: async ({ messages }) => `outer ${await inner.invoke('default', { messages: messages ?? [] })}`,
+        },
+        {
+          name: 'twice',
+          complete: async ({ messages }) => `twice ${await router.invoke('outer', { messages: messages ?? [] })}`,
+        },
       ],
       groups: { outer: { deployments: ['outer::m'] }, twice: { deployments: ['twice::m'] } },
     })
     expect(`${await router.invoke('twice', { message: 'Hi' })}`).toBe('twice outer good: Hi')
+  })
+})
+
+describe('a provider that is removed', () => {
+  test('finishes the calls that wait for it, and serves new ones when it is added again', async () => {
+    const router = routed({ name: 'c', complete: async () => 'old' })
+    const answers = [
+      router.invoke('default', { message: 'a' }),
+      router.stream('default', { message: 'b' }).completion(),
+    ]
+    expect(router.removeProvider('c')).toBe(true)
+    router.addProvider({ name: 'c', complete: async () => 'new' }).deploy('again', 'c::m')
+    expect(`${await router.invoke('again', { message: 'c' })}`).toBe('new')
+    expect((await Promise.all(answers)).map(String)).toEqual(['old', 'old'])
+    router.addProvider({ name: 'c', complete: async () => 'newest' })
+    expect(`${await router.invoke('again', { message: 'd' })}`).toBe('newest')
   })
 })
 
@@ -145,7 +167,8 @@ describe('a group', () => {
 })
 
 describe('what a provider throws', () => {
-  const withStatus = (status: number, more: object = {}) => Object.assign(new Error(`status ${status}`), { status, ...more })
+  const withStatus = (status: number, more: object = {}) =>
+    Object.assign(new Error(`status ${status}`), { status, ...more })
 
   test.each([
     [429, 'rate-limited'],
