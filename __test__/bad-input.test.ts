@@ -204,7 +204,11 @@ describe('a request', () => {
     ['an array', [], /^request: expected an object, got an array$/],
     ['a text', 'Hi', /^request: expected an object, got a string$/],
     ['circular', circular, /^request: cannot be written as JSON/],
-    ['with a big integer in it', { message: 'Hi', metadata: { n: 1n } }, /^request: cannot be written as JSON/],
+    ['with a big integer in it', { message: 'Hi', metadata: { n: 1n } }, /^request\.metadata\.n: .*got 1n$/],
+    ['with no number in its depth', { message: 'Hi', x: { y: [NaN] } }, /^request\.x\.y\[0\]: .*got NaN$/, RangeError],
+    ['with no number in an unknown field', { message: 'Hi', x: Infinity }, /^request\.x: .*got Infinity$/, RangeError],
+    ['with an n that is none', { message: 'Hi', n: Number.NaN }, /request\.n: expected .*got NaN/],
+    ['with a seed that is none', { message: 'Hi', seed: Infinity }, /request\.seed: expected .*got Infinity/],
     ['with a temperature that is none', { message: 'Hi', temperature: Number.NaN }, /request\.temperature: .*got NaN/],
     ['with a temperature beyond all', { message: 'Hi', temperature: 3 }, /temperature: .*got 3/, RangeError],
     ['with a temperature in words', { message: 'Hi', temperature: 'hot' }, /request\.temperature: .*got "hot"/],
@@ -241,6 +245,8 @@ describe('a request', () => {
     for (const request of [{ documents: ['a'] }, { query: 'q' }, { query: 'q', documents: [] }, { query: 1 }]) {
       expect(await caught(rerank.invoke('default', any(request)))).toBeInstanceOf(TypeError)
     }
-    expect(await caught(rerank.invoke('default', { query: 'q', documents: ['a'], top_n: 0 }))).toBeInstanceOf(RangeError)
+    expect(await caught(rerank.invoke('default', { query: 'q', documents: ['a'], top_n: 0 }))).toBeInstanceOf(
+      RangeError,
+    )
   })
 })
