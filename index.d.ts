@@ -105,6 +105,8 @@ export declare interface CacheStats {
     writeErrors: number;
     /** Answers that could not be read back. They were asked for anew. */
     readErrors: number;
+    /** Why the last write failed, or the file could not be opened, if anything went wrong. */
+    lastError?: string;
 }
 
 /** A whole answer. `JSON.stringify` and `console.log` show everything but `raw`. */
@@ -358,7 +360,7 @@ export declare interface DummyOptions {
     };
     /** Dimensions of its embeddings, which depend only on the text. @default 8 */
     dimensions?: number;
-    /** Makes latencies and faults repeatable. @default random */
+    /** Makes latencies and faults repeatable. @default 0 */
     seed?: number;
 }
 
@@ -474,6 +476,8 @@ export declare interface ProviderOptions {
     headers?: Record<string, string>;
     /** A key is not sent over plain http to anything but loopback unless this is true. @default false */
     allowInsecureHttp?: boolean;
+    /** Longest answer that is taken, in bytes: a positive integer. @default 64 MiB */
+    maxResponseBytes?: number;
     /** For type `'dummy'` only. */
     dummy?: DummyOptions;
 }
@@ -628,7 +632,7 @@ export declare interface RouterOptions {
 
 /** A router at one moment. Counters run from the router's creation. */
 export declare interface RouterStats {
-    /** Calls sent and not answered yet. */
+    /** Calls that have begun and not ended, waiting ones included. */
     inFlight: number;
     /** Calls that wait for a limit. */
     waiting: number;

@@ -140,6 +140,22 @@ describe('a provider in JavaScript', () => {
   })
 })
 
+describe('a provider that is removed', () => {
+  test('finishes the calls that wait for it, and serves new ones when it is added again', async () => {
+    const router = routed({ name: 'c', complete: async () => 'old' })
+    const answers = [
+      router.invoke('default', { message: 'a' }),
+      router.stream('default', { message: 'b' }).completion(),
+    ]
+    expect(router.removeProvider('c')).toBe(true)
+    router.addProvider({ name: 'c', complete: async () => 'new' }).deploy('again', 'c::m')
+    expect(`${await router.invoke('again', { message: 'c' })}`).toBe('new')
+    expect((await Promise.all(answers)).map(String)).toEqual(['old', 'old'])
+    router.addProvider({ name: 'c', complete: async () => 'newest' })
+    expect(`${await router.invoke('again', { message: 'd' })}`).toBe('newest')
+  })
+})
+
 describe('a group', () => {
   test('keeps what configureGroup is not told to change', async () => {
     const router = routed(good, { name: 'other', complete: async () => 'other' })

@@ -59,7 +59,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   readonly #signal: AbortSignal | undefined
   readonly #onProgress: BatchOptions['onProgress']
   readonly #total: number | undefined
-  readonly #onAbort = (): void => void this.#end({ error: this.#signal?.reason })
+  readonly #onAbort = (): void => this.#stop({ error: this.#signal?.reason })
   readonly #slots: Slot<Response>[] = []
   readonly #inFlight = new Set<number>()
   readonly #progress = { done: 0, failed: 0, cached: 0, tokens: 0 }
@@ -90,8 +90,8 @@ class Batch<Request, Response> implements Source<Response | Error> {
         this.#slots.shift()
         return { done: false, value: slot.result }
       }
-      if (slot?.fatal !== undefined) this.#end(slot.fatal)
-      else if (slot === undefined && this.#isRead) this.#end({})
+      if (slot?.fatal !== undefined) this.#stop(slot.fatal)
+      else if (slot === undefined && this.#isRead) this.#stop({})
       else return undefined
     }
     if (this.#outcome !== undefined && 'error' in this.#outcome) {
@@ -215,8 +215,13 @@ class Batch<Request, Response> implements Source<Response | Error> {
     try {
       onProgress({ ...this.#progress, ...(total !== undefined && { total, etaMs: Math.max(0, total - done) * pace }) })
     } catch (error) {
-      void this.#end({ error })
+      this.#stop({ error })
     }
+  }
+
+  /** Ends it where nobody waits for the source to close: what that throws has nobody to go to. */
+  #stop(outcome: { error?: unknown }): void {
+    this.#end(outcome).catch(() => undefined)
   }
 
   async #end(outcome: { error?: unknown }): Promise<void> {

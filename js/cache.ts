@@ -41,6 +41,8 @@ export interface CacheStats {
   writeErrors: number
   /** Answers that could not be read back. They were asked for anew. */
   readErrors: number
+  /** Why the last write failed, or the file could not be opened, if anything went wrong. */
+  lastError?: string
 }
 
 /** What this module does to caches and other modules may use. */

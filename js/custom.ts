@@ -11,7 +11,7 @@ import { valueOf } from './reply'
 
 /** What a letter of kind `Call` says. */
 interface CustomCall {
-  /** The number that the router gave with `addCustomProvider`. */
+  /** The number that came with `addCustomProvider`: a provider's own, so that a call finds the one that it was made for. */
   router: number
   provider: string
   kind: Kind
@@ -31,17 +31,19 @@ export function isCustom(provider: ProviderOptions | CustomProvider): provider i
   return KINDS.some((kind) => typeof (provider as CustomProvider)[METHODS[kind]] === 'function')
 }
 
-// The mail names a router by its number. Weakly held: whoever waits for an answer holds the router itself.
-const routers = new Map<number, WeakRef<CustomProviders>>()
-const gone = new FinalizationRegistry((router: number) => routers.delete(router))
-let lastRouter = 0
+// The mail names a provider by its number. Its router is weakly held: whoever waits for an answer holds the router itself.
+const owners = new Map<number, WeakRef<CustomProviders>>()
+const gone = new FinalizationRegistry((provider: number) => owners.delete(provider))
+let lastProvider = 0
 const running = new Map<number, AbortController>()
 
 /** The custom providers of one router. */
 export class CustomProviders {
   readonly #native: NativeRouter
-  readonly #byName = new Map<string, CustomProvider>()
-  #router = 0
+  readonly #providers = new Map<number, CustomProvider>()
+  readonly #numbers = new Map<string, number>()
+  /** Numbers of providers that were taken away or replaced: calls in flight may still be theirs. */
+  readonly #retired = new Set<number>()
 
   constructor(router: NativeRouter) {
     this.#native = router
@@ -51,13 +53,30 @@ export class CustomProviders {
   add(provider: CustomProvider, caller: Function): void {
     const name = text('provider.name', provider.name)
     const kinds = KINDS.filter((kind) => typeof provider[METHODS[kind]] === 'function')
-    valueOf(this.#native.addCustomProvider(name, kinds, this.#number()), caller)
-    this.#byName.set(name, provider)
+    const number = lastProvider + 1
+    valueOf(this.#native.addCustomProvider(name, kinds, number), caller)
+    lastProvider = number
+    this.remove(name)
+    this.#numbers.set(name, number)
+    this.#providers.set(number, provider)
+    owners.set(number, new WeakRef(this))
+    gone.register(this, number)
   }
 
-  /** No call asks it from now on. */
+  /** Calls that begin from now on do not ask it; those in flight do. */
   remove(name: string): void {
-    this.#byName.delete(name)
+    const number = this.#numbers.get(name)
+    if (number === undefined) return
+    this.#numbers.delete(name)
+    this.#retired.add(number)
+    // Only the core knows which calls are in flight. If there is none, nobody can ask for any of the old ones.
+    const { ok } = JSON.parse(this.#native.stats()) as { ok?: { inFlight?: number } | null }
+    if (ok?.inFlight !== 0) return
+    for (const old of this.#retired) {
+      this.#providers.delete(old)
+      owners.delete(old)
+    }
+    this.#retired.clear()
   }
 
   /** Asks the provider, and tells the core. Never rejects. */
@@ -87,22 +106,12 @@ export class CustomProviders {
     }
   }
 
-  #ask({ provider: name, kind, request }: CustomCall, signal: AbortSignal): Answer {
-    const provider = this.#byName.get(name)
+  #ask({ router: number, provider: name, kind, request }: CustomCall, signal: AbortSignal): Answer {
+    const provider = this.#providers.get(number)
     const method = provider?.[METHODS[kind]] as Method | undefined
     if (typeof method !== 'function')
       throw new TypeError(`provider "${name}" has no method ${METHODS[kind]}() any more`)
     return method.call(provider, request, { signal })
-  }
-
-  #number(): number {
-    if (this.#router === 0) {
-      lastRouter += 1
-      this.#router = lastRouter
-      routers.set(this.#router, new WeakRef(this))
-      gone.register(this, this.#router)
-    }
-    return this.#router
   }
 }
 
@@ -113,7 +122,7 @@ onCall((letter: Letter) => {
   }
   const call = JSON.parse(letter.text ?? '{}') as CustomCall
   // If the router is gone, so is everybody who could want the answer.
-  void routers.get(call.router)?.deref()?.answer(letter.id, call)
+  void owners.get(call.router)?.deref()?.answer(letter.id, call)
 })
 
 function isAsyncIterable(answer: Answer): answer is AsyncIterable<unknown> {

@@ -1,6 +1,7 @@
 /**
  * Turns what callers give into the JSON that crosses to the core, losing nothing that the core would want to complain
- * about: values that JSON drops or changes arrive there as their own text (`NaN`, `12n`, `[function]`).
+ * about: values that JSON drops or changes arrive there as their own text (`NaN`, `12n`, `[function]`). In a body, where
+ * the core knows few fields, they are refused.
  */
 
 /** JSON of one of thryd's own options objects. @throws TypeError if it is circular */
@@ -8,12 +9,33 @@ export function encodeOptions(field: string, value: unknown): string {
   return stringify(field, value, nameable) ?? 'null'
 }
 
-/** JSON of a wire body. @throws TypeError if it is not an object, or circular */
+/** Numbers of a body that the core checks: it should name the range as well as the value. */
+const CHECKED_BY_CORE: ReadonlySet<string> = new Set([
+  'temperature',
+  'top_p',
+  'max_completion_tokens',
+  'max_tokens',
+  'presence_penalty',
+  'frequency_penalty',
+  'seed',
+  'n',
+  'dimensions',
+  'top_n',
+])
+
+/**
+ * JSON of a wire body.
+ * @throws TypeError if it is not an object, circular, or has a function, a symbol or a big integer in it; RangeError if a
+ * number in it is not finite
+ */
 export function encodeRequest(request: unknown): string {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw new TypeError(`request: expected an object, got ${describe(request)}`)
   }
-  const json = stringify('request', request, isPlainJson(request) ? undefined : nameable)
+  const fast = isPlainJson(request) ? unchecked(request) : undefined
+  // Numbers that JSON does not have become null in the depth; a look at each value is only worth its time if there is one.
+  if (fast !== undefined && !/[:,[]null/.test(fast)) return fast
+  const json = stringify('request', request, checked())
   if (json === undefined) throw new TypeError('request: expected an object, got one whose toJSON() gives nothing')
   return json
 }
@@ -65,13 +87,62 @@ export function signalOf(value: unknown): AbortSignal | undefined {
   return signal
 }
 
-function stringify(field: string, value: unknown, replacer?: typeof nameable): string | undefined {
+type Replacer = (this: object, key: string, value: unknown) => unknown
+
+function stringify(field: string, value: unknown, replacer?: Replacer): string | undefined {
   try {
     return JSON.stringify(value, replacer)
   } catch (cause) {
+    if (cause instanceof Refused) throw cause.error
     // A cycle, a big integer in the depth of a body, or a getter of the caller's that threw.
     const [why] = (cause instanceof Error ? cause.message : String(cause)).split('\n', 1)
     throw new TypeError(`${field}: cannot be written as JSON: ${why}`, { cause })
+  }
+}
+
+/** `undefined` if it cannot be written: why, is found by writing it with `checked`. */
+function unchecked(request: object): string | undefined {
+  try {
+    return JSON.stringify(request)
+  } catch {
+    return undefined
+  }
+}
+
+/** What `checked` found, to be told from what a getter of the caller's throws. */
+class Refused {
+  readonly error: Error
+
+  constructor(error: Error) {
+    this.error = error
+  }
+}
+
+/** Refuses what JSON does not have, naming where it is; what the core checks goes there by name. */
+function checked(): Replacer {
+  const paths = new Map<unknown, string>()
+  let body: unknown
+  return function (key, value) {
+    if (paths.size === 0) {
+      body = value
+      paths.set(value, 'request')
+      return value
+    }
+    if (this === body && CHECKED_BY_CORE.has(key)) return nameable(key, value)
+    const path = (): string => `${paths.get(this)}${Array.isArray(this) ? `[${key}]` : `.${key}`}`
+    switch (typeof value) {
+      case 'number':
+        if (Number.isFinite(value)) return value
+        throw new Refused(new RangeError(`${path()}: expected a finite number, got ${value}`))
+      case 'bigint':
+        throw new Refused(new TypeError(`${path()}: expected a value that JSON has, got ${value}n`))
+      case 'function':
+      case 'symbol':
+        throw new Refused(new TypeError(`${path()}: expected a value that JSON has, got a ${typeof value}`))
+      case 'object':
+        if (value !== null) paths.set(value, path())
+    }
+    return value
   }
 }
 

@@ -30,8 +30,8 @@ export interface NativeCache {
 export interface NativeRouter {
   configure(optionsJson: string): Reply
   addProvider(optionsJson: string): Reply
-  /** `router` comes back in every `CustomCall`, so that this face knows whose provider is meant. */
-  addCustomProvider(name: string, kinds: string[], router: number): Reply
+  /** `number` comes back in every `CustomCall` as its `router`, so that this face knows which provider is meant. */
+  addCustomProvider(name: string, kinds: string[], number: number): Reply
   removeProvider(name: string): Reply
   deploy(group: string, model: string, optionsJson: string | null): Reply
   undeploy(group: string, model: string): Reply

@@ -45,6 +45,8 @@ export interface ProviderOptions {
   headers?: Record<string, string>
   /** A key is not sent over plain http to anything but loopback unless this is true. @default false */
   allowInsecureHttp?: boolean
+  /** Longest answer that is taken, in bytes: a positive integer. @default 64 MiB */
+  maxResponseBytes?: number
   /** For type `'dummy'` only. */
   dummy?: DummyOptions
 }
@@ -107,6 +109,6 @@ export interface DummyOptions {
   }
   /** Dimensions of its embeddings, which depend only on the text. @default 8 */
   dimensions?: number
-  /** Makes latencies and faults repeatable. @default random */
+  /** Makes latencies and faults repeatable. @default 0 */
   seed?: number
 }

@@ -33,7 +33,8 @@ export function readerOf<Value>(source: Source<Value>): AsyncIterableIterator<Va
     }
   }
 
-  return {
+  // By this name the calls that wait hold it: a reader is dropped only when nobody waits for its next value either.
+  const reader: AsyncIterableIterator<Value, undefined> = {
     next() {
       if (waiting === 0) {
         try {
@@ -53,9 +54,10 @@ export function readerOf<Value>(source: Source<Value>): AsyncIterableIterator<Va
       return { done: true, value: undefined }
     },
     [Symbol.asyncIterator]() {
-      return this
+      return reader
     },
   }
+  return reader
 }
 
 /** The end of an iteration. */

@@ -247,7 +247,7 @@ export class CompletionRouter extends Router<CompletionRequest, Completion> {
     const call = {
       start: (id: number) => nativeOf(this).stream(id, name, body, encoded),
       pull: (id: number) => nativeOf(this).pull(id),
-      cancel: (id: number) => nativeOf(this).cancel(id),
+      cancel: cancelOf(nativeOf(this)),
     }
     return completionStream(call, signal)
   }
@@ -267,6 +267,11 @@ export class RerankRouter extends Router<RerankRequest, Ranking> {
   constructor(options?: RouterOptions) {
     super(options, { name: 'rerank', read: ranking })
   }
+}
+
+/** Apart, so that it holds nothing but the core's part of the router: it must not keep alive whoever it waits to see gone. */
+function cancelOf(router: NativeRouter): (id: number) => void {
+  return (id) => router.cancel(id)
 }
 
 /** Takes the signal out of a call's options; the rest is for the core. */

@@ -4,7 +4,7 @@ import type { CacheStats } from './cache'
 
 /** A router at one moment. Counters run from the router's creation. */
 export interface RouterStats {
-  /** Calls sent and not answered yet. */
+  /** Calls that have begun and not ended, waiting ones included. */
   inFlight: number
   /** Calls that wait for a limit. */
   waiting: number

@@ -21,7 +21,8 @@ export interface CompletionStream extends AsyncIterable<CompletionChunk> {
 export interface StreamCall {
   start(id: number): Letter | null
   pull(id: number): Letter | null
-  cancel(id: number): void
+  /** Must not lead to the stream's reader, nor to anything of the user's: it is held until the reader is gone. */
+  cancel: (id: number) => void
 }
 
 /** A stream that starts `call` when it is first read. */
@@ -40,7 +41,9 @@ class Stream implements CompletionStream {
   [Symbol.asyncIterator](): AsyncIterableIterator<CompletionChunk> {
     if (this.#isTaken) throw new TypeError('a CompletionStream has one reader, and this one has been read already')
     this.#isTaken = true
-    return readerOf(this.#chunks)
+    const reader = readerOf(this.#chunks)
+    this.#chunks.readBy(reader)
+    return reader
   }
 
   async completion(): Promise<Completion> {
@@ -52,6 +55,20 @@ class Stream implements CompletionStream {
 // What inspection shows.
 Object.defineProperty(Stream, 'name', { value: 'CompletionStream' })
 
+/** What remains of a stream when its reader was dropped without a word. */
+interface Rest {
+  id: number
+  cancel: (id: number) => void
+  chunks: WeakRef<Chunks>
+}
+
+// Nothing that a `Rest` holds leads to the reader. The chunks are still there if a signal or the stream holds them.
+const dropped = new FinalizationRegistry(({ id, cancel, chunks }: Rest) => {
+  const left = chunks.deref()
+  if (left !== undefined) void left.leave()
+  else if (id !== 0) cancel(id)
+})
+
 type Outcome = { completion: Completion } | { error: unknown }
 
 class Chunks implements Source<CompletionChunk> {
@@ -59,6 +76,7 @@ class Chunks implements Source<CompletionChunk> {
   readonly #signal: AbortSignal | undefined
   readonly #onAbort = (): void => this.#end({ error: this.#signal?.reason }, true)
   #id = 0
+  #rest: Rest | undefined
   #batch: CompletionChunk[] = []
   #position = 0
   #wake: ((letter?: Letter) => void) | undefined
@@ -70,6 +88,12 @@ class Chunks implements Source<CompletionChunk> {
   constructor(call: StreamCall, signal: AbortSignal | undefined) {
     this.#call = call
     this.#signal = signal
+  }
+
+  /** When this reader is garbage, so is the call. */
+  readBy(reader: object): void {
+    this.#rest = { id: this.#id, cancel: this.#call.cancel, chunks: new WeakRef(this) }
+    dropped.register(reader, this.#rest, this)
   }
 
   take(): IteratorResult<CompletionChunk, undefined> | undefined {
@@ -116,6 +140,7 @@ class Chunks implements Source<CompletionChunk> {
     }
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
     this.#id = nextId()
+    if (this.#rest !== undefined) this.#rest.id = this.#id
     return this.#call.start(this.#id) ?? this.#call.pull(this.#id)
   }
 
@@ -144,6 +169,7 @@ class Chunks implements Source<CompletionChunk> {
   #end(outcome: Outcome, isCancelled: boolean): void {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
+    dropped.unregister(this)
     this.#signal?.removeEventListener('abort', this.#onAbort)
     if (isCancelled) {
       forget(this.#id)

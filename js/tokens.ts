@@ -63,8 +63,14 @@ export class UsageTracker {
 }
 
 function encodeInput(input: unknown): string {
-  if (typeof input === 'string' || Array.isArray(input)) return encodeOptions('input', input)
+  if (typeof input === 'string' || Array.isArray(input)) return wellFormed(encodeOptions('input', input))
   throw new TypeError(`input: expected a string or an array of messages, got ${describe(input)}`)
+}
+
+/** Half a surrogate pair has no UTF-8: it counts as U+FFFD, as tiktoken counts it. JSON writes it as an escape, and only it. */
+function wellFormed(json: string): string {
+  if (!json.includes(String.raw`\ud`)) return json
+  return json.replace(/\\(?:ud[89a-f][0-9a-f]{2}|.)/g, (escape) => (escape.length === 6 ? '\ufffd' : escape))
 }
 
 function modelOf(model: unknown): string | null {

@@ -208,6 +208,44 @@ describe('a batch ends', () => {
   })
 })
 
+describe('a source that cannot be closed', () => {
+  function* source(): Generator<CompletionRequest> {
+    try {
+      yield* many(100)
+    } finally {
+      // oxlint-disable-next-line no-unsafe-finally -- this is what is feared
+      throw new Error('no end')
+    }
+  }
+
+  test.each(['its signal', 'onProgress'])('is no unhandled rejection when %s ends the batch', async (by) => {
+    const unhandled: unknown[] = []
+    const listener = (reason: unknown): void => void unhandled.push(reason)
+    process.on('unhandledRejection', listener)
+    const controller = new AbortController()
+    script.invoke = (id) => (by === 'its signal' ? null : completionLetter(id, ''))
+    const onProgress = (): void => {
+      throw new Error('enough')
+    }
+    const results = collect(source(), { signal: controller.signal, concurrency: 2, onProgress })
+    const ended = expect(results).rejects.toThrow('enough')
+    await new Promise((resolve) => setImmediate(resolve))
+    controller.abort(new Error('enough'))
+    await ended
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('unhandledRejection', listener)
+    expect(unhandled).toEqual([])
+  })
+
+  test('is told to whoever leaves', async () => {
+    script.invoke = (id) => completionLetter(id, '')
+    const leaving = (async () => {
+      for await (const _ of new CompletionRouter().invokeMany('g', source(), { concurrency: 1 })) break
+    })()
+    await expect(leaving).rejects.toThrow('no end')
+  })
+})
+
 describe('bad arguments', () => {
   test.each([
     ['requests that are a text', 'abc', {}, /^requests: expected an iterable/],

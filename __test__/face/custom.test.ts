@@ -154,14 +154,29 @@ describe('what a custom provider throws', () => {
       void router
     }
   })
+})
 
-  test('includes a provider that was taken away', async () => {
-    script.reply = () => JSON.stringify({ ok: true })
-    const router = new CompletionRouter().addProvider({ name: 'mine', complete: async () => '' })
-    expect(router.removeProvider('mine')).toBe(true)
-    expect(await repliesTo(call('completion'))).toMatchObject([
-      { type: 'error', value: { message: /no method complete\(\) any more/ } },
-    ])
+describe('a provider that was taken away or replaced', () => {
+  const mine = (text: string): CustomProvider => ({ name: 'mine', complete: async () => text })
+
+  test('answers the calls that were made for it', async () => {
+    script.reply = () => JSON.stringify({ ok: { inFlight: 1 } })
+    const router = new CompletionRouter().addProvider(mine('first'))
+    router.removeProvider('mine')
+    router.addProvider(mine('second')).addProvider(mine('third'))
+    const ids = [call('completion', 3), call('completion', 2), call('completion', 1)]
+    const replies = await Promise.all(ids.map(repliesTo))
+    expect(replies.flat().map(({ value }) => value)).toEqual(['first', 'second', 'third'])
+    void router
+  })
+
+  test('is let go of when no call is in flight', async () => {
+    script.reply = () => JSON.stringify({ ok: { inFlight: 0 } })
+    const router = new CompletionRouter().addProvider(mine('first')).addProvider(mine('second'))
+    call('completion', 2)
+    expect(await repliesTo(call('completion', 1))).toEqual([{ type: 'whole', value: 'second' }])
+    expect(seen.replies).toHaveLength(1)
+    void router
   })
 })
 

@@ -142,7 +142,6 @@ describe('bad arguments', () => {
     ['a request that is a text', 'g', 'Hi', undefined, /^request: expected an object, got a string/],
     ['a request that is a list', 'g', [], undefined, /^request: expected an object, got an array/],
     ['a circular request', 'g', circular, undefined, /^request: cannot be written as JSON/],
-    ['a big integer in the depth', 'g', { messages: [{ n: 1n }] }, undefined, /^request: cannot be written as JSON/],
     ['a group that is no name', 7, request, undefined, /^group: expected a string, got 7/],
     ['options that are none', 'g', request, 'fast', /^options: expected an object, got a string/],
     ['a signal that is none', 'g', request, { signal: {} }, /^options\.signal: expected an AbortSignal, got an object/],
@@ -153,16 +152,55 @@ describe('bad arguments', () => {
     expect(seen.invoked).toEqual([])
   })
 
-  test('that JSON would lose reach the core by name', async () => {
+  test('that JSON would lose and the core checks reach it by name', async () => {
     script.invoke = (id) => completionLetter(id, 'x')
-    const body = { message: 'Hi', temperature: Number.POSITIVE_INFINITY, seed: 12n, stop: () => '', top_p: undefined }
+    const body = { message: 'Hi', temperature: Number.POSITIVE_INFINITY, seed: 12n, n: () => '', top_p: undefined }
     await new CompletionRouter().invoke('g', body as never)
     expect(seen.invoked[0]?.request).toEqual({
       message: 'Hi',
       temperature: 'Infinity',
       seed: '12n',
-      stop: '[function]',
+      n: '[function]',
     })
+  })
+
+  const symbol = Symbol('s')
+  const nothing = (): void => {}
+  test.each([
+    ['x_boost', { x_boost: Number.NaN }, RangeError, 'expected a finite number, got NaN'],
+    ['a.b', { a: { b: Number.NEGATIVE_INFINITY } }, RangeError, 'expected a finite number, got -Infinity'],
+    ['a.temperature', { a: { temperature: Number.NaN } }, RangeError, 'expected a finite number, got NaN'],
+    ['stop[1]', { stop: ['null', Number.NaN] }, RangeError, 'expected a finite number, got NaN'],
+    [
+      'list[1].score',
+      { list: [{ score: 1 }, { score: Infinity }] },
+      RangeError,
+      'expected a finite number, got Infinity',
+    ],
+    ['x_id', { x_id: 12n }, TypeError, 'expected a value that JSON has, got 12n'],
+    ['messages[0].n', { messages: [{ n: 1n }] }, TypeError, 'expected a value that JSON has, got 1n'],
+    ['stop', { stop: nothing }, TypeError, 'expected a value that JSON has, got a function'],
+    ['list[0]', { list: [nothing] }, TypeError, 'expected a value that JSON has, got a function'],
+    ['list[0]', { list: [symbol] }, TypeError, 'expected a value that JSON has, got a symbol'],
+  ])('that JSON does not have are refused at %s', async (path, body, type, message) => {
+    const promise = new CompletionRouter().invoke('g', body as never)
+    await expect(promise).rejects.toThrow(type)
+    await expect(promise).rejects.toMatchObject({ message: `request.${path}: ${message}` })
+    expect(seen.invoked).toEqual([])
+  })
+
+  test('cross as JSON has them, null and shared parts included', async () => {
+    script.invoke = (id) => completionLetter(id, 'x')
+    const shared = { a: [null, 1], say: 'null' }
+    const body = {
+      messages: [{ role: 'assistant', content: null }],
+      one: shared,
+      two: shared,
+      at: new Date(0),
+      no: undefined,
+    }
+    await new CompletionRouter().invoke('g', body as never)
+    expect(seen.invoked[0]?.request).toEqual(JSON.parse(JSON.stringify(body)))
   })
 
   test('that hide their content are named, not emptied', () => {
