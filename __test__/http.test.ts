@@ -32,7 +32,12 @@ describe('what goes out', () => {
     }
     await routed().invoke('default', request, { priority: 3, queueMs: 5 })
     const { message, temperature, ...rest } = request
-    expect(server.last.json).toEqual({ model: 'm', messages: [{ role: 'user', content: message }], temperature, ...rest })
+    expect(server.last.json).toEqual({
+      model: 'm',
+      messages: [{ role: 'user', content: message }],
+      temperature,
+      ...rest,
+    })
     expect(Object.keys(server.last.json)).toEqual([
       'model',
       'temperature',
@@ -55,7 +60,8 @@ describe('what goes out', () => {
   })
 
   test('has nothing of thryd’s own, nor what a whole answer does not need', async () => {
-    await routed().invoke('default', { message: 'Hi', model: 'theirs', stream: true, stream_options: {}, seed: null })
+    const request = { message: 'Hi', model: 'theirs', stream: true, stream_options: {}, seed: null as never }
+    await routed().invoke('default', request)
     expect(server.last.text).toBe('{"model":"m","messages":[{"role":"user","content":"Hi"}]}')
   })
 

@@ -195,7 +195,9 @@ describe('closing', () => {
     const cache = freshPath()
     const make = () => {
       const router = new CompletionRouter({ cache })
-      return router.addProvider({ type: 'openai-compatible', name: 'local', baseUrl: server.url }).deploy('d', 'local::m')
+      return router
+        .addProvider({ type: 'openai-compatible', name: 'local', baseUrl: server.url })
+        .deploy('d', 'local::m')
     }
     const [one, two] = [make(), make()]
     await one.invoke('d', { message: 'shared' })

@@ -56,7 +56,10 @@ function expectNoSecret(value: unknown): void {
 
 describe('a key', () => {
   test.each([
-    ['a 401 that repeats it', status(401, { error: { message: `Incorrect API key provided: ${key}.`, code: 'invalid_api_key' } })],
+    [
+      'a 401 that repeats it',
+      status(401, { error: { message: `Incorrect API key provided: ${key}.`, code: 'invalid_api_key' } }),
+    ],
     ['a 403 page with it', status(403, `<html>${key}</html>`, { 'x-request-id': 'req_1' })],
     ['a 400 with the request’s headers', status(400, { error: { message: `got Authorization: Bearer ${key}` } })],
     ['a 500 with it', status(500, `panic: {"authorization":"Bearer ${key}","x-secret-tenant":"${tenant}"}`)],
@@ -97,7 +100,10 @@ describe('a key', () => {
   test('is not in the attempts of an answer that came after it failed', async () => {
     server.answer = inTurn(status(500, `died on ${key}`), server.answer)
     const router = new CompletionRouter({ retry: { baseDelayMs: 0, cooldownMs: 1 } })
-    const answer = await router.addProvider(provider()).deploy('default', 'local::m').invoke('default', { message: 'Hi' })
+    const answer = await router
+      .addProvider(provider())
+      .deploy('default', 'local::m')
+      .invoke('default', { message: 'Hi' })
     expect(answer.attempts).toHaveLength(2)
     expectNoSecret(answer)
   })
@@ -153,7 +159,9 @@ describe('a key', () => {
       vi.spyOn(stream, 'write').mockImplementation((text) => written.push(String(text)) > 0),
     )
     try {
-      const router = new CompletionRouter({ retry: { maxRetries: 0 } }).addProvider(provider()).deploy('default', 'local::m')
+      const router = new CompletionRouter({ retry: { maxRetries: 0 } })
+        .addProvider(provider())
+        .deploy('default', 'local::m')
       server.answer = status(500, key)
       await caught(router.invoke('default', { message: 'Hi' }))
     } finally {

@@ -25,7 +25,8 @@ async function all(stream: AsyncIterable<CompletionChunk>): Promise<CompletionCh
   return chunks
 }
 
-const text = (chunks: CompletionChunk[]) => chunks.map((chunk) => (chunk.type === 'content' ? chunk.delta : '')).join('')
+const text = (chunks: CompletionChunk[]) =>
+  chunks.map((chunk) => (chunk.type === 'content' ? chunk.delta : '')).join('')
 
 describe('a stream', () => {
   test('asks for events and their usage, and gives what they say', async () => {

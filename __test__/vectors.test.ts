@@ -164,7 +164,12 @@ describe('rerank', () => {
       { query: 'red', texts: documents, return_text: false },
       cohere.map(({ index, relevance_score }) => ({ index, score: relevance_score })),
     ],
-    ['vllm', '/rerank', { model: 'm', query: 'red', documents, top_n: 3 }, { results: cohere, usage: { total_tokens: 9 } }],
+    [
+      'vllm',
+      '/rerank',
+      { model: 'm', query: 'red', documents, top_n: 3 },
+      { results: cohere, usage: { total_tokens: 9 } },
+    ],
     ['openai-compatible', '/rerank', { model: 'm', query: 'red', documents, top_n: 3 }, { results: cohere }],
   ]
 

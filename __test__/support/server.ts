@@ -152,11 +152,11 @@ export function chat(content: string, more: object = {}): object {
 export function send(
   response: ServerResponse,
   body: unknown,
-  status = 200,
+  code = 200,
   headers: Record<string, string | number> = {},
 ): void {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
-  response.writeHead(status, { 'content-type': 'application/json', ...headers })
+  response.writeHead(code, { 'content-type': 'application/json', ...headers })
   response.end(text)
 }
 
