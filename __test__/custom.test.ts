@@ -147,8 +147,9 @@ describe('a provider that is removed', () => {
       router.invoke('default', { message: 'a' }),
       router.stream('default', { message: 'b' }).completion(),
     ]
-    // Without a turn of the event loop, so that the core has called and the provider has not been asked yet.
-    while (router.stats().groups['default']?.deployments[0]?.inFlight !== 2);
+    // Without a turn of the event loop: both have been sent, and the provider has not heard of them.
+    const sent = (): number => router.stats().groups['default']?.deployments[0]?.inFlight ?? 0
+    for (const began = performance.now(); sent() < 2 && performance.now() - began < 10_000;);
     expect(router.removeProvider('c')).toBe(true)
     router.addProvider({ name: 'c', complete: async () => 'new' }).deploy('again', 'c::m')
     expect(`${await router.invoke('again', { message: 'c' })}`).toBe('new')

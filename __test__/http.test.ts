@@ -60,13 +60,8 @@ describe('what goes out', () => {
   })
 
   test('has nothing of thryd’s own, nor what a whole answer does not need', async () => {
-    await routed().invoke('default', {
-      message: 'Hi',
-      model: 'theirs',
-      stream: true,
-      stream_options: {},
-      seed: null as never,
-    })
+    const request = { message: 'Hi', model: 'theirs', stream: true, stream_options: {}, seed: null as never }
+    await routed().invoke('default', request)
     expect(server.last.text).toBe('{"model":"m","messages":[{"role":"user","content":"Hi"}]}')
   })
 
