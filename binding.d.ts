@@ -60,6 +60,8 @@ export declare class NativeRouter {
   mountCache(id: number, options: string): void
   mountOpenCache(cache: NativeCache): string
   cache(): NativeCache | null
+  /** What `invoke` would say to these options. */
+  checkOptions(options: string): string
   /** A letter if the call is settled at once, else it comes by mail. */
   invoke(id: number, group: string, request: string, options?: string | undefined | null): Letter | null
   /** A letter if the stream is refused at once, else `pull` gives its chunks. */

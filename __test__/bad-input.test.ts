@@ -250,3 +250,16 @@ describe('a request', () => {
     )
   })
 })
+
+describe('options of a batch', () => {
+  test.each([
+    [{ bogus: 1 }, TypeError, /invoke options\.bogus/],
+    [{ queueMs: -1 }, RangeError, /invoke options\.queueMs: expected a number of at least 0, got -1/],
+  ])('%o are refused when it is made, even an empty one', (options, type, message) => {
+    const router = new CompletionRouter()
+    router.addProvider({ type: 'dummy' }).deploy('default', 'dummy::m')
+    const begin = () => router.invokeMany('default', [], options as object)
+    expect(begin).toThrow(type)
+    expect(begin).toThrow(message)
+  })
+})

@@ -19,12 +19,6 @@ function routed(deployments = ['local::m'], cache?: object): CompletionRouter {
   return router.configureGroup('default', { strategy: 'first-available' })
 }
 
-async function all(stream: AsyncIterable<CompletionChunk>): Promise<CompletionChunk[]> {
-  const chunks = []
-  for await (const chunk of stream) chunks.push(chunk)
-  return chunks
-}
-
 const text = (chunks: CompletionChunk[]) =>
   chunks.map((chunk) => (chunk.type === 'content' ? chunk.delta : '')).join('')
 

@@ -41,6 +41,8 @@ export interface NativeRouter {
   mountCache(id: number, optionsJson: string): void
   mountOpenCache(cache: NativeCache): Reply
   cache(): NativeCache | null
+  /** What `invoke` would say to these options. */
+  checkOptions(optionsJson: string): Reply
   invoke(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
   stream(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
   pull(id: number): Letter | null

@@ -170,6 +170,8 @@ export abstract class Router<Request, Response> {
     const { concurrency, onProgress, signal, ...rest } = optional('options', options) ?? {}
     const { encoded } = callOptions(rest)
     const name = text('group', group)
+    // Once, so that a mistake in them is not repeated in the place of every answer.
+    if (encoded !== null) valueOf(this.#native.checkOptions(encoded), Router.prototype.invokeMany)
     const call = {
       begin: (id: number, request: Request) => this.#native.invoke(id, name, encodeRequest(request), encoded),
       cancel: (id: number) => this.#native.cancel(id),

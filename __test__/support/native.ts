@@ -119,6 +119,10 @@ class Router implements NativeRouter {
     return script.reply('undeploy')
   }
 
+  checkOptions(): Reply {
+    return script.reply('checkOptions')
+  }
+
   configureGroup(): Reply {
     return script.reply('configureGroup')
   }

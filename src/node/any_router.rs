@@ -28,6 +28,7 @@ pub trait AnyRouter: Send + Sync {
     fn groups(&self) -> Vec<String>;
     fn mount_cache(&self, cache: Cache);
     fn cache(&self) -> Option<Cache>;
+    fn check_options(&self, options: &str) -> Result<()>;
     fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>) -> Result<Started>;
     fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<CompletionStream>;
     fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
@@ -81,6 +82,10 @@ impl<K: Crossing> AnyRouter for Router<K> {
     }
     fn cache(&self) -> Option<Cache> {
         self.cache()
+    }
+    fn check_options(&self, options: &str) -> Result<()> {
+        InvokeOptions::read(Fields::parse("invoke options", options)?, self.timeouts())?;
+        Ok(())
     }
     fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>) -> Result<Started> {
         let options = match options {

@@ -157,6 +157,12 @@ impl NativeRouter {
         Some(NativeCache { cache })
     }
 
+    /// What `invoke` would say to these options.
+    #[napi]
+    pub fn check_options(&self, options: String) -> String {
+        reply(|| self.router()?.check_options(&options))
+    }
+
     /// A letter if the call is settled at once, else it comes by mail.
     #[napi]
     pub fn invoke(&self, id: u32, group: String, request: String, options: Option<String>) -> Option<Letter> {
