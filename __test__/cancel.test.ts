@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { CompletionRouter, type RouterOptions } from '..'
 import { caught, collected } from './support/caught'
@@ -8,11 +8,11 @@ import { type Answer, TestServer, beginEvents, echo, event, inTurn, piece } from
 
 let server: TestServer
 
-beforeAll(async () => {
+// One for each test: what an earlier test gave up may still be on its way.
+beforeEach(async () => {
   server = await TestServer.start()
 })
-beforeEach(() => server.reset())
-afterAll(() => server.close())
+afterEach(() => server.close())
 
 function routed(options: RouterOptions = {}, deploy = {}): CompletionRouter {
   const router = new CompletionRouter(options)
