@@ -4,7 +4,6 @@
 //! last one leaves, the task is aborted. A call is found by its key from the moment it is started until the moment
 //! before its outcome can be seen, so a finished call is never joined; an aborted one is gone before it is aborted.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 
 use super::Key;
+use crate::error::panic_text;
 
 /// The calls in flight; clones share them.
 pub struct Flights<T> {
@@ -215,17 +215,11 @@ impl<T> Drop for Entry<T> {
 impl From<JoinError> for FlightPanic {
     fn from(error: JoinError) -> Self {
         let message = match error.try_into_panic() {
-            Ok(panic) => describe(&*panic),
+            Ok(panic) => panic_text(&*panic),
             Err(_) => "the runtime ended before the call did".to_owned(),
         };
         Self { message }
     }
-}
-
-/// The text of a panic.
-pub(super) fn describe(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a text").to_owned()
 }
 
 /// Nothing is left half done under the lock, so a panic there spoils nothing.

@@ -16,9 +16,9 @@ use redb::{
     ReadableTableMetadata, TableDefinition, TableError,
 };
 
-use super::flight::describe;
 use super::writes::Group;
 use super::{Key, Namespace, Record};
+use crate::error::panic_text;
 
 /// Version of the tables and of what is in them; `docs/cache.md` says what a new one means.
 const FORMAT: u64 = 1;
@@ -251,7 +251,7 @@ impl Store {
 fn caught<T>(act: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(panic) => Err(format!("the file is damaged: {}", describe(&*panic))),
+        Err(panic) => Err(format!("the file is damaged: {}", panic_text(&*panic))),
     }
 }
 

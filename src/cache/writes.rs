@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::flight::describe;
 use super::{Key, Record};
+use crate::error::panic_text;
 
 /// The longest that an entry waits for company before it is committed.
 const COMMIT_DELAY: Duration = Duration::from_millis(20);
@@ -157,7 +157,7 @@ impl Shared {
     fn run(&self) {
         while let Some((group, last)) = self.next_group() {
             let outcome = catch_unwind(AssertUnwindSafe(|| (self.commit)(&group)))
-                .unwrap_or_else(|panic| Err(format!("a defect of thryd: {}", describe(&*panic))));
+                .unwrap_or_else(|panic| Err(format!("a defect of thryd: {}", panic_text(&*panic))));
             let mut state = self.lock();
             if let Err(message) = outcome {
                 state.fail(group.len() as u64, message);

@@ -6,6 +6,7 @@
 
 mod failure;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,6 +215,12 @@ impl Error {
     pub fn cache(path: impl fmt::Display, message: impl fmt::Display) -> Self {
         ErrorKind::Cache { path: path.to_string(), message: message.to_string() }.into()
     }
+}
+
+/// The text of a panic that was caught.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a text").to_owned()
 }
 
 impl From<ErrorKind> for Error {

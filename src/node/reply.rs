@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::Serialize;
 
 use super::failure;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 
 /// Runs `work` and writes what came of it.
 pub fn reply<T: Serialize>(work: impl FnOnce() -> Result<T>) -> String {
@@ -26,9 +26,7 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// The error for a panic, with its text.
 pub fn bug(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    ErrorKind::Bug(text.unwrap_or_else(|| "a panic without a message".to_owned())).into()
+    ErrorKind::Bug(panic_text(panic)).into()
 }
 
 #[cfg(test)]

@@ -166,8 +166,11 @@ impl NativeRouter {
     /// A letter if the call is settled at once, else it comes by mail.
     #[napi]
     pub fn invoke(&self, id: u32, group: String, request: String, options: Option<String>) -> Option<Letter> {
-        let _runtime = runtime::handle().enter();
-        match guarded(|| self.router()?.begin(id, &group, &request, options.as_deref())) {
+        let begun = guarded(|| {
+            let _runtime = runtime::handle().enter();
+            self.router()?.begin(id, &group, &request, options.as_deref())
+        });
+        match begun {
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(Started::Ready(mail)) => Some(mail.into()),
             Ok(Started::Pending(call)) => {
@@ -189,8 +192,11 @@ impl NativeRouter {
     /// A letter if the stream is refused at once, else `pull` gives its chunks.
     #[napi]
     pub fn stream(&self, id: u32, group: String, request: String, options: Option<String>) -> Option<Letter> {
-        let _runtime = runtime::handle().enter();
-        match guarded(|| self.router()?.stream(&group, &request, options.as_deref())) {
+        let begun = guarded(|| {
+            let _runtime = runtime::handle().enter();
+            self.router()?.stream(&group, &request, options.as_deref())
+        });
+        match begun {
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(stream) => {
                 lock(&self.pending.0.streams).insert(id, Arc::new(stream));

@@ -14,7 +14,7 @@ use super::group::Group;
 use super::serve::{Job, Reading, serve};
 use crate::cache::{Cache, CacheMode, Flight, Key, KeyBuilder, Record};
 use crate::deployment::Deployment;
-use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::error::{Error, ErrorKind, Phase, Result, panic_text};
 use crate::kinds::{Kind, Usage};
 use crate::options::{CacheUse, InvokeOptions, OnInterrupt, Timeouts};
 
@@ -321,11 +321,7 @@ impl Drop for AbortOnDrop {
 
 pub(crate) fn bug(ended: tokio::task::JoinError) -> Error {
     match ended.try_into_panic() {
-        Ok(panic) => {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            ErrorKind::Bug(text.unwrap_or_else(|| "a task panicked".to_owned())).into()
-        }
+        Ok(panic) => ErrorKind::Bug(panic_text(&*panic)).into(),
         Err(_) => ErrorKind::Cancelled.into(),
     }
 }
