@@ -1,6 +1,9 @@
 //! One model in one group: who answers, what it may spend, how it has been doing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+mod typical;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,16 +13,11 @@ use crate::health::{Health, Latency, RestOptions};
 use crate::kinds::Usage;
 use crate::options::DeployOptions;
 use crate::provider::Provider;
-use crate::tracker::Tracker;
-
-/// What a completion is taken to cost before any answer was seen, in tokens.
-const FIRST_GUESS: f64 = 256.0;
+use crate::tracker::{Subscription, Tracker};
+use typical::{FIRST_GUESS, Typical};
 
 /// How long an answer may take, for all that is known, before any was seen.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Weight of the newest answer in what completions have been costing.
-const LEARNING_RATE: f64 = 0.2;
 
 /// A deployment. Owned by its group; calls in flight keep it alive after `undeploy`.
 #[derive(Debug)]
@@ -31,9 +29,36 @@ pub(crate) struct Deployment {
     pub tracker: Tracker,
     pub health: Health,
     pub latency: Latency,
+    /// The router's kind.
+    kind: &'static str,
     provider: RwLock<Arc<dyn Provider>>,
     options: RwLock<DeployOptions>,
+    hot: Hot,
     record: Mutex<Record>,
+    wake: OnceLock<Wake>,
+    /// To its own tracker and to that of its account.
+    subscriptions: Mutex<[Option<Subscription>; 2]>,
+}
+
+/// Copies of what every pick looks at, so that it takes no lock to look.
+#[derive(Debug)]
+struct Hot {
+    is_able: AtomicBool,
+    /// The bits of an `f64`.
+    weight: AtomicU64,
+    /// `u64::MAX` is unlimited.
+    context_window: AtomicU64,
+    /// What an answer is taken to cost.
+    typical: AtomicU64,
+}
+
+/// Tells whoever waits for this deployment that there may be room.
+struct Wake(Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Wake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wake")
+    }
 }
 
 /// What came of the deployment's attempts so far.
@@ -45,7 +70,7 @@ pub(crate) struct Record {
     pub completion_tokens: u64,
     pub cost: f64,
     pub last_error: Option<String>,
-    typical_completion: f64,
+    typical: Typical,
 }
 
 /// Splits `provider::model` at the first `::`.
@@ -60,25 +85,53 @@ pub(crate) fn split_model(name: &str) -> Result<(&str, &str), Invalid> {
 }
 
 impl Deployment {
-    pub fn new(name: &str, model: &str, provider: Arc<dyn Provider>, options: DeployOptions) -> Self {
-        Self {
+    /// A deployment for requests of this kind, on a new window or on one that it had before.
+    pub fn new(
+        name: &str,
+        model: &str,
+        kind: &'static str,
+        provider: Arc<dyn Provider>,
+        options: DeployOptions,
+        tracker: Option<Tracker>,
+    ) -> Self {
+        let tracker = tracker.unwrap_or_else(|| Tracker::new(options.limits));
+        let record = Record {
+            succeeded: 0,
+            failed: 0,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            cost: 0.0,
+            last_error: None,
+            typical: Typical::new(),
+        };
+        let deployment = Self {
             name: name.to_owned(),
             model: model.to_owned(),
-            tracker: Tracker::new(options.limits),
+            tracker,
             health: Health::default(),
             latency: Latency::default(),
-            provider: RwLock::new(provider),
-            options: RwLock::new(options),
-            record: Mutex::new(Record {
-                succeeded: 0,
-                failed: 0,
-                prompt_tokens: 0,
-                completion_tokens: 0,
-                cost: 0.0,
-                last_error: None,
-                typical_completion: FIRST_GUESS,
-            }),
-        }
+            kind,
+            provider: RwLock::new(Arc::clone(&provider)),
+            options: RwLock::default(),
+            hot: Hot {
+                is_able: AtomicBool::new(false),
+                weight: AtomicU64::default(),
+                context_window: AtomicU64::default(),
+                typical: AtomicU64::new(FIRST_GUESS),
+            },
+            record: Mutex::new(record),
+            wake: OnceLock::new(),
+            subscriptions: Mutex::default(),
+        };
+        deployment.use_provider(&provider);
+        deployment.set_options(options);
+        deployment
+    }
+
+    /// Calls `wake` whenever there may be more room than before.
+    pub fn on_room(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _first = self.wake.set(Wake(Arc::new(wake)));
+        self.subscribe();
     }
 
     pub fn provider(&self) -> Arc<dyn Provider> {
@@ -89,7 +142,24 @@ impl Deployment {
     /// against it.
     pub fn set_provider(&self, provider: Arc<dyn Provider>) {
         self.health.reset();
+        self.use_provider(&provider);
         *self.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
+        self.subscribe();
+    }
+
+    fn use_provider(&self, provider: &Arc<dyn Provider>) {
+        self.hot.is_able.store(provider.supports(self.kind), Ordering::Relaxed);
+        self.tracker.stand_on(provider.account());
+    }
+
+    fn subscribe(&self) {
+        let Some(Wake(wake)) = self.wake.get() else { return };
+        let listen = |tracker: Tracker| {
+            let wake = Arc::clone(wake);
+            tracker.subscribe(move || wake())
+        };
+        let new = [Some(listen(self.tracker.clone())), self.tracker.below().map(listen)];
+        *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     pub fn options(&self) -> DeployOptions {
@@ -98,20 +168,35 @@ impl Deployment {
 
     /// Takes other options; what was spent stays spent.
     pub fn set_options(&self, options: DeployOptions) {
+        self.hot.weight.store(options.weight.to_bits(), Ordering::Relaxed);
+        self.hot.context_window.store(options.context_window.unwrap_or(u64::MAX), Ordering::Relaxed);
         self.tracker.set_limits(options.limits);
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
     }
 
-    /// The tokens to reserve for a prompt: with what the caller allows for the answer, or with what answers have been
-    /// costing here, as far as that fits the limit at all.
-    pub fn reservation(&self, prompt: u64, completion: Option<u64>) -> u64 {
+    /// Whether it serves the router's kind of request.
+    pub fn is_able(&self) -> bool {
+        self.hot.is_able.load(Ordering::Relaxed)
+    }
+
+    /// Its weight.
+    pub fn weight(&self) -> f64 {
+        f64::from_bits(self.hot.weight.load(Ordering::Relaxed))
+    }
+
+    /// The longest context that it takes; `u64::MAX` is any.
+    pub fn context_window(&self) -> u64 {
+        self.hot.context_window.load(Ordering::Relaxed)
+    }
+
+    /// The tokens to reserve for a prompt: with what the caller allows for the answer, or with what nine of ten answers
+    /// have been costing here, as far as that fits the limit at all.
+    pub fn reservation(&self, prompt: u64, completion: Option<u64>, now: Instant) -> u64 {
         if let Some(completion) = completion {
             return prompt.saturating_add(completion);
         }
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of token counts")]
-        let typical = self.record().typical_completion.ceil() as u64;
-        let guess = prompt.saturating_add(typical);
-        match self.options.read().unwrap_or_else(PoisonError::into_inner).limits.tpm {
+        let guess = prompt.saturating_add(self.hot.typical.load(Ordering::Relaxed));
+        match self.tracker.tpm_at(now) {
             Some(tpm) if prompt <= tpm => guess.min(tpm),
             _ => guess,
         }
@@ -126,9 +211,8 @@ impl Deployment {
         record.prompt_tokens += usage.prompt_tokens;
         record.completion_tokens += usage.completion_tokens;
         record.cost += usage.cost.unwrap_or(0.0);
-        #[allow(clippy::cast_precision_loss, reason = "token counts stay far below 2^53")]
-        let newest = usage.completion_tokens as f64;
-        record.typical_completion += LEARNING_RATE * (newest - record.typical_completion);
+        let typical = record.typical.push(usage.completion_tokens);
+        self.hot.typical.store(typical, Ordering::Relaxed);
     }
 
     /// An attempt failed, after this long.

@@ -63,6 +63,7 @@ mod node;
 pub mod options;
 pub mod provider;
 pub mod route;
+mod sync;
 pub mod tokens;
 pub mod tracker;
 

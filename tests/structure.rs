@@ -160,7 +160,7 @@ fn strategies_see_numbers_and_nothing_else() {
 /// Whatever stands in one row may import the rows above it and its own; `fields` reads options, which `options` puts
 /// together for everyone from `deployment` on, so that it knows what they are about.
 const ORDER: [&[&str]; 7] = [
-    &["error", "constants", "fields", "kinds"],
+    &["error", "constants", "fields", "kinds", "sync"],
     &["tokens", "tracker", "health", "route/strategy"],
     &["provider", "connections", "cache"],
     &["options"],

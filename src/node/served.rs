@@ -40,6 +40,7 @@ struct Head<'a, T> {
     attempts: &'a [Attempt],
     latency_ms: f64,
     queued_ms: f64,
+    queue_position: u64,
 }
 
 fn head<K: Kind>(answer: &Answer<K>, own: impl Serialize) -> String {
@@ -52,6 +53,7 @@ fn head<K: Kind>(answer: &Answer<K>, own: impl Serialize) -> String {
         attempts: &answer.attempts,
         latency_ms: answer.latency.as_secs_f64() * 1000.0,
         queued_ms: answer.queued.as_secs_f64() * 1000.0,
+        queue_position: answer.position,
     };
     serde_json::to_string(&head).expect("plain data serialises")
 }

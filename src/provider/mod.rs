@@ -29,6 +29,7 @@ pub use failure::{classify, classify_at, in_band};
 use crate::connections::{HttpRequest, Rejection};
 use crate::error::{Failure, Result};
 use crate::kinds::Body;
+use crate::tracker::Tracker;
 
 /// One request to one model, as the router hands it to a provider.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +112,12 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// What an answer that is not a success means.
     fn classify(&self, rejection: &Rejection<'_>) -> Failure {
         failure::classify(rejection)
+    }
+
+    /// The window of the account that pays, if its limits are to be counted for everyone who uses it: charged by every
+    /// deployment on this provider, beside its own.
+    fn account(&self) -> Option<Tracker> {
+        None
     }
 
     /// The most that one request may hold, for kinds that can be split.

@@ -23,6 +23,8 @@ pub struct Answer<K> {
     pub latency: Duration,
     /// Of that, spent waiting for a limit.
     pub queued: Duration,
+    /// Its place in the line when it came: 1 was next, 0 did not have to stand in it.
+    pub position: u64,
 }
 
 /// Where an answer came from.

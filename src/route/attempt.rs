@@ -1,7 +1,7 @@
 //! One try on one deployment: write, send, read, each against its clock.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
@@ -9,7 +9,7 @@ use memchr::memmem;
 use tokio::time::{Instant, timeout};
 
 use super::stream::Sink;
-use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser};
+use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
 use crate::kinds::{Assembly, Chunk, Kind};
@@ -61,7 +61,7 @@ pub(crate) async fn attempt<K: Kind>(
     let call = Call { kind: K::NAME, path: K::PATH, model: &deployment.model, body: request.as_ref(), is_stream };
     let outgoing = provider.write(&call).map_err(Ended::Refused)?;
     permit.sent();
-    let exchange = Exchange { provider: &*provider, call, timeouts, begun: Instant::now(), request };
+    let exchange = Exchange { provider: &*provider, call, timeouts, begun: Instant::now(), request, permit };
     let result = match outgoing {
         Outgoing::Http(http) => {
             let secrets = Secrets::of(&http);
@@ -80,6 +80,7 @@ struct Exchange<'a, R> {
     timeouts: &'a Timeouts,
     begun: Instant,
     request: &'a R,
+    permit: &'a Permit,
 }
 
 /// Where the data of events comes from.
@@ -92,6 +93,7 @@ impl<R: Sync> Exchange<'_, R> {
     async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<Got<K>, Failure> {
         let client = Client::shared(self.timeouts.connect)?;
         let response = self.within_first_token(client.send(http)).await?;
+        self.permit.hear(&rate_limits(response.headers(), SystemTime::now()), Instant::now());
         let status = response.status();
         if !(200..300).contains(&status) {
             return Err(self.rejection(response).await);

@@ -133,6 +133,7 @@ impl<K: Kind> Prepared<K> {
             attempts: Vec::new(),
             latency: self.started.elapsed(),
             queued: Duration::ZERO,
+            position: 0,
         })
     }
 
@@ -255,6 +256,7 @@ impl<K: Kind> Prepared<K> {
                 attempts: served.attempts,
                 latency: started.elapsed(),
                 queued: served.queued,
+                position: served.position,
             })
         }
     }

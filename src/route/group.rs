@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::line::Line;
-use super::strategy::{Candidate, StrategyState};
+use super::pick::{Choice, Picked, pick_one, sooner};
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, FailureClass};
-use crate::health::{Admission, ProbeGuard};
 use crate::options::GroupOptions;
-use crate::tracker::{Ahead, Permit, Wait, wait_behind};
+use crate::tracker::{Ahead, Turn, Wait, fits_within, wait_behind, wait_in_order};
+
+/// Admissions that are rehearsed for one exact answer, at most: some 0.5 ms. Beyond it, sums have to do.
+const REHEARSED: usize = 20_000;
 
 /// A group. Calls that wait in its line keep it alive after `removeGroup`.
 #[derive(Debug)]
@@ -25,22 +27,12 @@ pub(crate) struct Group {
     side_lines: Mutex<HashMap<Vec<usize>, Weak<Line>>>,
     options: RwLock<GroupOptions>,
     deployments: RwLock<Arc<[Arc<Deployment>]>>,
-    strategy: Mutex<StrategyState>,
-}
-
-/// A deployment that was picked, with everything that it has to give back.
-#[derive(Debug)]
-pub(crate) struct Picked {
-    pub deployment: Arc<Deployment>,
-    pub permit: Permit,
-    /// Held while the attempt probes a deployment that was out.
-    pub probe: Option<ProbeGuard>,
+    choice: Mutex<Choice>,
 }
 
 /// What a request needs of a deployment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Demand {
-    pub kind: &'static str,
     /// Prompt tokens; 0 where nobody limits them.
     pub prompt: u64,
     /// The most that the answer may be, if the caller says.
@@ -55,7 +47,7 @@ impl Group {
             side_lines: Mutex::default(),
             options: RwLock::default(),
             deployments: RwLock::new(Arc::new([])),
-            strategy: Mutex::default(),
+            choice: Mutex::default(),
         }
     }
 
@@ -81,7 +73,9 @@ impl Group {
 
     /// Something changed: whoever is first in a line looks again.
     pub fn wake(&self) {
-        self.lines().iter().for_each(|line| line.wake());
+        self.line.wake();
+        let side = self.side_lines.lock().unwrap_or_else(PoisonError::into_inner);
+        side.values().filter_map(Weak::upgrade).for_each(|line| line.wake());
     }
 
     /// Requests that wait.
@@ -89,9 +83,9 @@ impl Group {
         self.lines().iter().map(|line| line.waiting()).sum()
     }
 
-    /// What a request of this priority has in front of it that may use every deployment.
-    pub fn ahead(&self, priority: i64) -> Ahead {
-        self.line.ahead(priority)
+    /// The line of those who may use every deployment.
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 
     fn lines(&self) -> Vec<Arc<Line>> {
@@ -102,7 +96,7 @@ impl Group {
     /// Changes the set of deployments; whoever waits looks again.
     pub fn set_deployments(&self, deployments: Vec<Arc<Deployment>>) {
         // Places mean other deployments from now on.
-        *self.strategy.lock().unwrap_or_else(PoisonError::into_inner) = StrategyState::default();
+        *self.choice.lock().unwrap_or_else(PoisonError::into_inner) = Choice::default();
         *self.deployments.write().unwrap_or_else(PoisonError::into_inner) = deployments.into();
         self.wake();
     }
@@ -116,50 +110,44 @@ impl Group {
         self.wake();
     }
 
-    /// Whether anybody here counts tokens, so that a request's have to be known before it is sent.
-    pub fn counts_tokens(&self) -> Option<String> {
+    /// Whether anybody here counts tokens, so that a request's have to be known before it is sent: whose model.
+    pub fn counts_tokens(&self, now: Instant) -> Option<String> {
         let deployments = self.deployments();
-        let counting = deployments.iter().find(|deployment| {
-            let options = deployment.options();
-            options.limits.tpm.is_some() || options.context_window.is_some()
-        })?;
-        Some(counting.model.clone())
+        let is_counting = |one: &&Arc<Deployment>| one.context_window() < u64::MAX || one.tracker.tpm_at(now).is_some();
+        Some(deployments.iter().find(is_counting)?.model.clone())
     }
 
     /// The deployments that could serve this demand at all, leaving out those in `excluded`.
     pub fn able(&self, demand: &Demand, excluded: &[Arc<Deployment>]) -> Vec<Arc<Deployment>> {
         let deployments = self.deployments();
-        let able = deployments.iter().filter(|deployment| {
-            !excluded.iter().any(|other| Arc::ptr_eq(other, deployment))
-                && deployment.provider().supports(demand.kind)
-                && deployment.fits_context(demand)
-        });
-        able.cloned().collect()
+        deployments.iter().filter(|deployment| deployment.can_serve(demand, excluded)).cloned().collect()
     }
 
     /// Picks a deployment that is able and not in `excluded`, and reserves what the demand needs, all or nothing.
     ///
     /// # Errors
     /// When it is worth asking again.
-    pub fn pick(&self, demand: &Demand, excluded: &[Arc<Deployment>], now: Instant) -> Result<Picked, Wait> {
+    pub fn pick(
+        &self,
+        demand: &Demand,
+        excluded: &[Arc<Deployment>],
+        now: Instant,
+        turn: &mut Turn,
+    ) -> Result<Picked, Wait> {
         let deployments = self.deployments();
-        let able = self.able(demand, excluded);
-        // Strategies know deployments by their places, so those that cannot be asked keep theirs and are passed over.
-        let candidates: Vec<_> = deployments.iter().map(|deployment| deployment.candidate(now)).collect();
+        let is_able = |deployment: &Arc<Deployment>| deployment.can_serve(demand, excluded);
+        let is_alone = deployments.iter().filter(|one| is_able(one)).count() == 1;
         let strategy = self.options.read().unwrap_or_else(PoisonError::into_inner).strategy;
         // A std mutex: nothing is awaited while it is held.
-        let mut state = self.strategy.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut order = Vec::with_capacity(candidates.len());
-        strategy.order(&candidates, &mut state, &mut order);
+        let mut choice = self.choice.lock().unwrap_or_else(PoisonError::into_inner);
+        choice.begin(strategy, &deployments, now);
         let mut wait = Wait::Never;
-        for index in order {
-            let deployment = &deployments[index];
-            if !able.iter().any(|one| Arc::ptr_eq(one, deployment)) {
-                continue;
-            }
-            match pick_one(deployment, demand, able.len() == 1, now) {
+        while let Some(index) = choice.next(strategy) {
+            // Strategies know deployments by their places, so those that cannot be asked keep theirs and are passed over.
+            let Some(deployment) = deployments.get(index).filter(|one| is_able(one)) else { continue };
+            match pick_one(deployment, demand, is_alone, now, turn) {
                 Ok(picked) => {
-                    state.picked(index);
+                    choice.picked(index);
                     return Ok(picked);
                 }
                 Err(refused) => wait = sooner(wait, refused),
@@ -188,14 +176,13 @@ impl Group {
     }
 
     /// The error for a request that can never fit.
-    pub fn too_large(&self, demand: &Demand) -> Error {
+    pub fn too_large(&self, demand: &Demand, now: Instant) -> Error {
         let deployments = self.deployments();
-        let largest = |field: fn(&Deployment) -> Option<u64>| deployments.iter().filter_map(|one| field(one)).max();
         let tokens = demand.prompt.saturating_add(demand.completion.unwrap_or(0));
-        let window = largest(|one| one.options().context_window);
+        let window = deployments.iter().map(|one| one.context_window()).filter(|window| *window < u64::MAX).max();
         let (field, limit) = match window {
             Some(window) if tokens > window => ("contextWindow", window),
-            _ => ("tpm", largest(|one| one.options().limits.tpm).unwrap_or(0)),
+            _ => ("tpm", deployments.iter().filter_map(|one| one.tracker.tpm_at(now)).max().unwrap_or(0)),
         };
         ErrorKind::TooLarge { tokens, limit, field }.into()
     }
@@ -207,77 +194,58 @@ impl Group {
         Some(format!("{}: {}", resting.name, resting.snapshot().last_error?))
     }
 
-    /// How long a request waits that has this much in front of it; `None` is for ever.
-    pub fn wait_behind(
+    /// How long a request waits in this line that has this much in front of it; `None` is for ever. With a patience, any
+    /// number up to it will do for a wait that is no longer.
+    pub fn wait(
         &self,
-        ahead: Ahead,
+        behind: Behind<'_>,
         demand: &Demand,
         excluded: &[Arc<Deployment>],
         now: Instant,
     ) -> Option<Duration> {
+        let Behind { line, priority, ahead, patience } = behind;
         let able = self.able(demand, excluded);
-        let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min()?;
-        let room = wait_behind(able.iter().map(|one| &one.tracker), ahead, tokens, now)?;
+        let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, now)).min()?;
         let rest =
             able.iter().map(|one| one.rest(able.len() == 1, now).map_or(Duration::ZERO, |until| until - now)).min()?;
-        Some(room.max(rest))
+        let trackers = able.iter().map(|one| &one.tracker);
+        let is_short = |patience| fits_within(trackers.clone(), ahead, tokens, now, patience) == Some(true);
+        if ahead.requests > 0 && patience.is_some_and(|patience| rest <= patience && is_short(patience)) {
+            return Some(rest);
+        }
+        let is_mixed = ahead.smallest.is_some_and(|smallest| smallest.min(tokens) != ahead.largest.max(tokens));
+        let sizes = if is_mixed { line.sizes_ahead(priority, REHEARSED / able.len()) } else { None };
+        let room = match sizes {
+            Some(sizes) => wait_in_order(trackers, &sizes, tokens, now),
+            None => wait_behind(trackers, ahead, tokens, now),
+        };
+        Some(room?.max(rest))
     }
 }
 
+/// Whom a request waits behind.
+#[derive(Clone, Copy)]
+pub(crate) struct Behind<'a> {
+    pub line: &'a Line,
+    pub priority: i64,
+    pub ahead: Ahead,
+    /// Longer than this nobody waits.
+    pub patience: Option<Duration>,
+}
+
 impl Deployment {
-    fn fits_context(&self, demand: &Demand) -> bool {
-        let window = self.options().context_window;
-        window.is_none_or(|window| demand.prompt.saturating_add(demand.completion.unwrap_or(0)) <= window)
+    /// Whether it could serve this demand at all.
+    fn can_serve(&self, demand: &Demand, excluded: &[Arc<Self>]) -> bool {
+        self.is_able()
+            && demand.prompt.saturating_add(demand.completion.unwrap_or(0)) <= self.context_window()
+            && !excluded.iter().any(|other| std::ptr::eq(Arc::as_ptr(other), self))
     }
 
     /// Until when it is not asked. A deployment without peers is not taken away from its users for a dead key or an
     /// empty account: the error itself is of more use to them than a wait.
-    fn rest(&self, is_alone: bool, now: Instant) -> Option<Instant> {
+    pub(super) fn rest(&self, is_alone: bool, now: Instant) -> Option<Instant> {
         let until = self.health.rest_until(now)?;
         let is_dead = matches!(self.health.last_class(), Some(FailureClass::Auth | FailureClass::Quota));
         (!(is_alone && is_dead)).then_some(until)
-    }
-
-    fn candidate(&self, now: Instant) -> Candidate {
-        let options = self.options();
-        let (requests_left, tokens_left) = self.tracker.shares_left(now);
-        Candidate {
-            in_flight: self.tracker.in_flight(),
-            max_concurrent: options.limits.max_concurrent,
-            requests_left,
-            tokens_left,
-            weight: options.weight,
-            latency_ms: self.latency.peak_ewma_ms(now),
-        }
-    }
-}
-
-/// Reserves on this deployment.
-///
-/// # Errors
-/// When it is worth asking again.
-pub(crate) fn pick_one(
-    deployment: &Arc<Deployment>,
-    demand: &Demand,
-    is_alone: bool,
-    now: Instant,
-) -> Result<Picked, Wait> {
-    let probe = match deployment.health.admit(now) {
-        Admission::Yes => None,
-        Admission::Probe(guard) => Some(guard),
-        Admission::Rest(_) if deployment.rest(is_alone, now).is_none() => None,
-        Admission::Rest(until) => return Err(Wait::Until(until)),
-    };
-    let permit = deployment.tracker.try_acquire(deployment.reservation(demand.prompt, demand.completion), now)?;
-    Ok(Picked { deployment: Arc::clone(deployment), permit, probe })
-}
-
-/// The sooner of two waits. A release can come at any time and wakes the line by itself, so a known moment wins.
-fn sooner(left: Wait, right: Wait) -> Wait {
-    match (left, right) {
-        (Wait::Until(left), Wait::Until(right)) => Wait::Until(left.min(right)),
-        (Wait::Until(moment), _) | (_, Wait::Until(moment)) => Wait::Until(moment),
-        (Wait::Release, _) | (_, Wait::Release) => Wait::Release,
-        (Wait::Never, Wait::Never) => Wait::Never,
     }
 }

@@ -7,16 +7,16 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::bell::Bell;
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::tracker::{Ahead, Wait};
 
 /// The line of one group.
-#[derive(Default)]
 pub struct Line {
     /// A std mutex: it is held for a look-up in a map, and never while room is asked for, nor across an await.
     state: Mutex<State>,
@@ -37,7 +37,7 @@ type Key = (Reverse<i64>, u64);
 
 struct Waiter {
     tokens: u64,
-    notify: Arc<Notify>,
+    bell: Arc<Bell>,
 }
 
 #[derive(Default)]
@@ -55,6 +55,8 @@ pub struct Admitted<T> {
     pub value: T,
     /// How long it waited; zero if it did not.
     pub queued: Duration,
+    /// Its place in the line when it came: 1 was next, 0 did not have to stand in it.
+    pub position: u64,
 }
 
 /// Why it was not admitted.
@@ -82,7 +84,8 @@ impl Line {
     /// `try_admit` asks for room and takes it; it is called without a lock held, for the head of the line only. It must
     /// not take room and give it back in the same breath: giving back wakes the line. `estimate` says how long a
     /// request that has this much in front of it has to wait (`None`: for ever), e.g.
-    /// [`wait_behind`](crate::tracker::wait_behind). Without a deadline it waits as long as it takes.
+    /// [`wait_behind`](crate::tracker::wait_behind); asked with a patience it may say anything up to that for a wait that
+    /// is no longer, which is cheaper to know. Without a deadline it waits as long as it takes.
     ///
     /// If nobody waits and there is room, nothing is allocated and nothing awaited. Dropping the future leaves the
     /// line in O(log n). A future that is held without being polled holds up those behind it.
@@ -95,24 +98,25 @@ impl Line {
         priority: i64,
         deadline: Option<Instant>,
         mut try_admit: impl FnMut(Instant) -> Result<T, Wait>,
-        estimate: impl Fn(Ahead, Instant) -> Option<Duration>,
+        estimate: impl Fn(Ahead, Instant, Option<Duration>) -> Option<Duration>,
     ) -> Result<Admitted<T>, Refusal> {
         let arrived = Instant::now();
         let mut earliest = arrived;
         if self.is_free()? {
             match try_admit(arrived) {
-                Ok(value) => return Ok(Admitted { value, queued: Duration::ZERO }),
+                Ok(value) => return Ok(Admitted { value, queued: Duration::ZERO, position: 0 }),
                 Err(Wait::Never) => return Err(Refusal::Never),
                 Err(Wait::Until(at)) => earliest = at,
                 Err(Wait::Release) => {}
             }
         }
-        let retry_after = |earliest: Instant, now: Instant| {
-            let wait = estimate(self.ahead(priority), now)?;
+        let retry_after = |earliest: Instant, now: Instant, patience: Option<Duration>| {
+            let wait = estimate(self.ahead(priority), now, patience)?;
             Some(wait.max(earliest.saturating_duration_since(now)))
         };
-        let wait = retry_after(earliest, arrived).ok_or(Refusal::Never)?;
-        if deadline.is_some_and(|deadline| deadline <= arrived || wait > deadline - arrived) {
+        let patience = deadline.map(|deadline| deadline.saturating_duration_since(arrived));
+        let wait = retry_after(earliest, arrived, patience).ok_or(Refusal::Never)?;
+        if patience.is_some_and(|patience| patience.is_zero() || wait > patience) {
             return Err(Refusal::WouldTimeOut { retry_after: wait });
         }
         let place = Place::take(self, tokens, priority)?;
@@ -122,7 +126,7 @@ impl Line {
                 Turn::Gone => return Err(Refusal::Gone),
                 Turn::Later => None,
                 Turn::Now => match try_admit(now) {
-                    Ok(value) => return Ok(Admitted { value, queued: now - arrived }),
+                    Ok(value) => return Ok(Admitted { value, queued: now - arrived, position: place.position }),
                     Err(Wait::Never) => return Err(Refusal::Never),
                     Err(Wait::Release) => None,
                     // Never twice at one moment, whatever is said.
@@ -135,7 +139,7 @@ impl Line {
                     // Out of the line first, so as not to wait for itself.
                     drop(place);
                     let earliest = earliest.unwrap_or(now);
-                    let after = retry_after(earliest, now).unwrap_or(earliest - now);
+                    let after = retry_after(earliest, now, None).unwrap_or(earliest - now);
                     return Err(if is_over {
                         Refusal::TimedOut { retry_after: after }
                     } else {
@@ -145,15 +149,16 @@ impl Line {
             }
             match earliest.into_iter().chain(deadline).min() {
                 // Both ways of waking lead to the same question.
-                Some(until) => drop(timeout_at(until, place.notify.notified()).await),
-                None => place.notify.notified().await,
+                Some(until) => drop(timeout_at(until, place.bell.rung()).await),
+                None => place.bell.rung().await,
             }
         }
     }
 
     /// Something changed: room was given back, a deployment came, went or recovered. The head asks again.
     pub fn wake(&self) {
-        self.lock().wake_head();
+        let head = self.lock().head();
+        head.iter().for_each(|bell| bell.ring());
     }
 
     /// What calls [`Line::wake`], for [`Tracker::on_release`](crate::tracker::Tracker::on_release); does not keep the line alive.
@@ -171,18 +176,28 @@ impl Line {
     /// What a request of this priority would have in front of it. O(priorities), not O(waiters).
     #[must_use]
     pub fn ahead(&self, priority: i64) -> Ahead {
+        self.lock().ahead(priority)
+    }
+
+    /// The sizes of the requests that a request of this priority would have in front of it, in their order; `None` if
+    /// they are more than `most`.
+    #[must_use]
+    pub fn sizes_ahead(&self, priority: i64, most: usize) -> Option<Vec<u64>> {
         let state = self.lock();
-        state.totals.range(..=Reverse(priority)).fold(Ahead::default(), |ahead, (_, total)| {
-            let smallest = total.sizes.keys().next().copied();
-            ahead.plus(Ahead { requests: total.requests, tokens: total.tokens, smallest })
-        })
+        if state.ahead(priority).requests > most as u64 {
+            return None;
+        }
+        let ahead = state.waiting.range(..=(Reverse(priority), u64::MAX));
+        Some(ahead.map(|(_, waiter)| waiter.tokens).collect())
     }
 
     /// Refuses everyone who waits and everyone who comes, with [`Refusal::Gone`].
     pub fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
-        state.waiting.values().for_each(|waiter| waiter.notify.notify_one());
+        let bells: Vec<_> = state.waiting.values().map(|waiter| Arc::clone(&waiter.bell)).collect();
+        drop(state);
+        bells.iter().for_each(|bell| bell.ring());
     }
 
     /// Whether nobody waits.
@@ -192,16 +207,29 @@ impl Line {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { state: Mutex::new(State::default()) }
     }
 }
 
 impl State {
-    fn wake_head(&self) {
-        if let Some((_, head)) = self.waiting.first_key_value() {
-            // Kept if the head is just about to sleep, so a change between asking and sleeping is not lost.
-            head.notify.notify_one();
-        }
+    /// The bell of the head. It stays rung if the head is just about to sleep, so a change between asking and sleeping is
+    /// not lost.
+    fn head(&self) -> Option<Arc<Bell>> {
+        self.waiting.first_key_value().map(|(_, head)| Arc::clone(&head.bell))
+    }
+
+    fn ahead(&self, priority: i64) -> Ahead {
+        self.totals.range(..=Reverse(priority)).fold(Ahead::default(), |ahead, (_, total)| {
+            let (smallest, largest) = (total.sizes.keys().next().copied(), total.sizes.keys().next_back().copied());
+            let largest = largest.unwrap_or(0);
+            ahead.plus(Ahead { requests: total.requests, tokens: total.tokens, smallest, largest })
+        })
     }
 }
 
@@ -209,7 +237,9 @@ impl State {
 struct Place<'a> {
     line: &'a Line,
     key: Key,
-    notify: Arc<Notify>,
+    bell: Arc<Bell>,
+    /// From 1 on, when it was taken.
+    position: u64,
 }
 
 enum Turn {
@@ -220,20 +250,21 @@ enum Turn {
 
 impl<'a> Place<'a> {
     fn take(line: &'a Line, tokens: u64, priority: i64) -> Result<Self, Refusal> {
-        let notify = Arc::new(Notify::new());
+        let bell = Arc::new(Bell::new());
         let mut state = line.lock();
         if state.is_closed {
             return Err(Refusal::Gone);
         }
         let key = (Reverse(priority), state.arrivals);
+        let position = state.ahead(priority).requests + 1;
         state.arrivals += 1;
-        state.waiting.insert(key, Waiter { tokens, notify: Arc::clone(&notify) });
+        state.waiting.insert(key, Waiter { tokens, bell: Arc::clone(&bell) });
         let total = state.totals.entry(key.0).or_default();
         total.requests += 1;
         total.tokens = total.tokens.wrapping_add(tokens);
         *total.sizes.entry(tokens).or_default() += 1;
         drop(state);
-        Ok(Self { line, key, notify })
+        Ok(Self { line, key, bell, position })
     }
 
     fn turn(&self) -> Turn {
@@ -259,9 +290,9 @@ impl Drop for Place<'_> {
                 state.totals.remove(&self.key.0);
             }
         }
-        if was_head {
-            state.wake_head();
-        }
+        let next = was_head.then(|| state.head()).flatten();
+        drop(state);
+        next.iter().for_each(|bell| bell.ring());
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod answer;
 mod attempt;
+mod bell;
 mod call;
 mod core;
 mod estimate;
 mod group;
 pub mod line;
 mod parts;
+mod pick;
 pub mod retry;
 mod router;
 mod serve;
@@ -18,5 +20,5 @@ mod stream;
 pub use answer::{Answer, CacheStatus};
 pub use call::Begun;
 pub use router::Router;
-pub use stats::{DeploymentStats, GroupStats, LimitStats, RouterStats, WindowStats};
+pub use stats::{DeploymentStats, GroupStats, LimitStats, ProviderStats, RouterStats, WindowStats};
 pub use stream::{Batch, CompletionStream, Poll};

@@ -129,6 +129,7 @@ fn assemble<K: Kind>(parts: Vec<Answer<K>>, sent: Vec<Answer<K>>, whole: &Prepar
         deployment,
         cache,
         queued: sent.iter().map(|answer| answer.queued).max().unwrap_or_default(),
+        position: sent.iter().map(|answer| answer.position).max().unwrap_or_default(),
         attempts: sent.into_iter().flat_map(|answer| answer.attempts).collect(),
         latency: whole.started.elapsed(),
         value: K::join(parts.into_iter().map(|part| part.value).collect()),

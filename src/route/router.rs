@@ -354,6 +354,7 @@ impl Router<Completion> {
                     attempts: served.attempts,
                     latency: prepared.started.elapsed(),
                     queued: served.queued,
+                    position: served.position,
                 })
             };
             let result = within_total(&prepared.timeouts, prepared.started, work).await;

@@ -10,8 +10,9 @@ use tokio::time::{Instant, timeout_at};
 use super::attempt::{Ended, Mode, attempt};
 use super::core::Core;
 use super::estimate::{count_prompt, estimate};
-use super::group::{Demand, Group, Picked, pick_one};
+use super::group::{Behind, Demand, Group};
 use super::line::Refusal;
+use super::pick::{Picked, pick_one};
 use super::retry::delay;
 use super::stream::Sink;
 use crate::deployment::Deployment;
@@ -19,6 +20,7 @@ use crate::error::{Attempt, Error, ErrorKind, Failure, FailureClass, Outcome, Ph
 use crate::health::RestOptions;
 use crate::kinds::Kind;
 use crate::options::{OnInterrupt, Timeouts};
+use crate::tracker::{Ticket, Turn};
 
 /// What one call asks of its deployments.
 #[derive(Clone, Debug)]
@@ -49,6 +51,7 @@ pub(crate) struct Served<K> {
     pub deployment: String,
     pub attempts: Vec<Attempt>,
     pub queued: Duration,
+    pub position: u64,
 }
 
 /// Why a group did not answer.
@@ -72,6 +75,7 @@ pub(crate) async fn serve<K: Kind>(
         sink,
         started: Instant::now(),
         queued: Duration::ZERO,
+        position: 0,
         attempts: Vec::new(),
         errors: Vec::new(),
         retries: 0,
@@ -83,7 +87,8 @@ pub(crate) async fn serve<K: Kind>(
     for (place, group) in std::iter::once(group).chain(&fallbacks).enumerate() {
         match call.serve_in(group, place < fallbacks.len()).await {
             Ok((value, deployment)) => {
-                return Ok(Served { value, deployment, attempts: call.attempts, queued: call.queued });
+                let CallState { attempts, queued, position, .. } = call;
+                return Ok(Served { value, deployment, attempts, queued, position });
             }
             Err(Verdict::Final(error)) => return Err(error.with_attempts(call.attempts)),
             Err(Verdict::GaveUp(error)) => refusal = error.or(refusal),
@@ -98,6 +103,8 @@ struct CallState<'a, K: Kind> {
     sink: Option<&'a mut Sink>,
     started: Instant,
     queued: Duration,
+    /// Its place in the first line that it stood in; 0 if it had to stand in none.
+    position: u64,
     attempts: Vec<Attempt>,
     /// The failures so far, in order.
     errors: Vec<Error>,
@@ -138,11 +145,11 @@ impl<K: Kind> CallState<'_, K> {
 
     /// What the request needs; its tokens are only counted where somebody limits them.
     async fn demand(&self, group: &Group) -> Demand {
-        let Some(model) = group.counts_tokens() else {
-            return Demand { kind: K::NAME, prompt: 0, completion: Some(0) };
+        let Some(model) = group.counts_tokens(Instant::now()) else {
+            return Demand { prompt: 0, completion: Some(0) };
         };
         let (prompt, completion) = count_prompt::<K>(&self.job.request, model).await;
-        Demand { kind: K::NAME, prompt, completion }
+        Demand { prompt, completion }
     }
 
     /// Waits in the group's line for a deployment.
@@ -157,20 +164,34 @@ impl<K: Kind> CallState<'_, K> {
         if able.is_empty() {
             return Err(self.nobody(group, demand, excluded));
         }
-        let pick = |now| match again.map(|same| pick_one(same, demand, false, now)) {
-            Some(Ok(picked)) => Ok(picked),
-            _ => group.pick(demand, excluded, now),
-        };
-        let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion)).min().unwrap_or(0);
-        let queue = Instant::now() + self.job.timeouts.queue.saturating_sub(self.queued);
-        let deadline = self.job.deadline.map_or(queue, |total| total.min(queue));
         let begun = Instant::now();
-        let estimate = |ahead, now| group.wait_behind(ahead, demand, excluded, now);
+        let priority = self.job.priority;
+        let mut turn = Turn::new(Ticket::draw(priority));
+        let pick = |now| {
+            turn.begin();
+            let picked = match again.map(|same| pick_one(same, demand, false, now, &mut turn)) {
+                Some(Ok(picked)) => Ok(picked),
+                _ => group.pick(demand, excluded, now, &mut turn),
+            };
+            if picked.is_err() {
+                turn.end();
+            }
+            picked
+        };
+        let reserved = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, begun));
+        let tokens = reserved.min().unwrap_or(0);
+        let queue = begun + self.job.timeouts.queue.saturating_sub(self.queued);
+        let deadline = self.job.deadline.map_or(queue, |total| total.min(queue));
         let line = group.line_of(&able);
-        let admitted = line.admit(tokens, self.job.priority, Some(deadline), pick, estimate).await;
+        let estimate =
+            |ahead, now, patience| group.wait(Behind { line: &line, priority, ahead, patience }, demand, excluded, now);
+        let admitted = line.admit(tokens, priority, Some(deadline), pick, estimate).await;
         self.queued += begun.elapsed();
         match admitted {
-            Ok(admitted) => Ok(admitted.value),
+            Ok(admitted) => {
+                self.position = if self.position == 0 { admitted.position } else { self.position };
+                Ok(admitted.value)
+            }
             Err(Refusal::WouldTimeOut { retry_after }) => Err(Verdict::GaveUp(Some(rate_limited(group, retry_after)))),
             Err(Refusal::TimedOut { .. }) => {
                 let limit = self.job.timeouts.queue;
@@ -189,11 +210,11 @@ impl<K: Kind> CallState<'_, K> {
         if !excluded.is_empty() {
             return Verdict::GaveUp(None);
         }
-        if !deployments.iter().any(|one| one.provider().supports(demand.kind)) {
-            let message = format!("no deployment of group \"{}\" serves requests of kind {}", group.name, demand.kind);
+        if !deployments.iter().any(|one| one.is_able()) {
+            let message = format!("no deployment of group \"{}\" serves requests of kind {}", group.name, K::NAME);
             return Verdict::GaveUp(Some(ErrorKind::Unsupported(message).into()));
         }
-        Verdict::GaveUp(Some(group.too_large(demand)))
+        Verdict::GaveUp(Some(group.too_large(demand, Instant::now())))
     }
 
     /// One attempt, with everything that is to be noted about it.
@@ -236,7 +257,11 @@ impl<K: Kind> CallState<'_, K> {
                 // Health before the permit: giving back wakes the line, which then has to find the deployment back.
                 deployment.succeeded(&usage, now - begun, got.first_token, now);
                 drop(probe);
-                permit.settle(usage.total_tokens);
+                match reported {
+                    Some(_) => permit.settle(usage.total_tokens),
+                    // Counted here, so what cannot be seen (reasoning, say) is missing: the reservation stays.
+                    None => permit.settle_at_least(usage.total_tokens),
+                }
                 got.value.set_usage(usage);
                 Ok(got.value)
             }

@@ -1,15 +1,22 @@
-//! The window of one deployment behind a lock, and the permits that it hands out.
+//! One usage window behind a lock, and who may draw on it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::window::{Charge, Room, Window};
-use super::{Ahead, Limits, Remaining, Spent, Wait, wait_behind};
+use super::counter::Counter;
+use super::heard::RateLimits;
+use super::permit::{Held, Permit};
+use super::turn::{Ticket, Turn};
+use super::window::Room;
+use super::{Ahead, Learned, Limits, Load, Remaining, Spent, Wait, wait_behind};
+use crate::sync::{Mutex, MutexGuard, lock};
 
-/// The usage window of one deployment; clones share it.
+/// The usage window of one deployment, or of one account that several deployments share; clones are the same window.
+///
+/// A tracker may stand on another one, which is charged beside it, all or nothing ([`Tracker::stand_on`]).
 #[derive(Clone)]
 pub struct Tracker {
     shared: Arc<Shared>,
@@ -18,63 +25,175 @@ pub struct Tracker {
 struct Shared {
     /// The zero of the window's clock.
     origin: Instant,
-    /// A std mutex: it is held for some 50 ns of arithmetic, and never across an await.
+    /// A std mutex: it is held for some 50 ns of arithmetic, and never across an await. Whoever holds it may take that
+    /// of the tracker below, never the other way.
     state: Mutex<State>,
 }
 
 struct State {
-    limits: Limits,
-    window: Window,
+    counter: Counter,
     in_flight: u64,
+    /// The tickets of those who were refused here and wait, first come first. As many as lines draw on it.
+    tickets: Vec<Ticket>,
+    /// Whether somebody was refused because of a ticket, and has to be told when it goes.
+    is_awaited: bool,
+    /// The account that is charged beside it.
+    below: Option<Tracker>,
     /// Told when there is more room than before; called without the lock.
     listeners: Arc<[Listener]>,
+    /// Values in headers that made no sense.
+    ignored: u64,
 }
 
 type Listener = Arc<dyn Fn() + Send + Sync>;
+
+/// Keeps a listener registered for as long as it lives.
+#[must_use = "a listener is told nothing once this is dropped"]
+pub struct Subscription {
+    tracker: Weak<Shared>,
+    listener: Listener,
+}
 
 impl Tracker {
     /// An empty window.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let state = State { limits, window: Window::default(), in_flight: 0, listeners: Arc::new([]) };
+        let state = State {
+            counter: Counter::new(limits),
+            in_flight: 0,
+            tickets: Vec::new(),
+            is_awaited: false,
+            below: None,
+            listeners: Arc::new([]),
+            ignored: 0,
+        };
         Self { shared: Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state) }) }
     }
 
-    /// The limits.
-    #[must_use]
-    pub fn limits(&self) -> Limits {
-        self.shared.lock().limits
-    }
-
-    /// Changes the limits; what was spent stays spent.
-    pub fn set_limits(&self, limits: Limits) {
+    /// Charges this other tracker beside it from now on, all or nothing; what is in flight stays where it was charged.
+    /// One that stands on something itself must not be stood on.
+    pub fn stand_on(&self, below: Option<Self>) {
         let listeners = {
-            let mut state = self.shared.lock();
-            state.limits = limits;
+            let mut state = self.lock();
+            state.below = below;
             Arc::clone(&state.listeners)
         };
         tell(&listeners);
     }
 
-    /// Calls `listener` whenever there is more room than before: a slot is free, tokens were given back, or the limits
-    /// changed. It must be quick and must not panic; it is called from [`Permit`]'s `Drop`, without any lock held.
-    pub fn on_release(&self, listener: impl Fn() + Send + Sync + 'static) {
-        let mut state = self.shared.lock();
-        let listener: Listener = Arc::new(listener);
-        state.listeners = state.listeners.iter().cloned().chain([listener]).collect();
+    /// The tracker that is charged beside it.
+    #[must_use]
+    pub fn below(&self) -> Option<Self> {
+        self.lock().below.clone()
     }
 
-    /// Reserves one request and these tokens, all or nothing.
+    /// The limits that were set.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.lock().counter.limits
+    }
+
+    /// The limits that hold now: those that were set, or tighter ones that the provider named.
+    #[must_use]
+    pub fn limits_at(&self, now: Instant) -> Limits {
+        self.lock().counter.limits_at(self.since_origin(now))
+    }
+
+    /// The most tokens that one request may have now, here and on what it stands on; `None` is unlimited.
+    #[must_use]
+    pub fn tpm_at(&self, now: Instant) -> Option<u64> {
+        let (own, below) = {
+            let state = self.lock();
+            (state.counter.limits_at(self.since_origin(now)).tpm, state.below.clone())
+        };
+        own.into_iter().chain(below.and_then(|below| below.limits_at(now).tpm)).min()
+    }
+
+    /// Changes the limits; what was spent stays spent.
+    pub fn set_limits(&self, limits: Limits) {
+        let listeners = {
+            let mut state = self.lock();
+            state.counter.limits = limits;
+            Arc::clone(&state.listeners)
+        };
+        tell(&listeners);
+    }
+
+    /// Calls `listener` whenever there is more room than before: a slot is free, tokens were given back, a ticket was
+    /// taken back, or the limits changed. It must be quick and must not panic; it is called from [`Permit`]'s `Drop`,
+    /// without any lock held.
+    pub fn on_release(&self, listener: impl Fn() + Send + Sync + 'static) {
+        self.add_listener(Arc::new(listener));
+    }
+
+    /// The same, until what it gives is dropped.
+    pub fn subscribe(&self, listener: impl Fn() + Send + Sync + 'static) -> Subscription {
+        let listener: Listener = Arc::new(listener);
+        self.add_listener(Arc::clone(&listener));
+        Subscription { tracker: Arc::downgrade(&self.shared), listener }
+    }
+
+    /// Reserves one request and these tokens, all or nothing, here and on what it stands on.
     ///
     /// # Errors
     /// Why not now. Where both the window and the slots are full, the window speaks.
     pub fn try_acquire(&self, tokens: u64, now: Instant) -> Result<Permit, Wait> {
-        let mut state = self.shared.lock();
-        state.admit(tokens, &self.shared, now, true)?;
-        let charge = state.window.charge(tokens, self.shared.since_origin(now));
+        self.acquire(tokens, now, None)
+    }
+
+    /// The same for a request with a ticket, which it leaves with the tracker that refuses it: see [`Turn`].
+    ///
+    /// # Errors
+    /// As [`Tracker::try_acquire`]; [`Wait::Release`] also while somebody with an earlier ticket waits here.
+    pub fn acquire_in_turn(&self, tokens: u64, now: Instant, turn: &mut Turn) -> Result<Permit, Wait> {
+        self.acquire(tokens, now, Some(turn))
+    }
+
+    fn acquire(&self, tokens: u64, now: Instant, mut turn: Option<&mut Turn>) -> Result<Permit, Wait> {
+        let mut own = self.lock();
+        self.admit(&mut own, tokens, now, turn.as_deref_mut())?;
+        let account = match own.below.clone() {
+            None => None,
+            Some(below) => {
+                let mut account = below.lock();
+                below.admit(&mut account, tokens, now, turn)?;
+                Some(below.take(&mut account, tokens, now))
+            }
+        };
+        Ok(Permit::new(self.take(&mut own, tokens, now), account))
+    }
+
+    /// Whether a request may come in now. Takes nothing, but leaves the ticket of one that may not.
+    fn admit(&self, state: &mut State, tokens: u64, now: Instant, turn: Option<&mut Turn>) -> Result<(), Wait> {
+        let max_concurrent = state.counter.limits.max_concurrent;
+        let room = state.counter.room(tokens, self.since_origin(now));
+        if room == Room::Never || max_concurrent == Some(0) {
+            return Err(Wait::Never);
+        }
+        let ticket = turn.as_ref().map(|turn| turn.ticket);
+        let is_behind = state.tickets.first().is_some_and(|first| ticket.is_none_or(|own| *first < own));
+        let wait = match room {
+            _ if is_behind => {
+                state.is_awaited = true;
+                Wait::Release
+            }
+            Room::At(at) => Wait::Until(self.shared.origin + at),
+            _ if max_concurrent.is_some_and(|max| state.in_flight >= max) => Wait::Release,
+            _ => return Ok(()),
+        };
+        if let Some(turn) = turn {
+            if let Err(place) = state.tickets.binary_search(&turn.ticket) {
+                state.tickets.insert(place, turn.ticket);
+            }
+            turn.note(self);
+        }
+        Err(wait)
+    }
+
+    /// Charges a request that was admitted.
+    fn take(&self, state: &mut State, tokens: u64, now: Instant) -> Held {
         state.in_flight += 1;
-        drop(state);
-        Ok(Permit { shared: Arc::clone(&self.shared), charge, ending: Ending::Refund })
+        Held { entry: state.counter.charge(tokens, self.since_origin(now)), tracker: self.clone() }
     }
 
     /// Charges one request and these tokens without a permit: for callers who meter something else, and who settle by
@@ -83,10 +202,16 @@ impl Tracker {
     /// # Errors
     /// Why not now; never [`Wait::Release`].
     pub fn acquire_detached(&self, tokens: u64, now: Instant) -> Result<(), Wait> {
-        let mut state = self.shared.lock();
-        state.admit(tokens, &self.shared, now, false)?;
-        state.window.charge(tokens, self.shared.since_origin(now));
-        Ok(())
+        let mut state = self.lock();
+        let now = self.since_origin(now);
+        match state.counter.room(tokens, now) {
+            Room::Never => Err(Wait::Never),
+            Room::At(at) => Err(Wait::Until(self.shared.origin + at)),
+            Room::Now => {
+                state.counter.charge(tokens, now);
+                Ok(())
+            }
+        }
     }
 
     /// Corrects what [`Tracker::acquire_detached`] reserved to what it really cost.
@@ -96,12 +221,12 @@ impl Tracker {
     /// never below the truth, if the settling comes within 60 s. Later there is nothing to settle: the reservation
     /// has left the window, and the call should not be made.
     pub fn settle_detached(&self, reserved: u64, actual: u64, now: Instant) {
-        let mut state = self.shared.lock();
-        let now = self.shared.since_origin(now);
+        let mut state = self.lock();
+        let now = self.since_origin(now);
         if actual > reserved {
-            return state.window.raise(actual - reserved, now);
+            return state.counter.window.raise(actual - reserved, now);
         }
-        state.window.lower(reserved - actual, now);
+        state.counter.window.lower(reserved - actual, now);
         let listeners = Arc::clone(&state.listeners);
         drop(state);
         if actual < reserved {
@@ -114,171 +239,183 @@ impl Tracker {
     #[must_use]
     pub fn wait_for(&self, requests: u64, tokens: u64, now: Instant) -> Option<Duration> {
         let Some(each) = tokens.checked_div(requests) else { return Some(Duration::ZERO) };
-        let ahead = Ahead { requests: requests - 1, tokens: tokens - each, smallest: (requests > 1).then_some(each) };
+        let smallest = (requests > 1).then_some(each);
+        let ahead = Ahead { requests: requests - 1, tokens: tokens - each, smallest, largest: each };
         wait_behind([self], ahead, each, now)
     }
 
     /// Spent or reserved in the window that ends now, rounded up to whole buckets.
     #[must_use]
     pub fn spent(&self, now: Instant) -> Spent {
-        let (requests, tokens) = self.shared.lock().window.spent(self.shared.since_origin(now));
+        let (requests, tokens) = self.lock().counter.window.spent(self.since_origin(now));
         Spent { requests, tokens }
     }
 
     /// What could be admitted now.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Remaining {
-        let mut state = self.shared.lock();
-        let (requests, tokens) = state.window.spent(self.shared.since_origin(now));
+        let mut state = self.lock();
+        let (requests, tokens) = state.counter.window.spent(self.since_origin(now));
+        let limits = state.counter.limits_at(self.since_origin(now));
         Remaining {
-            requests: state.limits.rpm.map(|rpm| rpm.saturating_sub(requests)),
-            tokens: state.limits.tpm.map(|tpm| tpm.saturating_sub(tokens)),
+            requests: limits.rpm.map(|rpm| rpm.saturating_sub(requests)),
+            tokens: limits.tpm.map(|tpm| tpm.saturating_sub(tokens)),
         }
     }
 
-    /// The shares of `rpm` and of `tpm` that are left, each from 0 to 1; 1 if unlimited. What strategies look at.
+    /// The shares of `rpm` and of `tpm` that are left, each from 0 to 1; 1 if unlimited.
     #[must_use]
     pub fn shares_left(&self, now: Instant) -> (f64, f64) {
-        let (limits, remaining) = (self.limits(), self.remaining(now));
-        (share(remaining.requests, limits.rpm), share(remaining.tokens, limits.tpm))
+        self.lock().counter.shares_left(self.since_origin(now))
+    }
+
+    /// What strategies look at: the tightest of it and of what it stands on, under one lock each.
+    #[must_use]
+    pub fn load(&self, now: Instant) -> Load {
+        let mut state = self.lock();
+        let (requests_left, tokens_left) = state.counter.shares_left(self.since_origin(now));
+        let load = Load {
+            in_flight: state.in_flight,
+            max_concurrent: state.counter.limits.max_concurrent,
+            requests_left,
+            tokens_left,
+        };
+        let Some(below) = &state.below else { return load };
+        let (requests_left, tokens_left) = below.shares_left(now);
+        let requests_left = load.requests_left.min(requests_left);
+        Load { requests_left, tokens_left: load.tokens_left.min(tokens_left), ..load }
     }
 
     /// Requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.shared.lock().in_flight
+        self.lock().in_flight
     }
 
-    /// How long until one request with these tokens fits the window; `None` is never.
-    pub(super) fn wait_for_one(&self, tokens: u64, now: Instant) -> Option<Duration> {
-        let now = self.shared.since_origin(now);
-        let mut state = self.shared.lock();
-        if state.limits.max_concurrent == Some(0) {
+    /// What the provider named as its limits, as long as it is believed.
+    #[must_use]
+    pub fn learned(&self, now: Instant) -> Learned {
+        self.lock().counter.learned(self.since_origin(now))
+    }
+
+    /// How many values in headers made no sense so far.
+    #[must_use]
+    pub fn ignored(&self) -> u64 {
+        self.lock().ignored
+    }
+
+    /// Takes what the answer to a request of this tracker's said.
+    pub(super) fn hear(&self, said: &RateLimits, held: &Held, now: Instant) {
+        let listeners = {
+            let mut state = self.lock();
+            state.ignored = state.ignored.saturating_add(u64::from(said.ignored));
+            let is_eased = state.counter.hear(said, &held.entry, self.since_origin(now));
+            is_eased.then(|| Arc::clone(&state.listeners))
+        };
+        listeners.iter().for_each(|listeners| tell(listeners));
+    }
+
+    /// Takes a ticket back, and tells those who were refused because of it.
+    pub(super) fn withdraw(&self, ticket: Ticket) {
+        let listeners = {
+            let mut state = self.lock();
+            state.tickets.retain(|held| *held != ticket);
+            // Whoever is refused because of the next ticket says so again.
+            let is_awaited = std::mem::take(&mut state.is_awaited);
+            is_awaited.then(|| Arc::clone(&state.listeners))
+        };
+        listeners.iter().for_each(|listeners| tell(listeners));
+    }
+
+    /// Ends a request: `ending` says whether there is more room than before.
+    pub(super) fn release(&self, ending: impl FnOnce(&mut Counter) -> bool) {
+        let mut state = self.lock();
+        state.in_flight -= 1;
+        let is_eased = ending(&mut state.counter) || state.counter.limits.max_concurrent.is_some();
+        let listeners = is_eased.then(|| Arc::clone(&state.listeners));
+        drop(state);
+        listeners.iter().for_each(|listeners| tell(listeners));
+    }
+
+    /// When a request with these tokens finds room here, without what it stands on; `None` is never.
+    pub(super) fn moment(&self, tokens: u64, now: Instant) -> Option<Instant> {
+        let mut state = self.lock();
+        if state.counter.limits.max_concurrent == Some(0) {
             return None;
         }
-        let limits = state.limits;
-        match state.window.room(limits, tokens, now) {
-            Room::Now => Some(Duration::ZERO),
-            Room::At(at) => Some(at.saturating_sub(now)),
+        match state.counter.room(tokens, self.since_origin(now)) {
+            Room::Now => Some(now),
+            Room::At(at) => Some(self.shared.origin + at),
             Room::Never => None,
         }
     }
 
-    /// Requests, none smaller than `smallest`, and tokens that can be admitted until `after` from now.
-    pub(super) fn capacity(&self, smallest: u64, now: Instant, after: Duration) -> (u64, u64) {
-        let now = self.shared.since_origin(now);
-        let mut state = self.shared.lock();
-        let limits = state.limits;
-        state.window.advance(now);
-        state.window.capacity(limits, smallest, now.saturating_add(after))
+    /// A copy of what it counts by.
+    pub(super) fn counter(&self) -> (Counter, Instant) {
+        (self.lock().counter.clone(), self.shared.origin)
     }
-}
 
-impl State {
-    fn admit(&mut self, tokens: u64, shared: &Shared, now: Instant, takes_slot: bool) -> Result<(), Wait> {
-        let max_concurrent = self.limits.max_concurrent.filter(|_| takes_slot);
-        match self.window.room(self.limits, tokens, shared.since_origin(now)) {
-            Room::Never => Err(Wait::Never),
-            _ if max_concurrent == Some(0) => Err(Wait::Never),
-            Room::At(at) => Err(Wait::Until(shared.origin + at)),
-            Room::Now if max_concurrent.is_some_and(|max| self.in_flight >= max) => Err(Wait::Release),
-            Room::Now => Ok(()),
+    /// Requests, none smaller than `smallest`, and tokens that can be admitted until `after` from now, if its tpm is
+    /// `slack` smaller than it is. Without what it stands on.
+    pub(super) fn capacity(&self, smallest: u64, slack: u64, now: Instant, after: Duration) -> (u64, u64) {
+        let now = self.since_origin(now);
+        let mut state = self.lock();
+        if state.counter.limits.max_concurrent == Some(0) {
+            return (0, 0);
         }
+        state.counter.capacity(smallest, slack, now, now.saturating_add(after))
     }
-}
 
-impl Shared {
-    fn since_origin(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.origin)
+    /// Whether nobody else holds it, and it holds nothing that still counts.
+    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
+        Arc::strong_count(&self.shared) == 1 && self.spent(now) == Spent::default()
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    pub(super) fn since_origin(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.shared.origin)
+    }
+
+    fn add_listener(&self, listener: Listener) {
+        let mut state = self.lock();
+        state.listeners = state.listeners.iter().cloned().chain([listener]).collect();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way; if it ever did, the counts would still be counts.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.state)
     }
 }
 
-/// A reservation. Dropped before [`Permit::sent`] it gives everything back; after it, the reservation stays charged
-/// unless [`Permit::settle`] says what it really was. Whichever way it goes, its slot is free afterwards.
-#[must_use = "a permit that is dropped gives everything back"]
-pub struct Permit {
-    shared: Arc<Shared>,
-    charge: Charge,
-    ending: Ending,
-}
-
-/// What happens to the charge when the permit goes.
-#[derive(Clone, Copy, Debug)]
-enum Ending {
-    Refund,
-    Keep,
-    Settle(u64),
-}
-
-impl Permit {
-    /// The request is about to reach the provider.
-    pub fn sent(&mut self) {
-        self.ending = Ending::Keep;
-    }
-
-    /// What it really cost.
-    pub fn settle(mut self, tokens: u64) {
-        self.ending = Ending::Settle(tokens);
-    }
-
-    /// It never reached the provider: gives everything back even after [`Permit::sent`].
-    pub fn give_back(mut self) {
-        self.ending = Ending::Refund;
-    }
-}
-
-impl Drop for Permit {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.in_flight -= 1;
-        let eased = match self.ending {
-            Ending::Refund => {
-                state.window.refund(&mut self.charge);
-                true
-            }
-            Ending::Keep => false,
-            Ending::Settle(tokens) => state.window.settle(&mut self.charge, tokens),
-        };
-        let listeners = (eased || state.limits.max_concurrent.is_some()).then(|| Arc::clone(&state.listeners));
-        drop(state);
-        if let Some(listeners) = listeners {
-            tell(&listeners);
-        }
+        let Some(shared) = self.tracker.upgrade() else { return };
+        let mut state = lock(&shared.state);
+        let others = state.listeners.iter().filter(|listener| !Arc::ptr_eq(listener, &self.listener));
+        state.listeners = others.cloned().collect();
     }
 }
 
 impl fmt::Debug for Tracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.shared.lock();
+        let state = self.lock();
         f.debug_struct("Tracker")
-            .field("limits", &state.limits)
+            .field("limits", &state.counter.limits)
             .field("in_flight", &state.in_flight)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Permit {
+impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("charge", &self.charge).field("ending", &self.ending).finish_non_exhaustive()
+        f.write_str("Subscription")
     }
 }
 
 fn tell(listeners: &[Listener]) {
     for listener in listeners {
         listener();
-    }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a share; limits are at most 2^53 - 1")]
-fn share(left: Option<u64>, limit: Option<u64>) -> f64 {
-    match (left, limit) {
-        (Some(left), Some(limit)) if limit > 0 => (left as f64 / limit as f64).min(1.0),
-        (Some(_), _) => 0.0,
-        (None, _) => 1.0,
     }
 }

@@ -8,24 +8,36 @@ use std::cmp::Ordering;
 
 use super::{Candidate, StrategyState, number, share};
 
-/// Best first. One that is no better in anything and worse in something never stands before the other.
-pub(super) fn order(candidates: &[Candidate], state: &mut StrategyState, out: &mut [usize]) {
-    // Equals stay in the order in which they are in: by turn.
-    out.rotate_left(state.turn.min(out.len()));
-    out.sort_by(|&left, &right| match (candidates.get(left), candidates.get(right)) {
-        (Some(left), Some(right)) => compare(left, right),
-        _ => Ordering::Equal,
-    });
+/// Computes every cost once. Equals stay in the order in which they are in: by turn.
+pub(super) fn begin(candidates: &[Candidate], state: &mut StrategyState, left: &mut [usize]) {
+    left.rotate_left(state.turn.min(left.len()));
+    state.costs.clear();
+    state.costs.extend(candidates.iter().map(cost));
 }
 
-fn compare(left: &Candidate, right: &Candidate) -> Ordering {
-    // Cost first; then, where rounding or a zero hides a difference, each part of it.
-    let by_cost = cost(left).total_cmp(&cost(right));
-    let by_load = || left.in_flight.cmp(&right.in_flight);
+/// The place of the best. One that is no better in anything and worse in something never goes before the other.
+pub(super) fn next(candidates: &[Candidate], state: &StrategyState, left: &[usize]) -> usize {
+    let compare = |&(_, left): &(usize, &usize), &(_, right): &(usize, &usize)| {
+        let (cost_of_left, cost_of_right) = (state.costs.get(*left), state.costs.get(*right));
+        let by_cost = match (cost_of_left, cost_of_right) {
+            (Some(left), Some(right)) => left.total_cmp(right),
+            _ => Ordering::Equal,
+        };
+        by_cost.then_with(|| match (candidates.get(*left), candidates.get(*right)) {
+            (Some(left), Some(right)) => compare_parts(left, right),
+            _ => Ordering::Equal,
+        })
+    };
+    left.iter().enumerate().min_by(compare).map_or(0, |(place, _)| place)
+}
+
+/// Where rounding or a zero hides a difference of cost, each part of it.
+fn compare_parts(left: &Candidate, right: &Candidate) -> Ordering {
+    let by_load = left.in_flight.cmp(&right.in_flight);
     let by_requests = || share(right.requests_left).total_cmp(&share(left.requests_left));
     let by_tokens = || share(right.tokens_left).total_cmp(&share(left.tokens_left));
     let by_slots = || slots(right).total_cmp(&slots(left));
-    by_cost.then_with(by_load).then_with(by_requests).then_with(by_tokens).then_with(by_slots)
+    by_load.then_with(by_requests).then_with(by_tokens).then_with(by_slots)
 }
 
 fn cost(candidate: &Candidate) -> f64 {

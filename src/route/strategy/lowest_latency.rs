@@ -7,33 +7,34 @@
 
 use super::{Candidate, StrategyState, number};
 
-/// Draws without replacement until all are placed; those of weight 0 last.
-pub(super) fn order(candidates: &[Candidate], state: &mut StrategyState, out: &mut [usize]) {
-    let StrategyState { rng, costs, weights, .. } = state;
+/// Computes every cost once.
+pub(super) fn begin(candidates: &[Candidate], state: &mut StrategyState) {
     let seen = |candidate: &Candidate| candidate.latency_ms.filter(|latency| latency.is_finite() && *latency >= 0.0);
     let (sum, count) =
         candidates.iter().filter_map(seen).fold((0.0, 0.0_f64), |(sum, count), latency| (sum + latency, count + 1.0));
     let average = sum / count.max(1.0);
-    costs.clear();
-    costs.extend(candidates.iter().map(|candidate| {
+    state.costs.clear();
+    state.costs.extend(candidates.iter().map(|candidate| {
         // Not zero, so that requests in flight count from the first.
         let latency = seen(candidate).unwrap_or(average).max(1e-3);
         latency * (number(candidate.in_flight) + 1.0) / candidate.weight.max(f64::MIN_POSITIVE)
     }));
-    let cost = |index: usize| costs.get(index).copied().unwrap_or(f64::INFINITY);
-    out.sort_by_key(|&index| weights.get(index).is_none_or(|&weight| weight == 0));
-    let positive = weights.iter().filter(|&&weight| weight > 0).count();
-    let (weighted, rest) = out.split_at_mut(positive.min(out.len()));
-    for mut pool in [weighted, rest] {
-        while pool.len() > 1 {
-            let first = rng.usize(..pool.len());
-            let second = (first + rng.usize(1..pool.len())) % pool.len();
-            let best = match (pool.get(first), pool.get(second)) {
-                (Some(&left), Some(&right)) if cost(right) < cost(left) => second,
-                _ => first,
-            };
-            pool.swap(0, best);
-            pool = pool.split_at_mut(1).1;
-        }
+}
+
+/// Draws two of those that are left and gives the place of the cheaper one; those of weight 0 when nothing else is left.
+pub(super) fn next(state: &mut StrategyState, left: &mut [usize]) -> usize {
+    let StrategyState { rng, costs, weights, .. } = state;
+    let is_positive = |index: &usize| weights.get(*index).is_some_and(|&weight| weight > 0);
+    let positive = left.iter().filter(|index| is_positive(index)).count();
+    if positive > 0 && positive < left.len() {
+        left.sort_by_key(|index| !is_positive(index));
     }
+    let count = if positive > 0 { positive } else { left.len() };
+    if count < 2 {
+        return 0;
+    }
+    let first = rng.usize(..count);
+    let second = (first + rng.usize(1..count)) % count;
+    let cost = |place: usize| left.get(place).and_then(|&index| costs.get(index)).copied().unwrap_or(f64::INFINITY);
+    if cost(second) < cost(first) { second } else { first }
 }

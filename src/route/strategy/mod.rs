@@ -1,9 +1,8 @@
 //! In which order the deployments of a group are asked. Pure: strategies see numbers, not deployments.
 //!
-//! A strategy orders *all* candidates; the group takes the first that admits the request and tells the state which it
-//! was with [`StrategyState::picked`]. So what was full or resting costs nobody a turn.
+//! A strategy names one candidate after the other; the group takes the first that admits the request and tells the state
+//! which it was with [`StrategyState::picked`]. So what was full or resting costs nobody a turn.
 
-mod first_available;
 mod least_loaded;
 mod lowest_latency;
 mod round_robin;
@@ -35,20 +34,45 @@ impl Strategy {
         ("lowest-latency", Self::LowestLatency),
     ];
 
-    /// Puts the indices of the candidates into `out` in the order in which they are to be asked: each once.
+    /// Begins a round of asking: puts the indices of all candidates into `left`, for [`Strategy::next`] to take from.
     ///
     /// The candidates of a group keep their indices from call to call, those that cannot be asked now included (they
     /// are skipped when their turn comes). When one comes or goes, the state begins anew.
-    pub fn order(self, candidates: &[Candidate], state: &mut StrategyState, out: &mut Vec<usize>) {
+    pub fn begin(self, candidates: &[Candidate], state: &mut StrategyState, left: &mut Vec<usize>) {
         state.fit(candidates);
-        out.clear();
-        out.extend(0..candidates.len());
+        left.clear();
+        left.extend(0..candidates.len());
         match self {
-            Self::FirstAvailable => first_available::order(candidates, state, out),
-            Self::RoundRobin => round_robin::order(candidates, state, out),
-            Self::LeastLoaded => least_loaded::order(candidates, state, out),
-            Self::Weighted => weighted::order(candidates, state, out),
-            Self::LowestLatency => lowest_latency::order(candidates, state, out),
+            Self::RoundRobin => round_robin::begin(state, left),
+            Self::LeastLoaded => least_loaded::begin(candidates, state, left),
+            Self::LowestLatency => lowest_latency::begin(candidates, state),
+            Self::FirstAvailable | Self::Weighted => {}
+        }
+    }
+
+    /// Takes the one that is to be asked next out of `left`; `None` when all were asked. One step over the candidates, so
+    /// that finding the first one of many costs no sorting.
+    pub fn next(self, candidates: &[Candidate], state: &mut StrategyState, left: &mut Vec<usize>) -> Option<usize> {
+        if left.is_empty() {
+            return None;
+        }
+        let place = match self {
+            Self::FirstAvailable | Self::RoundRobin => 0,
+            Self::LeastLoaded => least_loaded::next(candidates, state, left),
+            Self::Weighted => weighted::next(state, left),
+            Self::LowestLatency => lowest_latency::next(state, left),
+        };
+        // In place, because equals are taken in the order in which they are.
+        Some(left.remove(place.min(left.len() - 1)))
+    }
+
+    /// Puts the indices of the candidates into `out` in the order in which they are to be asked: each once.
+    pub fn order(self, candidates: &[Candidate], state: &mut StrategyState, out: &mut Vec<usize>) {
+        let mut left = Vec::new();
+        self.begin(candidates, state, &mut left);
+        out.clear();
+        while let Some(index) = self.next(candidates, state, &mut left) {
+            out.push(index);
         }
     }
 }
@@ -86,7 +110,7 @@ pub struct StrategyState {
     weights: Vec<i64>,
     /// What each weight is owed; see [`weighted`].
     owed: Vec<i64>,
-    /// Room to compute in.
+    /// What each candidate of the last round costs.
     costs: Vec<f64>,
 }
 

@@ -6,15 +6,15 @@
 
 use super::{Candidate, StrategyState};
 
-/// Most owed first; those of weight 0 last.
-pub(super) fn order(_candidates: &[Candidate], state: &mut StrategyState, out: &mut [usize]) {
-    let due = |&index: &usize| {
+/// The place of the one that is owed most; those of weight 0 last. Among equals the first deployed.
+pub(super) fn next(state: &StrategyState, left: &[usize]) -> usize {
+    let due = |index: usize| {
         let weight = state.weights.get(index).copied().unwrap_or(0);
         let owed = state.owed.get(index).copied().unwrap_or(0);
-        std::cmp::Reverse((weight > 0).then(|| owed.saturating_add(weight)))
+        (weight > 0).then(|| owed.saturating_add(weight))
     };
-    // Stable: among equals the first deployed.
-    out.sort_by_key(due);
+    let most = left.iter().enumerate().min_by_key(|&(_, &index)| std::cmp::Reverse(due(index)));
+    most.map_or(0, |(place, _)| place)
 }
 
 /// Books one pick. Those that stood before it in the order had no room: they neither gain nor pay, as peers that are

@@ -1,0 +1,143 @@
+//! What one tracker counts by: the limits that were set, the window, and what the provider said. Plain data; `now` is an
+//! argument, counted from whatever origin the owner chose.
+
+use std::time::Duration;
+
+use super::heard::{Heard, RateLimits};
+use super::window::{Charge, Room, Window};
+use super::{Learned, Limits, Spent};
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counter {
+    pub limits: Limits,
+    pub window: Window,
+    /// Everything that was ever admitted and not given back.
+    total: Spent,
+    /// Boxed, because most deployments never hear anything.
+    heard: Option<Box<Both>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Both {
+    requests: Heard,
+    tokens: Heard,
+}
+
+/// One admitted request: its charge, and where the running totals stood after it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    charge: Charge,
+    reserved: u64,
+    mark: Spent,
+}
+
+impl Entry {
+    /// The tokens that were reserved.
+    pub fn reserved(&self) -> u64 {
+        self.reserved
+    }
+}
+
+impl Counter {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// The limits that hold now: those that were set, or tighter ones that the provider named.
+    pub fn limits_at(&self, now: Duration) -> Limits {
+        let Some(heard) = &self.heard else { return self.limits };
+        let tighter = |set: Option<u64>, heard: &Heard| [set, heard.learned(now)].into_iter().flatten().min();
+        Limits {
+            rpm: tighter(self.limits.rpm, &heard.requests),
+            tpm: tighter(self.limits.tpm, &heard.tokens),
+            max_concurrent: self.limits.max_concurrent,
+        }
+    }
+
+    /// Whether one request with these tokens fits, and if not, when. Charges nothing.
+    pub fn room(&mut self, tokens: u64, now: Duration) -> Room {
+        let room = self.window.room(self.limits_at(now), tokens, now);
+        let Some(heard) = self.heard.as_deref().filter(|_| room != Room::Never) else { return room };
+        let held =
+            [heard.requests.hold(self.total.requests, 1, now), heard.tokens.hold(self.total.tokens, tokens, now)];
+        let until = match room {
+            Room::At(at) => Some(at),
+            Room::Now | Room::Never => None,
+        };
+        held.into_iter().chain([until]).flatten().max().map_or(Room::Now, Room::At)
+    }
+
+    /// Charges one request with these tokens, whether or not there is room.
+    pub fn charge(&mut self, tokens: u64, now: Duration) -> Entry {
+        let charge = self.window.charge(tokens, now);
+        self.total.requests = self.total.requests.saturating_add(1);
+        self.total.tokens = self.total.tokens.saturating_add(tokens);
+        Entry { charge, reserved: tokens, mark: self.total }
+    }
+
+    /// Sets a request's tokens to what they really were; says whether there is more room than before.
+    pub fn settle(&mut self, entry: &mut Entry, tokens: u64) -> bool {
+        self.window.settle(&mut entry.charge, tokens)
+    }
+
+    /// Takes a request back, as if it had never been.
+    pub fn refund(&mut self, entry: &mut Entry) {
+        self.window.refund(&mut entry.charge);
+        self.total.requests = self.total.requests.saturating_sub(1);
+        self.total.tokens = self.total.tokens.saturating_sub(entry.reserved);
+        if let Some(heard) = &mut self.heard {
+            heard.requests.refund(entry.mark.requests, 1);
+            heard.tokens.refund(entry.mark.tokens, entry.reserved);
+        }
+    }
+
+    /// Takes what the answer to this request said about limits; says whether there may be more room than before.
+    pub fn hear(&mut self, said: &RateLimits, entry: &Entry, now: Duration) -> bool {
+        let heard = self.heard.get_or_insert_default();
+        let requests = heard.requests.hear(said.requests, entry.mark.requests, now);
+        heard.tokens.hear(said.tokens, entry.mark.tokens, now) || requests
+    }
+
+    /// What the provider named, as long as it is believed.
+    pub fn learned(&self, now: Duration) -> Learned {
+        let Some(heard) = &self.heard else { return Learned::default() };
+        Learned { rpm: heard.requests.learned(now), tpm: heard.tokens.learned(now) }
+    }
+
+    /// An upper bound on the requests, none smaller than `smallest`, and on the tokens that can be admitted until `at`,
+    /// if each tpm is `slack` smaller than it is. Exact for requests of one size and no slack.
+    pub fn capacity(&mut self, smallest: u64, slack: u64, now: Duration, at: Duration) -> (u64, u64) {
+        self.window.advance(now);
+        let limits = self.limits_at(now);
+        let limits = Limits { tpm: limits.tpm.map(|tpm| tpm.saturating_sub(slack)), ..limits };
+        let (requests, tokens) = self.window.capacity(limits, smallest, at);
+        let Some(heard) = &self.heard else { return (requests, tokens) };
+        let said = |heard: &Heard, total| heard.left(total, at).unwrap_or(u64::MAX);
+        (requests.min(said(&heard.requests, self.total.requests)), tokens.min(said(&heard.tokens, self.total.tokens)))
+    }
+
+    /// The shares of rpm and tpm that are left now, each from 0 to 1; 1 if unlimited.
+    pub fn shares_left(&mut self, now: Duration) -> (f64, f64) {
+        let limits = self.limits_at(now);
+        let (requests, tokens) = self.window.spent(now);
+        let (mut left_requests, mut left_tokens) =
+            (limits.rpm.map(|rpm| rpm.saturating_sub(requests)), limits.tpm.map(|tpm| tpm.saturating_sub(tokens)));
+        if let Some(heard) = &self.heard {
+            let tighter =
+                |left: Option<u64>, said: Option<u64>| left.map(|left| said.map_or(left, |said| left.min(said)));
+            left_requests = tighter(left_requests, heard.requests.left(self.total.requests, now));
+            left_tokens = tighter(left_tokens, heard.tokens.left(self.total.tokens, now));
+        }
+        (share(left_requests, limits.rpm), share(left_tokens, limits.tpm))
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a share; limits are at most 2^53 - 1")]
+fn share(left: Option<u64>, limit: Option<u64>) -> f64 {
+    match (left, limit) {
+        (Some(left), Some(limit)) if limit > 0 => (left as f64 / limit as f64).min(1.0),
+        (Some(_), _) => 0.0,
+        (None, _) => 1.0,
+    }
+}
