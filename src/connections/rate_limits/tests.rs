@@ -1,5 +1,7 @@
 //! The rules, each by its example; the providers and the laws have files of their own.
 
+mod providers;
+
 use std::time::UNIX_EPOCH;
 
 use ::http::{HeaderName, HeaderValue};
