@@ -1,5 +1,6 @@
 //! The rules, each by its example; the providers and the laws have files of their own.
 
+mod properties;
 mod providers;
 
 use std::time::UNIX_EPOCH;
