@@ -1,7 +1,8 @@
-//! Bytes on the wire: connections, and the two things that are read from them before any provider looks.
+//! Bytes on the wire: connections, and the three things that are read from them before any provider looks.
 
 mod client;
 mod http;
+mod rate_limits;
 mod retry_after;
 mod secrets;
 mod sse;
@@ -10,6 +11,7 @@ mod tls;
 pub use client::{Client, HttpResponse};
 pub(crate) use http::cut;
 pub use http::{HeaderText, HttpRequest, Rejection, request_id};
+pub use rate_limits::{Quota, RateLimits, rate_limits};
 pub(crate) use retry_after::MAX_RETRY_AFTER;
 pub use retry_after::retry_after;
 pub(crate) use secrets::Secrets;
