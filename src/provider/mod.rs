@@ -28,7 +28,7 @@ pub use failure::{classify, classify_at, in_band};
 
 use crate::connections::{HttpRequest, Rejection};
 use crate::error::{Failure, Result};
-use crate::kinds::Body;
+use crate::kinds::{Body, Usage};
 
 /// One request to one model, as the router hands it to a provider.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +111,11 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// What an answer that is not a success means.
     fn classify(&self, rejection: &Rejection<'_>) -> Failure {
         failure::classify(rejection)
+    }
+
+    /// What of an answer's usage counts against the provider's tokens per minute.
+    fn charged_tokens(&self, usage: &Usage) -> u64 {
+        usage.total_tokens
     }
 
     /// The most that one request may hold, for kinds that can be split.
