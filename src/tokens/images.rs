@@ -32,7 +32,7 @@ struct Limit {
 }
 
 const SMALL: Limit = Limit { side: 2048, patches: 1536 };
-/// The guide adds a longer side of 2048, which what is charged does not show; it would count less.
+/// The guide adds a longer side of 2048, which counts less and which users' measurements do not show.
 const MEDIUM: Limit = Limit { side: u64::MAX, patches: 2500 };
 const LARGE: Limit = Limit { side: 6000, patches: 10_000 };
 /// `original` of the newest models, which is never scaled down.
@@ -82,7 +82,7 @@ const CLAUDES: &[&str] = &[
 ];
 
 /// By how the model's name begins; the first that fits counts. OpenAI publishes multipliers of its small patch models
-/// alone; 1.2 is what it charges for the others.
+/// alone; 1.2 is what users measured for the others, and the Codex minis are taken for GPT-5 mini.
 const RULES: &[(&[&str], Rule)] = &[
     (&["gpt-4o-mini"], tiles(2833, 5667)),
     (&["gpt-4.1-nano", "gpt-5-nano", "gpt-5.4-nano"], patches(2460)),
@@ -202,7 +202,8 @@ fn claude_patches(size: (u64, u64), limit: Limit) -> u64 {
     patches(fits)
 }
 
-/// One tile if it is small; else tiles of two thirds of its shorter side, which are 256 to 768 px.
+/// One tile if it is small; else tiles of two thirds of its shorter side, 256 to 768 px: Google's "rough formula", never
+/// fewer than tiles of 768 would be.
 fn gemini_tiles(size: (u64, u64)) -> u64 {
     if size.0.max(size.1) <= 384 {
         return 1;
