@@ -202,8 +202,8 @@ fn claude_patches(size: (u64, u64), limit: Limit) -> u64 {
     patches(fits)
 }
 
-/// One tile if it is small; else tiles of two thirds of its shorter side, 256 to 768 px: Google's "rough formula", never
-/// fewer than tiles of 768 would be.
+/// One tile if it is small; else tiles of two thirds of its shorter side, 256 to 768 px: a rough formula of Google,
+/// never fewer than tiles of 768 would be.
 fn gemini_tiles(size: (u64, u64)) -> u64 {
     if size.0.max(size.1) <= 384 {
         return 1;
@@ -282,7 +282,8 @@ mod tests {
             detail in prop::sample::select(vec![Detail::Auto, Detail::Low, Detail::High, Detail::Original]),
         ) {
             for model in MODELS {
-                let (known, unknown) = (of(model, width, height, detail), count(&[Image { detail, size: None }], model));
+                let known = of(model, width, height, detail);
+                let unknown = count(&[Image { detail, size: None }], model);
                 prop_assert!((1..=unknown).contains(&known), "{} {} {}", model, known, unknown);
             }
             for model in ["gpt-6", "gemini-2.5-pro"] {
