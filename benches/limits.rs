@@ -37,7 +37,7 @@ fn admission(criterion: &mut Criterion) {
     criterion
         .bench_function("refuse, saying when", |bench| bench.iter(|| full.try_acquire(black_box(1_900), now).is_ok()));
     let trackers: Vec<_> = (0..100).map(|_| full.clone()).collect();
-    let ahead = Ahead { requests: 100_000, tokens: 1_000_000, smallest: Some(10) };
+    let ahead = Ahead { requests: 100_000, tokens: 1_000_000, smallest: Some(10), largest: 10 };
     criterion.bench_function("wait behind 100,000 on one deployment", |bench| {
         bench.iter(|| wait_behind(&trackers[..1], black_box(ahead), 10, now));
     });
@@ -48,7 +48,7 @@ fn admission(criterion: &mut Criterion) {
 
 fn line(criterion: &mut Criterion) {
     let line = Arc::new(Line::default());
-    let estimate = |_, _| Some(Duration::ZERO);
+    let estimate = |_, _, _| Some(Duration::ZERO);
     criterion.bench_function("line, empty", |bench| {
         bench.iter(|| line.admit(1, 0, None, |_| Ok(()), estimate).now_or_never().expect("no waiting").is_ok());
     });

@@ -183,7 +183,7 @@ impl DeployOptions {
     pub fn read(mut fields: Fields) -> Result<Self, Invalid> {
         let default = Self::default();
         let options = Self {
-            limits: Limits { max_concurrent: fields.integer("maxConcurrent", 1)?, ..Limits::take(&mut fields)? },
+            limits: Limits::take_all(&mut fields)?,
             weight: fields.number("weight", 0.0, f64::MAX)?.unwrap_or(default.weight),
             context_window: fields.integer("contextWindow", 1)?,
             price: fields.nested("price", "deploy options.price", |mut price| {
@@ -216,8 +216,22 @@ impl Limits {
         Ok(limits)
     }
 
+    /// Reads the limits of a provider, requests in flight included.
+    ///
+    /// # Errors
+    /// If a field is unknown, of the wrong type or out of range.
+    pub fn read_all(mut fields: Fields) -> Result<Self, Invalid> {
+        let limits = Self::take_all(&mut fields)?;
+        fields.finish("rpm, tpm, maxConcurrent")?;
+        Ok(limits)
+    }
+
     fn take(fields: &mut Fields) -> Result<Self, Invalid> {
         Ok(Self { rpm: fields.integer("rpm", 1)?, tpm: fields.integer("tpm", 1)?, max_concurrent: None })
+    }
+
+    fn take_all(fields: &mut Fields) -> Result<Self, Invalid> {
+        Ok(Self { max_concurrent: fields.integer("maxConcurrent", 1)?, ..Self::take(fields)? })
     }
 }
 

@@ -8,10 +8,12 @@
 //! proportion to the longest piece. So a text is counted segment by segment ([`split`]), and a segment that is too long
 //! to be safe is refused before it gets there.
 
+mod images;
 mod messages;
 mod split;
 #[cfg(test)]
 mod tests;
+mod tools;
 
 use std::sync::OnceLock;
 
@@ -21,9 +23,8 @@ use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 use crate::error::Invalid;
 use crate::kinds::Prompt;
 
-pub use messages::{
-    IMAGE_TOKENS, LOW_DETAIL_IMAGE_TOKENS, MESSAGE_TOKENS, NAME_TOKENS, REPLY_TOKENS, count_messages, messages_prompt,
-};
+pub use crate::kinds::{MESSAGE_TOKENS, NAME_TOKENS, REPLY_TOKENS, messages_prompt};
+pub use messages::count_messages;
 
 /// The encoding that counts where nothing else is known: that of every OpenAI model since GPT-4o.
 pub const DEFAULT_ENCODING: &str = "o200k_base";
@@ -46,7 +47,7 @@ pub fn count(text: &str, model: &str) -> Result<u64, Invalid> {
 /// [`DEFAULT_ENCODING`] stands in, and a text that [`count`] refuses counts as its bytes, which no count exceeds.
 #[must_use]
 pub fn count_or_bound(text: &str, model: &str) -> u64 {
-    Encoding::of(model).unwrap_or(Encoding::O200k).count(text).unwrap_or(text.len() as u64)
+    Encoding::of(model).unwrap_or(Encoding::O200k).count_or_bound(text)
 }
 
 /// Tokens of a text or of chat messages, whichever the JSON `input` is; `model` is [`DEFAULT_ENCODING`] unless given.
@@ -65,11 +66,18 @@ pub fn count_input(input: &str, model: Option<&str>) -> Result<u64, Invalid> {
     Err(Invalid::type_error("input", "a string or an array of messages", crate::fields::describe(&value)))
 }
 
-/// Tokens of a prompt, framing included. Never fails: each text is counted by [`count_or_bound`].
+/// Tokens of a prompt: texts, framing, images and tools, the last two by the rule that the maker of the model publishes.
+///
+/// Never fails: each text is counted by [`count_or_bound`]; an image of unknown size (behind a URL) counts as the
+/// largest that the rule allows, so that it never counts too little; tools count as their JSON text where no rule is
+/// published.
 #[must_use]
 pub fn count_prompt(prompt: &Prompt, model: &str) -> u64 {
-    let tokens = prompt.texts.iter().map(|text| count_or_bound(text, model));
-    tokens.fold(prompt.overhead, u64::saturating_add)
+    let encoding = Encoding::of(model).unwrap_or(Encoding::O200k);
+    let texts = prompt.texts.iter().map(|text| encoding.count_or_bound(text));
+    let tools = prompt.tools.iter().map(|tools| tools::count(tools, model));
+    let images = std::iter::once(images::count(&prompt.images, model));
+    texts.chain(tools).chain(images).fold(prompt.overhead, u64::saturating_add)
 }
 
 /// Loads the vocabulary that [`count_prompt`] uses for the model, if it is not loaded yet: about 0.1 s of work.
@@ -170,6 +178,10 @@ impl Encoding {
             };
             loaded.expect("a vocabulary that is part of this library parses")
         })
+    }
+
+    fn count_or_bound(self, text: &str) -> u64 {
+        self.count(text).unwrap_or(text.len() as u64)
     }
 
     fn count(self, text: &str) -> Result<u64, split::Run> {

@@ -77,7 +77,11 @@ impl Kind for Moderation {
     }
 
     fn prompt(request: &ModerationRequest) -> Prompt {
-        Prompt { texts: vec![request.0.get("input").unwrap_or_default().to_owned()], overhead: 0, completion: Some(0) }
+        Prompt {
+            texts: vec![request.0.get("input").unwrap_or_default().to_owned()],
+            completion: Some(0),
+            ..Prompt::default()
+        }
     }
 
     fn join(mut parts: Vec<Self>) -> Self {

@@ -132,23 +132,6 @@ fn null_is_absent_and_what_is_thryds_is_dropped() {
 }
 
 #[test]
-fn everything_that_costs_tokens_is_counted_once() {
-    let image = |detail: &str| json!({ "type": "image_url", "image_url": { "url": "http://x", "detail": detail } });
-    let function = json!({ "name": "f", "arguments": "{}" });
-    let request = check::<Completion>(&json!({
-        "messages": [
-            { "role": "user", "name": "ann", "content": [{ "type": "text", "text": "look" }, image("low"), image("auto")] },
-            { "role": "assistant", "tool_calls": [{ "id": "1", "type": "function", "function": function }] },
-        ],
-        "tools": [{ "type": "function" }], "max_completion_tokens": 7, "n": 2,
-    }));
-    let prompt = Completion::prompt(&request.unwrap());
-    assert_eq!(prompt.texts, ["user", "ann", "look", "assistant", "f", "{}", r#"[{"type":"function"}]"#]);
-    assert_eq!(prompt.overhead, 2 * 3 + 3 + 1 + 85 + 765);
-    assert_eq!(prompt.completion, Some(14));
-}
-
-#[test]
 fn a_completion_is_read_with_its_usage() {
     let request = CompletionRequest::message("a");
     let text = answer(&json!({ "role": "assistant", "content": "Hello" }), &json!("stop"));

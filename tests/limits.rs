@@ -142,7 +142,7 @@ fn admit_in_order(trackers: &[Tracker], sizes: &[u64], now: Instant) -> Instant 
 }
 
 fn ahead(sizes: &[u64]) -> Ahead {
-    let one = |&tokens: &u64| Ahead { requests: 1, tokens, smallest: Some(tokens) };
+    let one = |&tokens: &u64| Ahead { requests: 1, tokens, smallest: Some(tokens), largest: tokens };
     sizes.iter().map(one).fold(Ahead::default(), Ahead::plus)
 }
 

@@ -32,7 +32,7 @@ impl Group {
     async fn admit(&self, tokens: u64, priority: i64, queue: Option<Duration>) -> Result<Admitted<Permit>, Refusal> {
         let deadline = queue.map(|queue| Instant::now() + queue);
         let try_admit = |now| self.tracker.try_acquire(tokens, now);
-        let estimate = |ahead, now| wait_behind([&self.tracker], ahead, tokens, now);
+        let estimate = |ahead, now, _| wait_behind([&self.tracker], ahead, tokens, now);
         self.line.admit(tokens, priority, deadline, try_admit, estimate).await
     }
 
@@ -374,7 +374,7 @@ fn the_head_asks_when_told_and_at_the_computed_moment_and_not_otherwise() {
             asked.borrow_mut().push((now - start).as_secs());
             if now >= room { Ok(()) } else { Err(Wait::Until(room)) }
         };
-        let waiter = line.admit(0, 0, None, try_admit, |_, _| Some(Duration::ZERO));
+        let waiter = line.admit(0, 0, None, try_admit, |_, _, _| Some(Duration::ZERO));
         let bell = async {
             sleep(Duration::from_secs(100)).await;
             line.wake();

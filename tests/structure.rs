@@ -114,7 +114,12 @@ fn nothing_outside_src_node_names_napi() {
 
 #[test]
 fn each_heavy_dependency_stands_in_one_file() {
-    let homes = [("reqwest", "connections/client.rs"), ("redb", "cache/store.rs"), ("tiktoken_rs", "tokens.rs")];
+    let homes = [
+        ("reqwest", "connections/client.rs"),
+        ("redb", "cache/store.rs"),
+        ("tiktoken_rs", "tokens.rs"),
+        ("imagesize", "kinds/image.rs"),
+    ];
     for (dependency, home) in homes {
         // A file's own tests may have a file of their own below it.
         let folder = home.replace(".rs", "/");

@@ -1,7 +1,11 @@
 //! Fear: a count that is not what the provider will charge, or a text that brings the process down.
 
-use serde_json::Value;
-use thryd::kinds::Prompt;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use thryd::Kind;
+use thryd::kinds::{Body, Completion, CompletionRequest, Prompt};
 use thryd::tokens::{count, count_messages, count_prompt, is_loaded, preload};
 
 const ENCODINGS: [&str; 4] = ["o200k_base", "cl100k_base", "p50k_base", "r50k_base"];
@@ -141,14 +145,14 @@ fn a_megabyte_of_anything_ends_in_a_count_or_a_refusal() {
 fn a_prompt_with_a_text_that_cannot_be_counted_is_charged_its_bytes() {
     let blank = " ".repeat(1_200_000);
     assert!(count(&blank, "gpt-4o").unwrap_err().expected.contains("white-space characters in a row"));
-    let prompt = Prompt { texts: vec!["hello world".to_owned(), blank], overhead: 7, completion: None };
+    let prompt = Prompt { texts: vec!["hello world".to_owned(), blank], overhead: 7, ..Prompt::default() };
     assert_eq!(count_prompt(&prompt, "gpt-4o"), 2 + 1_200_000 + 7);
 }
 
 #[test]
 fn a_prompt_for_a_model_nobody_knows_is_counted_as_o200k_base() {
     let text = "\u{304a}\u{8a95}\u{751f}\u{65e5}";
-    let prompt = Prompt { texts: vec![text.to_owned()], overhead: 3, completion: Some(10) };
+    let prompt = Prompt { texts: vec![text.to_owned()], overhead: 3, completion: Some(10), ..Prompt::default() };
     assert_eq!(count_prompt(&prompt, "some-llama"), count(text, "o200k_base").unwrap() + 3);
     assert_ne!(count_prompt(&prompt, "some-llama"), count_prompt(&prompt, "gpt-4"));
 }
@@ -164,17 +168,81 @@ fn framed(messages: &str) -> u64 {
     count_messages(messages, "gpt-4o").unwrap()
 }
 
-#[test]
-fn an_image_costs_by_its_detail() {
-    let image = |rest: &str| {
-        framed(&format!(
-            r#"[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"https://a.b/c.png"{rest}}}}}]}}]"#
-        ))
+/// A picture's URL: the head of a PNG of that size.
+fn png(width: u32, height: u32) -> String {
+    let head = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", &width.to_be_bytes()[..], &height.to_be_bytes()].concat();
+    format!("data:image/png;base64,{}", STANDARD.encode(head))
+}
+
+fn image(url: &str, detail: Option<&str>, model: &str) -> u64 {
+    let count = |parts: Value| {
+        let messages = json!([{ "role": "user", "content": parts }]);
+        count_messages(&messages.to_string(), model).unwrap()
     };
-    let none = framed(r#"[{"role":"user","content":[]}]"#);
-    assert_eq!(image(r#","detail":"low""#) - none, 85);
-    assert_eq!(image(r#","detail":"high""#) - none, 765);
-    assert_eq!(image("") - none, 765);
+    let image = json!([{ "type": "image_url", "image_url": { "url": url, "detail": detail } }]);
+    count(image) - count(json!([]))
+}
+
+#[test]
+fn an_image_costs_by_its_model_detail_and_size() {
+    let square = png(1024, 1024);
+    assert_eq!(image(&square, Some("low"), "gpt-4o"), 85);
+    assert_eq!(image(&square, Some("high"), "gpt-4o"), 765);
+    assert_eq!(image(&square, None, "gpt-4o"), 765);
+    assert_eq!(image(&square, None, "gpt-4o-mini"), 25_501);
+    assert_eq!(image(&square, None, "gpt-4.1-mini"), 1659);
+    assert_eq!(image(&png(2048, 4096), None, "gpt-4o"), 1105);
+}
+
+#[test]
+fn an_image_that_nobody_has_seen_costs_as_the_largest_does() {
+    for url in ["https://a.b/c.png", "", "data:image/png;base64,AAAA", "data:image/svg+xml;base64,PHN2Zz4=", "data:,"] {
+        assert_eq!(image(url, Some("low"), "gpt-4o"), 85, "{url}");
+        assert_eq!(image(url, None, "gpt-4o"), 85 + 8 * 170, "{url}");
+    }
+    assert_eq!(image(&png(0, 1024), None, "gpt-4o"), 85 + 8 * 170);
+}
+
+#[test]
+fn the_published_tools_cost_what_the_api_charged_for_them() {
+    let vectors = vectors();
+    let published = &vectors["publishedTools"];
+    let body = json!({ "messages": published["messages"], "tools": published["tools"] });
+    let request = Completion::request(Body::parse(&body.to_string()).unwrap()).unwrap();
+    for (model, tokens) in published["tokens"].as_object().unwrap() {
+        assert_eq!(count_prompt(&Completion::prompt(&request), model), tokens.as_u64().unwrap(), "{model}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_picture_makes_the_count_panic(
+        url in prop_oneof!["\\PC{0,60}", "data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]{0,80}"],
+        head in prop::sample::select(vec![&b"\x89PNG"[..], b"\xff\xd8\xff", b"GIF8", b"RIFF\0\0\0\0WEBPVP8 ", b""]),
+        bytes in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let garbage = format!("data:image/png;base64,{}", STANDARD.encode([head, &bytes].concat()));
+        for url in [url, garbage] {
+            for model in ["gpt-4o", "gpt-5-mini", "gpt-5.4"] {
+                prop_assert!(image(&url, None, model) > 0);
+            }
+        }
+    }
+
+    /// A request that the strict walk takes is the same to the lenient one.
+    #[test]
+    fn messages_count_the_same_strictly_and_in_a_request(
+        texts in prop::collection::vec("\\PC{0,20}", 1..4),
+        name in prop::option::of("[a-z]{1,8}"),
+        side in 1_u32..4000,
+    ) {
+        let picture = json!({ "type": "image_url", "image_url": { "url": png(side, 500) } });
+        let parts: Vec<_> = texts.iter().map(|text| json!({ "type": "text", "text": text })).chain([picture]).collect();
+        let messages = json!([{ "role": "user", "name": name, "content": parts }]);
+        let request = CompletionRequest::messages(&messages);
+        let strict = count_messages(&messages.to_string(), "gpt-4o").unwrap();
+        prop_assert_eq!(count_prompt(&Completion::prompt(&request), "gpt-4o"), strict);
+    }
 }
 
 #[test]

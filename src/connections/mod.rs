@@ -11,7 +11,7 @@ mod tls;
 pub use client::{Client, HttpResponse};
 pub(crate) use http::cut;
 pub use http::{HeaderText, HttpRequest, Rejection, request_id};
-pub use rate_limits::{Quota, RateLimits, rate_limits};
+pub use rate_limits::rate_limits;
 pub(crate) use retry_after::MAX_RETRY_AFTER;
 pub use retry_after::retry_after;
 pub(crate) use secrets::Secrets;

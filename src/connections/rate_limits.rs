@@ -16,23 +16,12 @@ use ::http::{HeaderMap, HeaderValue};
 
 use self::names::{Field, Header, Subject, Window};
 use self::reset::{count, reset};
+use super::retry_after::MAX_RETRY_AFTER;
+use crate::tracker::{Quota, RateLimits};
 
 /// The largest count that is believed: above it, JavaScript no longer tells whole numbers apart.
 const MAX_COUNT: u64 = (1 << 53) - 1;
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// What an answer's headers say about one limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// How many a minute may have, 1 to 2^53 - 1. Only where the window is known to be a minute: the header's name or a
-    /// header beside it says so, or the numbers do ([`rate_limits`]).
-    pub limit: Option<u64>,
-    /// How many are left until `reset`, 0 to 2^53 - 1, in the tightest of the windows, whatever its length.
-    /// Anthropic rounds its tokens to thousands.
-    pub remaining: Option<u64>,
-    /// From now until that window is full again, at most a day. Zero if it already is: then `remaining` is history.
-    pub reset: Option<Duration>,
-}
 
 impl Quota {
     /// The order of tightness: first what still holds, with the fewest left, for the longest time.
@@ -45,34 +34,15 @@ impl Quota {
         self.reset == Some(Duration::ZERO)
     }
 
-    /// Whether the numbers are those of a bucket that refills evenly within a minute: what was used is back after its
-    /// share of the minute, but for what rounding to milliseconds takes.
-    fn refills_in_a_minute(&self) -> bool {
+    /// Whether the numbers are those of a bucket that refills evenly over a day: what was used is back after its share of
+    /// one, but for what rounding takes.
+    fn refills_in_a_day(&self) -> bool {
         let (Some(limit), Some(remaining), Some(reset)) = (self.limit, self.remaining, self.reset) else {
             return false;
         };
         let used = limit.saturating_sub(remaining);
-        let expected = u128::from(used) * MINUTE.as_micros() / u128::from(limit.max(1));
+        let expected = u128::from(used) * MAX_RETRY_AFTER.as_micros() / u128::from(limit.max(1));
         used > 0 && reset.as_micros().abs_diff(expected) <= 1_000 + expected / 50
-    }
-}
-
-/// What an answer's headers say about its provider's limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RateLimits {
-    /// Requests.
-    pub requests: Quota,
-    /// Tokens, of prompt and completion together.
-    pub tokens: Quota,
-    /// Values that made no sense and were left out.
-    pub ignored: u32,
-}
-
-impl RateLimits {
-    /// Whether there was nothing to read: nothing usable and nothing ignored.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 }
 
@@ -80,10 +50,10 @@ impl RateLimits {
 ///
 /// - Of several windows (minute, day), `limit` is the minute's, and `remaining` and `reset` are those of the one with
 ///   the fewest left. A window that is already full again gives way to every other.
-/// - Where neither the name nor `x-ratelimit-renewalperiod-*` (Azure) says the window, a limit of requests counts as
-///   per minute only if the reset proves it: it is the used share of a minute. Groq's are per day, and those of small
-///   `OpenAI` accounts too, under the same names. A limit of tokens counts as per minute, as all such are documented,
-///   unless its reset is longer than that.
+/// - Where neither the name nor `x-ratelimit-renewalperiod-*` (Azure) says the window, a limit counts as per minute
+///   unless its reset is longer than that, or the reset of a limit of requests is the used share of a day: Groq's are per
+///   day, and those of small `OpenAI` accounts too, under the same names. A day's limit that passes for a minute's does no
+///   harm: it is larger than what the minute allows, and limits only tighten.
 /// - Tokens are what the headers for tokens say, else those for input and for output together; but if one of these is
 ///   used up, no tokens are left until it is full again.
 /// - Left out and counted are: what is not a whole number from 0 to 2^53 - 1, a limit of 0, more remaining than the
@@ -134,12 +104,10 @@ impl Reading {
         match (window, self.period) {
             (Window::Minute, _) => true,
             (Window::Unsaid | Window::Project, Some(period)) => period == MINUTE.as_secs(),
-            (Window::Unsaid | Window::Project, None) if subject == Subject::Requests => {
-                self.quota.refills_in_a_minute()
-            }
             // A second more, for resets that are rounded up.
             (Window::Unsaid | Window::Project, None) => {
-                self.quota.reset.is_none_or(|reset| reset <= MINUTE + Duration::from_secs(1))
+                let is_short = self.quota.reset.is_none_or(|reset| reset <= MINUTE + Duration::from_secs(1));
+                is_short && !(subject == Subject::Requests && self.quota.refills_in_a_day())
             }
             _ => false,
         }

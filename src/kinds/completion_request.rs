@@ -4,19 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::checks::{array, integer, is_object, number, positive, string, wrong};
+use super::prompt::lenient_prompt;
 use super::{Body, Prompt};
 use crate::error::Invalid;
-
-/// Tokens that the framing of one message takes (OpenAI's cookbook, "How to count tokens with tiktoken").
-const MESSAGE_OVERHEAD: u64 = 3;
-/// Tokens that begin the answer, once a request (same source).
-const ANSWER_OVERHEAD: u64 = 3;
-/// Tokens that a `name` takes beside its text (same source).
-const NAME_OVERHEAD: u64 = 1;
-/// Tokens of an image of up to 1024 x 1024 pixels in high detail: 4 tiles of 170 and 85 (OpenAI's guide to vision).
-const IMAGE_TOKENS: u64 = 765;
-/// Tokens of an image in low detail (same source).
-const SMALL_IMAGE_TOKENS: u64 = 85;
 
 /// Fields that are thryd's to set, whoever wrote them.
 const OWN_FIELDS: [&str; 3] = ["model", "stream", "stream_options"];
@@ -81,13 +71,10 @@ impl CompletionRequest {
 
     /// What of it counts as tokens.
     pub(super) fn prompt(&self) -> Prompt {
-        let mut prompt = Prompt { overhead: ANSWER_OVERHEAD, ..Prompt::default() };
-        let messages: Vec<Message<'_>> = self.read("messages").unwrap_or_default();
-        for message in &messages {
-            message.count(&mut prompt);
-        }
-        let definitions = ["tools", "functions", "response_format"];
-        prompt.texts.extend(definitions.iter().filter_map(|name| self.body.get(name)).map(str::to_owned));
+        let mut prompt = lenient_prompt(self.body.get("messages").unwrap_or_default());
+        prompt.texts.extend(self.body.get("response_format").map(str::to_owned));
+        prompt.tools =
+            ["tools", "functions"].iter().filter_map(|name| self.body.get(name)).map(str::to_owned).collect();
         let limit: Option<u64> = self.read("max_completion_tokens").or_else(|| self.read("max_tokens"));
         let answers: u64 = self.read("n").unwrap_or(1);
         prompt.completion = limit.map(|tokens| tokens.saturating_mul(answers));
@@ -184,86 +171,5 @@ fn check_options(body: &Body) -> Result<(), Invalid> {
     match tools.iter().enumerate().find(|(_, tool)| !is_object(tool.get())) {
         Some((place, tool)) => Err(wrong(format!("request.tools[{place}]"), "an object", tool.get())),
         None => Ok(()),
-    }
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(default)]
-    role: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    tool_calls: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Part {
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default)]
-    image_url: Option<Image>,
-}
-
-#[derive(Deserialize)]
-struct Image {
-    #[serde(default)]
-    detail: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Called {
-    function: CalledFunction,
-}
-
-#[derive(Deserialize)]
-struct CalledFunction {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    arguments: String,
-}
-
-impl Message<'_> {
-    fn count(&self, prompt: &mut Prompt) {
-        prompt.overhead += MESSAGE_OVERHEAD;
-        prompt.texts.extend(self.role.clone());
-        if let Some(name) = &self.name {
-            prompt.overhead += NAME_OVERHEAD;
-            prompt.texts.push(name.clone());
-        }
-        let content = self.content.map_or("null", RawValue::get);
-        if let Ok(text) = serde_json::from_str::<String>(content) {
-            prompt.texts.push(text);
-        } else if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content) {
-            for part in parts {
-                count_part(part.get(), prompt);
-            }
-        }
-        let called = self.tool_calls.map(RawValue::get).unwrap_or_default();
-        match serde_json::from_str::<Vec<Called>>(called) {
-            Ok(calls) => {
-                prompt.texts.extend(calls.into_iter().flat_map(|call| [call.function.name, call.function.arguments]));
-            }
-            // Shapes that are not known count as the text they are.
-            Err(_) if !called.is_empty() && called != "null" => prompt.texts.push(called.to_owned()),
-            Err(_) => {}
-        }
-    }
-}
-
-/// Text counts as text; an image by its detail; any other medium as a large image does.
-fn count_part(raw: &str, prompt: &mut Prompt) {
-    let part = serde_json::from_str::<Part>(raw).ok();
-    match part {
-        Some(Part { text: Some(text), .. } | Part { refusal: Some(text), .. }) => prompt.texts.push(text),
-        Some(Part { image_url: Some(Image { detail: Some(detail) }), .. }) if detail == "low" => {
-            prompt.overhead += SMALL_IMAGE_TOKENS;
-        }
-        _ => prompt.overhead += IMAGE_TOKENS,
     }
 }

@@ -84,6 +84,6 @@ impl EmbeddingRequest {
 
     /// What of it counts as tokens. There is no framing, and no answer in tokens.
     pub(super) fn prompt(&self) -> Prompt {
-        Prompt { texts: self.inputs.clone(), overhead: 0, completion: Some(0) }
+        Prompt { texts: self.inputs.clone(), completion: Some(0), ..Prompt::default() }
     }
 }

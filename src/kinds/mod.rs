@@ -9,6 +9,8 @@ mod completion;
 mod completion_request;
 mod embedding;
 mod embedding_request;
+mod image;
+mod prompt;
 mod rerank;
 mod stream;
 mod usage;
@@ -24,6 +26,8 @@ pub use completion::{Completion, ToolCall};
 pub use completion_request::CompletionRequest;
 pub use embedding::Embeddings;
 pub use embedding_request::EmbeddingRequest;
+pub use image::{Detail, Image};
+pub use prompt::{MESSAGE_TOKENS, NAME_TOKENS, Prompt, REPLY_TOKENS, messages_prompt};
 pub use rerank::{Ranked, Ranking, RerankRequest};
 pub(crate) use stream::pieces as text_pieces;
 pub use stream::{Chunk, StreamAssembly};
@@ -75,7 +79,7 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
     /// Sets the usage, with the cost, or estimated where the provider did not report it.
     fn set_usage(&mut self, usage: Usage);
 
-    /// The texts of a request whose tokens count, and what the framing adds to them.
+    /// What of a request counts as tokens: texts, pictures, tools, and what the framing adds to them.
     fn prompt(request: &Self::Request) -> Prompt;
 
     /// The text of the answer, whose tokens count when the provider does not say.
@@ -126,15 +130,4 @@ pub trait Assembly<K>: Send {
     /// # Errors
     /// [`FailureClass::Truncated`](crate::error::FailureClass::Truncated) if the stream ended early.
     fn finish(self: Box<Self>) -> Result<K, Failure>;
-}
-
-/// What of a request counts as tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prompt {
-    /// Texts that are counted.
-    pub texts: Vec<String>,
-    /// Tokens that the framing adds: per message, per tool, per image.
-    pub overhead: u64,
-    /// The most that the answer may be: `max_completion_tokens`, or 0 for a kind that answers with no tokens.
-    pub completion: Option<u64>,
 }

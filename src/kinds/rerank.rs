@@ -196,7 +196,7 @@ impl Kind for Ranking {
     fn prompt(request: &RerankRequest) -> Prompt {
         let mut texts: Vec<String> = request.read("documents");
         texts.push(request.read("query"));
-        Prompt { texts, overhead: 0, completion: Some(0) }
+        Prompt { texts, completion: Some(0), ..Prompt::default() }
     }
 
     fn join(mut parts: Vec<Self>) -> Self {

@@ -20,6 +20,7 @@ use crate::kinds::Completion;
 use crate::options::{DeployOptions, RouterOptions};
 use crate::provider::{CustomProvider, Provider, ProviderOptions};
 use crate::route::{Batch, CompletionStream, Poll};
+use crate::tracker::Limits;
 
 /// Calls that are pending, by number. Dropped with its router, it cancels them.
 #[derive(Clone, Default)]
@@ -81,11 +82,13 @@ impl NativeRouter {
 
     /// `router` is given back with every call.
     #[napi]
-    pub fn add_custom_provider(&self, name: String, kinds: Vec<String>, router: u32) -> String {
+    pub fn add_custom_provider(&self, name: String, kinds: Vec<String>, router: u32, limits: Option<String>) -> String {
         reply(|| {
+            let limits = Limits::read_all(Fields::parse("provider", limits.as_deref().unwrap_or("null"))?)?;
             let calls = self.custom.clone();
             let handler = Handler { name: name.clone(), router, post: self.post.clone(), calls };
-            let provider: Arc<dyn Provider> = Arc::new(CustomProvider::new(&name, kinds, Arc::new(handler))?);
+            let provider: Arc<dyn Provider> =
+                Arc::new(CustomProvider::new(&name, kinds, Arc::new(handler))?.limits(limits));
             match self.router.get() {
                 Some(router) => router.add(provider),
                 None => lock(&self.early).push(provider),

@@ -14,6 +14,7 @@ use crate::connections::HeaderText;
 use crate::constants::MAX_RESPONSE_BYTES;
 use crate::error::{ErrorKind, Invalid, Result};
 use crate::fields::{Fields, describe};
+use crate::tracker::{Limits, Tracker, account};
 
 const PATH: &str = "provider options";
 const DUMMY: &str = "dummy";
@@ -36,6 +37,7 @@ pub struct ProviderOptions {
     allow_insecure_http: bool,
     max_response_bytes: Option<usize>,
     dummy: Option<DummyOptions>,
+    limits: Limits,
 }
 
 impl ProviderOptions {
@@ -91,6 +93,14 @@ impl ProviderOptions {
         self
     }
 
+    /// Limits of the account, charged by every deployment on it beside its own: by those of every router in this process
+    /// that gives limits for the same base URL and key. Those that were given last hold for all. Default: none.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// What a provider of type `dummy` does.
     #[must_use]
     pub fn dummy(mut self, options: DummyOptions) -> Self {
@@ -113,9 +123,15 @@ impl ProviderOptions {
         options.allow_insecure_http = fields.boolean("allowInsecureHttp")?.unwrap_or(false);
         let bytes = fields.integer("maxResponseBytes", 1)?;
         options.max_response_bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        options.limits = Limits {
+            rpm: fields.integer("rpm", 1)?,
+            tpm: fields.integer("tpm", 1)?,
+            max_concurrent: fields.integer("maxConcurrent", 1)?,
+        };
         options.dummy = fields.nested("dummy", "provider options.dummy", DummyOptions::read)?;
-        let known = "type, name, apiKey, baseUrl, headers, allowInsecureHttp, maxResponseBytes, dummy";
-        fields.finish(known)?;
+        fields.finish(
+            "type, name, apiKey, baseUrl, headers, allowInsecureHttp, maxResponseBytes, rpm, tpm, maxConcurrent, dummy",
+        )?;
         options.check()?;
         Ok(options)
     }
@@ -162,7 +178,12 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
     let variable = |name: &str| environment(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let name = options.name.clone().unwrap_or_else(|| options.kind.clone());
     let Some(preset) = options.check()? else {
-        return Ok(Arc::new(Dummy::new(name, options.dummy.unwrap_or_default())));
+        let account = match &options.api_key {
+            // Without a key there is nothing that two dummies could have in common.
+            None => (options.limits != Limits::default()).then(|| Tracker::new(options.limits)),
+            key => account_of(DUMMY, key.as_ref(), options.limits),
+        };
+        return Ok(Arc::new(Dummy::new(name, options.dummy.unwrap_or_default(), account)));
     };
     let key = options.api_key.as_ref().map(|key| key.expose_secret().trim().to_owned()).filter(|key| !key.is_empty());
     let key = key.or_else(|| preset.key_variables.iter().find_map(|name| variable(name))).map(SecretString::from);
@@ -176,8 +197,10 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
             ErrorKind::NoProvider(format!("provider \"{name}\" needs a key: set {remedy} or pass apiKey")).into()
         );
     }
+    let base_url = base_url(&options, preset, &variable)?;
     let settings = Settings {
-        base_url: base_url(&options, preset, &variable)?,
+        account: account_of(&base_url, key.as_ref(), options.limits),
+        base_url,
         name,
         key,
         headers: options.headers,
@@ -185,6 +208,18 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
         max_response_bytes: options.max_response_bytes.unwrap_or(MAX_RESPONSE_BYTES),
     };
     Ok(Arc::new(OpenAi::new(preset, settings)))
+}
+
+/// The window of an account with limits: that of whoever names the same URL and key.
+fn account_of(url: &str, key: Option<&SecretString>, limits: Limits) -> Option<Tracker> {
+    if limits == Limits::default() {
+        return None;
+    }
+    let mut hasher = blake3::Hasher::new_derive_key("thryd 2026-11 account: base URL, key");
+    for part in [url, key.map_or("", |key| key.expose_secret())] {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    Some(account(*hasher.finalize().as_bytes(), limits))
 }
 
 /// The option's base URL, else the environment's, else the preset's.

@@ -15,6 +15,7 @@ use crate::connections::Rejection;
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass, Invalid, Result};
 use crate::kinds::{Completion, Kind};
+use crate::tracker::{Limits, Tracker};
 
 /// One call to a provider that a user wrote.
 #[derive(Clone, Debug)]
@@ -44,6 +45,7 @@ pub struct CustomProvider {
     name: String,
     kinds: Vec<String>,
     handler: Arc<dyn CustomHandler>,
+    account: Option<Tracker>,
 }
 
 impl CustomProvider {
@@ -62,7 +64,14 @@ impl CustomProvider {
         if kinds.is_empty() {
             return Err(Invalid::type_error("provider", "one of complete, embed and rerank", "none of them"));
         }
-        Ok(Self { name, kinds, handler })
+        Ok(Self { name, kinds, handler, account: None })
+    }
+
+    /// The same provider with limits of its own, charged by every deployment on it beside theirs. Default: none.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.account = (limits != Limits::default()).then(|| Tracker::new(limits));
+        self
     }
 
     /// The failure for an error that a handler threw: with a status it is what an HTTP answer of that status would be;
@@ -95,6 +104,10 @@ impl Provider for CustomProvider {
 
     fn supports(&self, kind: &str) -> bool {
         self.kinds.iter().any(|name| name == kind)
+    }
+
+    fn account(&self) -> Option<Tracker> {
+        self.account.clone()
     }
 
     fn write(&self, call: &Call<'_>) -> Result<Outgoing> {

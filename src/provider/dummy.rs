@@ -16,6 +16,7 @@ use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify,
 use crate::connections::Rejection;
 use crate::error::{Failure, FailureClass, Result};
 use crate::kinds::{Completion, Kind};
+use crate::tracker::Tracker;
 
 mod answers;
 mod options;
@@ -24,6 +25,7 @@ mod options;
 #[derive(Debug)]
 pub(super) struct Dummy {
     name: String,
+    account: Option<Tracker>,
     shared: Arc<Shared>,
 }
 
@@ -59,9 +61,9 @@ struct Asked {
 }
 
 impl Dummy {
-    pub fn new(name: String, options: DummyOptions) -> Self {
+    pub fn new(name: String, options: DummyOptions, account: Option<Tracker>) -> Self {
         let state = Mutex::new(State { used: 0, random: fastrand::Rng::with_seed(options.seed) });
-        Self { name, shared: Arc::new(Shared { options, state }) }
+        Self { name, account, shared: Arc::new(Shared { options, state }) }
     }
 }
 
@@ -72,6 +74,10 @@ impl Provider for Dummy {
 
     fn supports(&self, _kind: &str) -> bool {
         true
+    }
+
+    fn account(&self) -> Option<Tracker> {
+        self.account.clone()
     }
 
     fn write(&self, call: &Call<'_>) -> Result<Outgoing> {

@@ -28,7 +28,7 @@ pub use failure::{classify, classify_at, in_band};
 
 use crate::connections::{HttpRequest, Rejection};
 use crate::error::{Failure, Result};
-use crate::kinds::Body;
+use crate::kinds::{Body, Usage};
 use crate::tracker::Tracker;
 
 /// One request to one model, as the router hands it to a provider.
@@ -118,6 +118,11 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// deployment on this provider, beside its own.
     fn account(&self) -> Option<Tracker> {
         None
+    }
+
+    /// What of an answer's usage counts against the provider's tokens per minute.
+    fn charged_tokens(&self, usage: &Usage) -> u64 {
+        usage.total_tokens
     }
 
     /// The most that one request may hold, for kinds that can be split.

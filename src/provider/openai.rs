@@ -8,7 +8,8 @@ use super::presets::{KeyHeader, Preset};
 use super::{BatchLimit, Call, Outgoing, Provider};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::error::{ErrorKind, Failure, Result};
-use crate::kinds::{Completion, Embeddings, Kind, Ranking};
+use crate::kinds::{Completion, Embeddings, Kind, Ranking, Usage};
+use crate::tracker::Tracker;
 
 /// A provider that speaks OpenAI's dialect.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(super) struct OpenAi {
     headers: Vec<(String, HeaderText)>,
     allow_insecure: bool,
     max_response_bytes: usize,
+    account: Option<Tracker>,
 }
 
 /// What the options say, checked.
@@ -31,6 +33,7 @@ pub(super) struct Settings {
     pub headers: Vec<(String, HeaderText)>,
     pub allow_insecure: bool,
     pub max_response_bytes: usize,
+    pub account: Option<Tracker>,
 }
 
 impl OpenAi {
@@ -52,6 +55,7 @@ impl OpenAi {
             headers,
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
+            account: settings.account,
         }
     }
 
@@ -135,6 +139,15 @@ impl Provider for OpenAi {
         }
     }
 
+    fn charged_tokens(&self, usage: &Usage) -> u64 {
+        let cached = usage.cached_prompt_tokens.filter(|_| !self.preset.limits_cached_tokens);
+        usage.total_tokens.saturating_sub(cached.unwrap_or(0))
+    }
+
+    fn account(&self) -> Option<Tracker> {
+        self.account.clone()
+    }
+
     fn batch_limit(&self, kind: &str) -> BatchLimit {
         let embedding = self.preset.embedding.filter(|_| kind == Embeddings::NAME);
         embedding.map_or(BatchLimit { inputs: 2048, tokens: 300_000 }, |shape| shape.batch)
@@ -143,7 +156,36 @@ impl Provider for OpenAi {
 
 #[cfg(test)]
 mod tests {
-    use super::join;
+    use super::*;
+    use crate::provider::presets::PRESETS;
+
+    #[test]
+    fn what_a_provider_took_from_its_cache_is_charged_unless_it_says_otherwise() {
+        let charged = |kind: &str, cached| {
+            let preset = PRESETS.iter().find(|preset| preset.kind == kind).unwrap();
+            let settings = Settings {
+                name: kind.to_owned(),
+                base_url: String::new(),
+                key: None,
+                headers: Vec::new(),
+                allow_insecure: false,
+                max_response_bytes: 0,
+                account: None,
+            };
+            let usage = Usage { total_tokens: 100, cached_prompt_tokens: cached, ..Usage::default() };
+            OpenAi::new(preset, settings).charged_tokens(&usage)
+        };
+        for (kind, cached, tokens) in [
+            ("groq", Some(30), 70),
+            ("groq", None, 100),
+            ("groq", Some(101), 0),
+            ("anthropic", Some(30), 70),
+            ("openai", Some(30), 100),
+            ("fireworks", Some(30), 100),
+        ] {
+            assert_eq!(charged(kind, cached), tokens, "{kind} {cached:?}");
+        }
+    }
 
     #[test]
     fn a_base_url_that_already_says_the_version_does_not_say_it_twice() {

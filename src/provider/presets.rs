@@ -24,6 +24,9 @@ pub(super) struct Preset {
     pub embedding: Option<EmbeddingShape>,
     /// How it does rerank.
     pub rerank: Option<&'static RerankShape>,
+    /// Whether prompt tokens that it took from its own cache count against its tokens per minute, as they do unless its
+    /// documentation says otherwise.
+    pub limits_cached_tokens: bool,
     /// Whether a kind that the table does not know is sent to its own path as it is.
     pub is_open: bool,
 }
@@ -91,6 +94,7 @@ const PRESET: Preset = Preset {
     completion: Some(COMPLETION),
     embedding: None,
     rerank: None,
+    limits_cached_tokens: true,
     is_open: false,
 };
 
@@ -126,6 +130,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         kind: "anthropic",
         base_url: Some("https://api.anthropic.com/v1"),
         key_variables: &["ANTHROPIC_API_KEY"],
+        limits_cached_tokens: false,
         ..PRESET
     },
     Preset {
@@ -147,6 +152,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         kind: "groq",
         base_url: Some("https://api.groq.com/openai/v1"),
         key_variables: &["GROQ_API_KEY"],
+        limits_cached_tokens: false,
         ..PRESET
     },
     Preset {

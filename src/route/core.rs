@@ -8,6 +8,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::answer::Answer;
 use super::group::Group;
+use super::retired::Retired;
 use super::retry::{RetryBudget, RetryOptions};
 use crate::cache::{Cache, CacheMode, CacheOptions, Flights};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +20,7 @@ pub(crate) struct Core<K: Kind> {
     pub providers: RwLock<HashMap<String, Arc<dyn Provider>>>,
     pub groups: RwLock<BTreeMap<String, Arc<Group>>>,
     pub flights: Flights<Result<Answer<K>>>,
+    pub retired: Retired,
     pub retry: RetryOptions,
     pub timeouts: Timeouts,
     cache: RwLock<Option<Arc<Mount>>>,
@@ -59,6 +61,7 @@ impl<K: Kind> Core<K> {
             providers: RwLock::default(),
             groups: RwLock::default(),
             flights: Flights::default(),
+            retired: Retired::default(),
             budget: Mutex::new(RetryBudget::new(&retry)),
             retry,
             timeouts,

@@ -10,6 +10,7 @@ mod group;
 pub mod line;
 mod parts;
 mod pick;
+mod retired;
 pub mod retry;
 mod router;
 mod serve;

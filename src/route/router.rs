@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use super::answer::Answer;
 use super::call::{Begun, Keeper, Prepared, within_total};
 use super::core::Core;
-use super::group::{Demand, Group};
+use super::group::{Behind, Demand, Group};
 use super::parts;
 use super::serve::{Reading, serve};
-use super::stats::{DeploymentStats, GroupStats, RouterStats};
+use super::stats::{DeploymentStats, GroupStats, ProviderStats, RouterStats};
 use super::stream::{CompletionStream, EndGuard, Pipe, Sink};
 use crate::cache::Cache;
 use crate::deployment::{Deployment, split_model};
@@ -88,7 +88,7 @@ impl<K: Kind> Router<K> {
     pub fn remove_provider(&self, name: &str) -> bool {
         let removed = self.0.providers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         for group in self.all_groups() {
-            Self::retain(&group, |deployment| deployment.provider().name() != name);
+            self.retain(&group, |deployment| deployment.provider().name() != name);
         }
         removed.is_some()
     }
@@ -115,9 +115,10 @@ impl<K: Kind> Router<K> {
             group.wake();
             return Ok(());
         }
-        let deployment = Arc::new(Deployment::new(model, model_name, provider, options));
+        let tracker = self.0.retired.recall(&group.name, model);
+        let deployment = Arc::new(Deployment::new(model, model_name, K::NAME, provider, options, tracker));
         let waiting = Arc::downgrade(&group);
-        deployment.tracker.on_release(move || {
+        deployment.on_room(move || {
             if let Some(group) = waiting.upgrade() {
                 group.wake();
             }
@@ -131,7 +132,7 @@ impl<K: Kind> Router<K> {
     /// it was there.
     #[allow(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn undeploy(&self, group: &str, model: &str) -> bool {
-        self.0.group(group).is_some_and(|group| Self::retain(&group, |deployment| deployment.name != model))
+        self.0.group(group).is_some_and(|group| self.retain(&group, |deployment| deployment.name != model))
     }
 
     /// Sets a group's options; a group that is not there is made.
@@ -169,7 +170,7 @@ impl<K: Kind> Router<K> {
     pub fn remove_group(&self, name: &str) -> bool {
         let removed = self.0.groups.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         if let Some(group) = &removed {
-            group.set_deployments(Vec::new());
+            self.retain(group, |_| false);
         }
         removed.is_some()
     }
@@ -244,13 +245,16 @@ impl<K: Kind> Router<K> {
     pub fn estimate_wait(&self, group: &str, request: &K::Request) -> Result<Duration> {
         let found = self.0.group(group).filter(|group| !group.deployments().is_empty());
         let group = found.ok_or_else(|| self.0.no_group(group))?;
-        let mut demand = Demand { kind: K::NAME, prompt: 0, completion: Some(0) };
-        if let Some(model) = group.counts_tokens() {
+        let mut demand = Demand { prompt: 0, completion: Some(0) };
+        let now = Instant::now();
+        if let Some(model) = group.counts_tokens(now) {
             let prompt = K::prompt(request);
-            demand = Demand { prompt: tokens::count_prompt(&prompt, &model), completion: prompt.completion, ..demand };
+            demand = Demand { prompt: tokens::count_prompt(&prompt, &model), completion: prompt.completion };
         }
-        let wait = group.wait_behind(group.ahead(0), &demand, &[], Instant::now());
-        wait.ok_or_else(|| group.too_large(&demand))
+        let (line, priority) = (group.line(), 0);
+        let behind = Behind { line, priority, ahead: line.ahead(priority), patience: None };
+        let wait = group.wait(behind, &demand, &[], now);
+        wait.ok_or_else(|| group.too_large(&demand, now))
     }
 
     /// A snapshot of everything that can be watched.
@@ -266,6 +270,7 @@ impl<K: Kind> Router<K> {
             in_flight: self.0.in_flight(),
             waiting: groups.values().map(|group| group.waiting).sum(),
             groups,
+            providers: self.accounts(now),
             cache: self.0.open_cache().map(|cache| cache.stats()),
         }
     }
@@ -297,6 +302,12 @@ impl<K: Kind> Router<K> {
         })
     }
 
+    fn accounts(&self, now: Instant) -> std::collections::BTreeMap<String, ProviderStats> {
+        let providers = self.0.providers.read().unwrap_or_else(PoisonError::into_inner);
+        let accounts = providers.iter().filter_map(|(name, one)| Some((name.clone(), one.account()?)));
+        accounts.map(|(name, account)| (name, ProviderStats::of(&account, now))).collect()
+    }
+
     fn all_groups(&self) -> Vec<Arc<Group>> {
         self.0.groups.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
@@ -306,10 +317,13 @@ impl<K: Kind> Router<K> {
         Arc::clone(groups.entry(name.to_owned()).or_insert_with(|| Arc::new(Group::new(name))))
     }
 
-    fn retain(group: &Group, keep: impl Fn(&Deployment) -> bool) -> bool {
+    fn retain(&self, group: &Group, keep: impl Fn(&Deployment) -> bool) -> bool {
         let before = group.deployments();
-        let after: Vec<_> = before.iter().filter(|deployment| keep(deployment)).cloned().collect();
-        let is_changed = after.len() < before.len();
+        let (after, gone): (Vec<_>, Vec<_>) = before.iter().cloned().partition(|deployment| keep(deployment));
+        for deployment in &gone {
+            self.0.retired.keep(&group.name, &deployment.name, &deployment.tracker);
+        }
+        let is_changed = !gone.is_empty();
         if is_changed {
             group.set_deployments(after);
         }

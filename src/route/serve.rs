@@ -257,10 +257,11 @@ impl<K: Kind> CallState<'_, K> {
                 // Health before the permit: giving back wakes the line, which then has to find the deployment back.
                 deployment.succeeded(&usage, now - begun, got.first_token, now);
                 drop(probe);
+                let charged = deployment.provider().charged_tokens(&usage);
                 match reported {
-                    Some(_) => permit.settle(usage.total_tokens),
+                    Some(_) => permit.settle(charged),
                     // Counted here, so what cannot be seen (reasoning, say) is missing: the reservation stays.
-                    None => permit.settle_at_least(usage.total_tokens),
+                    None => permit.settle_at_least(charged),
                 }
                 got.value.set_usage(usage);
                 Ok(got.value)

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::cache::CacheStats;
 use crate::deployment::Deployment;
 use crate::health::{CircuitState, Quantiles};
+use crate::tracker::{Learned, Limits, Spent, Tracker};
 
 /// A router's state.
 #[derive(Clone, Debug, Serialize)]
@@ -19,6 +20,9 @@ pub struct RouterStats {
     pub waiting: usize,
     /// Every group.
     pub groups: BTreeMap<String, GroupStats>,
+    /// Every provider with limits of its own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<String, ProviderStats>,
     /// The cache, if one is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheStats>,
@@ -33,6 +37,18 @@ pub struct GroupStats {
     pub deployments: Vec<DeploymentStats>,
 }
 
+/// The account of a provider: of everyone in this process who charges it.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderStats {
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// Spent or reserved in the last 60 s.
+    pub window: WindowStats,
+    /// What it may spend.
+    pub limits: LimitStats,
+}
+
 /// A deployment's state.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,6 +61,10 @@ pub struct DeploymentStats {
     pub window: WindowStats,
     /// What it may spend.
     pub limits: LimitStats,
+    /// What its provider named as its limits, in force if they are tighter.
+    pub learned: LimitStats,
+    /// Values of headers about limits that made no sense and were left out.
+    pub ignored_headers: u64,
     /// Attempts that were answered.
     pub succeeded: u64,
     /// Attempts that failed.
@@ -77,7 +97,7 @@ pub struct WindowStats {
     pub tokens: u64,
 }
 
-/// Limits as they were configured.
+/// Limits; what is absent is not limited.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitStats {
@@ -92,16 +112,42 @@ pub struct LimitStats {
     pub max_concurrent: Option<u64>,
 }
 
+impl WindowStats {
+    fn of(tracker: &Tracker, now: Instant) -> Self {
+        let Spent { requests, tokens } = tracker.spent(now);
+        Self { requests, tokens }
+    }
+}
+
+impl LimitStats {
+    fn of(Limits { rpm, tpm, max_concurrent }: Limits) -> Self {
+        Self { rpm, tpm, max_concurrent }
+    }
+}
+
+impl ProviderStats {
+    pub(crate) fn of(account: &Tracker, now: Instant) -> Self {
+        Self {
+            in_flight: account.in_flight(),
+            window: WindowStats::of(account, now),
+            limits: LimitStats::of(account.limits()),
+        }
+    }
+}
+
 impl DeploymentStats {
     pub(crate) fn of(deployment: &Deployment, now: Instant) -> Self {
-        let (spent, limits) = (deployment.tracker.spent(now), deployment.tracker.limits());
+        let tracker = &deployment.tracker;
+        let Learned { rpm, tpm } = tracker.learned(now);
         let record = deployment.snapshot();
         let (circuit, rest) = deployment.health.state(now);
         Self {
             model: deployment.name.clone(),
-            in_flight: deployment.tracker.in_flight(),
-            window: WindowStats { requests: spent.requests, tokens: spent.tokens },
-            limits: LimitStats { rpm: limits.rpm, tpm: limits.tpm, max_concurrent: limits.max_concurrent },
+            in_flight: tracker.in_flight(),
+            window: WindowStats::of(tracker, now),
+            limits: LimitStats::of(tracker.limits()),
+            learned: LimitStats { rpm, tpm, max_concurrent: None },
+            ignored_headers: tracker.ignored(),
             succeeded: record.succeeded,
             failed: record.failed,
             prompt_tokens: record.prompt_tokens,

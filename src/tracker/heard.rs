@@ -14,20 +14,20 @@ const LEARNED_FOR: Duration = Duration::from_secs(60 * 60);
 /// What an answer says about one limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
-    /// The limit per minute; absent where the provider's period is another one, or not known.
+    /// How many a minute may have, 1 to 2^53 - 1; absent where the provider's window is another one.
     pub limit: Option<u64>,
-    /// How many are left of it.
+    /// How many are left until `reset`, 0 to 2^53 - 1, in the tightest of the provider's windows, whatever its length.
     pub remaining: Option<u64>,
-    /// From now until it is full again.
+    /// From now until that window is full again, at most a day. Zero if it already is: then `remaining` is history.
     pub reset: Option<Duration>,
 }
 
-/// What an answer says about both limits.
+/// What an answer says about its provider's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Of requests.
+    /// Requests.
     pub requests: Quota,
-    /// Of tokens.
+    /// Tokens, of prompt and completion together.
     pub tokens: Quota,
     /// Values that make no sense and were left out.
     pub ignored: u32,

@@ -367,7 +367,7 @@ impl Tracker {
     }
 
     /// Whether nobody else holds it, and it holds nothing that still counts.
-    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
+    pub(crate) fn is_forgotten(&self, now: Instant) -> bool {
         Arc::strong_count(&self.shared) == 1 && self.spent(now) == Spent::default()
     }
 
