@@ -37,7 +37,8 @@ pub fn print(scale: Scale) {
     println!(
         "{} h of virtual time. Four deployments: {} requests a minute; \"slow\" has 12 slots, 5 % of the requests to \
          \"flaky\" fail after 20 s, and \"late\" joins after a quarter of the time. Requests come as a Poisson \
-         process, reserve up to half more than they cost, wait 60 s at most, and are tried elsewhere when they fail.\n\n\
+         process, reserve up to half more than they cost, wait 60 s at most, and are tried elsewhere when they \
+         fail.\n\n\
          Fairness is Jain's index of the requests that each got, relative to its requests per minute, under `weighted` \
          to its weight (3, 2, 1 and 4).\n",
         scale.strategies.as_secs() / 3600,

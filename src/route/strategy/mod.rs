@@ -86,6 +86,8 @@ pub struct StrategyState {
     weights: Vec<i64>,
     /// What each weight is owed; see [`weighted`].
     owed: Vec<i64>,
+    /// What was known of each at the last order; see [`lowest_latency`].
+    seen: Vec<lowest_latency::Seen>,
     /// Room to compute in.
     costs: Vec<f64>,
 }
@@ -101,6 +103,9 @@ impl StrategyState {
     pub fn picked(&mut self, index: usize) {
         self.turn = index.saturating_add(1);
         weighted::picked(self, index);
+        if let Some(seen) = self.seen.get_mut(index) {
+            seen.sent();
+        }
     }
 
     /// Keeps up with the number of candidates and their weights.
@@ -110,6 +115,8 @@ impl StrategyState {
         if self.owed.len() != candidates.len() {
             self.owed.clear();
             self.owed.resize(candidates.len(), 0);
+            self.seen.clear();
+            self.seen.resize(candidates.len(), lowest_latency::Seen::default());
         }
         if self.turn >= candidates.len() {
             self.turn = 0;
