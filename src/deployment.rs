@@ -202,10 +202,10 @@ impl Deployment {
         }
     }
 
-    /// An attempt succeeded.
-    pub fn succeeded(&self, usage: &Usage, took: Duration, first_token: Duration, now: Instant) {
+    /// An attempt succeeded, whose first token was recorded when it came.
+    pub fn succeeded(&self, usage: &Usage, took: Duration, now: Instant) {
         self.health.succeed(now);
-        self.latency.record(took, first_token, now);
+        self.latency.record_total(took);
         let mut record = self.record();
         record.succeeded += 1;
         record.prompt_tokens += usage.prompt_tokens;

@@ -219,6 +219,26 @@ fn one_that_never_answered_is_tried_but_not_flooded() {
 }
 
 #[test]
+fn one_that_falls_silent_is_not_flooded_while_its_estimate_fades() {
+    let mut state = StrategyState::with_seed(9);
+    let (mut stuck, mut latency) = (0, 400.0);
+    let candidates = |stuck, latency| {
+        let others = Candidate { in_flight: 10, latency_ms: Some(600.0), ..Candidate::default() };
+        [others, others, Candidate { in_flight: stuck, latency_ms: Some(latency), ..Candidate::default() }]
+    };
+    for _ in 0..2_000 {
+        let index = order(Strategy::LowestLatency, &candidates(stuck, latency), &mut state)[0];
+        state.picked(index);
+        stuck += u64::from(index == 2);
+        latency *= 0.99;
+    }
+    assert!((10..=20).contains(&stuck), "{stuck} wait for nothing");
+    // One of them ended: what is said of it now is news, and it is worth a try.
+    let asked = |state: &mut StrategyState| order(Strategy::LowestLatency, &candidates(stuck - 1, latency), state)[0];
+    assert!((0..20).any(|_| asked(&mut state) == 2));
+}
+
+#[test]
 fn faster_deployments_get_more_and_slow_ones_are_not_forgotten() {
     let sent = simulate(&[20, 40, 200], |_, _| false, 3_000);
     assert!(sent[0] > sent[1] && sent[1] > sent[2] && sent[2] > 0, "{sent:?}");

@@ -56,7 +56,9 @@ mod tests {
     #[test]
     fn what_answers_cost_long_ago_is_forgotten() {
         let mut typical = Typical::new();
-        (0..100).for_each(|_| drop(typical.push(9_000)));
+        for _ in 0..100 {
+            typical.push(9_000);
+        }
         let reserved = (0..SAMPLES).map(|_| typical.push(10)).last();
         assert_eq!(reserved, Some(10));
         assert_eq!(typical.ring.len(), SAMPLES);

@@ -51,10 +51,20 @@ impl Latency {
 
     /// An answer: the time to all of it, and to its first token.
     pub fn record(&self, total: Duration, first_token: Duration, now: Instant) {
+        self.record_first_token(first_token, now);
+        self.record_total(total);
+    }
+
+    /// The first token of an answer, which may go on for minutes.
+    pub fn record_first_token(&self, first_token: Duration, now: Instant) {
         let mut record = self.lock();
-        record.total.push(milliseconds(total));
         record.first_token.push(milliseconds(first_token));
         record.observe(milliseconds(first_token), now);
+    }
+
+    /// The end of an answer whose first token was recorded.
+    pub fn record_total(&self, total: Duration) {
+        self.lock().total.push(milliseconds(total));
     }
 
     /// A failure counts as a slow answer: twice what is expected, from 1 s to a minute. It is in no quantile.

@@ -12,6 +12,7 @@ use super::stream::Sink;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
+use crate::health::Latency;
 use crate::kinds::{Assembly, Chunk, Kind};
 use crate::options::Timeouts;
 use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band};
@@ -30,8 +31,6 @@ pub(crate) enum Mode<'a> {
 /// A successful attempt.
 pub(crate) struct Got<K> {
     pub value: K,
-    /// From sending to the first piece of the answer.
-    pub first_token: Duration,
 }
 
 /// An attempt that did not succeed.
@@ -56,12 +55,12 @@ pub(crate) async fn attempt<K: Kind>(
     timeouts: &Timeouts,
     mode: Mode<'_>,
 ) -> Result<Got<K>, Ended> {
-    let provider = deployment.provider();
+    let (provider, latency) = (deployment.provider(), &deployment.latency);
     let is_stream = !matches!(mode, Mode::Whole);
     let call = Call { kind: K::NAME, path: K::PATH, model: &deployment.model, body: request.as_ref(), is_stream };
     let outgoing = provider.write(&call).map_err(Ended::Refused)?;
     permit.sent();
-    let exchange = Exchange { provider: &*provider, call, timeouts, begun: Instant::now(), request, permit };
+    let exchange = Exchange { provider: &*provider, call, timeouts, begun: Instant::now(), request, permit, latency };
     let result = match outgoing {
         Outgoing::Http(http) => {
             let secrets = Secrets::of(&http);
@@ -81,6 +80,7 @@ struct Exchange<'a, R> {
     begun: Instant,
     request: &'a R,
     permit: &'a Permit,
+    latency: &'a Latency,
 }
 
 /// Where the data of events comes from.
@@ -154,9 +154,15 @@ impl<R: Sync> Exchange<'_, R> {
         within(self.timeouts.idle, Phase::Idle, response.chunk()).await
     }
 
+    /// Told at once and not with the end of the answer, which may take minutes.
+    fn note_first_token(&self) {
+        self.latency.record_first_token(self.begun.elapsed(), Instant::now());
+    }
+
     fn whole<K: Kind<Request = R>>(&self, answer: &Bytes) -> Result<Got<K>, Failure> {
         let value = K::read(answer, self.request)?;
-        Ok(Got { value, first_token: self.begun.elapsed() })
+        self.note_first_token();
+        Ok(Got { value })
     }
 
     /// Reads events to the end and hands on what they say as it comes.
@@ -165,14 +171,14 @@ impl<R: Sync> Exchange<'_, R> {
             let message = format!("{} answered a {} with a stream", self.provider.name(), K::NAME);
             return Err(Failure::new(FailureClass::Truncated, message));
         };
-        let mut first_token = None;
+        let mut has_begun = false;
         let (mut batch, mut chunks) = (Vec::new(), Vec::new());
         let mut is_done = false;
         while !is_done {
             let next = source.next(&mut batch);
-            let is_open = match first_token {
-                None => self.within_first_token(next).await?,
-                Some(_) => within(self.timeouts.idle, Phase::Idle, next).await?,
+            let is_open = match has_begun {
+                false => self.within_first_token(next).await?,
+                true => within(self.timeouts.idle, Phase::Idle, next).await?,
             };
             is_done = !is_open;
             for data in batch.drain(..) {
@@ -183,7 +189,9 @@ impl<R: Sync> Exchange<'_, R> {
                 self.event(data, &mut *assembly, &mut chunks)?;
             }
             if !chunks.is_empty() {
-                first_token.get_or_insert_with(|| self.begun.elapsed());
+                if !std::mem::replace(&mut has_begun, true) {
+                    self.note_first_token();
+                }
                 if let Mode::Streamed(sink) = &mut mode {
                     sink.push(std::mem::take(&mut chunks)).await;
                 }
@@ -192,7 +200,10 @@ impl<R: Sync> Exchange<'_, R> {
         }
         source.let_go();
         let value = assembly.finish()?;
-        Ok(Got { value, first_token: first_token.unwrap_or_else(|| self.begun.elapsed()) })
+        if !has_begun {
+            self.note_first_token();
+        }
+        Ok(Got { value })
     }
 
     fn event<K>(&self, data: String, assembly: &mut dyn Assembly<K>, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {

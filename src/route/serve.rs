@@ -255,7 +255,7 @@ impl<K: Kind> CallState<'_, K> {
                 };
                 let usage = usage.priced(deployment.options().price.as_ref());
                 // Health before the permit: giving back wakes the line, which then has to find the deployment back.
-                deployment.succeeded(&usage, now - begun, got.first_token, now);
+                deployment.succeeded(&usage, now - begun, now);
                 drop(probe);
                 let charged = deployment.provider().charged_tokens(&usage);
                 match reported {

@@ -1,7 +1,7 @@
 //! The arithmetic of a sliding window. Pure: `now` is an argument, counted from whatever origin the owner chose.
 //!
-//! Time is cut into buckets of [`BUCKET_WIDTH`]. A bucket leaves when its *whole* content is older than
-//! [`BUCKETS_WINDOW_S`], so it leaves up to one bucket late and never early: in any 60 s, however aligned, no more is
+//! Time is cut into buckets, [`BUCKET_COUNT`] of them to [`BUCKETS_WINDOW_S`]. A bucket leaves when its *whole* content
+//! is older than that, so it leaves up to one bucket late and never early: in any 60 s, however aligned, no more is
 //! admitted than the limits say.
 //!
 //! Only buckets that hold something are kept, as running totals. So the sum of any stretch is one subtraction, asking
@@ -12,22 +12,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Limits;
-use crate::constants::{BUCKET_WIDTH, BUCKETS_WINDOW_S};
-
-/// Width of a bucket in milliseconds.
-#[allow(clippy::cast_possible_truncation, reason = "a bucket is shorter than the window")]
-const WIDTH_MS: u64 = BUCKET_WIDTH.as_millis() as u64;
-
-/// Buckets from the one that is charged until the one in which that charge is gone: those of a window, and one more for
-/// the bucket that is still being filled.
-const SPAN: u64 = (BUCKETS_WINDOW_S * 1000).div_ceil(WIDTH_MS) + 1;
+use crate::constants::{BUCKET_COUNT, BUCKETS_WINDOW_S};
 
 /// After this long a saturated window repeats itself: what was admitted in a bucket leaves, and as much is admitted again.
-pub(super) const PERIOD: Duration = Duration::from_millis(SPAN * WIDTH_MS);
+pub(super) const PERIOD: Duration = Duration::from_millis(<Window>::SPAN * <Window>::WIDTH_MS);
 
 /// What was charged in the last 60 s, and in which bucket.
+///
+/// `COUNT` is the number of buckets that 60 s are divided into, from 1 to 60,000: a parameter so that the choice of
+/// [`BUCKET_COUNT`] can be measured, which `benches/limiters` does.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub struct Window<const COUNT: usize = BUCKET_COUNT> {
     /// Oldest first, at most `SPAN` of them; allocated once.
     buckets: VecDeque<Bucket>,
     /// The running number of the oldest one.
@@ -71,15 +66,35 @@ pub enum Room {
     Never,
 }
 
+// For this one count only: a parameter's default says nothing where a type is inferred.
 impl Default for Window {
     fn default() -> Self {
-        #[allow(clippy::cast_possible_truncation, reason = "a few hundred")]
-        let buckets = VecDeque::with_capacity(SPAN as usize);
-        Self { buckets, first: 0, before: Totals::default(), tick: 0 }
+        Self::empty()
     }
 }
 
-impl Window {
+impl<const COUNT: usize> Window<COUNT> {
+    /// Width of a bucket in milliseconds.
+    const WIDTH_MS: u64 = BUCKETS_WINDOW_S * 1000 / COUNT as u64;
+
+    /// Buckets from the one that is charged until the one in which that charge is gone: those of a window, and one more
+    /// for the bucket that is still being filled.
+    const SPAN: u64 = (BUCKETS_WINDOW_S * 1000).div_ceil(Self::WIDTH_MS) + 1;
+
+    /// Nothing charged.
+    #[must_use]
+    pub fn empty() -> Self {
+        #[allow(clippy::cast_possible_truncation, reason = "a few hundred")]
+        let buckets = VecDeque::with_capacity(Self::SPAN as usize);
+        Self { buckets, first: 0, before: Totals::default(), tick: 0 }
+    }
+
+    /// Bytes that it takes, its buckets included. They are allocated once, so this never changes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.buckets.capacity() * size_of::<Bucket>()
+    }
+
     /// Requests and tokens charged in the window that ends now, rounded up to whole buckets.
     pub fn spent(&mut self, now: Duration) -> (u64, u64) {
         self.advance(now);
@@ -99,7 +114,9 @@ impl Window {
         let end = self.end();
         let index = self.buckets.partition_point(|bucket| !fits(limits, end.since(bucket.upto), tokens));
         // There is such a bucket: once the last one has left, nothing is charged any more.
-        self.buckets.get(index).map_or(Room::Now, |bucket| Room::At(start(bucket.tick.saturating_add(SPAN))))
+        self.buckets
+            .get(index)
+            .map_or(Room::Now, |bucket| Room::At(Self::start(bucket.tick.saturating_add(Self::SPAN))))
     }
 
     /// Charges one request with these tokens to the current bucket, whether or not there is room.
@@ -159,9 +176,9 @@ impl Window {
     /// The window is that of the last call which moved the clock.
     #[must_use]
     pub fn capacity(&self, limits: Limits, smallest: u64, at: Duration) -> (u64, u64) {
-        let ticks = tick(at).saturating_sub(self.tick);
-        let (windows, within) = (ticks / SPAN, self.tick.saturating_add(ticks % SPAN));
-        let gone = self.buckets.partition_point(|bucket| bucket.tick.saturating_add(SPAN) <= within);
+        let ticks = Self::tick(at).saturating_sub(self.tick);
+        let (windows, within) = (ticks / Self::SPAN, self.tick.saturating_add(ticks % Self::SPAN));
+        let gone = self.buckets.partition_point(|bucket| bucket.tick.saturating_add(Self::SPAN) <= within);
         let left =
             gone.checked_sub(1).and_then(|last| self.buckets.get(last)).map_or(self.before, |bucket| bucket.upto);
         let first = admissible(limits, self.end().since(left), smallest);
@@ -172,8 +189,10 @@ impl Window {
 
     /// Lets the clock run to `now`, and forgets the buckets that have left by then.
     pub fn advance(&mut self, now: Duration) {
-        self.tick = self.tick.max(tick(now));
-        while let Some(oldest) = self.buckets.front().filter(|oldest| oldest.tick.saturating_add(SPAN) <= self.tick) {
+        self.tick = self.tick.max(Self::tick(now));
+        while let Some(oldest) =
+            self.buckets.front().filter(|oldest| oldest.tick.saturating_add(Self::SPAN) <= self.tick)
+        {
             self.before = oldest.upto;
             self.first += 1;
             self.buckets.pop_front();
@@ -203,6 +222,16 @@ impl Window {
     fn end(&self) -> Totals {
         self.buckets.back().map_or(self.before, |newest| newest.upto)
     }
+
+    /// The bucket that holds this moment.
+    fn tick(at: Duration) -> u64 {
+        u64::try_from(at.as_millis()).unwrap_or(u64::MAX) / Self::WIDTH_MS
+    }
+
+    /// The first moment of a bucket.
+    fn start(tick: u64) -> Duration {
+        Duration::from_millis(tick.saturating_mul(Self::WIDTH_MS))
+    }
 }
 
 impl Totals {
@@ -224,14 +253,4 @@ fn admissible(limits: Limits, live: Totals, smallest: u64) -> Totals {
         None => Totals::default(),
         Some(tokens) => Totals { requests: requests.min(tokens.checked_div(smallest).unwrap_or(u64::MAX)), tokens },
     }
-}
-
-/// The bucket that holds this moment.
-fn tick(at: Duration) -> u64 {
-    u64::try_from(at.as_millis()).unwrap_or(u64::MAX) / WIDTH_MS
-}
-
-/// The first moment of a bucket.
-fn start(tick: u64) -> Duration {
-    Duration::from_millis(tick.saturating_mul(WIDTH_MS))
 }

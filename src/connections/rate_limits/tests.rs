@@ -105,17 +105,20 @@ fn a_limit_of_an_unknown_window_is_not_taken_for_one_per_minute() {
     };
     assert_eq!(requests("60", "10"), Some(50));
     assert_eq!(requests("10", "6"), None, "the period goes before what the numbers say");
-    let limit_of = |headers: Headers<'_>| read(headers).requests.limit;
-    assert_eq!(limit_of(&[("x-ratelimit-limit-requests", "50")]), None);
-    assert_eq!(
-        limit_of(&[
-            ("x-ratelimit-limit-requests", "50"),
-            ("x-ratelimit-remaining-requests", "50"),
-            ("x-ratelimit-reset-requests", "0s"),
-        ]),
-        None,
-        "nothing was used, so nothing is proven"
-    );
+    let limit_of = |limit, remaining, reset| {
+        read(&[
+            ("x-ratelimit-limit-requests", limit),
+            ("x-ratelimit-remaining-requests", remaining),
+            ("x-ratelimit-reset-requests", reset),
+        ])
+        .requests
+        .limit
+    };
+    assert_eq!(limit_of("10000", "9999", "8.64s"), None, "what was used is back after its share of a day");
+    assert_eq!(limit_of("14400", "14370", "2m59.56s"), None, "longer than a minute");
+    assert_eq!(limit_of("50", "49", "1.2s"), Some(50));
+    assert_eq!(limit_of("50", "50", "0s"), Some(50));
+    assert_eq!(read(&[("x-ratelimit-limit-requests", "50")]).requests.limit, Some(50));
 }
 
 #[test]

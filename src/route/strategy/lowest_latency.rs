@@ -4,19 +4,50 @@
 //!
 //! One that has never answered counts as the average of those that have: it is tried, and as its requests in flight
 //! raise its cost at once, it is not flooded before it has shown what it can do.
+//!
+//! An estimate fades while no answer comes, so that one that was slow is tried again. That is for those that are not
+//! asked: while requests wait for an answer and none comes, silence is no good news, and the estimate counts as it was
+//! at the last answer. Otherwise one that hangs would look better and better, and draw in ever more.
 
 use super::{Candidate, StrategyState, number};
 
+/// A deployment at the last order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// What counts as its latency; `None` if it has never answered.
+    latency_ms: Option<f64>,
+    in_flight: u64,
+}
+
+impl Seen {
+    /// A request is sent to it.
+    pub(super) fn sent(&mut self) {
+        self.in_flight = self.in_flight.saturating_add(1);
+    }
+
+    fn update(&mut self, candidate: &Candidate) {
+        let latency_ms = candidate.latency_ms.filter(|latency| latency.is_finite() && *latency >= 0.0);
+        let has_news = candidate.in_flight == 0 || candidate.in_flight < self.in_flight;
+        if has_news || latency_ms > self.latency_ms {
+            self.latency_ms = latency_ms;
+        }
+        self.in_flight = candidate.in_flight;
+    }
+}
+
 /// Computes every cost once.
 pub(super) fn begin(candidates: &[Candidate], state: &mut StrategyState) {
-    let seen = |candidate: &Candidate| candidate.latency_ms.filter(|latency| latency.is_finite() && *latency >= 0.0);
-    let (sum, count) =
-        candidates.iter().filter_map(seen).fold((0.0, 0.0_f64), |(sum, count), latency| (sum + latency, count + 1.0));
+    let StrategyState { costs, seen, .. } = state;
+    for (seen, candidate) in seen.iter_mut().zip(candidates) {
+        seen.update(candidate);
+    }
+    let latencies = seen.iter().filter_map(|seen| seen.latency_ms);
+    let (sum, count) = latencies.fold((0.0, 0.0_f64), |(sum, count), latency| (sum + latency, count + 1.0));
     let average = sum / count.max(1.0);
-    state.costs.clear();
-    state.costs.extend(candidates.iter().map(|candidate| {
+    costs.clear();
+    costs.extend(candidates.iter().zip(seen).map(|(candidate, seen)| {
         // Not zero, so that requests in flight count from the first.
-        let latency = seen(candidate).unwrap_or(average).max(1e-3);
+        let latency = seen.latency_ms.unwrap_or(average).max(1e-3);
         latency * (number(candidate.in_flight) + 1.0) / candidate.weight.max(f64::MIN_POSITIVE)
     }));
 }

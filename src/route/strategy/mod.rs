@@ -110,6 +110,8 @@ pub struct StrategyState {
     weights: Vec<i64>,
     /// What each weight is owed; see [`weighted`].
     owed: Vec<i64>,
+    /// What was known of each at the last order; see [`lowest_latency`].
+    seen: Vec<lowest_latency::Seen>,
     /// What each candidate of the last round costs.
     costs: Vec<f64>,
 }
@@ -125,6 +127,9 @@ impl StrategyState {
     pub fn picked(&mut self, index: usize) {
         self.turn = index.saturating_add(1);
         weighted::picked(self, index);
+        if let Some(seen) = self.seen.get_mut(index) {
+            seen.sent();
+        }
     }
 
     /// Keeps up with the number of candidates and their weights.
@@ -134,6 +139,8 @@ impl StrategyState {
         if self.owed.len() != candidates.len() {
             self.owed.clear();
             self.owed.resize(candidates.len(), 0);
+            self.seen.clear();
+            self.seen.resize(candidates.len(), lowest_latency::Seen::default());
         }
         if self.turn >= candidates.len() {
             self.turn = 0;
