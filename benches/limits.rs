@@ -50,16 +50,16 @@ fn line(criterion: &mut Criterion) {
     let line = Arc::new(Line::default());
     let estimate = |_, _, _| Some(Duration::ZERO);
     criterion.bench_function("line, empty", |bench| {
-        bench.iter(|| line.admit(1, 0, None, |_| Ok(()), estimate).now_or_never().expect("no waiting").is_ok());
+        bench.iter(|| line.admit(1, 0, None, |_, _| Ok(()), estimate).now_or_never().expect("no waiting").is_ok());
     });
     // Each is polled once, which queues it.
     let mut waiters: Vec<_> = (0..100_000)
-        .map(|_| Box::pin(line.admit(1, 0, None, |_| Err::<(), _>(thryd::tracker::Wait::Release), estimate)))
+        .map(|_| Box::pin(line.admit(1, 0, None, |_, _| Err::<(), _>(thryd::tracker::Wait::Release), estimate)))
         .collect();
     assert!(waiters.iter_mut().all(|waiter| waiter.now_or_never().is_none()));
     criterion.bench_function("join and leave a line of 100,000", |bench| {
         bench.iter(|| {
-            let waiter = line.admit(1, 0, None, |_| Err::<(), _>(thryd::tracker::Wait::Release), estimate);
+            let waiter = line.admit(1, 0, None, |_, _| Err::<(), _>(thryd::tracker::Wait::Release), estimate);
             waiter.now_or_never().is_none()
         });
     });

@@ -31,7 +31,7 @@ impl Group {
 
     async fn admit(&self, tokens: u64, priority: i64, queue: Option<Duration>) -> Result<Admitted<Permit>, Refusal> {
         let deadline = queue.map(|queue| Instant::now() + queue);
-        let try_admit = |now| self.tracker.try_acquire(tokens, now);
+        let try_admit = |now, _| self.tracker.try_acquire(tokens, now);
         let estimate = |ahead, now, _| wait_behind([&self.tracker], ahead, tokens, now);
         self.line.admit(tokens, priority, deadline, try_admit, estimate).await
     }
@@ -370,7 +370,7 @@ fn the_head_asks_when_told_and_at_the_computed_moment_and_not_otherwise() {
         let line = Line::default();
         let (start, asked) = (Instant::now(), RefCell::new(Vec::new()));
         let room = start + Duration::from_secs(600);
-        let try_admit = |now: Instant| {
+        let try_admit = |now: Instant, _| {
             asked.borrow_mut().push((now - start).as_secs());
             if now >= room { Ok(()) } else { Err(Wait::Until(room)) }
         };

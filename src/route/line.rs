@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::bell::Bell;
 use crate::sync::{Mutex, MutexGuard, lock};
-use crate::tracker::{Ahead, Wait};
+use crate::tracker::{Ahead, Ticket, Wait};
 
 /// The line of one group.
 pub struct Line {
@@ -25,15 +25,11 @@ pub struct Line {
 #[derive(Default)]
 struct State {
     /// In the order of admission.
-    waiting: BTreeMap<Key, Waiter>,
+    waiting: BTreeMap<Ticket, Waiter>,
     /// What waits, by priority, highest first.
     totals: BTreeMap<Reverse<i64>, Total>,
-    /// Arrivals so far.
-    arrivals: u64,
     is_closed: bool,
 }
-
-type Key = (Reverse<i64>, u64);
 
 struct Waiter {
     tokens: u64,
@@ -81,7 +77,8 @@ pub enum Refusal {
 impl Line {
     /// Waits until it is this request's turn and there is room for it.
     ///
-    /// `try_admit` asks for room and takes it; it is called without a lock held, for the head of the line only. It must
+    /// `try_admit` asks for room and takes it; it is called without a lock held, for the head of the line only, with the
+    /// ticket that the line gave it, or without one if nobody waits. It must
     /// not take room and give it back in the same breath: giving back wakes the line. `estimate` says how long a
     /// request that has this much in front of it has to wait (`None`: for ever), e.g.
     /// [`wait_behind`](crate::tracker::wait_behind); asked with a patience it may say anything up to that for a wait that
@@ -97,13 +94,13 @@ impl Line {
         tokens: u64,
         priority: i64,
         deadline: Option<Instant>,
-        mut try_admit: impl FnMut(Instant) -> Result<T, Wait>,
+        mut try_admit: impl FnMut(Instant, Option<Ticket>) -> Result<T, Wait>,
         estimate: impl Fn(Ahead, Instant, Option<Duration>) -> Option<Duration>,
     ) -> Result<Admitted<T>, Refusal> {
         let arrived = Instant::now();
         let mut earliest = arrived;
         if self.is_free()? {
-            match try_admit(arrived) {
+            match try_admit(arrived, None) {
                 Ok(value) => return Ok(Admitted { value, queued: Duration::ZERO, position: 0 }),
                 Err(Wait::Never) => return Err(Refusal::Never),
                 Err(Wait::Until(at)) => earliest = at,
@@ -125,7 +122,7 @@ impl Line {
             let earliest = match place.turn() {
                 Turn::Gone => return Err(Refusal::Gone),
                 Turn::Later => None,
-                Turn::Now => match try_admit(now) {
+                Turn::Now => match try_admit(now, Some(place.ticket)) {
                     Ok(value) => return Ok(Admitted { value, queued: now - arrived, position: place.position }),
                     Err(Wait::Never) => return Err(Refusal::Never),
                     Err(Wait::Release) => None,
@@ -187,7 +184,7 @@ impl Line {
         if state.ahead(priority).requests > most as u64 {
             return None;
         }
-        let ahead = state.waiting.range(..=(Reverse(priority), u64::MAX));
+        let ahead = state.waiting.iter().take_while(|(ticket, _)| ticket.priority() >= priority);
         Some(ahead.map(|(_, waiter)| waiter.tokens).collect())
     }
 
@@ -236,7 +233,7 @@ impl State {
 /// A place in the line, left on drop.
 struct Place<'a> {
     line: &'a Line,
-    key: Key,
+    ticket: Ticket,
     bell: Arc<Bell>,
     /// From 1 on, when it was taken.
     position: u64,
@@ -255,23 +252,22 @@ impl<'a> Place<'a> {
         if state.is_closed {
             return Err(Refusal::Gone);
         }
-        let key = (Reverse(priority), state.arrivals);
+        let ticket = Ticket::draw(priority);
         let position = state.ahead(priority).requests + 1;
-        state.arrivals += 1;
-        state.waiting.insert(key, Waiter { tokens, bell: Arc::clone(&bell) });
-        let total = state.totals.entry(key.0).or_default();
+        state.waiting.insert(ticket, Waiter { tokens, bell: Arc::clone(&bell) });
+        let total = state.totals.entry(Reverse(priority)).or_default();
         total.requests += 1;
         total.tokens = total.tokens.wrapping_add(tokens);
         *total.sizes.entry(tokens).or_default() += 1;
         drop(state);
-        Ok(Self { line, key, bell, position })
+        Ok(Self { line, ticket, bell, position })
     }
 
     fn turn(&self) -> Turn {
         let state = self.line.lock();
         if state.is_closed {
             Turn::Gone
-        } else if state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key) {
+        } else if state.waiting.first_key_value().is_some_and(|(ticket, _)| *ticket == self.ticket) {
             Turn::Now
         } else {
             Turn::Later
@@ -282,12 +278,13 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.line.lock();
-        let was_head = state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key);
-        let Some(waiter) = state.waiting.remove(&self.key) else { return };
-        if let Some(total) = state.totals.get_mut(&self.key.0) {
+        let was_head = state.waiting.first_key_value().is_some_and(|(ticket, _)| *ticket == self.ticket);
+        let Some(waiter) = state.waiting.remove(&self.ticket) else { return };
+        let priority = Reverse(self.ticket.priority());
+        if let Some(total) = state.totals.get_mut(&priority) {
             total.leave(waiter.tokens);
             if total.requests == 0 {
-                state.totals.remove(&self.key.0);
+                state.totals.remove(&priority);
             }
         }
         let next = was_head.then(|| state.head()).flatten();

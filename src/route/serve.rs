@@ -20,7 +20,7 @@ use crate::error::{Attempt, Error, ErrorKind, Failure, FailureClass, Outcome, Ph
 use crate::health::RestOptions;
 use crate::kinds::Kind;
 use crate::options::{OnInterrupt, Timeouts};
-use crate::tracker::{Ticket, Turn};
+use crate::tracker::Turn;
 
 /// What one call asks of its deployments.
 #[derive(Clone, Debug)]
@@ -166,9 +166,9 @@ impl<K: Kind> CallState<'_, K> {
         }
         let begun = Instant::now();
         let priority = self.job.priority;
-        let mut turn = Turn::new(Ticket::draw(priority));
-        let pick = |now| {
-            turn.begin();
+        let mut turn = Turn::default();
+        let pick = |now, ticket| {
+            turn.begin(ticket);
             let picked = match again.map(|same| pick_one(same, demand, false, now, &mut turn)) {
                 Some(Ok(picked)) => Ok(picked),
                 _ => group.pick(demand, excluded, now, &mut turn),

@@ -6,7 +6,9 @@
 
 mod accounts;
 mod counter;
+mod detached;
 mod heard;
+mod listeners;
 mod permit;
 #[allow(clippy::module_inception, reason = "the folder is the subject, the file the type")]
 mod tracker;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::counter::Counter;
 use super::heard::RateLimits;
+use super::listeners::{Listener, Listeners};
 use super::permit::{Held, Permit};
 use super::turn::{Ticket, Turn};
 use super::window::Room;
@@ -40,12 +41,10 @@ struct State {
     /// The account that is charged beside it.
     below: Option<Tracker>,
     /// Told when there is more room than before; called without the lock.
-    listeners: Arc<[Listener]>,
+    listeners: Listeners,
     /// Values in headers that made no sense.
     ignored: u64,
 }
-
-type Listener = Arc<dyn Fn() + Send + Sync>;
 
 /// Keeps a listener registered for as long as it lives.
 #[must_use = "a listener is told nothing once this is dropped"]
@@ -64,7 +63,7 @@ impl Tracker {
             tickets: Vec::new(),
             is_awaited: false,
             below: None,
-            listeners: Arc::new([]),
+            listeners: Listeners::default(),
             ignored: 0,
         };
         Self { shared: Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state) }) }
@@ -73,12 +72,8 @@ impl Tracker {
     /// Charges this other tracker beside it from now on, all or nothing; what is in flight stays where it was charged.
     /// One that stands on something itself must not be stood on.
     pub fn stand_on(&self, below: Option<Self>) {
-        let listeners = {
-            let mut state = self.lock();
-            state.below = below;
-            Arc::clone(&state.listeners)
-        };
-        tell(&listeners);
+        self.lock().below = below;
+        self.tell();
     }
 
     /// The tracker that is charged beside it.
@@ -96,7 +91,7 @@ impl Tracker {
     /// The limits that hold now: those that were set, or tighter ones that the provider named.
     #[must_use]
     pub fn limits_at(&self, now: Instant) -> Limits {
-        self.lock().counter.limits_at(self.since_origin(now))
+        self.counted(now, |counter, now| counter.limits_at(now))
     }
 
     /// The most tokens that one request may have now, here and on what it stands on; `None` is unlimited.
@@ -111,25 +106,21 @@ impl Tracker {
 
     /// Changes the limits; what was spent stays spent.
     pub fn set_limits(&self, limits: Limits) {
-        let listeners = {
-            let mut state = self.lock();
-            state.counter.limits = limits;
-            Arc::clone(&state.listeners)
-        };
-        tell(&listeners);
+        self.lock().counter.limits = limits;
+        self.tell();
     }
 
     /// Calls `listener` whenever there is more room than before: a slot is free, tokens were given back, a ticket was
     /// taken back, or the limits changed. It must be quick and must not panic; it is called from [`Permit`]'s `Drop`,
     /// without any lock held.
     pub fn on_release(&self, listener: impl Fn() + Send + Sync + 'static) {
-        self.add_listener(Arc::new(listener));
+        self.lock().listeners.add(Arc::new(listener));
     }
 
     /// The same, until what it gives is dropped.
     pub fn subscribe(&self, listener: impl Fn() + Send + Sync + 'static) -> Subscription {
         let listener: Listener = Arc::new(listener);
-        self.add_listener(Arc::clone(&listener));
+        self.lock().listeners.add(Arc::clone(&listener));
         Subscription { tracker: Arc::downgrade(&self.shared), listener }
     }
 
@@ -170,7 +161,7 @@ impl Tracker {
         if room == Room::Never || max_concurrent == Some(0) {
             return Err(Wait::Never);
         }
-        let ticket = turn.as_ref().map(|turn| turn.ticket);
+        let ticket = turn.as_ref().and_then(|turn| turn.ticket);
         let is_behind = state.tickets.first().is_some_and(|first| ticket.is_none_or(|own| *first < own));
         let wait = match room {
             _ if is_behind => {
@@ -181,9 +172,9 @@ impl Tracker {
             _ if max_concurrent.is_some_and(|max| state.in_flight >= max) => Wait::Release,
             _ => return Ok(()),
         };
-        if let Some(turn) = turn {
-            if let Err(place) = state.tickets.binary_search(&turn.ticket) {
-                state.tickets.insert(place, turn.ticket);
+        if let Some((turn, ticket)) = turn.zip(ticket) {
+            if let Err(place) = state.tickets.binary_search(&ticket) {
+                state.tickets.insert(place, ticket);
             }
             turn.note(self);
         }
@@ -194,44 +185,6 @@ impl Tracker {
     fn take(&self, state: &mut State, tokens: u64, now: Instant) -> Held {
         state.in_flight += 1;
         Held { entry: state.counter.charge(tokens, self.since_origin(now)), tracker: self.clone() }
-    }
-
-    /// Charges one request and these tokens without a permit: for callers who meter something else, and who settle by
-    /// numbers. Takes no slot of `max_concurrent`, and asks for none.
-    ///
-    /// # Errors
-    /// Why not now; never [`Wait::Release`].
-    pub fn acquire_detached(&self, tokens: u64, now: Instant) -> Result<(), Wait> {
-        let mut state = self.lock();
-        let now = self.since_origin(now);
-        match state.counter.room(tokens, now) {
-            Room::Never => Err(Wait::Never),
-            Room::At(at) => Err(Wait::Until(self.shared.origin + at)),
-            Room::Now => {
-                state.counter.charge(tokens, now);
-                Ok(())
-            }
-        }
-    }
-
-    /// Corrects what [`Tracker::acquire_detached`] reserved to what it really cost.
-    ///
-    /// Nobody knows which bucket the reservation went to, so the difference goes where it does no harm: less is taken
-    /// from the oldest charges, which leave first, more is added to the newest, which leaves last. The window is then
-    /// never below the truth, if the settling comes within 60 s. Later there is nothing to settle: the reservation
-    /// has left the window, and the call should not be made.
-    pub fn settle_detached(&self, reserved: u64, actual: u64, now: Instant) {
-        let mut state = self.lock();
-        let now = self.since_origin(now);
-        if actual > reserved {
-            return state.counter.window.raise(actual - reserved, now);
-        }
-        state.counter.window.lower(reserved - actual, now);
-        let listeners = Arc::clone(&state.listeners);
-        drop(state);
-        if actual < reserved {
-            tell(&listeners);
-        }
     }
 
     /// The same question without reserving: how long until this many requests of equal size, with these tokens in
@@ -247,16 +200,15 @@ impl Tracker {
     /// Spent or reserved in the window that ends now, rounded up to whole buckets.
     #[must_use]
     pub fn spent(&self, now: Instant) -> Spent {
-        let (requests, tokens) = self.lock().counter.window.spent(self.since_origin(now));
+        let (requests, tokens) = self.counted(now, |counter, now| counter.window.spent(now));
         Spent { requests, tokens }
     }
 
     /// What could be admitted now.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Remaining {
-        let mut state = self.lock();
-        let (requests, tokens) = state.counter.window.spent(self.since_origin(now));
-        let limits = state.counter.limits_at(self.since_origin(now));
+        let (limits, (requests, tokens)) =
+            self.counted(now, |counter, now| (counter.limits_at(now), counter.window.spent(now)));
         Remaining {
             requests: limits.rpm.map(|rpm| rpm.saturating_sub(requests)),
             tokens: limits.tpm.map(|tpm| tpm.saturating_sub(tokens)),
@@ -266,7 +218,7 @@ impl Tracker {
     /// The shares of `rpm` and of `tpm` that are left, each from 0 to 1; 1 if unlimited.
     #[must_use]
     pub fn shares_left(&self, now: Instant) -> (f64, f64) {
-        self.lock().counter.shares_left(self.since_origin(now))
+        self.counted(now, Counter::shares_left)
     }
 
     /// What strategies look at: the tightest of it and of what it stands on, under one lock each.
@@ -295,7 +247,7 @@ impl Tracker {
     /// What the provider named as its limits, as long as it is believed.
     #[must_use]
     pub fn learned(&self, now: Instant) -> Learned {
-        self.lock().counter.learned(self.since_origin(now))
+        self.counted(now, |counter, now| counter.learned(now))
     }
 
     /// How many values in headers made no sense so far.
@@ -310,9 +262,9 @@ impl Tracker {
             let mut state = self.lock();
             state.ignored = state.ignored.saturating_add(u64::from(said.ignored));
             let is_eased = state.counter.hear(said, &held.entry, self.since_origin(now));
-            is_eased.then(|| Arc::clone(&state.listeners))
+            is_eased.then(|| state.listeners.clone())
         };
-        listeners.iter().for_each(|listeners| tell(listeners));
+        listeners.iter().for_each(Listeners::tell);
     }
 
     /// Takes a ticket back, and tells those who were refused because of it.
@@ -322,9 +274,9 @@ impl Tracker {
             state.tickets.retain(|held| *held != ticket);
             // Whoever is refused because of the next ticket says so again.
             let is_awaited = std::mem::take(&mut state.is_awaited);
-            is_awaited.then(|| Arc::clone(&state.listeners))
+            is_awaited.then(|| state.listeners.clone())
         };
-        listeners.iter().for_each(|listeners| tell(listeners));
+        listeners.iter().for_each(Listeners::tell);
     }
 
     /// Ends a request: `ending` says whether there is more room than before.
@@ -332,18 +284,15 @@ impl Tracker {
         let mut state = self.lock();
         state.in_flight -= 1;
         let is_eased = ending(&mut state.counter) || state.counter.limits.max_concurrent.is_some();
-        let listeners = is_eased.then(|| Arc::clone(&state.listeners));
+        let listeners = is_eased.then(|| state.listeners.clone());
         drop(state);
-        listeners.iter().for_each(|listeners| tell(listeners));
+        listeners.iter().for_each(Listeners::tell);
     }
 
     /// When a request with these tokens finds room here, without what it stands on; `None` is never.
     pub(super) fn moment(&self, tokens: u64, now: Instant) -> Option<Instant> {
-        let mut state = self.lock();
-        if state.counter.limits.max_concurrent == Some(0) {
-            return None;
-        }
-        match state.counter.room(tokens, self.since_origin(now)) {
+        let is_closed = |counter: &Counter| counter.limits.max_concurrent == Some(0);
+        match self.counted(now, |counter, at| if is_closed(counter) { Room::Never } else { counter.room(tokens, at) }) {
             Room::Now => Some(now),
             Room::At(at) => Some(self.shared.origin + at),
             Room::Never => None,
@@ -358,12 +307,10 @@ impl Tracker {
     /// Requests, none smaller than `smallest`, and tokens that can be admitted until `after` from now, if its tpm is
     /// `slack` smaller than it is. Without what it stands on.
     pub(super) fn capacity(&self, smallest: u64, slack: u64, now: Instant, after: Duration) -> (u64, u64) {
-        let now = self.since_origin(now);
-        let mut state = self.lock();
-        if state.counter.limits.max_concurrent == Some(0) {
-            return (0, 0);
-        }
-        state.counter.capacity(smallest, slack, now, now.saturating_add(after))
+        self.counted(now, |counter, now| match counter.limits.max_concurrent {
+            Some(0) => (0, 0),
+            _ => counter.capacity(smallest, slack, now, now.saturating_add(after)),
+        })
     }
 
     /// Whether nobody else holds it, and it holds nothing that still counts.
@@ -375,13 +322,25 @@ impl Tracker {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    pub(super) fn since_origin(&self, now: Instant) -> Duration {
+    /// The zero of its clock.
+    pub(super) fn origin(&self) -> Instant {
+        self.shared.origin
+    }
+
+    fn since_origin(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.shared.origin)
     }
 
-    fn add_listener(&self, listener: Listener) {
-        let mut state = self.lock();
-        state.listeners = state.listeners.iter().cloned().chain([listener]).collect();
+    /// Asks or changes what it counts by, on its own clock.
+    pub(super) fn counted<T>(&self, now: Instant, work: impl FnOnce(&mut Counter, Duration) -> T) -> T {
+        let now = self.since_origin(now);
+        work(&mut self.lock().counter, now)
+    }
+
+    /// Tells whoever listens that there may be more room than before.
+    pub(super) fn tell(&self) {
+        let listeners = self.lock().listeners.clone();
+        listeners.tell();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -392,9 +351,7 @@ impl Tracker {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let Some(shared) = self.tracker.upgrade() else { return };
-        let mut state = lock(&shared.state);
-        let others = state.listeners.iter().filter(|listener| !Arc::ptr_eq(listener, &self.listener));
-        state.listeners = others.cloned().collect();
+        lock(&shared.state).listeners.remove(&self.listener);
     }
 }
 
@@ -411,11 +368,5 @@ impl fmt::Debug for Tracker {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Subscription")
-    }
-}
-
-fn tell(listeners: &[Listener]) {
-    for listener in listeners {
-        listener();
     }
 }

@@ -5,6 +5,9 @@
 //! line could keep what a large one at the head of another is waiting for from ever coming together. So a head that
 //! finds no room leaves its ticket with the tracker that refused it, and nobody with a later ticket is admitted there
 //! until that one was, or has left. Tickets are ordered as lines are: by priority, then by arrival, whatever the line.
+//!
+//! Only heads leave tickets, and lines give them out in the order in which they admit. So whoever has the first ticket of
+//! all is asking, or the one who goes before them in their line is: nobody waits for somebody who waits for them.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,36 +25,39 @@ impl Ticket {
     /// The next ticket of this priority; a higher priority goes first.
     #[must_use]
     pub fn draw(priority: i64) -> Self {
-        // A plain number, of which nothing else depends: relaxed is enough.
+        // Drawn under the lock of a line, whose order it has to keep, and nothing else depends on it.
         static ARRIVALS: AtomicU64 = AtomicU64::new(0);
         Self { priority: Reverse(priority), arrival: ARRIVALS.fetch_add(1, Ordering::Relaxed) }
     }
+
+    /// The priority that it was drawn with.
+    #[must_use]
+    pub fn priority(self) -> i64 {
+        self.priority.0
+    }
 }
 
-/// One request on its way to a permit: its ticket, and where it left it. Dropped, it takes its ticket back everywhere.
-#[derive(Debug)]
+/// One request on its way to a permit: its ticket, once it stands in a line, and where it left it. Dropped, it takes its
+/// ticket back everywhere.
+#[derive(Debug, Default)]
 pub struct Turn {
-    pub(super) ticket: Ticket,
+    /// Without one it goes behind everyone who has one, and leaves none.
+    pub(super) ticket: Option<Ticket>,
     /// The trackers that hold the ticket, and whether they refused it in this round too.
     held: Vec<(Tracker, bool)>,
 }
 
 impl Turn {
-    /// A turn that has asked nobody yet.
-    #[must_use]
-    pub fn new(ticket: Ticket) -> Self {
-        Self { ticket, held: Vec::new() }
-    }
-
-    /// Begins a round of asking.
-    pub fn begin(&mut self) {
+    /// Begins a round of asking, with the ticket that the line gave out, if it did already.
+    pub fn begin(&mut self, ticket: Option<Ticket>) {
+        self.ticket = self.ticket.or(ticket);
         self.held.iter_mut().for_each(|(_, is_current)| *is_current = false);
     }
 
     /// Ends a round in which everyone refused: tickets with those that would not have refused are taken back.
     pub fn end(&mut self) {
-        let (ticket, held) = (self.ticket, &mut self.held);
-        held.retain(|(tracker, is_current)| {
+        let Some(ticket) = self.ticket else { return };
+        self.held.retain(|(tracker, is_current)| {
             if !is_current {
                 tracker.withdraw(ticket);
             }
@@ -70,8 +76,9 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
         for (tracker, _) in self.held.drain(..) {
-            tracker.withdraw(self.ticket);
+            tracker.withdraw(ticket);
         }
     }
 }

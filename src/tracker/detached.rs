@@ -1,0 +1,43 @@
+//! Metering without permits: for callers who meter something else, and who settle by numbers.
+
+use tokio::time::Instant;
+
+use super::window::Room;
+use super::{Tracker, Wait};
+
+impl Tracker {
+    /// Charges one request and these tokens without a permit. Takes no slot of `max_concurrent`, and asks for none.
+    ///
+    /// # Errors
+    /// Why not now; never [`Wait::Release`].
+    pub fn acquire_detached(&self, tokens: u64, now: Instant) -> Result<(), Wait> {
+        let room = self.counted(now, |counter, now| {
+            let room = counter.room(tokens, now);
+            if room == Room::Now {
+                counter.charge(tokens, now);
+            }
+            room
+        });
+        match room {
+            Room::Now => Ok(()),
+            Room::At(at) => Err(Wait::Until(self.origin() + at)),
+            Room::Never => Err(Wait::Never),
+        }
+    }
+
+    /// Corrects what [`Tracker::acquire_detached`] reserved to what it really cost.
+    ///
+    /// Nobody knows which bucket the reservation went to, so the difference goes where it does no harm: less is taken
+    /// from the oldest charges, which leave first, more is added to the newest, which leaves last. The window is then
+    /// never below the truth, if the settling comes within 60 s. Later there is nothing to settle: the reservation
+    /// has left the window, and the call should not be made.
+    pub fn settle_detached(&self, reserved: u64, actual: u64, now: Instant) {
+        self.counted(now, |counter, now| match actual.checked_sub(reserved) {
+            Some(more) => counter.window.raise(more, now),
+            None => counter.window.lower(reserved - actual, now),
+        });
+        if actual < reserved {
+            self.tell();
+        }
+    }
+}
