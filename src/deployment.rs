@@ -90,7 +90,7 @@ impl Deployment {
         name: &str,
         model: &str,
         kind: &'static str,
-        provider: Arc<dyn Provider>,
+        provider: &Arc<dyn Provider>,
         options: DeployOptions,
         tracker: Option<Tracker>,
     ) -> Self {
@@ -111,7 +111,7 @@ impl Deployment {
             health: Health::default(),
             latency: Latency::default(),
             kind,
-            provider: RwLock::new(Arc::clone(&provider)),
+            provider: RwLock::new(Arc::clone(provider)),
             options: RwLock::default(),
             hot: Hot {
                 is_able: AtomicBool::new(false),
@@ -123,7 +123,7 @@ impl Deployment {
             wake: OnceLock::new(),
             subscriptions: Mutex::default(),
         };
-        deployment.use_provider(&provider);
+        deployment.use_provider(provider);
         deployment.set_options(options);
         deployment
     }

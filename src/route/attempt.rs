@@ -176,9 +176,10 @@ impl<R: Sync> Exchange<'_, R> {
         let mut is_done = false;
         while !is_done {
             let next = source.next(&mut batch);
-            let is_open = match has_begun {
-                false => self.within_first_token(next).await?,
-                true => within(self.timeouts.idle, Phase::Idle, next).await?,
+            let is_open = if has_begun {
+                within(self.timeouts.idle, Phase::Idle, next).await?
+            } else {
+                self.within_first_token(next).await?
             };
             is_done = !is_open;
             for data in batch.drain(..) {

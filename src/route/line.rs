@@ -155,7 +155,9 @@ impl Line {
     /// Something changed: room was given back, a deployment came, went or recovered. The head asks again.
     pub fn wake(&self) {
         let head = self.lock().head();
-        head.iter().for_each(|bell| bell.ring());
+        if let Some(bell) = head {
+            bell.ring();
+        }
     }
 
     /// What calls [`Line::wake`], for [`Tracker::on_release`](crate::tracker::Tracker::on_release); does not keep the line alive.
@@ -194,7 +196,9 @@ impl Line {
         state.is_closed = true;
         let bells: Vec<_> = state.waiting.values().map(|waiter| Arc::clone(&waiter.bell)).collect();
         drop(state);
-        bells.iter().for_each(|bell| bell.ring());
+        for bell in bells {
+            bell.ring();
+        }
     }
 
     /// Whether nobody waits.
@@ -289,7 +293,9 @@ impl Drop for Place<'_> {
         }
         let next = was_head.then(|| state.head()).flatten();
         drop(state);
-        next.iter().for_each(|bell| bell.ring());
+        if let Some(bell) = next {
+            bell.ring();
+        }
     }
 }
 

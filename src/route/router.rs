@@ -116,7 +116,7 @@ impl<K: Kind> Router<K> {
             return Ok(());
         }
         let tracker = self.0.retired.recall(&group.name, model);
-        let deployment = Arc::new(Deployment::new(model, model_name, K::NAME, provider, options, tracker));
+        let deployment = Arc::new(Deployment::new(model, model_name, K::NAME, &provider, options, tracker));
         let waiting = Arc::downgrade(&group);
         deployment.on_room(move || {
             if let Some(group) = waiting.upgrade() {

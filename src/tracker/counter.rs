@@ -117,6 +117,11 @@ impl Counter {
         (requests.min(said(&heard.requests, self.total.requests)), tokens.min(said(&heard.tokens, self.total.tokens)))
     }
 
+    /// Until when [`Counter::shares_left`] stays as it is, if nothing is charged, settled, given back or heard.
+    pub fn steady_until(&self, now: Duration) -> Duration {
+        if self.heard.is_some() { now } else { self.window.steady_until() }
+    }
+
     /// The shares of rpm and tpm that are left now, each from 0 to 1; 1 if unlimited.
     pub fn shares_left(&mut self, now: Duration) -> (f64, f64) {
         let limits = self.limits_at(now);

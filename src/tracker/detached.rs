@@ -11,7 +11,7 @@ impl Tracker {
     /// # Errors
     /// Why not now; never [`Wait::Release`].
     pub fn acquire_detached(&self, tokens: u64, now: Instant) -> Result<(), Wait> {
-        let room = self.counted(now, |counter, now| {
+        let room = self.changed(now, |counter, now| {
             let room = counter.room(tokens, now);
             if room == Room::Now {
                 counter.charge(tokens, now);
@@ -32,7 +32,7 @@ impl Tracker {
     /// never below the truth, if the settling comes within 60 s. Later there is nothing to settle: the reservation
     /// has left the window, and the call should not be made.
     pub fn settle_detached(&self, reserved: u64, actual: u64, now: Instant) {
-        self.counted(now, |counter, now| match actual.checked_sub(reserved) {
+        self.changed(now, |counter, now| match actual.checked_sub(reserved) {
             Some(more) => counter.window.raise(more, now),
             None => counter.window.lower(reserved - actual, now),
         });

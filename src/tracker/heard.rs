@@ -97,8 +97,9 @@ impl Heard {
     /// So much of what was admitted at `mark` never reached the provider. What it counted does not change by that, so
     /// where it has counted up to the mark already, the ceiling sinks with the running total.
     pub fn refund(&mut self, mark: u64, amount: u64) {
-        let ceiling = self.ceiling.as_mut().filter(|_| mark <= self.mark);
-        ceiling.into_iter().for_each(|ceiling| ceiling.total = ceiling.total.saturating_sub(amount));
+        if let Some(ceiling) = self.ceiling.as_mut().filter(|_| mark <= self.mark) {
+            ceiling.total = ceiling.total.saturating_sub(amount);
+        }
     }
 
     fn ceiling(&self, now: Duration) -> Option<Ceiling> {

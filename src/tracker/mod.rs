@@ -13,6 +13,7 @@ mod permit;
 #[allow(clippy::module_inception, reason = "the folder is the subject, the file the type")]
 mod tracker;
 mod turn;
+mod view;
 mod wait;
 pub mod window;
 

@@ -11,6 +11,7 @@ use super::heard::RateLimits;
 use super::listeners::{Listener, Listeners};
 use super::permit::{Held, Permit};
 use super::turn::{Ticket, Turn};
+use super::view::View;
 use super::window::Room;
 use super::{Ahead, Learned, Limits, Load, Remaining, Spent, Wait, wait_behind};
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -29,6 +30,7 @@ struct Shared {
     /// A std mutex: it is held for some 50 ns of arithmetic, and never across an await. Whoever holds it may take that
     /// of the tracker below, never the other way.
     state: Mutex<State>,
+    view: View,
 }
 
 struct State {
@@ -66,13 +68,13 @@ impl Tracker {
             listeners: Listeners::default(),
             ignored: 0,
         };
-        Self { shared: Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state) }) }
+        Self { shared: Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), view: View::default() }) }
     }
 
     /// Charges this other tracker beside it from now on, all or nothing; what is in flight stays where it was charged.
     /// One that stands on something itself must not be stood on.
     pub fn stand_on(&self, below: Option<Self>) {
-        self.lock().below = below;
+        self.change().below = below;
         self.tell();
     }
 
@@ -106,7 +108,7 @@ impl Tracker {
 
     /// Changes the limits; what was spent stays spent.
     pub fn set_limits(&self, limits: Limits) {
-        self.lock().counter.limits = limits;
+        self.change().counter.limits = limits;
         self.tell();
     }
 
@@ -183,6 +185,7 @@ impl Tracker {
 
     /// Charges a request that was admitted.
     fn take(&self, state: &mut State, tokens: u64, now: Instant) -> Held {
+        self.shared.view.spoil();
         state.in_flight += 1;
         Held { entry: state.counter.charge(tokens, self.since_origin(now)), tracker: self.clone() }
     }
@@ -221,18 +224,21 @@ impl Tracker {
         self.counted(now, Counter::shares_left)
     }
 
-    /// What strategies look at: the tightest of it and of what it stands on, under one lock each.
+    /// What strategies look at: the tightest of it and of what it stands on.
     #[must_use]
     pub fn load(&self, now: Instant) -> Load {
+        let at = self.since_origin(now);
+        if let Some(load) = self.shared.view.read(at) {
+            return load;
+        }
         let mut state = self.lock();
-        let (requests_left, tokens_left) = state.counter.shares_left(self.since_origin(now));
-        let load = Load {
-            in_flight: state.in_flight,
-            max_concurrent: state.counter.limits.max_concurrent,
-            requests_left,
-            tokens_left,
+        let (requests_left, tokens_left) = state.counter.shares_left(at);
+        let max_concurrent = state.counter.limits.max_concurrent;
+        let load = Load { in_flight: state.in_flight, max_concurrent, requests_left, tokens_left };
+        let Some(below) = &state.below else {
+            self.shared.view.refresh(&load, state.counter.steady_until(at));
+            return load;
         };
-        let Some(below) = &state.below else { return load };
         let (requests_left, tokens_left) = below.shares_left(now);
         let requests_left = load.requests_left.min(requests_left);
         Load { requests_left, tokens_left: load.tokens_left.min(tokens_left), ..load }
@@ -259,7 +265,7 @@ impl Tracker {
     /// Takes what the answer to a request of this tracker's said.
     pub(super) fn hear(&self, said: &RateLimits, held: &Held, now: Instant) {
         let listeners = {
-            let mut state = self.lock();
+            let mut state = self.change();
             state.ignored = state.ignored.saturating_add(u64::from(said.ignored));
             let is_eased = state.counter.hear(said, &held.entry, self.since_origin(now));
             is_eased.then(|| state.listeners.clone())
@@ -281,7 +287,7 @@ impl Tracker {
 
     /// Ends a request: `ending` says whether there is more room than before.
     pub(super) fn release(&self, ending: impl FnOnce(&mut Counter) -> bool) {
-        let mut state = self.lock();
+        let mut state = self.change();
         state.in_flight -= 1;
         let is_eased = ending(&mut state.counter) || state.counter.limits.max_concurrent.is_some();
         let listeners = is_eased.then(|| state.listeners.clone());
@@ -331,16 +337,29 @@ impl Tracker {
         now.saturating_duration_since(self.shared.origin)
     }
 
-    /// Asks or changes what it counts by, on its own clock.
-    pub(super) fn counted<T>(&self, now: Instant, work: impl FnOnce(&mut Counter, Duration) -> T) -> T {
+    /// Asks what it counts by, on its own clock.
+    fn counted<T>(&self, now: Instant, work: impl FnOnce(&mut Counter, Duration) -> T) -> T {
         let now = self.since_origin(now);
         work(&mut self.lock().counter, now)
+    }
+
+    /// Changes what it counts by, on its own clock.
+    pub(super) fn changed<T>(&self, now: Instant, work: impl FnOnce(&mut Counter, Duration) -> T) -> T {
+        let now = self.since_origin(now);
+        work(&mut self.change().counter, now)
     }
 
     /// Tells whoever listens that there may be more room than before.
     pub(super) fn tell(&self) {
         let listeners = self.lock().listeners.clone();
         listeners.tell();
+    }
+
+    /// Locks in order to change something that strategies look at.
+    fn change(&self) -> MutexGuard<'_, State> {
+        let state = self.lock();
+        self.shared.view.spoil();
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

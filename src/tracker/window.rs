@@ -187,6 +187,12 @@ impl<const COUNT: usize> Window<COUNT> {
         (upto(whole.requests, first.requests), upto(whole.tokens, first.tokens))
     }
 
+    /// When the oldest charge leaves.
+    #[must_use]
+    pub fn steady_until(&self) -> Duration {
+        self.buckets.front().map_or(Duration::MAX, |oldest| Self::start(oldest.tick.saturating_add(Self::SPAN)))
+    }
+
     /// Lets the clock run to `now`, and forgets the buckets that have left by then.
     pub fn advance(&mut self, now: Duration) {
         self.tick = self.tick.max(Self::tick(now));
@@ -225,7 +231,8 @@ impl<const COUNT: usize> Window<COUNT> {
 
     /// The bucket that holds this moment.
     fn tick(at: Duration) -> u64 {
-        u64::try_from(at.as_millis()).unwrap_or(u64::MAX) / Self::WIDTH_MS
+        // In 64 bits, because this is on the way of every admission: `as_millis` has 128.
+        at.as_secs().saturating_mul(1000).saturating_add(u64::from(at.subsec_millis())) / Self::WIDTH_MS
     }
 
     /// The first moment of a bucket.

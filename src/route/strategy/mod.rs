@@ -39,7 +39,10 @@ impl Strategy {
     /// The candidates of a group keep their indices from call to call, those that cannot be asked now included (they
     /// are skipped when their turn comes). When one comes or goes, the state begins anew.
     pub fn begin(self, candidates: &[Candidate], state: &mut StrategyState, left: &mut Vec<usize>) {
-        state.fit(candidates);
+        state.fit(candidates.len());
+        if matches!(self, Self::Weighted | Self::LowestLatency) {
+            state.weights.extend(candidates.iter().map(weighted::units));
+        }
         left.clear();
         left.extend(0..candidates.len());
         match self {
@@ -106,7 +109,7 @@ pub struct StrategyState {
     rng: fastrand::Rng,
     /// The candidate whose turn it is, or that is preferred among equals.
     turn: usize,
-    /// Weights of the candidates of the last order, in millionths.
+    /// Weights of the candidates of the last round, in millionths, for the strategies that look at them.
     weights: Vec<i64>,
     /// What each weight is owed; see [`weighted`].
     owed: Vec<i64>,
@@ -132,17 +135,16 @@ impl StrategyState {
         }
     }
 
-    /// Keeps up with the number of candidates and their weights.
-    fn fit(&mut self, candidates: &[Candidate]) {
+    /// Keeps up with the number of candidates.
+    fn fit(&mut self, count: usize) {
         self.weights.clear();
-        self.weights.extend(candidates.iter().map(weighted::units));
-        if self.owed.len() != candidates.len() {
+        if self.owed.len() != count {
             self.owed.clear();
-            self.owed.resize(candidates.len(), 0);
+            self.owed.resize(count, 0);
             self.seen.clear();
-            self.seen.resize(candidates.len(), lowest_latency::Seen::default());
+            self.seen.resize(count, lowest_latency::Seen::default());
         }
-        if self.turn >= candidates.len() {
+        if self.turn >= count {
             self.turn = 0;
         }
     }
