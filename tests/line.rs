@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use thryd::constants::{BUCKET_WIDTH, BUCKETS_WINDOW_S};
 use thryd::route::line::{Admitted, Line, Refusal};
-use thryd::tracker::{Limits, Permit, Tracker, Wait, wait_behind};
+use thryd::tracker::{Limits, Permit, Tracker, Wait, wait_in_order};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, advance, sleep, sleep_until};
 
@@ -32,7 +32,10 @@ impl Group {
     async fn admit(&self, tokens: u64, priority: i64, queue: Option<Duration>) -> Result<Admitted<Permit>, Refusal> {
         let deadline = queue.map(|queue| Instant::now() + queue);
         let try_admit = |now, _| self.tracker.try_acquire(tokens, now);
-        let estimate = |ahead, now, _| wait_behind([&self.tracker], ahead, tokens, now);
+        let estimate = |_, now, _| {
+            let sizes = self.line.sizes_ahead(priority, usize::MAX)?;
+            wait_in_order([&self.tracker], &sizes, tokens, now)
+        };
         self.line.admit(tokens, priority, deadline, try_admit, estimate).await
     }
 
@@ -150,23 +153,25 @@ proptest! {
     }
 
     #[test]
-    fn the_time_to_retry_after_is_exact(
-        rpm in 1..20_u64,
-        before in prop::collection::vec(0..10_000_u64, 0..25),
-        waiting in 0..30_usize,
+    fn the_time_to_retry_after_is_exact_to_the_bucket(
+        rpm in prop::option::of(1..20_u64),
+        tpm in prop::option::of(60..400_u64),
+        before in prop::collection::vec((0..10_000_u64, 0..60_u64), 0..25),
+        waiting in prop::collection::vec(0..60_u64, 0..30),
+        tokens in 0..60_u64,
     ) {
         paused(async {
-            let group = Group::new(Some(rpm), None, None);
-            for pause in before {
+            let group = Group::new(rpm, tpm, None);
+            for (pause, tokens) in before {
                 sleep(Duration::from_millis(pause)).await;
-                let _ = group.tracker.acquire_detached(1, Instant::now());
+                let _ = group.tracker.acquire_detached(tokens, Instant::now());
             }
-            for _ in 0..waiting {
-                group.spawn(1, 0);
+            for tokens in waiting {
+                group.spawn(tokens, 0);
                 settle_down().await;
             }
             let start = Instant::now();
-            let Err(refusal) = group.admit(1, 0, Some(Duration::ZERO)).await else {
+            let Err(refusal) = group.admit(tokens, 0, Some(Duration::ZERO)).await else {
                 prop_assert_eq!(group.line.waiting(), 0);
                 return Ok(());
             };
@@ -175,11 +180,11 @@ proptest! {
             sleep_until(start + retry_after.saturating_sub(BUCKET_WIDTH)).await;
             settle_down().await;
             if retry_after > BUCKET_WIDTH {
-                prop_assert!(group.admit(1, 0, Some(Duration::ZERO)).await.is_err());
+                prop_assert!(group.admit(tokens, 0, Some(Duration::ZERO)).await.is_err());
             }
             sleep_until(start + retry_after).await;
             settle_down().await;
-            prop_assert!(group.admit(1, 0, Some(Duration::ZERO)).await.is_ok());
+            prop_assert!(group.admit(tokens, 0, Some(Duration::ZERO)).await.is_ok());
             Ok(())
         })?;
     }

@@ -144,16 +144,19 @@ impl Tracker {
 
     fn acquire(&self, tokens: u64, now: Instant, mut turn: Option<&mut Turn>) -> Result<Permit, Wait> {
         let mut own = self.lock();
-        self.admit(&mut own, tokens, now, turn.as_deref_mut())?;
-        let account = match own.below.clone() {
-            None => None,
-            Some(below) => {
-                let mut account = below.lock();
-                below.admit(&mut account, tokens, now, turn)?;
-                Some(below.take(&mut account, tokens, now))
-            }
+        let Some(below) = own.below.clone() else {
+            self.admit(&mut own, tokens, now, turn)?;
+            return Ok(Permit::new(self.take(&mut own, tokens, now), None));
         };
-        Ok(Permit::new(self.take(&mut own, tokens, now), account))
+        let mut account = below.lock();
+        if account.counter.room(tokens, below.since_origin(now)) == Room::Never {
+            // Known at once, and not when there is room above.
+            return Err(Wait::Never);
+        }
+        self.admit(&mut own, tokens, now, turn.as_deref_mut())?;
+        below.admit(&mut account, tokens, now, turn)?;
+        let account = below.take(&mut account, tokens, now);
+        Ok(Permit::new(self.take(&mut own, tokens, now), Some(account)))
     }
 
     /// Whether a request may come in now. Takes nothing, but leaves the ticket of one that may not.
