@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 use thryd::constants::{BUCKET_WIDTH, BUCKETS_WINDOW_S, MAX_SAFE_INTEGER};
 use thryd::tracker::window::{Charge, Room, Window};
-use thryd::tracker::{Ahead, Limits, Permit, Remaining, Spent, Tracker, Wait, fits_within, wait_behind, wait_in_order};
+use thryd::tracker::{Limits, Permit, Remaining, Spent, Tracker, Wait};
 use tokio::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(BUCKETS_WINDOW_S);
@@ -125,6 +126,30 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn while_somebody_waits_at_least_98_percent_of_the_quota_is_used(
+        is_rpm in any::<bool>(),
+        limit in 100..800_u64,
+        // Of requests that are each at most a seventieth of it: in a strict line, the head's room stays empty while it waits.
+        sizes in prop::collection::vec(any::<Index>(), 50..400),
+        phase_ms in 0..250_u64,
+    ) {
+        let tracker = Tracker::new(if is_rpm { limits(limit, None) } else { limits(None, limit) });
+        let start = Instant::now() + Duration::from_millis(phase_ms);
+        let (mut now, mut used) = (start, 0.0);
+        // Over and over, until several windows are full.
+        for size in sizes.iter().cycle().take(2_500) {
+            let tokens = 1 + size.index(usize::try_from(limit / 70).unwrap()) as u64;
+            while let Err(wait) = tracker.acquire_detached(tokens, now) {
+                let Wait::Until(at) = wait else { panic!("{wait:?}") };
+                now = at;
+                let ideal = limit as f64 * (now - start).as_secs_f64() / MINUTE.as_secs_f64();
+                prop_assert!(used >= 0.98 * ideal, "{used} of {ideal}");
+            }
+            used += if is_rpm { 1.0 } else { tokens as f64 };
+        }
+    }
 
     #[test]
     fn every_permit_leaves_what_it_cost_and_nothing_in_flight(
