@@ -318,6 +318,18 @@ async fn an_answer_to_an_older_request_does_not_undo_what_was_heard_since() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tokens_that_a_provider_has_not_left_are_not_asked_for_though_nobody_counts_them() {
+    let tracker = Tracker::new(Limits::default());
+    let now = Instant::now();
+    assert!(!tracker.limits_tokens(now));
+    let tokens = Quota { remaining: Some(0), reset: Some(MINUTE), limit: None };
+    tracker.try_acquire(0, now).unwrap().hear(&RateLimits { tokens, ..RateLimits::default() }, now);
+    assert!(tracker.limits_tokens(now), "from now on they are to be counted");
+    assert_eq!(tracker.try_acquire(0, now).unwrap_err(), Wait::Until(now + MINUTE));
+    assert!(tracker.try_acquire(0, now + MINUTE).is_ok() && !tracker.limits_tokens(now + MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
 async fn learned_limits_hold_like_set_ones_only_tighten_and_are_forgotten() {
     let set = Limits { rpm: Some(5), ..Limits::default() };
     let tracker = Tracker::new(set);

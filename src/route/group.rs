@@ -113,7 +113,7 @@ impl Group {
     /// Whether anybody here counts tokens, so that a request's have to be known before it is sent: whose model.
     pub fn counts_tokens(&self, now: Instant) -> Option<String> {
         let deployments = self.deployments();
-        let is_counting = |one: &&Arc<Deployment>| one.context_window() < u64::MAX || one.tracker.tpm_at(now).is_some();
+        let is_counting = |one: &&Arc<Deployment>| one.context_window() < u64::MAX || one.tracker.limits_tokens(now);
         Some(deployments.iter().find(is_counting)?.model.clone())
     }
 

@@ -59,6 +59,8 @@ impl Counter {
     pub fn room(&mut self, tokens: u64, now: Duration) -> Room {
         let room = self.window.room(self.limits_at(now), tokens, now);
         let Some(heard) = self.heard.as_deref().filter(|_| room != Room::Never) else { return room };
+        // When none are left, a request whose tokens nobody counted has to wait like any other.
+        let tokens = tokens.max(1);
         let held =
             [heard.requests.hold(self.total.requests, 1, now), heard.tokens.hold(self.total.tokens, tokens, now)];
         let until = match room {
@@ -115,6 +117,12 @@ impl Counter {
         let Some(heard) = &self.heard else { return (requests, tokens) };
         let said = |heard: &Heard, total| heard.left(total, at).unwrap_or(u64::MAX);
         (requests.min(said(&heard.requests, self.total.requests)), tokens.min(said(&heard.tokens, self.total.tokens)))
+    }
+
+    /// Whether tokens are limited now, by what was set, or by what the provider said of its limit or of what is left.
+    pub fn limits_tokens(&self, now: Duration) -> bool {
+        let is_said = |heard: &Both| heard.tokens.left(self.total.tokens, now).is_some();
+        self.limits_at(now).tpm.is_some() || self.heard.as_deref().is_some_and(is_said)
     }
 
     /// Until when [`Counter::shares_left`] stays as it is, if nothing is charged, settled, given back or heard.

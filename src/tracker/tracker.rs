@@ -13,7 +13,7 @@ use super::permit::{Held, Permit};
 use super::turn::{Ticket, Turn};
 use super::view::View;
 use super::window::Room;
-use super::{Ahead, Learned, Limits, Load, Remaining, Spent, Wait, wait_behind};
+use super::{Learned, Limits, Load, Remaining, Spent, Wait};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The usage window of one deployment, or of one account that several deployments share; clones are the same window.
@@ -106,6 +106,14 @@ impl Tracker {
         own.into_iter().chain(below.and_then(|below| below.limits_at(now).tpm)).min()
     }
 
+    /// Whether tokens are limited now, here or on what it stands on: then a request's have to be known.
+    #[must_use]
+    pub fn limits_tokens(&self, now: Instant) -> bool {
+        let state = self.lock();
+        let is_below = |below: &Self| below.limits().tpm.is_some();
+        state.counter.limits_tokens(self.since_origin(now)) || state.below.as_ref().is_some_and(is_below)
+    }
+
     /// Changes the limits; what was spent stays spent.
     pub fn set_limits(&self, limits: Limits) {
         self.change().counter.limits = limits;
@@ -191,16 +199,6 @@ impl Tracker {
         self.shared.view.spoil();
         state.in_flight += 1;
         Held { entry: state.counter.charge(tokens, self.since_origin(now)), tracker: self.clone() }
-    }
-
-    /// The same question without reserving: how long until this many requests of equal size, with these tokens in
-    /// total, could be admitted; `None` is never. See [`wait_behind`] for a line of different sizes.
-    #[must_use]
-    pub fn wait_for(&self, requests: u64, tokens: u64, now: Instant) -> Option<Duration> {
-        let Some(each) = tokens.checked_div(requests) else { return Some(Duration::ZERO) };
-        let smallest = (requests > 1).then_some(each);
-        let ahead = Ahead { requests: requests - 1, tokens: tokens - each, smallest, largest: each };
-        wait_behind([self], ahead, each, now)
     }
 
     /// Spent or reserved in the window that ends now, rounded up to whole buckets.

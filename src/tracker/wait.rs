@@ -98,6 +98,18 @@ pub fn wait_in_order<'a>(
     stage.admit(tokens, at).map(|at| at - now)
 }
 
+impl Tracker {
+    /// How long until this many requests of equal size, with these tokens in
+    /// total, could be admitted; `None` is never. See [`wait_behind`] for a line of different sizes.
+    #[must_use]
+    pub fn wait_for(&self, requests: u64, tokens: u64, now: Instant) -> Option<Duration> {
+        let Some(each) = tokens.checked_div(requests) else { return Some(Duration::ZERO) };
+        let smallest = (requests > 1).then_some(each);
+        let ahead = Ahead { requests: requests - 1, tokens: tokens - each, smallest, largest: each };
+        wait_behind([self], ahead, each, now)
+    }
+}
+
 /// Copies of trackers, on which admissions are rehearsed.
 struct Stage {
     /// Each with the zero of its clock.
