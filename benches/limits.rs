@@ -131,7 +131,8 @@ fn crowd(criterion: &mut Criterion) {
             for _ in 0..rounds {
                 let start = std::time::Instant::now();
                 held.pop_front();
-                let permit = waiters.pop_front().expect("a head").now_or_never().expect("a slot");
+                let mut head = waiters.pop_front().expect("a head");
+                let permit = (&mut head).now_or_never().expect("a slot");
                 spent += start.elapsed();
                 held.push_back(permit);
                 let mut newcomer = wait();

@@ -17,18 +17,23 @@ pub(super) fn begin(candidates: &[Candidate], state: &mut StrategyState, left: &
 
 /// The place of the best. One that is no better in anything and worse in something never goes before the other.
 pub(super) fn next(candidates: &[Candidate], state: &StrategyState, left: &[usize]) -> usize {
-    let compare = |&(_, left): &(usize, &usize), &(_, right): &(usize, &usize)| {
-        let (cost_of_left, cost_of_right) = (state.costs.get(*left), state.costs.get(*right));
-        let by_cost = match (cost_of_left, cost_of_right) {
-            (Some(left), Some(right)) => left.total_cmp(right),
-            _ => Ordering::Equal,
-        };
-        by_cost.then_with(|| match (candidates.get(*left), candidates.get(*right)) {
-            (Some(left), Some(right)) => compare_parts(left, right),
-            _ => Ordering::Equal,
-        })
+    let cost = |index: usize| state.costs.get(index).copied().unwrap_or(f64::INFINITY);
+    let is_better = |index: usize, best: usize| match (candidates.get(index), candidates.get(best)) {
+        (Some(one), Some(other)) => compare_parts(one, other) == Ordering::Less,
+        _ => false,
     };
-    left.iter().enumerate().min_by(compare).map_or(0, |(place, _)| place)
+    let mut places = left.iter().copied().enumerate();
+    let Some((mut place, mut best)) = places.next() else { return 0 };
+    let mut least = cost(best);
+    for (at, index) in places {
+        let cost = cost(index);
+        // A plain comparison: costs are numbers or infinite, never NaN.
+        #[allow(clippy::float_cmp, reason = "what differs by rounding alone differs")]
+        if cost < least || (cost == least && is_better(index, best)) {
+            (place, best, least) = (at, index, cost);
+        }
+    }
+    place
 }
 
 /// Where rounding or a zero hides a difference of cost, each part of it.
@@ -41,6 +46,10 @@ fn compare_parts(left: &Candidate, right: &Candidate) -> Ordering {
 }
 
 fn cost(candidate: &Candidate) -> f64 {
+    if candidate.max_concurrent.is_some_and(|max| candidate.in_flight >= max) {
+        // What the formula says, without its divisions: in a crowd nearly all are full.
+        return f64::INFINITY;
+    }
     let headroom = share(candidate.requests_left) * share(candidate.tokens_left) * slots(candidate);
     (number(candidate.in_flight) + 1.0) / headroom
 }
