@@ -49,7 +49,7 @@ export declare class NativeRouter {
   configure(options: string): string
   addProvider(options: string): string
   /** `router` is given back with every call. */
-  addCustomProvider(name: string, kinds: Array<string>, router: number): string
+  addCustomProvider(name: string, kinds: Array<string>, router: number, limits?: string | undefined | null): string
   removeProvider(name: string): string
   deploy(group: string, model: string, options?: string | undefined | null): string
   undeploy(group: string, model: string): string

@@ -234,6 +234,15 @@ export declare interface CustomProvider {
     /** What models call it: the part before `::`. */
     name: string;
     /**
+     * Requests in any 60 s, charged by every deployment on the provider beside its own `rpm`: a positive integer. Read when
+     * the provider is added; no other router shares it. @default unlimited
+     */
+    rpm?: number;
+    /** Tokens in any 60 s, prompt and completion together, likewise: a positive integer. @default unlimited */
+    tpm?: number;
+    /** Requests in flight at once, likewise: a positive integer. @default unlimited */
+    maxConcurrent?: number;
+    /**
      * Answers a chat request, `model` being the part after `::`. Gives the text, or an answer in OpenAI's shape; or an async
      * iterable of pieces of text or chunks in OpenAI's shape. `context.signal` fires when nobody wants the answer any more.
      */
@@ -276,6 +285,13 @@ export declare interface DeploymentStats {
         tpm?: number;
         maxConcurrent?: number;
     };
+    /** Per minute, what the provider named in the headers of its answers of the last hour; in force where it is tighter. */
+    learned: {
+        rpm?: number;
+        tpm?: number;
+    };
+    /** Values of headers about limits that made no sense and were left out. */
+    ignoredHeaders: number;
     /** Attempts that answered. */
     succeeded: number;
     /** Attempts that did not. */
@@ -478,6 +494,22 @@ export declare interface ProviderOptions {
     allowInsecureHttp?: boolean;
     /** Longest answer that is taken, in bytes: a positive integer. @default 64 MiB */
     maxResponseBytes?: number;
+    /**
+     * Requests in any 60 s, charged by every deployment on the provider beside its own `rpm`: a positive integer. One window
+     * for all routers of this process that give limits for the same base URL and key, whatever they call the provider; the
+     * limits that were given last hold for all of them. Dummies only share if they have an `apiKey`. @default unlimited
+     */
+    rpm?: number;
+    /**
+     * Tokens in any 60 s, prompt and completion together, of all deployments on the provider: a positive integer. Shared as
+     * `rpm` is. @default unlimited
+     */
+    tpm?: number;
+    /**
+     * Requests in flight at once, streams until they end, of all deployments on the provider: a positive integer. Shared as
+     * `rpm` is. @default unlimited
+     */
+    maxConcurrent?: number;
     /** For type `'dummy'` only. */
     dummy?: DummyOptions;
 }
@@ -551,8 +583,9 @@ export declare abstract class Router<Request, Response> {
      */
     constructor(options?: RouterOptions);
     /**
-     * Adds an endpoint, or code that acts as one.
-     * @throws TypeError, naming the field; ThrydError `ERR_NO_PROVIDER` if its key is neither given nor in the environment
+     * Adds an endpoint, or code that acts as one. One of the same name is replaced, its limits too.
+     * @throws TypeError and RangeError, naming the field; ThrydError `ERR_NO_PROVIDER` if its key is neither given nor in the
+     * environment
      */
     addProvider(provider: ProviderOptions | CustomProvider): this;
     /** Takes a provider away. Calls in flight on it finish. @returns whether it was there */
@@ -641,6 +674,22 @@ export declare interface RouterStats {
         waiting: number;
         deployments: DeploymentStats[];
     }>;
+    /**
+     * By provider name, those with limits of their own: what everybody in this process who shares them has in flight, and has
+     * spent or reserved in the last 60 s. Absent if there are none.
+     */
+    providers?: Record<string, {
+        inFlight: number;
+        window: {
+            requests: number;
+            tokens: number;
+        };
+        limits: {
+            rpm?: number;
+            tpm?: number;
+            maxConcurrent?: number;
+        };
+    }>;
     /** Of the cache, if one is mounted. */
     cache?: CacheStats;
 }
@@ -664,6 +713,8 @@ export declare interface Served {
     latencyMs: number;
     /** Of that, milliseconds spent waiting for a limit. */
     queuedMs: number;
+    /** Its place in the line when it came: 1 was next; 0 did not stand in it. */
+    queuePosition: number;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os'
+
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -5,6 +7,8 @@ export default defineConfig({
     include: ['__test__/**/*.test.ts'],
     // The addon lives as long as its process.
     pool: 'forks',
+    // One more than the others need: `limits.test.ts` waits for two minutes of real time.
+    maxWorkers: Math.max(2, availableParallelism()),
     testTimeout: 20_000,
   },
 })

@@ -85,6 +85,7 @@ describe('a number', () => {
     [Number.NaN, RangeError, range('NaN')],
     [Number.POSITIVE_INFINITY, RangeError, range('Infinity')],
     [2 ** 53, RangeError, range('9007199254740992')],
+    [5n, RangeError, range('5n')],
     [10n ** 30n, RangeError, range('1000000000000000000000000000000n')],
     ['60', TypeError, range('"60"')],
     [true, TypeError, range('true')],
@@ -98,6 +99,29 @@ describe('a number', () => {
       expect(error.message).toMatch(message)
     }
     expect(thrownBy(() => new UsageTracker(any({ rpm: value })))).toBeInstanceOf(type)
+    // The limits of a provider, wherever they are given; and what was there before stays as it was.
+    const complete = async () => 'x'
+    const router = routed().addProvider({ name: 'mine', rpm: 7, complete })
+    for (const field of ['rpm', 'tpm', 'maxConcurrent']) {
+      const limits = { [field]: value }
+      const ways: [() => unknown, string][] = [
+        [() => router.addProvider(any({ type: 'dummy', ...limits })), 'provider options'],
+        [() => router.addProvider(any({ name: 'mine', complete, ...limits })), 'provider'],
+        [() => new CompletionRouter({ providers: [any({ type: 'dummy', ...limits })] }), 'provider options'],
+        [() => new CompletionRouter({ providers: [any({ name: 'mine', complete, ...limits })] }), 'provider'],
+        [
+          () => new CompletionRouter({ groups: { g: { deployments: [any({ model: 'a::b', ...limits })] } } }),
+          'deploy options',
+        ],
+      ]
+      for (const [way, path] of ways) {
+        const error = thrownBy(way)
+        expect(error).toBeInstanceOf(type)
+        expect(error.message.startsWith(`${path}.${field}: expected `)).toBe(true)
+        expect(error.message).toMatch(message)
+      }
+    }
+    expect(router.stats().providers).toMatchObject({ mine: { limits: { rpm: 7 } } })
   })
 
   test('is a number wherever one is wanted', async () => {
@@ -148,6 +172,13 @@ describe('an option', () => {
       expect(error.message).toContain('unknownKey')
       expect(error.message + error.stack).not.toContain(secret)
     }
+  })
+
+  test('that is null is absent, in the limits of a provider as well', async () => {
+    const none = any<object>({ rpm: null, tpm: null, maxConcurrent: null })
+    const router = new CompletionRouter({ providers: [{ type: 'dummy', ...none }] })
+    router.addProvider({ name: 'mine', complete: async () => 'x', ...none })
+    expect(router.stats().providers).toBeUndefined()
   })
 
   test('that is null is absent', async () => {
@@ -248,6 +279,31 @@ describe('a request', () => {
     expect(await caught(rerank.invoke('default', { query: 'q', documents: ['a'], top_n: 0 }))).toBeInstanceOf(
       RangeError,
     )
+  })
+})
+
+describe('a request that is larger than a limit', () => {
+  test.each([
+    ['a deployment’s', { tpm: 100 }, {}],
+    ['a provider’s', {}, { tpm: 100 }],
+    ['the smaller of both', { tpm: 100_000 }, { tpm: 100 }],
+  ])('%s is refused at once with both numbers, however long it may wait', async (_whose, deploy, limits) => {
+    const router = new CompletionRouter()
+    router.addProvider({ type: 'openai-compatible', name: 'local', baseUrl: server.url, apiKey: 'sk-large', ...limits })
+    router.deploy('default', 'local::m', deploy)
+    const request = { message: 'Hi', max_completion_tokens: 5000 }
+    const errors = [
+      await caught(router.invoke('default', request, { queueMs: 600_000 })),
+      await caught(router.stream('default', request, { queueMs: 600_000 }).completion()),
+      thrownBy(() => router.estimateWaitMs('default', request)),
+    ]
+    for (const error of errors) {
+      expect(error).toMatchObject({ name: 'ThrydError', code: 'ERR_TOO_LARGE', retryable: false })
+      // What was asked for, prompt included, and what there is.
+      expect(error.message).toMatch(/\b50[01]\d\b.*\b100\b/)
+    }
+    expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 })
+    expect(server.seen).toHaveLength(0)
   })
 })
 

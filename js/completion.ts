@@ -80,6 +80,7 @@ class Answer implements Completion {
   readonly attempts: Attempt[]
   readonly latencyMs: number
   readonly queuedMs: number
+  readonly queuePosition: number
   #text: string | undefined
   #raw: unknown
 
@@ -94,6 +95,7 @@ class Answer implements Completion {
     this.attempts = fields.attempts
     this.latencyMs = fields.latencyMs
     this.queuedMs = fields.queuedMs
+    this.queuePosition = fields.queuePosition
     this.#text = raw
   }
 

@@ -2,7 +2,7 @@
 
 import { inspect } from 'node:util'
 
-import { encodeAnswer, text } from './encode'
+import { encodeAnswer, encodeOptions, text } from './encode'
 import { type Letter, LetterKind } from './letter'
 import { onCall } from './mailbox'
 import type { Kind, NativeRouter } from './native'
@@ -49,12 +49,15 @@ export class CustomProviders {
     this.#native = router
   }
 
-  /** @throws TypeError if it has no name, or whatever else the core finds wrong */
+  /** @throws TypeError if it has no name, RangeError if its limits are none, or whatever else the core finds wrong */
   add(provider: CustomProvider, caller: Function): void {
     const name = text('provider.name', provider.name)
     const kinds = KINDS.filter((kind) => typeof provider[METHODS[kind]] === 'function')
+    // Only these: the object is the caller's own, and may have anything else in it.
+    const { rpm, tpm, maxConcurrent } = provider
+    const limits = encodeOptions('provider', { rpm, tpm, maxConcurrent })
     const number = lastProvider + 1
-    valueOf(this.#native.addCustomProvider(name, kinds, number), caller)
+    valueOf(this.#native.addCustomProvider(name, kinds, number, limits), caller)
     lastProvider = number
     this.remove(name)
     this.#numbers.set(name, number)

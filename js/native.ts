@@ -31,7 +31,7 @@ export interface NativeRouter {
   configure(optionsJson: string): Reply
   addProvider(optionsJson: string): Reply
   /** `number` comes back in every `CustomCall` as its `router`, so that this face knows which provider is meant. */
-  addCustomProvider(name: string, kinds: string[], number: number): Reply
+  addCustomProvider(name: string, kinds: string[], number: number, limitsJson: string): Reply
   removeProvider(name: string): Reply
   deploy(group: string, model: string, optionsJson: string | null): Reply
   undeploy(group: string, model: string): Reply

@@ -47,6 +47,22 @@ export interface ProviderOptions {
   allowInsecureHttp?: boolean
   /** Longest answer that is taken, in bytes: a positive integer. @default 64 MiB */
   maxResponseBytes?: number
+  /**
+   * Requests in any 60 s, charged by every deployment on the provider beside its own `rpm`: a positive integer. One window
+   * for all routers of this process that give limits for the same base URL and key, whatever they call the provider; the
+   * limits that were given last hold for all of them. Dummies only share if they have an `apiKey`. @default unlimited
+   */
+  rpm?: number
+  /**
+   * Tokens in any 60 s, prompt and completion together, of all deployments on the provider: a positive integer. Shared as
+   * `rpm` is. @default unlimited
+   */
+  tpm?: number
+  /**
+   * Requests in flight at once, streams until they end, of all deployments on the provider: a positive integer. Shared as
+   * `rpm` is. @default unlimited
+   */
+  maxConcurrent?: number
   /** For type `'dummy'` only. */
   dummy?: DummyOptions
 }
@@ -61,6 +77,15 @@ export interface ProviderOptions {
 export interface CustomProvider {
   /** What models call it: the part before `::`. */
   name: string
+  /**
+   * Requests in any 60 s, charged by every deployment on the provider beside its own `rpm`: a positive integer. Read when
+   * the provider is added; no other router shares it. @default unlimited
+   */
+  rpm?: number
+  /** Tokens in any 60 s, prompt and completion together, likewise: a positive integer. @default unlimited */
+  tpm?: number
+  /** Requests in flight at once, likewise: a positive integer. @default unlimited */
+  maxConcurrent?: number
   /**
    * Answers a chat request, `model` being the part after `::`. Gives the text, or an answer in OpenAI's shape; or an async
    * iterable of pieces of text or chunks in OpenAI's shape. `context.signal` fires when nobody wants the answer any more.

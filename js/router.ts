@@ -60,8 +60,9 @@ export abstract class Router<Request, Response> {
   }
 
   /**
-   * Adds an endpoint, or code that acts as one.
-   * @throws TypeError, naming the field; ThrydError `ERR_NO_PROVIDER` if its key is neither given nor in the environment
+   * Adds an endpoint, or code that acts as one. One of the same name is replaced, its limits too.
+   * @throws TypeError and RangeError, naming the field; ThrydError `ERR_NO_PROVIDER` if its key is neither given nor in the
+   * environment
    */
   addProvider(provider: ProviderOptions | CustomProvider): this {
     if (isCustom(provider)) this.#custom.add(provider, Router.prototype.addProvider)

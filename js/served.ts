@@ -19,6 +19,8 @@ export interface Served {
   latencyMs: number
   /** Of that, milliseconds spent waiting for a limit. */
   queuedMs: number
+  /** Its place in the line when it came: 1 was next; 0 did not stand in it. */
+  queuePosition: number
 }
 
 /** What one answer used. */

@@ -10,6 +10,18 @@ export interface RouterStats {
   waiting: number
   /** By group name. */
   groups: Record<string, { waiting: number; deployments: DeploymentStats[] }>
+  /**
+   * By provider name, those with limits of their own: what everybody in this process who shares them has in flight, and has
+   * spent or reserved in the last 60 s. Absent if there are none.
+   */
+  providers?: Record<
+    string,
+    {
+      inFlight: number
+      window: { requests: number; tokens: number }
+      limits: { rpm?: number; tpm?: number; maxConcurrent?: number }
+    }
+  >
   /** Of the cache, if one is mounted. */
   cache?: CacheStats
 }
@@ -24,6 +36,10 @@ export interface DeploymentStats {
   window: { requests: number; tokens: number }
   /** As given to `deploy`. */
   limits: { rpm?: number; tpm?: number; maxConcurrent?: number }
+  /** Per minute, what the provider named in the headers of its answers of the last hour; in force where it is tighter. */
+  learned: { rpm?: number; tpm?: number }
+  /** Values of headers about limits that made no sense and were left out. */
+  ignoredHeaders: number
   /** Attempts that answered. */
   succeeded: number
   /** Attempts that did not. */

@@ -84,6 +84,12 @@ describe('a custom provider', () => {
     void routers
   })
 
+  test('has its limits checked by the core, and nothing else of what it has', () => {
+    const mine = { name: 'mine', complete: async () => '', apiKey: 'sk-its-own', rpm: 5, tpm: Number.NaN }
+    new CompletionRouter().addProvider(mine).addProvider({ name: 'free', complete: async () => '' })
+    expect(seen.custom.map(({ limits }) => limits)).toEqual([{ rpm: 5, tpm: 'NaN' }, {}])
+  })
+
   test('that is wrongly made is a TypeError', () => {
     expect(() => new CompletionRouter().addProvider({ complete: async () => '' } as never)).toThrow(
       /^provider\.name: expected a string/,

@@ -10,7 +10,7 @@ export const seen = {
   invoked: [] as { id: number; group: string; request: unknown; options: unknown }[],
   cancelled: [] as number[],
   replies: [] as { id: number; type: string; value: unknown }[],
-  custom: [] as { name: string; kinds: string[]; router: number }[],
+  custom: [] as { name: string; kinds: string[]; router: number; limits: unknown }[],
   configured: [] as unknown[],
   flushes: 0,
   /** Whether the event loop is held. */
@@ -74,8 +74,9 @@ export function failedLetter(id: number, parts: Partial<Failure>): Letter {
 /** A letter that brings a completion. */
 export function completionLetter(id: number, content: string, cache = 'off', kind = LetterKind.Ok): Letter {
   const usage = { promptTokens: 1, completionTokens: 2, totalTokens: 3 }
-  const served = { deployment: 'p::m', model: 'm', usage, cache, attempts: [], latencyMs: 1, queuedMs: 0 }
-  const text = JSON.stringify({ content, toolCalls: [], finishReason: 'stop', ...served })
+  const served = { deployment: 'p::m', model: 'm', usage, cache, attempts: [], latencyMs: 1 }
+  const line = { queuedMs: 0, queuePosition: 0 }
+  const text = JSON.stringify({ content, toolCalls: [], finishReason: 'stop', ...served, ...line })
   return { kind, id, text, raw: JSON.stringify({ id: content }) }
 }
 
@@ -102,8 +103,8 @@ class Router implements NativeRouter {
     return script.reply('addProvider')
   }
 
-  addCustomProvider(name: string, kinds: string[], router: number): Reply {
-    seen.custom.push({ name, kinds, router })
+  addCustomProvider(name: string, kinds: string[], router: number, limits: string): Reply {
+    seen.custom.push({ name, kinds, router, limits: JSON.parse(limits) })
     return script.reply('addCustomProvider')
   }
 

@@ -111,10 +111,16 @@ const provider: ProviderOptions = {
   baseUrl: 'http://127.0.0.1',
   headers: { a: 'b' },
   allowInsecureHttp: true,
+  rpm: 60,
+  tpm: 1000,
+  maxConcurrent: 4,
   dummy,
 }
 const promised: CustomProvider = {
   name: 'mine',
+  rpm: 60,
+  tpm: 1000,
+  maxConcurrent: 4,
   complete: async ({ model, message }, { signal }) => (signal.aborted ? '' : `${model} ${message}`),
   embed: async ({ input }) => [input].flat().map(() => [1, 2]),
   rerank: async ({ documents }) => documents.map((_, index) => ({ index, score: 1 })),
@@ -243,7 +249,7 @@ export async function answers(router: CompletionRouter): Promise<void> {
 }
 
 function served(answer: Served): void {
-  const { model, cache, latencyMs, queuedMs } = answer
+  const { model, cache, latencyMs, queuedMs, queuePosition } = answer
   const usage: Usage = answer.usage
   const { promptTokens, completionTokens, totalTokens, cachedPromptTokens, reasoningTokens, cost } = usage
   const estimated: true | undefined = usage.estimated
@@ -263,7 +269,7 @@ function served(answer: Served): void {
     void [deployment, startedMs, durationMs, how, status, message]
   }
   const where: 'memory' | 'disk' | 'redis' | 'joined' | 'miss' | 'off' = cache
-  void [answer.deployment, model, where, latencyMs, queuedMs, estimated]
+  void [answer.deployment, model, where, latencyMs, queuedMs, queuePosition, estimated]
   void [promptTokens, completionTokens, totalTokens, cachedPromptTokens, reasoningTokens, cost]
 }
 
@@ -317,9 +323,28 @@ export function state(router: EmbeddingRouter): void {
       ]
       const quantiles: number[] = [each.latencyMs.p50, each.latencyMs.p95, each.latencyMs.p99, each.firstTokenMs.p50]
       const bounds: (number | undefined)[] = [limits.rpm, limits.tpm, limits.maxConcurrent]
+      const learned: (number | undefined)[] = [each.learned.rpm, each.learned.tpm]
+      const ignored: number = each.ignoredHeaders
       const how: 'closed' | 'open' | 'half-open' = circuit
-      void [model, numbers, quantiles, bounds, how, each.restMs, each.lastError, each.inFlight, group.waiting]
+      void [
+        model,
+        numbers,
+        quantiles,
+        bounds,
+        learned,
+        ignored,
+        how,
+        each.restMs,
+        each.lastError,
+        each.inFlight,
+        group.waiting,
+      ]
     }
+  }
+  for (const account of Object.values(stats.providers ?? {})) {
+    const spent: number[] = [account.inFlight, account.window.requests, account.window.tokens]
+    const { rpm, tpm, maxConcurrent } = account.limits
+    void [spent, rpm, tpm, maxConcurrent]
   }
   void [inFlight, waiting, hits]
 }
