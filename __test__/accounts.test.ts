@@ -171,8 +171,10 @@ describe('a large request that waits for tokens', () => {
     const [one, other] = [routed(account({ tpm: 1000 }, 'local', largeKey)), routed(account({ tpm: 1000 }))]
     const held = other.invoke('g', { message: 'held', max_completion_tokens: 500 }, patient)
     await server.received(1)
-    const large = one.invoke('g', { message: 'large', max_completion_tokens: 900 }, patient)
-    return { one, other, held, large, finish, patient }
+    const controller = new AbortController()
+    const { signal } = controller
+    const large = one.invoke('g', { message: 'large', max_completion_tokens: 900 }, { ...patient, signal })
+    return { one, other, held, large, finish, patient, controller }
   }
 
   test('is not starved by small ones of another router on the same account', async () => {
@@ -205,13 +207,20 @@ describe('a large request that waits for tokens', () => {
     expect(`${await held} ${await large}`).toBe('held large')
   })
 
-  test('that is cancelled lets the small ones pass', async () => {
-    const { one, other, held, finish, large } = await contended('sk-shared')
+  test.each([
+    ['is cancelled', (leave: AbortController) => leave.abort('enough'), 'enough'],
+    [
+      'loses its deployment',
+      (_leave: AbortController, router: CompletionRouter) => router.undeploy('g', 'local::m'),
+      expect.objectContaining({ code: 'ERR_NO_GROUP' }),
+    ],
+  ])('that %s lets the small ones pass', async (_how, leave, reason) => {
+    const { one, other, held, finish, large, controller } = await contended('sk-shared')
     await untilWaiting(one, 1)
     const small = other.invoke('g', { message: 'small', max_completion_tokens: 100 })
     await untilWaiting(other, 1)
-    expect(one.removeProvider('local')).toBe(true)
-    expect(await caught(large)).toMatchObject({ code: 'ERR_NO_GROUP' })
+    leave(controller, one)
+    expect(await caught(large)).toEqual(reason)
     expect(`${await small}`).toBe('small')
     finish.get('held')?.()
     await held
