@@ -142,6 +142,7 @@ impl Deployment {
     /// against it.
     pub fn set_provider(&self, provider: Arc<dyn Provider>) {
         self.health.reset();
+        self.tracker.forget_heard();
         self.use_provider(&provider);
         *self.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
         self.subscribe();
@@ -179,6 +180,11 @@ impl Deployment {
         self.hot.is_able.load(Ordering::Relaxed)
     }
 
+    /// Whether a request's tokens have to be known before it is sent here.
+    pub fn counts_tokens(&self, now: Instant) -> bool {
+        self.context_window() < u64::MAX || self.tracker.limits_tokens(now)
+    }
+
     /// Its weight.
     pub fn weight(&self) -> f64 {
         f64::from_bits(self.hot.weight.load(Ordering::Relaxed))
@@ -208,8 +214,8 @@ impl Deployment {
         self.latency.record_total(took);
         let mut record = self.record();
         record.succeeded += 1;
-        record.prompt_tokens += usage.prompt_tokens;
-        record.completion_tokens += usage.completion_tokens;
+        record.prompt_tokens = record.prompt_tokens.saturating_add(usage.prompt_tokens);
+        record.completion_tokens = record.completion_tokens.saturating_add(usage.completion_tokens);
         record.cost += usage.cost.unwrap_or(0.0);
         let typical = record.typical.push(usage.completion_tokens);
         self.hot.typical.store(typical, Ordering::Relaxed);

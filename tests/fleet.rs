@@ -277,8 +277,10 @@ proptest! {
         let answered = acquire(now).unwrap();
         // These were on their way when the answer was written: nobody knows whether it counts them.
         (0..after).for_each(|_| { let mut permit = acquire(now).unwrap(); permit.sent(); });
-        let reset = Duration::from_millis(reset_ms);
-        let said = Quota { remaining: Some(remaining), reset: Some(reset), limit: None };
+        // A ceiling holds for no more than a window.
+        let said_reset = Duration::from_millis(reset_ms);
+        let reset = said_reset.min(MINUTE + BUCKET_WIDTH);
+        let said = Quota { remaining: Some(remaining), reset: Some(said_reset), limit: None };
         answered.hear(&RateLimits { requests: said, ..RateLimits::default() }, now);
         let (heard, mut left) = (now, remaining.saturating_sub(after));
         for (pause, is_unsent) in steps {
@@ -330,6 +332,34 @@ async fn tokens_that_a_provider_has_not_left_are_not_asked_for_though_nobody_cou
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_is_given_back_makes_no_room_that_the_provider_has_not() {
+    let tracker = Tracker::new(Limits::default());
+    let now = Instant::now();
+    let none = Quota { remaining: Some(0), reset: Some(MINUTE), limit: None };
+    let none = RateLimits { requests: none, tokens: none, ignored: 0 };
+    let (unsent, answered) = (tracker.try_acquire(5, now).unwrap(), tracker.try_acquire(5, now).unwrap());
+    drop(unsent);
+    answered.hear(&none, now);
+    assert!(tracker.try_acquire(0, now).is_err());
+    let newest = tracker.try_acquire(5, now + MINUTE).unwrap();
+    newest.hear(&none, now + MINUTE);
+    assert!(tracker.try_acquire(0, now + MINUTE).is_err(), "the newest answer counts, whatever was given back before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_heard_of_one_account_is_not_held_against_the_next() {
+    let tracker = Tracker::new(Limits::default());
+    let now = Instant::now();
+    let none = RateLimits { requests: Quota { remaining: Some(0), ..Quota::default() }, ..RateLimits::default() };
+    let (first, late) = (tracker.try_acquire(1, now).unwrap(), tracker.try_acquire(1, now).unwrap());
+    first.hear(&none, now);
+    assert!(tracker.try_acquire(1, now).is_err());
+    tracker.forget_heard();
+    late.hear(&none, now);
+    assert!(tracker.try_acquire(1, now).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn learned_limits_hold_like_set_ones_only_tighten_and_are_forgotten() {
     let set = Limits { rpm: Some(5), ..Limits::default() };
     let tracker = Tracker::new(set);
@@ -345,6 +375,13 @@ async fn learned_limits_hold_like_set_ones_only_tighten_and_are_forgotten() {
     assert_eq!((tracker.limits_at(now).rpm, tracker.limits_at(now).tpm), (Some(5), Some(50)));
     assert_eq!(tracker.limits(), set, "what was set stays what was set");
     assert_eq!(tracker.try_acquire(41, now).unwrap_err(), Wait::Until(now + MINUTE + BUCKET_WIDTH));
-    assert_eq!(tracker.try_acquire(51, now).unwrap_err(), Wait::Never);
-    assert!(tracker.try_acquire(51, now + Duration::from_secs(3_600)).is_ok(), "an hour later nobody believes it");
+    let empty = now + MINUTE + BUCKET_WIDTH;
+    assert_eq!(
+        tracker.try_acquire(51, now).unwrap_err(),
+        Wait::Until(empty),
+        "what was not set refuses nothing for ever"
+    );
+    assert!(tracker.try_acquire(51, empty).is_ok());
+    let later = now + Duration::from_secs(3_600);
+    assert_eq!(tracker.limits_at(later), set, "an hour later nobody believes it");
 }

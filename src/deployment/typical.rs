@@ -7,6 +7,9 @@ const SAMPLES: usize = 64;
 /// less would let more answers overrun their reservation, which the window then makes the next callers wait for.
 const QUANTILE: f64 = 0.9;
 
+/// Answers before which the first guess is the least that is reserved.
+const ENOUGH: usize = 10;
+
 /// What an answer is taken to cost before any was seen, in tokens.
 pub(super) const FIRST_GUESS: u64 = 256;
 
@@ -34,7 +37,9 @@ impl Typical {
         sorted.copy_from_slice(&self.ring);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "64")]
         let rank = (QUANTILE * sorted.len() as f64).ceil() as usize;
-        *sorted.select_nth_unstable(rank.clamp(1, self.ring.len()) - 1).1
+        let typical = *sorted.select_nth_unstable(rank.clamp(1, self.ring.len()) - 1).1;
+        // A few short answers prove nothing.
+        if self.ring.len() < ENOUGH { typical.max(FIRST_GUESS) } else { typical }
     }
 }
 
@@ -50,7 +55,7 @@ mod tests {
             reserved = typical.push(tokens);
         }
         assert_eq!(reserved, 58);
-        assert_eq!(Typical::new().push(7), 7);
+        assert_eq!((Typical::new().push(7), Typical::new().push(7_000)), (FIRST_GUESS, 7_000), "one proves nothing");
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Failure {
     pub timeout: Option<(Phase, Duration)>,
     /// Whether the request may have reached the provider: then its tokens stay charged.
     pub is_sent: bool,
+    /// Whether the provider refused it before it made any token: then nothing is charged.
+    pub is_refused: bool,
     /// A scripted provider has no answer left: not a failure of a deployment, `ERR_EXHAUSTED`.
     pub is_exhausted: bool,
 }
@@ -101,8 +103,16 @@ impl Failure {
             retry_after: None,
             timeout: None,
             is_sent: true,
+            is_refused: false,
             is_exhausted: false,
         }
+    }
+
+    /// The same, for an answer that was a refusal from its first byte: with a status from 400 to 499 it cost no tokens.
+    #[must_use]
+    pub fn refused(mut self) -> Self {
+        self.is_refused = matches!(self.status, Some(400..500));
+        self
     }
 
     /// The same, for a request that never reached the provider.

@@ -198,8 +198,9 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
         );
     }
     let base_url = base_url(&options, preset, &variable)?;
+    let own = options.headers.iter().find(|(name, _)| is_credential(name)).map(|(_, value)| value.expose().into());
     let settings = Settings {
-        account: account_of(&base_url, key.as_ref(), options.limits),
+        account: account_of(&base_url, own.as_ref().or(key.as_ref()), options.limits),
         base_url,
         name,
         key,

@@ -125,7 +125,7 @@ impl<R: Sync> Exchange<'_, R> {
         future: impl Future<Output = Result<Reply, Failure>>,
         mode: Mode<'_>,
     ) -> Result<Got<K>, Failure> {
-        match self.within_first_token(future).await? {
+        match self.within_first_token(future).await.map_err(Failure::refused)? {
             Reply::Whole(answer) => deliver(self.whole(&answer)?, mode).await,
             Reply::Events(stream) => self.events(Events::Local(stream), mode).await,
         }
@@ -135,7 +135,7 @@ impl<R: Sync> Exchange<'_, R> {
     async fn rejection(&self, response: HttpResponse) -> Failure {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = timeout(self.timeouts.idle, response.error_body()).await.unwrap_or_default();
-        self.provider.classify(&Rejection { status, headers: &headers, body: &body })
+        self.provider.classify(&Rejection { status, headers: &headers, body: &body }).refused()
     }
 
     async fn whole_body(&self, mut response: HttpResponse) -> Result<Bytes, Failure> {

@@ -8,13 +8,14 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::pick::{Choice, Picked, pick_one, sooner};
+use crate::constants::BUCKET_WIDTH;
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, FailureClass};
 use crate::options::GroupOptions;
-use crate::tracker::{Ahead, Turn, Wait, fits_within, wait_behind, wait_in_order};
+use crate::tracker::{Ahead, Tracker, Turn, Wait, fits_within, wait_alone, wait_behind, wait_in_order};
 
-/// Admissions that are rehearsed for one exact answer, at most: some 0.5 ms. Beyond it, sums have to do.
-const REHEARSED: usize = 20_000;
+/// Admissions that are rehearsed for one exact answer, at most: some 0.25 ms. Beyond it, sums have to do.
+const REHEARSED: usize = 5_000;
 
 /// A group. Calls that wait in its line keep it alive after `removeGroup`.
 #[derive(Debug)]
@@ -37,6 +38,13 @@ pub(crate) struct Demand {
     pub prompt: u64,
     /// The most that the answer may be, if the caller says.
     pub completion: Option<u64>,
+    /// Whether its tokens were counted at all.
+    pub is_counted: bool,
+}
+
+impl Demand {
+    /// That of a request whose tokens nobody limits.
+    pub const UNCOUNTED: Self = Self { prompt: 0, completion: Some(0), is_counted: false };
 }
 
 impl Group {
@@ -73,19 +81,15 @@ impl Group {
 
     /// Something changed: whoever is first in a line looks again.
     pub fn wake(&self) {
-        self.line.wake();
-        let side = self.side_lines.lock().unwrap_or_else(PoisonError::into_inner);
-        side.values().filter_map(Weak::upgrade).for_each(|line| line.wake());
+        // Without the lock of the side lines, because whom a bell wakes may come here.
+        for line in self.lines() {
+            line.wake();
+        }
     }
 
     /// Requests that wait.
     pub fn waiting(&self) -> usize {
         self.lines().iter().map(|line| line.waiting()).sum()
-    }
-
-    /// The line of those who may use every deployment.
-    pub fn line(&self) -> &Line {
-        &self.line
     }
 
     fn lines(&self) -> Vec<Arc<Line>> {
@@ -113,8 +117,7 @@ impl Group {
     /// Whether anybody here counts tokens, so that a request's have to be known before it is sent: whose model.
     pub fn counts_tokens(&self, now: Instant) -> Option<String> {
         let deployments = self.deployments();
-        let is_counting = |one: &&Arc<Deployment>| one.context_window() < u64::MAX || one.tracker.limits_tokens(now);
-        Some(deployments.iter().find(is_counting)?.model.clone())
+        Some(deployments.iter().find(|one| one.counts_tokens(now))?.model.clone())
     }
 
     /// The deployments that could serve this demand at all, leaving out those in `excluded`.
@@ -176,13 +179,17 @@ impl Group {
     }
 
     /// The error for a request that can never fit.
-    pub fn too_large(&self, demand: &Demand, now: Instant) -> Error {
+    pub fn too_large(&self, demand: &Demand) -> Error {
         let deployments = self.deployments();
         let tokens = demand.prompt.saturating_add(demand.completion.unwrap_or(0));
+        let tpm = |one: &Arc<Deployment>| {
+            let below = one.tracker.below().and_then(|below| below.limits().tpm);
+            one.tracker.limits().tpm.into_iter().chain(below).min()
+        };
         let window = deployments.iter().map(|one| one.context_window()).filter(|window| *window < u64::MAX).max();
         let (field, limit) = match window {
             Some(window) if tokens > window => ("contextWindow", window),
-            _ => ("tpm", deployments.iter().filter_map(|one| one.tracker.tpm_at(now)).max().unwrap_or(0)),
+            _ => ("tpm", deployments.iter().filter_map(tpm).max().unwrap_or(0)),
         };
         ErrorKind::TooLarge { tokens, limit, field }.into()
     }
@@ -206,20 +213,34 @@ impl Group {
         let Behind { line, priority, ahead, patience } = behind;
         let able = self.able(demand, excluded);
         let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, now)).min()?;
-        let rest =
-            able.iter().map(|one| one.rest(able.len() == 1, now).map_or(Duration::ZERO, |until| until - now)).min()?;
-        let trackers = able.iter().map(|one| &one.tracker);
-        let is_short = |patience| fits_within(trackers.clone(), ahead, tokens, now, patience) == Some(true);
-        if ahead.requests > 0 && patience.is_some_and(|patience| rest <= patience && is_short(patience)) {
-            return Some(rest);
-        }
-        let is_mixed = ahead.smallest.is_some_and(|smallest| smallest.min(tokens) != ahead.largest.max(tokens));
-        let sizes = if is_mixed { line.sizes_ahead(priority, REHEARSED / able.len()) } else { None };
-        let room = match sizes {
-            Some(sizes) => wait_in_order(trackers, &sizes, tokens, now),
-            None => wait_behind(trackers, ahead, tokens, now),
+        let rest = |one: &Arc<Deployment>| one.rest(able.len() == 1, now).map_or(Duration::ZERO, |until| until - now);
+        let wait = if ahead.requests == 0 {
+            let alone = |one: &Arc<Deployment>| Some(wait_alone(&one.tracker, tokens, now)?.max(rest(one)));
+            able.iter().filter_map(alone).min()?
+        } else {
+            // Who rests does not help those in line; if all do, they help when the first is back.
+            let least = able.iter().map(rest).min()?;
+            let trackers = able.iter().filter(|one| rest(one) == least).map(|one| &one.tracker);
+            let is_short = |patience| fits_within(trackers.clone(), ahead, tokens, now, patience) == Some(true);
+            if patience.is_some_and(|patience| least <= patience && is_short(patience)) {
+                return Some(least);
+            }
+            let is_mixed = ahead.smallest.is_some_and(|smallest| smallest.min(tokens) != ahead.largest.max(tokens));
+            let is_simple = !is_mixed && trackers.clone().all(Tracker::is_plain);
+            let most = REHEARSED / able.len();
+            let sizes = if is_simple { None } else { line.sizes_ahead(priority, most) };
+            let room = match sizes {
+                Some(sizes) => wait_in_order(trackers, &sizes, tokens, now),
+                None => wait_behind(trackers, ahead, tokens, now),
+            };
+            room?.max(least)
         };
-        Some(room?.max(rest))
+        // Nobody can say when a slot is free or whoever goes first has gone; but it is not now.
+        let is_asking = patience.is_none_or(|patience| patience.is_zero());
+        if is_asking && wait.is_zero() && !able.iter().any(|one| one.tracker.is_open()) {
+            return Some(BUCKET_WIDTH);
+        }
+        Some(wait)
     }
 }
 

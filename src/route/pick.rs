@@ -77,6 +77,10 @@ pub(crate) fn pick_one(
     now: Instant,
     turn: &mut Turn,
 ) -> Result<Picked, Wait> {
+    if !demand.is_counted && deployment.counts_tokens(now) {
+        // A limit that came while the request waited: it has to be counted first.
+        return Err(Wait::Never);
+    }
     let probe = match deployment.health.admit(now) {
         Admission::Yes => None,
         Admission::Probe(guard) => Some(guard),

@@ -23,6 +23,7 @@ use crate::kinds::{Completion, Kind};
 use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
 use crate::provider::{Provider, ProviderOptions, create_provider};
 use crate::tokens;
+use crate::tracker::go_on;
 
 /// Routes requests of one kind to groups of deployments. Clones are the same router.
 ///
@@ -75,6 +76,10 @@ impl<K: Kind> Router<K> {
     /// Adds a provider of your own. One of the same name is replaced, for its deployments too.
     pub fn add(&self, provider: Arc<dyn Provider>) {
         let name = provider.name().to_owned();
+        let before = self.0.providers.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let (Some(old), Some(new)) = (before.and_then(|before| before.account()), provider.account()) {
+            go_on(&old, &new);
+        }
         for group in self.all_groups() {
             for deployment in group.deployments().iter().filter(|one| one.provider().name() == name) {
                 deployment.set_provider(Arc::clone(&provider));
@@ -245,16 +250,17 @@ impl<K: Kind> Router<K> {
     pub fn estimate_wait(&self, group: &str, request: &K::Request) -> Result<Duration> {
         let found = self.0.group(group).filter(|group| !group.deployments().is_empty());
         let group = found.ok_or_else(|| self.0.no_group(group))?;
-        let mut demand = Demand { prompt: 0, completion: Some(0) };
+        let mut demand = Demand::UNCOUNTED;
         let now = Instant::now();
         if let Some(model) = group.counts_tokens(now) {
             let prompt = K::prompt(request);
-            demand = Demand { prompt: tokens::count_prompt(&prompt, &model), completion: prompt.completion };
+            let (prompt, completion) = (tokens::count_prompt(&prompt, &model), prompt.completion);
+            demand = Demand { prompt, completion, is_counted: true };
         }
-        let (line, priority) = (group.line(), 0);
-        let behind = Behind { line, priority, ahead: line.ahead(priority), patience: None };
+        let (line, priority) = (group.line_of(&group.able(&demand, &[])), 0);
+        let behind = Behind { line: &line, priority, ahead: line.ahead(priority), patience: None };
         let wait = group.wait(behind, &demand, &[], now);
-        wait.ok_or_else(|| group.too_large(&demand, now))
+        wait.ok_or_else(|| group.too_large(&demand))
     }
 
     /// A snapshot of everything that can be watched.

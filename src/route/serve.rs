@@ -115,7 +115,7 @@ struct CallState<'a, K: Kind> {
 impl<K: Kind> CallState<'_, K> {
     /// Serves from one group. With `has_fallback` it does not wait for deployments that rest.
     async fn serve_in(&mut self, group: &Arc<Group>, has_fallback: bool) -> Result<(K, String), Verdict> {
-        let demand = self.demand(group).await;
+        let mut demand = self.demand(group).await;
         let mut excluded: Vec<Arc<Deployment>> = Vec::new();
         // After a transient fault, the same deployment once more.
         let mut again: Option<Arc<Deployment>> = None;
@@ -123,7 +123,10 @@ impl<K: Kind> CallState<'_, K> {
             if has_fallback && let Some(rest) = group.all_rest(&demand, &excluded, Instant::now()) {
                 return Err(Verdict::GaveUp(Some(rate_limited(group, rest))));
             }
-            let picked = self.admit(group, &demand, &excluded, again.as_ref()).await?;
+            let Some(picked) = self.admit(group, &demand, &excluded, again.as_ref()).await? else {
+                demand = self.demand(group).await;
+                continue;
+            };
             let deployment = Arc::clone(&picked.deployment);
             let failure = match self.attempt(picked, &demand).await? {
                 Ok(value) => return Ok((value, deployment.name.clone())),
@@ -146,20 +149,21 @@ impl<K: Kind> CallState<'_, K> {
     /// What the request needs; its tokens are only counted where somebody limits them.
     async fn demand(&self, group: &Group) -> Demand {
         let Some(model) = group.counts_tokens(Instant::now()) else {
-            return Demand { prompt: 0, completion: Some(0) };
+            return Demand::UNCOUNTED;
         };
         let (prompt, completion) = count_prompt::<K>(&self.job.request, model).await;
-        Demand { prompt, completion }
+        Demand { prompt, completion, is_counted: true }
     }
 
-    /// Waits in the group's line for a deployment.
+    /// Waits in the group's line for a deployment; `None` if the request has to be counted first, because somebody limits
+    /// tokens now who did not when it came.
     async fn admit(
         &mut self,
         group: &Group,
         demand: &Demand,
         excluded: &[Arc<Deployment>],
         again: Option<&Arc<Deployment>>,
-    ) -> Result<Picked, Verdict> {
+    ) -> Result<Option<Picked>, Verdict> {
         let able = group.able(demand, excluded);
         if able.is_empty() {
             return Err(self.nobody(group, demand, excluded));
@@ -186,17 +190,18 @@ impl<K: Kind> CallState<'_, K> {
         let estimate =
             |ahead, now, patience| group.wait(Behind { line: &line, priority, ahead, patience }, demand, excluded, now);
         let admitted = line.admit(tokens, priority, Some(deadline), pick, estimate).await;
-        self.queued += begun.elapsed();
+        self.queued += admitted.as_ref().map_or_else(|_| begun.elapsed(), |admitted| admitted.queued);
         match admitted {
             Ok(admitted) => {
                 self.position = if self.position == 0 { admitted.position } else { self.position };
-                Ok(admitted.value)
+                Ok(Some(admitted.value))
             }
             Err(Refusal::WouldTimeOut { retry_after }) => Err(Verdict::GaveUp(Some(rate_limited(group, retry_after)))),
             Err(Refusal::TimedOut { .. }) => {
                 let limit = self.job.timeouts.queue;
                 Err(Verdict::GaveUp(Some(ErrorKind::Timeout { phase: Phase::Queue, limit, deployment: None }.into())))
             }
+            Err(Refusal::Never) if !demand.is_counted && group.counts_tokens(Instant::now()).is_some() => Ok(None),
             Err(Refusal::Never | Refusal::Gone) => Err(self.nobody(group, demand, excluded)),
         }
     }
@@ -214,7 +219,7 @@ impl<K: Kind> CallState<'_, K> {
             let message = format!("no deployment of group \"{}\" serves requests of kind {}", group.name, K::NAME);
             return Verdict::GaveUp(Some(ErrorKind::Unsupported(message).into()));
         }
-        Verdict::GaveUp(Some(group.too_large(demand, Instant::now())))
+        Verdict::GaveUp(Some(group.too_large(demand)))
     }
 
     /// One attempt, with everything that is to be noted about it.
@@ -271,11 +276,13 @@ impl<K: Kind> CallState<'_, K> {
                 let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
                 deployment.failed(&failure, &rest, now - begun, now);
                 drop(probe);
-                match failure.status {
-                    _ if !failure.is_sent => permit.give_back(),
-                    // Refused before any token was made. Everything else may have cost what was reserved.
-                    Some(400..500) => permit.settle(0),
-                    _ => drop(permit),
+                if !failure.is_sent {
+                    permit.give_back();
+                } else if failure.is_refused {
+                    permit.settle(0);
+                } else {
+                    // It may have cost what was reserved.
+                    drop(permit);
                 }
                 note.outcome = failure.class.outcome();
                 note.status = failure.status;

@@ -31,6 +31,16 @@ pub fn account(identity: Identity, limits: Limits) -> Tracker {
     tracker
 }
 
+/// Lets the private window of a provider go on where that of the provider before it of the same name was: adding one
+/// again does not give it a new minute. Windows of accounts that others may share go their own way.
+pub(crate) fn go_on(old: &Tracker, new: &Tracker) {
+    let accounts = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_shared = |tracker: &Tracker| accounts.iter().flat_map(HashMap::values).any(|known| known.is_same(tracker));
+    if !is_shared(old) && !is_shared(new) && !old.is_same(new) {
+        new.go_on_from(old);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

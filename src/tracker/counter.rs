@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::heard::{Heard, RateLimits};
+use super::heard::{Heard, RateLimits, Speaker};
 use super::window::{Charge, Room, Window};
 use super::{Learned, Limits, Spent};
 
@@ -12,10 +12,12 @@ use super::{Learned, Limits, Spent};
 pub(super) struct Counter {
     pub limits: Limits,
     pub window: Window,
-    /// Everything that was ever admitted and not given back.
+    /// Everything that was ever admitted, given back or not.
     total: Spent,
     /// Boxed, because most deployments never hear anything.
     heard: Option<Box<Both>>,
+    /// Counts the accounts that it was of: what is said of an earlier one does not count.
+    epoch: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +32,8 @@ pub(super) struct Entry {
     charge: Charge,
     reserved: u64,
     mark: Spent,
+    at: Duration,
+    epoch: u32,
 }
 
 impl Entry {
@@ -57,7 +61,11 @@ impl Counter {
 
     /// Whether one request with these tokens fits, and if not, when. Charges nothing.
     pub fn room(&mut self, tokens: u64, now: Duration) -> Room {
-        let room = self.window.room(self.limits_at(now), tokens, now);
+        let limits = self.limits_at(now);
+        // Only what was set refuses for ever: what is larger than a limit that the provider named waits for an empty window.
+        let is_allowed = self.limits.tpm.is_none_or(|tpm| tokens <= tpm);
+        let asked = if is_allowed { tokens.min(limits.tpm.unwrap_or(u64::MAX)) } else { tokens };
+        let room = self.window.room(limits, asked, now);
         let Some(heard) = self.heard.as_deref().filter(|_| room != Room::Never) else { return room };
         // When none are left, a request whose tokens nobody counted has to wait like any other.
         let tokens = tokens.max(1);
@@ -75,7 +83,7 @@ impl Counter {
         let charge = self.window.charge(tokens, now);
         self.total.requests = self.total.requests.saturating_add(1);
         self.total.tokens = self.total.tokens.saturating_add(tokens);
-        Entry { charge, reserved: tokens, mark: self.total }
+        Entry { charge, reserved: tokens, mark: self.total, at: now, epoch: self.epoch }
     }
 
     /// Sets a request's tokens to what they really were; says whether there is more room than before.
@@ -86,8 +94,6 @@ impl Counter {
     /// Takes a request back, as if it had never been.
     pub fn refund(&mut self, entry: &mut Entry) {
         self.window.refund(&mut entry.charge);
-        self.total.requests = self.total.requests.saturating_sub(1);
-        self.total.tokens = self.total.tokens.saturating_sub(entry.reserved);
         if let Some(heard) = &mut self.heard {
             heard.requests.refund(entry.mark.requests, 1);
             heard.tokens.refund(entry.mark.tokens, entry.reserved);
@@ -96,9 +102,31 @@ impl Counter {
 
     /// Takes what the answer to this request said about limits; says whether there may be more room than before.
     pub fn hear(&mut self, said: &RateLimits, entry: &Entry, now: Duration) -> bool {
+        if entry.epoch != self.epoch {
+            return false;
+        }
         let heard = self.heard.get_or_insert_default();
-        let requests = heard.requests.hear(said.requests, entry.mark.requests, now);
-        heard.tokens.hear(said.tokens, entry.mark.tokens, now) || requests
+        let Spent { requests: number, tokens } = entry.mark;
+        let speaker = Speaker { number, mark: number, at: entry.at };
+        let is_eased = heard.requests.hear(said.requests, speaker, now);
+        heard.tokens.hear(said.tokens, Speaker { mark: tokens, ..speaker }, now) || is_eased
+    }
+
+    /// Another account is charged from now on: forgets what was heard of the one before.
+    pub fn forget_heard(&mut self) {
+        self.heard = None;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// Whether it counts by its window alone.
+    pub fn is_plain(&self) -> bool {
+        self.heard.is_none()
+    }
+
+    /// A lower bound on the requests, none larger than `largest`, that a line is certain to get through until `at`.
+    pub fn certain(&mut self, largest: u64, now: Duration, at: Duration) -> u64 {
+        self.window.advance(now);
+        self.window.certain(self.limits_at(now), largest, at)
     }
 
     /// What the provider named, as long as it is believed.
@@ -107,13 +135,11 @@ impl Counter {
         Learned { rpm: heard.requests.learned(now), tpm: heard.tokens.learned(now) }
     }
 
-    /// An upper bound on the requests, none smaller than `smallest`, and on the tokens that can be admitted until `at`,
-    /// if each tpm is `slack` smaller than it is. Exact for requests of one size and no slack.
-    pub fn capacity(&mut self, smallest: u64, slack: u64, now: Duration, at: Duration) -> (u64, u64) {
+    /// An upper bound on the requests, none smaller than `smallest`, and on the tokens that can be admitted until `at`.
+    /// Exact for requests of one size, if the provider said nothing.
+    pub fn capacity(&mut self, smallest: u64, now: Duration, at: Duration) -> (u64, u64) {
         self.window.advance(now);
-        let limits = self.limits_at(now);
-        let limits = Limits { tpm: limits.tpm.map(|tpm| tpm.saturating_sub(slack)), ..limits };
-        let (requests, tokens) = self.window.capacity(limits, smallest, at);
+        let (requests, tokens) = self.window.capacity(self.limits_at(now), smallest, at);
         let Some(heard) = &self.heard else { return (requests, tokens) };
         let said = |heard: &Heard, total| heard.left(total, at).unwrap_or(u64::MAX);
         (requests.min(said(&heard.requests, self.total.requests)), tokens.min(said(&heard.tokens, self.total.tokens)))

@@ -25,6 +25,18 @@ impl Tracker {
         }
     }
 
+    /// Charges what another window holds now, as if all of it had been admitted this moment: later than it was, so that it
+    /// counts for longer and never for less.
+    pub(super) fn go_on_from(&self, other: &Self) {
+        let now = Instant::now();
+        let spent = other.spent(now);
+        self.changed(now, |counter, now| {
+            for number in 0..spent.requests {
+                counter.charge(if number == 0 { spent.tokens } else { 0 }, now);
+            }
+        });
+    }
+
     /// Corrects what [`Tracker::acquire_detached`] reserved to what it really cost.
     ///
     /// Nobody knows which bucket the reservation went to, so the difference goes where it does no harm: less is taken

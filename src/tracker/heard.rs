@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::constants::BUCKETS_WINDOW_S;
+use super::window::PERIOD;
 
 /// How long a limit that a provider named is believed, one hour: every answer names it anew, and accounts change.
 const LEARNED_FOR: Duration = Duration::from_secs(60 * 60);
@@ -44,7 +44,9 @@ impl RateLimits {
 /// What was heard about one limit so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heard {
-    /// The running total up to the request whose answer spoke last.
+    /// The number of the request whose answer spoke last.
+    number: u64,
+    /// The running total up to that request.
     mark: u64,
     ceiling: Option<Ceiling>,
     /// The limit that was named, and until when it is believed.
@@ -58,24 +60,39 @@ struct Ceiling {
     until: Duration,
 }
 
+/// The request whose answer says something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speaker {
+    /// Its number among all that were admitted.
+    pub number: u64,
+    /// The running total up to it.
+    pub mark: u64,
+    /// When it was admitted.
+    pub at: Duration,
+}
+
 impl Heard {
-    /// Takes what the answer to the request at `mark` of the running total said; says whether there may be more room, or
-    /// sooner, than what was heard before promised.
-    pub fn hear(&mut self, quota: Quota, mark: u64, now: Duration) -> bool {
+    /// Takes what the answer to a request said; says whether there may be more room, or sooner, than what was heard
+    /// before promised. An answer to an older request knows less than what was heard already, and changes nothing.
+    pub fn hear(&mut self, quota: Quota, speaker: Speaker, now: Duration) -> bool {
+        let before = self.ceiling(now);
+        if speaker.number < self.number && (before.is_some() || self.learned(now).is_some()) {
+            return false;
+        }
+        self.number = speaker.number;
+        let old = self.learned(now);
         if let Some(limit) = quota.limit {
             self.learned = Some((limit, now.saturating_add(LEARNED_FOR)));
         }
-        let Some(remaining) = quota.remaining else { return false };
-        let before = self.ceiling(now);
-        // An answer to an older request knows less than what was heard already.
-        if mark < self.mark && before.is_some() {
-            return false;
-        }
-        let reset = quota.reset.unwrap_or(Duration::from_secs(BUCKETS_WINDOW_S));
-        self.mark = mark;
-        let ceiling = Ceiling { total: mark.saturating_add(remaining), until: now.saturating_add(reset) };
-        self.ceiling = Some(ceiling);
-        before.is_some_and(|before| ceiling.total > before.total || ceiling.until < before.until)
+        let is_raised = old.zip(quota.limit).is_some_and(|(old, new)| new > old);
+        let Some(remaining) = quota.remaining else { return is_raised };
+        // Not beyond a window from when it was asked: the provider may have counted then, answers can take minutes, and
+        // most refill evenly, so that one request a minute may well ask how things stand.
+        let longest = speaker.at.saturating_add(PERIOD);
+        let until = quota.reset.map_or(longest, |reset| now.saturating_add(reset).min(longest));
+        let ceiling = Ceiling { total: speaker.mark.saturating_add(remaining), until };
+        (self.mark, self.ceiling) = (speaker.mark, Some(ceiling));
+        is_raised || before.is_some_and(|before| ceiling.total > before.total || ceiling.until < before.until)
     }
 
     /// Until when nothing of this size may be admitted on top of the running total; `None` if it may now.
@@ -94,11 +111,11 @@ impl Heard {
         self.learned.filter(|(_, until)| now < *until).map(|(limit, _)| limit)
     }
 
-    /// So much of what was admitted at `mark` never reached the provider. What it counted does not change by that, so
-    /// where it has counted up to the mark already, the ceiling sinks with the running total.
+    /// So much of what was admitted at `mark` never reached the provider. The running total never sinks; if this came
+    /// after the request that spoke, it counted against the ceiling and does no longer.
     pub fn refund(&mut self, mark: u64, amount: u64) {
-        if let Some(ceiling) = self.ceiling.as_mut().filter(|_| mark <= self.mark) {
-            ceiling.total = ceiling.total.saturating_sub(amount);
+        if let Some(ceiling) = self.ceiling.as_mut().filter(|_| mark > self.mark) {
+            ceiling.total = ceiling.total.saturating_add(amount);
         }
     }
 

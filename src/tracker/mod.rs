@@ -8,6 +8,7 @@ mod accounts;
 mod counter;
 mod detached;
 mod heard;
+mod in_force;
 mod listeners;
 mod permit;
 #[allow(clippy::module_inception, reason = "the folder is the subject, the file the type")]
@@ -20,11 +21,12 @@ pub mod window;
 use tokio::time::Instant;
 
 pub use accounts::account;
+pub(crate) use accounts::go_on;
 pub use heard::{Quota, RateLimits};
 pub use permit::Permit;
 pub use tracker::{Subscription, Tracker};
 pub use turn::{Ticket, Turn};
-pub use wait::{fits_within, wait_behind, wait_in_order};
+pub use wait::{fits_within, wait_alone, wait_behind, wait_in_order};
 
 /// Limits of one deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::permit::{Held, Permit};
 use super::turn::{Ticket, Turn};
 use super::view::View;
 use super::window::Room;
-use super::{Learned, Limits, Load, Remaining, Spent, Wait};
+use super::{Limits, Load, Remaining, Spent, Wait};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The usage window of one deployment, or of one account that several deployments share; clones are the same window.
@@ -88,30 +88,6 @@ impl Tracker {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.lock().counter.limits
-    }
-
-    /// The limits that hold now: those that were set, or tighter ones that the provider named.
-    #[must_use]
-    pub fn limits_at(&self, now: Instant) -> Limits {
-        self.counted(now, |counter, now| counter.limits_at(now))
-    }
-
-    /// The most tokens that one request may have now, here and on what it stands on; `None` is unlimited.
-    #[must_use]
-    pub fn tpm_at(&self, now: Instant) -> Option<u64> {
-        let (own, below) = {
-            let state = self.lock();
-            (state.counter.limits_at(self.since_origin(now)).tpm, state.below.clone())
-        };
-        own.into_iter().chain(below.and_then(|below| below.limits_at(now).tpm)).min()
-    }
-
-    /// Whether tokens are limited now, here or on what it stands on: then a request's have to be known.
-    #[must_use]
-    pub fn limits_tokens(&self, now: Instant) -> bool {
-        let state = self.lock();
-        let is_below = |below: &Self| below.limits().tpm.is_some();
-        state.counter.limits_tokens(self.since_origin(now)) || state.below.as_ref().is_some_and(is_below)
     }
 
     /// Changes the limits; what was spent stays spent.
@@ -251,10 +227,12 @@ impl Tracker {
         self.lock().in_flight
     }
 
-    /// What the provider named as its limits, as long as it is believed.
+    /// Whether nobody has to be waited for, here or below: a slot is free, and no head of a line has left its ticket.
     #[must_use]
-    pub fn learned(&self, now: Instant) -> Learned {
-        self.counted(now, |counter, now| counter.learned(now))
+    pub fn is_open(&self) -> bool {
+        let state = self.lock();
+        let has_slot = state.counter.limits.max_concurrent.is_none_or(|max| state.in_flight < max);
+        has_slot && state.tickets.is_empty() && state.below.as_ref().is_none_or(Self::is_open)
     }
 
     /// How many values in headers made no sense so far.
@@ -311,15 +289,6 @@ impl Tracker {
         (self.lock().counter.clone(), self.shared.origin)
     }
 
-    /// Requests, none smaller than `smallest`, and tokens that can be admitted until `after` from now, if its tpm is
-    /// `slack` smaller than it is. Without what it stands on.
-    pub(super) fn capacity(&self, smallest: u64, slack: u64, now: Instant, after: Duration) -> (u64, u64) {
-        self.counted(now, |counter, now| match counter.limits.max_concurrent {
-            Some(0) => (0, 0),
-            _ => counter.capacity(smallest, slack, now, now.saturating_add(after)),
-        })
-    }
-
     /// Whether nobody else holds it, and it holds nothing that still counts.
     pub(crate) fn is_forgotten(&self, now: Instant) -> bool {
         Arc::strong_count(&self.shared) == 1 && self.spent(now) == Spent::default()
@@ -339,7 +308,7 @@ impl Tracker {
     }
 
     /// Asks what it counts by, on its own clock.
-    fn counted<T>(&self, now: Instant, work: impl FnOnce(&mut Counter, Duration) -> T) -> T {
+    pub(super) fn counted<T>(&self, now: Instant, work: impl FnOnce(&mut Counter, Duration) -> T) -> T {
         let now = self.since_origin(now);
         work(&mut self.lock().counter, now)
     }

@@ -24,12 +24,12 @@ where
     I: IntoIterator<Item = &'a Tracker> + Clone,
 {
     // However short the line is, its last request needs a tracker that is large enough.
-    let alone = trackers.clone().into_iter().filter_map(|tracker| alone(tracker, tokens, now)).min()?;
+    let alone = trackers.clone().into_iter().filter_map(|tracker| wait_alone(tracker, tokens, now)).min()?;
     if ahead.requests == 0 {
         return Some(alone);
     }
     let all = ahead.plus(one(tokens));
-    let capacity = |after: Duration| capacity(trackers.clone(), all.smallest.unwrap_or(0), 0, now, after);
+    let capacity = |after: Duration| capacity(trackers.clone(), all.smallest.unwrap_or(0), now, after);
     let fits = |after: Duration| is_enough(capacity(after), all);
     if fits(alone) {
         return Some(alone);
@@ -67,15 +67,20 @@ where
 {
     let all = ahead.plus(one(tokens));
     let smallest = all.smallest.unwrap_or(0);
-    if !is_enough(capacity(trackers.clone(), smallest, 0, now, patience), all) {
+    if !is_enough(capacity(trackers.clone(), smallest, now, patience), all) {
         return Some(false);
     }
-    if smallest == all.largest {
+    let is_plain = trackers.clone().into_iter().all(Tracker::is_plain);
+    if is_plain && smallest == all.largest {
         return Some(true);
     }
-    // A strict line leaves room unused, but never as much as its largest request needs.
-    let slack = all.largest.saturating_sub(1);
-    is_enough(capacity(trackers, smallest, slack, now, patience), all).then_some(true)
+    if !is_plain {
+        return None;
+    }
+    let upto = |now: Duration| now.saturating_add(patience);
+    let certain = |tracker: &Tracker| tracker.counted(now, |counter, now| counter.certain(all.largest, now, upto(now)));
+    let requests = trackers.into_iter().map(certain).fold(0, u64::saturating_add);
+    (requests >= all.requests).then_some(true)
 }
 
 /// How long until a request with these tokens is admitted on one of the trackers, when requests with the tokens in
@@ -179,8 +184,9 @@ impl Stage {
     }
 }
 
-/// How long until this tracker and what it stands on have room, if nobody else takes it.
-fn alone(tracker: &Tracker, tokens: u64, now: Instant) -> Option<Duration> {
+/// How long until this tracker and what it stands on have room, if nobody else takes it; `None` is never.
+#[must_use]
+pub fn wait_alone(tracker: &Tracker, tokens: u64, now: Instant) -> Option<Duration> {
     let own = tracker.moment(tokens, now)?;
     // Room that was found stays found, so whichever is later says when there is room on both.
     let both = match tracker.below() {
@@ -202,15 +208,20 @@ fn is_enough((requests, tokens): (u64, u64), all: Ahead) -> bool {
 fn capacity<'a>(
     trackers: impl IntoIterator<Item = &'a Tracker>,
     smallest: u64,
-    slack: u64,
     now: Instant,
     after: Duration,
 ) -> (u64, u64) {
     let plus = |sum: (u64, u64), it: (u64, u64)| (sum.0.saturating_add(it.0), sum.1.saturating_add(it.1));
+    let of = |tracker: &Tracker| {
+        tracker.counted(now, |counter, now| match counter.limits.max_concurrent {
+            Some(0) => (0, 0),
+            _ => counter.capacity(smallest, now, now.saturating_add(after)),
+        })
+    };
     let mut sum = (0, 0);
     let mut accounts: Vec<(Tracker, (u64, u64))> = Vec::new();
     for tracker in trackers {
-        let own = tracker.capacity(smallest, slack, now, after);
+        let own = of(tracker);
         match tracker.below() {
             None => sum = plus(sum, own),
             Some(below) => match accounts.iter_mut().find(|(account, _)| account.is_same(&below)) {
@@ -220,7 +231,7 @@ fn capacity<'a>(
         }
     }
     accounts.into_iter().fold(sum, |sum, (account, own)| {
-        let most = account.capacity(smallest, slack, now, after);
+        let most = of(&account);
         plus(sum, (own.0.min(most.0), own.1.min(most.1)))
     })
 }

@@ -178,13 +178,34 @@ impl<const COUNT: usize> Window<COUNT> {
     pub fn capacity(&self, limits: Limits, smallest: u64, at: Duration) -> (u64, u64) {
         let ticks = Self::tick(at).saturating_sub(self.tick);
         let (windows, within) = (ticks / Self::SPAN, self.tick.saturating_add(ticks % Self::SPAN));
-        let gone = self.buckets.partition_point(|bucket| bucket.tick.saturating_add(Self::SPAN) <= within);
-        let left =
-            gone.checked_sub(1).and_then(|last| self.buckets.get(last)).map_or(self.before, |bucket| bucket.upto);
+        let left = self.left_by(within);
         let first = admissible(limits, self.end().since(left), smallest);
         let whole = admissible(limits, Totals::default(), smallest);
         let upto = |whole: u64, first: u64| windows.saturating_mul(whole).saturating_add(first);
         (upto(whole.requests, first.requests), upto(whole.tokens, first.tokens))
+    }
+
+    /// A lower bound on the requests, none larger than `largest`, that a strict line gets through from now until `at`:
+    /// its head is blocked only when a window has all its requests, or less room for tokens than the largest needs.
+    ///
+    /// The window is that of the last call which moved the clock.
+    #[must_use]
+    pub fn certain(&self, limits: Limits, largest: u64, at: Duration) -> u64 {
+        let ticks = Self::tick(at).saturating_sub(self.tick);
+        let (windows, within) = (ticks / Self::SPAN, self.tick.saturating_add(ticks % Self::SPAN));
+        let left = self.left_by(within);
+        let admitted = |live: Totals| {
+            let requests = limits.rpm.map_or(u64::MAX, |rpm| rpm.saturating_sub(live.requests));
+            let blocked_from = |tpm: u64| tpm.saturating_sub(live.tokens).saturating_sub(largest.saturating_sub(1));
+            requests.min(limits.tpm.map_or(u64::MAX, |tpm| blocked_from(tpm).div_ceil(largest.max(1))))
+        };
+        windows.saturating_mul(admitted(Totals::default())).saturating_add(admitted(self.end().since(left)))
+    }
+
+    /// The totals up to the buckets that have left by this one.
+    fn left_by(&self, tick: u64) -> Totals {
+        let gone = self.buckets.partition_point(|bucket| bucket.tick.saturating_add(Self::SPAN) <= tick);
+        gone.checked_sub(1).and_then(|last| self.buckets.get(last)).map_or(self.before, |bucket| bucket.upto)
     }
 
     /// When the oldest charge leaves.
