@@ -111,6 +111,25 @@ proptest! {
     }
 
     #[test]
+    fn what_is_cheap_to_know_of_a_wait_is_never_wrong(
+        history in history(1..4),
+        each in prop::collection::vec((prop::option::of(1..20_u64), prop::option::of(100..1_000_u64)), 3),
+        sizes in prop::collection::vec(0..100_u64, 1..60),
+        patience in 0..400_u64,
+    ) {
+        paused(async {
+            let limits: Vec<_> = each.into_iter().map(|(rpm, tpm)| limits(rpm, tpm)).take(history.len()).collect();
+            let (trackers, now) = trackers(&limits, &history).await;
+            let (last, before) = sizes.split_last().unwrap();
+            let patience = Duration::from_secs(patience);
+            let said = fits_within(&trackers, ahead(before), *last, now, patience);
+            let truth = admit_in_order(&trackers, &sizes, now) - now <= patience;
+            prop_assert!(said.is_none_or(|said| said == truth), "{said:?} though it is {truth}");
+            Ok(())
+        })?;
+    }
+
+    #[test]
     fn the_wait_in_a_line_of_different_sizes_is_exact_to_the_bucket(
         history in history(1..2),
         rpm in prop::option::of(1..20_u64),
