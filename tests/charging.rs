@@ -161,3 +161,20 @@ async fn nobody_is_told_to_come_back_at_once_who_was_just_refused() {
     assert_eq!(error.retry_after(), Some(router.estimate_wait("default", &request("second")).unwrap()));
     busy.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_refused_for_a_full_deployment_while_another_will_have_rested_in_time() {
+    let busy = json!({ "responses": [{ "error": { "status": 429, "retryAfterMs": 2_000 } }, "a", "b", "c"] });
+    let router = router(json!({
+        "providers": [dummy("full", json!({})), dummy("busy", busy)],
+        "groups": { "default": { "strategy": "first-available", "deployments": [{ "model": "full::m", "rpm": 1 }, "busy::m"] } },
+    }));
+    ask(&router, "first").await.unwrap();
+    let calls = ["second", "third", "fourth"].map(|text| {
+        let router = router.clone();
+        tokio::spawn(async move { ask_with(&router, text, json!({ "queueMs": 10_000 })).await })
+    });
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().deployment, "busy::m");
+    }
+}

@@ -218,22 +218,27 @@ impl Group {
             let alone = |one: &Arc<Deployment>| Some(wait_alone(&one.tracker, tokens, now)?.max(rest(one)));
             able.iter().filter_map(alone).min()?
         } else {
-            // Who rests does not help those in line; if all do, they help when the first is back.
-            let least = able.iter().map(rest).min()?;
-            let trackers = able.iter().filter(|one| rest(one) == least).map(|one| &one.tracker);
-            let is_short = |patience| fits_within(trackers.clone(), ahead, tokens, now, patience) == Some(true);
-            if patience.is_some_and(|patience| least <= patience && is_short(patience)) {
-                return Some(least);
-            }
             let is_mixed = ahead.smallest.is_some_and(|smallest| smallest.min(tokens) != ahead.largest.max(tokens));
-            let is_simple = !is_mixed && trackers.clone().all(Tracker::is_plain);
-            let most = REHEARSED / able.len();
-            let sizes = if is_simple { None } else { line.sizes_ahead(priority, most) };
-            let room = match sizes {
-                Some(sizes) => wait_in_order(trackers, &sizes, tokens, now),
-                None => wait_behind(trackers, ahead, tokens, now),
-            };
-            room?.max(least)
+            let mut rests: Vec<_> = able.iter().map(rest).collect();
+            rests.sort_unstable();
+            rests.dedup();
+            let mut soonest = None;
+            // Those who are awake may be full for longer than others rest: whoever is back by then helps.
+            for least in rests {
+                let trackers = able.iter().filter(|one| rest(one) <= least).map(|one| &one.tracker);
+                let is_short = |patience| fits_within(trackers.clone(), ahead, tokens, now, patience) == Some(true);
+                if patience.is_some_and(|patience| least <= patience && is_short(patience)) {
+                    return Some(least);
+                }
+                let is_simple = !is_mixed && trackers.clone().all(Tracker::is_plain);
+                let sizes = if is_simple { None } else { line.sizes_ahead(priority, REHEARSED / able.len()) };
+                let room = match sizes {
+                    Some(sizes) => wait_in_order(trackers, &sizes, tokens, now),
+                    None => wait_behind(trackers, ahead, tokens, now),
+                };
+                soonest = room.map(|room| room.max(least)).into_iter().chain(soonest).min();
+            }
+            soonest?
         };
         // Nobody can say when a slot is free or whoever goes first has gone; but it is not now.
         let is_asking = patience.is_none_or(|patience| patience.is_zero());
