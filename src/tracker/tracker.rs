@@ -184,7 +184,7 @@ impl Tracker {
         Spent { requests, tokens }
     }
 
-    /// What could be admitted now.
+    /// What the limits in force leave now. What the provider said is left may be less.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Remaining {
         let (limits, (requests, tokens)) =

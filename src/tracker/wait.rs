@@ -15,8 +15,8 @@ use super::{Ahead, Tracker};
 /// How long until a request with these tokens can be admitted on one of the trackers, when all that is `ahead` goes
 /// first; `None` is never: it is larger than every limit.
 ///
-/// Exact for requests of one size, if nothing is settled, given back or admitted out of turn meanwhile; otherwise a
-/// lower bound. `max_concurrent` cannot be foreseen, and does not count.
+/// Exact for requests of one size on plain trackers ([`Tracker::is_plain`]), if nothing is settled, given back or admitted
+/// out of turn meanwhile; otherwise a lower bound. `max_concurrent` cannot be foreseen, and does not count.
 #[must_use]
 #[allow(clippy::needless_pass_by_value, reason = "an iterator that is asked several times")]
 pub fn wait_behind<'a, I>(trackers: I, ahead: Ahead, tokens: u64, now: Instant) -> Option<Duration>
