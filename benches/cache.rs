@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use thryd::cache::{Cache, CacheOptions, Flights, Key, KeyBuilder, Namespace, Record, canonical_json};
+use thryd::cache::{Cache, CacheOptions, Entry, Flights, Key, KeyBuilder, Namespace, Record, canonical_json};
 use thryd::kinds::Body;
 
 fn text(length: usize) -> String {
@@ -45,6 +45,7 @@ fn records(criterion: &mut Criterion) {
         created_ms: 1,
         expires_ms: u64::MAX,
         namespace: Namespace::new(""),
+        question: Bytes::new(),
         payload: Bytes::from(text(2048)),
     };
     let bytes = record.encode(&key(1)).expect("short");
@@ -64,8 +65,8 @@ fn tiers(criterion: &mut Criterion) {
     let disk = CacheOptions { memory_bytes: 0, ..CacheOptions::at(dir.path().join("cache")) };
     let disk = Cache::open(disk).expect("a file");
     for number in 0..ENTRIES {
-        memory.put(key(number), "a::b", payload.clone(), None, "");
-        disk.put(key(number), "a::b", payload.clone(), None, "");
+        memory.put(key(number), Entry { deployment: "a::b", payload: payload.clone(), ..Entry::default() });
+        disk.put(key(number), Entry { deployment: "a::b", payload: payload.clone(), ..Entry::default() });
     }
     runtime.block_on(disk.flush()).expect("flushed");
     let mut rng = fastrand::Rng::with_seed(2);
@@ -76,7 +77,8 @@ fn tiers(criterion: &mut Criterion) {
         bencher.iter(|| runtime.block_on(disk.disk_get(&key(rng.u64(0..ENTRIES)))));
     });
     group.bench_function("put, behind the caller's back", |bencher| {
-        let put = |number| disk.put(key(number), "a::b", payload.clone(), None, "");
+        let put =
+            |number| disk.put(key(number), Entry { deployment: "a::b", payload: payload.clone(), ..Entry::default() });
         bencher.iter_batched(|| rng.u64(0..ENTRIES), put, BatchSize::SmallInput);
     });
     group.finish();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use thryd::cache::{Cache, CacheMode, CacheOptions, Key, Namespace, Record};
+use thryd::cache::{Cache, CacheMode, CacheOptions, Entry, Key, Namespace, Record};
 use thryd::fields::Fields;
 
 fn key(number: u64) -> Key {
@@ -26,7 +26,7 @@ fn answer(number: u64, size: usize) -> Bytes {
 }
 
 fn put(cache: &Cache, number: u64) {
-    cache.put(key(number), "openai::gpt-4o", answer(number, 500), None, "");
+    cache.put(key(number), Entry { deployment: "openai::gpt-4o", payload: answer(number, 500), ..Entry::default() });
 }
 
 /// Without memory, so that every lookup is one of the disk.
@@ -54,6 +54,7 @@ fn record() -> impl Strategy<Value = Record> {
             created_ms,
             expires_ms,
             namespace: Namespace::new(&namespace),
+            question: Bytes::new(),
             payload: payload.into(),
         },
     )
@@ -95,6 +96,7 @@ fn a_record_that_claims_to_be_huge_allocates_nothing_for_it() {
         created_ms: 0,
         expires_ms: 0,
         namespace: Namespace::new(""),
+        question: Bytes::new(),
         payload: Bytes::from(vec![0; 1000]),
     };
     let mut bytes = record.encode(&key(1)).unwrap();
@@ -210,9 +212,18 @@ async fn an_answer_is_not_served_from_the_millisecond_it_expires() {
         let (cache, clock) = with_clock(CacheOptions { ttl: Duration::from_secs(10), ..options });
         let start = clock.load(Ordering::SeqCst);
         put(&cache, 1);
-        cache.put(key(2), "a::b", Bytes::new(), Some(Duration::from_secs(20)), "");
-        cache.put(key(3), "a::b", Bytes::new(), Some(Duration::ZERO), "");
-        cache.put(key(4), "a::b", Bytes::new(), Some(Duration::MAX), "");
+        cache.put(
+            key(2),
+            Entry { deployment: "a::b", payload: Bytes::new(), ttl: Some(Duration::from_secs(20)), ..Entry::default() },
+        );
+        cache.put(
+            key(3),
+            Entry { deployment: "a::b", payload: Bytes::new(), ttl: Some(Duration::ZERO), ..Entry::default() },
+        );
+        cache.put(
+            key(4),
+            Entry { deployment: "a::b", payload: Bytes::new(), ttl: Some(Duration::MAX), ..Entry::default() },
+        );
         let seen = async |number: u64| {
             cache.memory_get(&key(number)).is_some() || cache.disk_get(&key(number)).await.is_some()
         };
@@ -234,7 +245,10 @@ async fn prune_removes_what_has_expired_and_nothing_else() {
     let (cache, clock) = with_clock(on_disk(&dir.path().join("c")));
     for number in 0..1_500 {
         let ttl = Duration::from_secs(if number % 3 == 0 { 10 } else { 1_000 });
-        cache.put(key(number), "a::b", answer(number, 100), Some(ttl), "");
+        cache.put(
+            key(number),
+            Entry { deployment: "a::b", payload: answer(number, 100), ttl: Some(ttl), ..Entry::default() },
+        );
     }
     clock.fetch_add(10_000, Ordering::SeqCst);
     assert_eq!(cache.prune().await.unwrap(), 500);
@@ -258,7 +272,15 @@ async fn a_full_file_lets_go_of_the_expired_then_of_the_oldest() {
     put(&cache, 0);
     for number in 1..200 {
         clock.fetch_add(1, Ordering::SeqCst);
-        cache.put(key(number), "a::b", answer(number, 2_000), Some(Duration::from_millis(1)), "");
+        cache.put(
+            key(number),
+            Entry {
+                deployment: "a::b",
+                payload: answer(number, 2_000),
+                ttl: Some(Duration::from_millis(1)),
+                ..Entry::default()
+            },
+        );
     }
     let mut last = 200;
     while cache.stats().bytes < limit / 100 * 95 {
@@ -299,7 +321,7 @@ async fn the_bytes_that_are_counted_are_about_those_of_the_file() {
         let mut rng = fastrand::Rng::with_seed(1);
         for number in 0..1_000 {
             let payload: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(size).collect();
-            cache.put(key(number), "a::b", payload.into(), None, "");
+            cache.put(key(number), Entry { deployment: "a::b", payload: payload.into(), ..Entry::default() });
         }
         cache.flush().await.unwrap();
         let (counted, file) = (cache.stats().bytes, std::fs::metadata(&path).unwrap().len());
@@ -307,7 +329,10 @@ async fn the_bytes_that_are_counted_are_about_those_of_the_file() {
         assert!(counted < file * 2 && file < counted * 4, "{size}: counted {counted}, file {file}");
         // Storing the same again counts nothing twice.
         for number in 0..1_000 {
-            cache.put(key(number), "a::b", Bytes::from(vec![0; size]), None, "");
+            cache.put(
+                key(number),
+                Entry { deployment: "a::b", payload: Bytes::from(vec![0; size]), ..Entry::default() },
+            );
         }
         cache.clear(None).await.unwrap();
         assert_eq!((cache.stats().entries, cache.stats().bytes), (0, 0));
@@ -322,9 +347,15 @@ async fn clearing_one_tenant_leaves_the_others() {
         let seen = async |number: u64| {
             cache.memory_get(&key(number)).is_some() || cache.disk_get(&key(number)).await.is_some()
         };
-        cache.put(key(1), "a::b", answer(1, 10), None, "tenant a");
-        cache.put(key(2), "a::b", answer(2, 10), None, "tenant b");
-        cache.put(key(3), "a::b", answer(3, 10), None, "");
+        cache.put(
+            key(1),
+            Entry { deployment: "a::b", payload: answer(1, 10), namespace: "tenant a", ..Entry::default() },
+        );
+        cache.put(
+            key(2),
+            Entry { deployment: "a::b", payload: answer(2, 10), namespace: "tenant b", ..Entry::default() },
+        );
+        cache.put(key(3), Entry { deployment: "a::b", payload: answer(3, 10), ..Entry::default() });
         cache.clear(Some("tenant a")).await.unwrap();
         assert_eq!((seen(1).await, seen(2).await, seen(3).await), (false, true, true));
         cache.clear(Some("")).await.unwrap();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
-use thryd::cache::{Cache, CacheOptions, Key};
+use thryd::cache::{Cache, CacheOptions, Entry, Key};
 
 const FILE: &str = "THRYD_TEST_FILE";
 const WRITER: &str = "THRYD_TEST_WRITER";
@@ -35,7 +35,10 @@ async fn writer() {
     let (Some(writer), Some(entries)) = (number(WRITER), number(ENTRIES)) else { return };
     let cache = open(Path::new(&std::env::var_os(FILE).unwrap()));
     for number in 0..entries {
-        cache.put(key(writer, number), "a::b", answer(writer, number), None, "");
+        cache.put(
+            key(writer, number),
+            Entry { deployment: "a::b", payload: answer(writer, number), ..Entry::default() },
+        );
         if number % 50 == 49 {
             cache.flush().await.unwrap();
             // Reads in between, its own and another's: right or missing.

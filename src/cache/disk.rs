@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::record::MAX_PAYLOAD_BYTES;
 use super::store::Store;
 use super::writes::Writes;
-use super::{Key, Namespace, Record};
+use super::{Codec, Key, Namespace, Record};
 use crate::error::{Error, Result};
 
 /// The files that are open in this process.
@@ -38,7 +38,7 @@ impl Disk {
     ///
     /// # Errors
     /// If there is no such directory, or if what is there is not a cache, or one of a newer version; it is not touched.
-    pub fn open(path: &Path, max_bytes: u64) -> Result<Arc<Self>> {
+    pub fn open(path: &Path, max_bytes: u64, codec: Codec) -> Result<Arc<Self>> {
         let refused = |message: String| Error::cache(path.display(), message);
         let mut disks = locked(&DISKS);
         let metadata = prepare(path).map_err(refused)?;
@@ -50,7 +50,7 @@ impl Disk {
             disk.store.lower_bound(max_bytes);
             return Ok(disk);
         }
-        let store = Arc::new(Store::open(&canonical, max_bytes).map_err(refused)?);
+        let store = Arc::new(Store::open(&canonical, max_bytes, codec).map_err(refused)?);
         let behind = Arc::clone(&store);
         let writes = Writes::new(Box::new(move |group| behind.write(group)));
         let disk = Arc::new(Self { path: canonical, identity, store, writes, memories: Mutex::default() });

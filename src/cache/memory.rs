@@ -140,7 +140,14 @@ mod tests {
     fn record(size: usize, expires_ms: u64, namespace: &str) -> Arc<Record> {
         let payload = Bytes::from(vec![b'x'; size]);
         let deployment = "a::b".to_owned();
-        Arc::new(Record { deployment, created_ms: 0, expires_ms, namespace: Namespace::new(namespace), payload })
+        Arc::new(Record {
+            deployment,
+            created_ms: 0,
+            expires_ms,
+            namespace: Namespace::new(namespace),
+            question: Bytes::new(),
+            payload,
+        })
     }
 
     #[test]

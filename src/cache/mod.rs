@@ -5,6 +5,7 @@
 //! fails an answer once a cache is open. [`Flights`] joins equal calls while they are under way.
 
 mod canonical;
+mod codec;
 mod disk;
 mod flight;
 mod key;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use canonical::{MAX_DEPTH, canonical_json};
+pub use codec::Codec;
 pub use disk::flush_all;
 pub use flight::{Flight, FlightPanic, Flights};
 pub use key::{Key, KeyBuilder};
@@ -51,6 +53,21 @@ struct Inner {
     hits: AtomicU64,
     misses: AtomicU64,
     joined: AtomicU64,
+}
+
+/// An answer that is to be kept.
+#[derive(Clone, Debug, Default)]
+pub struct Entry<'a> {
+    /// `provider::model` that answered.
+    pub deployment: &'a str,
+    /// The answer.
+    pub payload: Bytes,
+    /// What was asked, short enough to be shown beside the answer.
+    pub question: Bytes,
+    /// How long it is served; absent: as long as the cache says.
+    pub ttl: Option<Duration>,
+    /// Whom it belongs to, for [`Cache::clear`]; the empty name is the default namespace.
+    pub namespace: &'a str,
 }
 
 /// What tells the time, in milliseconds since 1970.
@@ -98,7 +115,8 @@ impl Cache {
             let message = "cache options.redis: a cache in Redis is not supported in this version of thryd";
             return Err(ErrorKind::Unsupported(message.to_owned()).into());
         }
-        let disk = options.path.as_deref().map(|path| Disk::open(path, options.max_bytes)).transpose()?;
+        let disk =
+            options.path.as_deref().map(|path| Disk::open(path, options.max_bytes, Codec::default())).transpose()?;
         Ok(Self::assemble(options, disk, None, clock))
     }
 
@@ -188,20 +206,20 @@ impl Cache {
 
     /// Stores an answer: in memory at once, on disk soon. Never waits and never fails; what is lost is counted.
     ///
-    /// It expires after `ttl`, else after the cache's own; `namespace` is whom it belongs to, for [`Cache::clear`].
-    pub fn put(&self, key: Key, deployment: &str, payload: Bytes, ttl: Option<Duration>, namespace: &str) {
-        let ttl = ttl.unwrap_or(self.0.options.ttl);
+    pub fn put(&self, key: Key, entry: Entry<'_>) {
+        let ttl = entry.ttl.unwrap_or(self.0.options.ttl);
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         if ttl_ms == 0 || self.is_closed() {
             return;
         }
         let created_ms = (self.0.clock)();
         let record = Arc::new(Record {
-            deployment: deployment.to_owned(),
+            deployment: entry.deployment.to_owned(),
             created_ms,
             expires_ms: created_ms.saturating_add(ttl_ms),
-            namespace: Namespace::new(namespace),
-            payload,
+            namespace: Namespace::new(entry.namespace),
+            question: entry.question,
+            payload: entry.payload,
         });
         self.0.memory.insert(key, Arc::clone(&record));
         if let Some(disk) = self.disk() {

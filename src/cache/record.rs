@@ -43,6 +43,8 @@ pub struct Record {
     pub expires_ms: u64,
     /// Whom it belongs to.
     pub namespace: Namespace,
+    /// What was asked, short enough to be shown beside the answer; empty if nobody said.
+    pub question: Bytes,
     /// The answer.
     pub payload: Bytes,
 }
@@ -59,7 +61,7 @@ impl Record {
     pub fn size(&self) -> u64 {
         // The struct, its key, two reference counts and an allocation or two.
         const OVERHEAD: usize = 192;
-        (OVERHEAD + self.deployment.len() + self.payload.len()) as u64
+        (OVERHEAD + self.deployment.len() + self.question.len() + self.payload.len()) as u64
     }
 
     /// The record as it stands on disk under this key; `None` if the payload or the name is too long.
@@ -115,7 +117,8 @@ impl Record {
             }
             _ => return None,
         };
-        (payload.len() == length).then_some(Self { deployment, created_ms, expires_ms, namespace, payload })
+        let question = Bytes::new();
+        (payload.len() == length).then_some(Self { deployment, created_ms, expires_ms, namespace, question, payload })
     }
 
     /// Reads only the time of creation, unchecked: enough to find the record's place among its elders.

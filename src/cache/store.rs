@@ -17,7 +17,7 @@ use redb::{
 };
 
 use super::writes::Group;
-use super::{Key, Namespace, Record};
+use super::{Codec, Key, Namespace, Record};
 use crate::error::panic_text;
 
 /// Version of the tables and of what is in them; `docs/cache.md` says what a new one means.
@@ -40,6 +40,7 @@ const REMOVED_AT_ONCE: usize = 512;
 /// The file, and what is known of its state.
 pub(super) struct Store {
     path: PathBuf,
+    codec: Codec,
     database: RwLock<Arc<Database>>,
     /// An error was seen, after which redb wants to be opened anew.
     is_broken: AtomicBool,
@@ -52,10 +53,17 @@ impl Store {
     ///
     /// # Errors
     /// Why not; the file is then as it was, but for the repair that a crash of its owner had left to do.
-    pub fn open(path: &Path, max_bytes: u64) -> Result<Self, String> {
+    pub fn open(path: &Path, max_bytes: u64, codec: Codec) -> Result<Self, String> {
         let database = RwLock::new(Arc::new(open_database(path)?));
         let (is_broken, read_errors) = (AtomicBool::new(false), AtomicU64::new(0));
-        Ok(Self { path: path.to_owned(), database, is_broken, max_bytes: AtomicU64::new(max_bytes), read_errors })
+        Ok(Self {
+            path: path.to_owned(),
+            codec,
+            database,
+            is_broken,
+            max_bytes: AtomicU64::new(max_bytes),
+            read_errors,
+        })
     }
 
     /// Makes the bound the smaller of this and what it was.
@@ -89,13 +97,15 @@ impl Store {
 
     /// The record of a key, whole; whatever goes wrong is a miss.
     pub fn read(&self, key: &Key) -> Option<Record> {
+        let place = self.codec.place(key);
+        let decode = |bytes: &[u8]| self.codec.decode(&place, bytes).filter(|(found, _)| found == key);
         let read = self.with(|database| {
             let entries = database.begin_read()?.open_table(ENTRIES)?;
-            Ok(entries.get(&key.0)?.map(|bytes| Record::decode(key, bytes.value())))
+            Ok(entries.get(&place.0)?.map(|bytes| decode(bytes.value())))
         });
         match read {
             Ok(None) => None,
-            Ok(Some(Some(record))) => Some(record),
+            Ok(Some(Some((_, record)))) => Some(record),
             Ok(Some(None)) | Err(_) => {
                 self.read_errors.fetch_add(1, Ordering::Relaxed);
                 None
@@ -117,12 +127,15 @@ impl Store {
     /// bound, making room after each.
     pub fn write(&self, group: &Group) -> Result<(), String> {
         self.mend()?;
-        let encoded: Vec<_> =
-            group.iter().filter_map(|(key, record)| Some((key, record.as_ref(), record.encode(key)?))).collect();
+        let encode = |(key, record): (&Key, &Arc<Record>)| {
+            let bytes = self.codec.encode(key, record)?;
+            Some((self.codec.place(key), Arc::clone(record), bytes))
+        };
+        let encoded: Vec<_> = group.iter().filter_map(encode).collect();
         encoded.chunks(WRITTEN_AT_ONCE).try_for_each(|some| self.write_some(some))
     }
 
-    fn write_some(&self, encoded: &[(&Key, &Record, Vec<u8>)]) -> Result<(), String> {
+    fn write_some(&self, encoded: &[(Key, Arc<Record>, Vec<u8>)]) -> Result<(), String> {
         let stored = self.with(|database| {
             let transaction = database.begin_write()?;
             let total = {

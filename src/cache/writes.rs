@@ -219,7 +219,14 @@ mod tests {
     fn record(size: usize) -> Arc<Record> {
         let payload = Bytes::from(vec![0; size]);
         let namespace = Namespace::new("");
-        Arc::new(Record { deployment: String::new(), created_ms: 0, expires_ms: 1, namespace, payload })
+        Arc::new(Record {
+            deployment: String::new(),
+            created_ms: 0,
+            expires_ms: 1,
+            namespace,
+            question: Bytes::new(),
+            payload,
+        })
     }
 
     /// Writes whose commits report the groups' sizes, after `act`.

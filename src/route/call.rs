@@ -12,7 +12,7 @@ use super::answer::{Answer, CacheStatus};
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::serve::{Job, Reading, serve};
-use crate::cache::{Cache, CacheMode, Flight, Key, KeyBuilder, Record};
+use crate::cache::{Cache, CacheMode, Entry, Flight, Key, KeyBuilder, Record};
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Phase, Result, panic_text};
 use crate::kinds::{Kind, Usage};
@@ -279,7 +279,9 @@ impl Keeper {
         let Some(keeper) = keeper.filter(|keeper| !keeper.cache.is_closed()) else { return CacheStatus::Off };
         if value.is_storable() && keeper.deployments.iter().any(|one| one.name == deployment) {
             let payload = pack(value);
-            keeper.cache.put(keeper.key, deployment, payload, keeper.ttl, &keeper.namespace);
+            let question = bytes::Bytes::new();
+            let entry = Entry { deployment, payload, question, ttl: keeper.ttl, namespace: &keeper.namespace };
+            keeper.cache.put(keeper.key, entry);
         }
         CacheStatus::Miss
     }

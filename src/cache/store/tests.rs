@@ -15,7 +15,14 @@ fn key(number: u64) -> Key {
 fn record(number: u64) -> Arc<Record> {
     let payload = Bytes::from(format!("answer {number} ").repeat(20));
     let namespace = Namespace::new("");
-    Arc::new(Record { deployment: "a::b".to_owned(), created_ms: number, expires_ms: u64::MAX, namespace, payload })
+    Arc::new(Record {
+        deployment: "a::b".to_owned(),
+        created_ms: number,
+        expires_ms: u64::MAX,
+        namespace,
+        question: Bytes::new(),
+        payload,
+    })
 }
 
 fn group(numbers: std::ops::Range<u64>) -> Group {
@@ -31,7 +38,7 @@ fn empty_file() -> (tempfile::TempDir, PathBuf) {
 
 fn refusal(path: &Path) -> String {
     let before = std::fs::read(path).unwrap();
-    let Err(message) = Store::open(path, u64::MAX) else { panic!("opened") };
+    let Err(message) = Store::open(path, u64::MAX, Codec::default()) else { panic!("opened") };
     assert_eq!(std::fs::read(path).unwrap(), before, "touched");
     message
 }
@@ -56,7 +63,7 @@ fn a_database_of_another_program_is_refused_and_not_touched() {
 #[test]
 fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     let (_dir, path) = empty_file();
-    let store = Store::open(&path, u64::MAX).unwrap();
+    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
     store.write(&group(0..10)).unwrap();
     let act = |database: &Database| {
         let transaction = database.begin_write()?;
@@ -73,13 +80,13 @@ fn a_file_of_a_newer_version_is_refused_and_not_touched() {
 fn a_database_that_another_program_has_open_is_refused() {
     let (_dir, path) = empty_file();
     let _theirs = Builder::new().create(&path).unwrap();
-    assert!(Store::open(&path, u64::MAX).is_err());
+    assert!(Store::open(&path, u64::MAX, Codec::default()).is_err());
 }
 
 #[test]
 fn every_transaction_keeps_the_tables_in_step() {
     let (_dir, path) = empty_file();
-    let store = Store::open(&path, u64::MAX).unwrap();
+    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
     let in_step = || {
         let sum = |database: &Database| {
             let entries = database.begin_read()?.open_table(ENTRIES)?;
@@ -191,7 +198,7 @@ fn whichever_write_or_sync_fails_no_answer_is_wrong_and_what_was_committed_stays
         let mut has_succeeded = false;
         for n in 0.. {
             let (_dir, path) = empty_file();
-            let store = Store::open(&path, u64::MAX).unwrap();
+            let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
             let left = undermine(&store, is_torn);
             store.write(&group(0..30)).unwrap();
             left.store(n, Ordering::SeqCst);
@@ -206,7 +213,7 @@ fn whichever_write_or_sync_fails_no_answer_is_wrong_and_what_was_committed_stays
             };
             drop(store);
             // As the next process finds it.
-            check(&Store::open(&path, u64::MAX).unwrap());
+            check(&Store::open(&path, u64::MAX, Codec::default()).unwrap());
             has_succeeded = is_written;
             if has_succeeded {
                 break;
@@ -219,7 +226,7 @@ fn whichever_write_or_sync_fails_no_answer_is_wrong_and_what_was_committed_stays
 #[test]
 fn a_disk_that_was_full_is_written_to_again_when_it_has_room() {
     let (_dir, path) = empty_file();
-    let store = Store::open(&path, u64::MAX).unwrap();
+    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
     let left = undermine(&store, false);
     left.store(0, Ordering::SeqCst);
     let message = store.write(&group(0..30)).unwrap_err();
