@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::memory::Memory;
 use super::record::MAX_PAYLOAD_BYTES;
-use super::store::Store;
+use super::store::{Scanned, Store};
 use super::writes::Writes;
 use super::{Codec, Key, Namespace, Record};
 use crate::error::{Error, Result};
@@ -37,7 +37,8 @@ impl Disk {
     /// Opens or creates the file, or joins those who have it open, whose bound then is the smaller one.
     ///
     /// # Errors
-    /// If there is no such directory, or if what is there is not a cache, or one of a newer version; it is not touched.
+    /// If there is no such directory, or if what is there is not a cache, one of a newer version, or one that the codec
+    /// could not read; it is not touched.
     pub fn open(path: &Path, max_bytes: u64, codec: Codec) -> Result<Arc<Self>> {
         let refused = |message: String| Error::cache(path.display(), message);
         let mut disks = locked(&DISKS);
@@ -47,12 +48,16 @@ impl Disk {
         disks.retain(|disk| disk.strong_count() > 0);
         let is_same = |disk: &Arc<Self>| disk.path == canonical && disk.identity == identity;
         if let Some(disk) = disks.iter().filter_map(Weak::upgrade).find(is_same) {
+            disk.store.check_seal(&codec).map_err(refused)?;
             disk.store.lower_bound(max_bytes);
             return Ok(disk);
         }
         let store = Arc::new(Store::open(&canonical, max_bytes, codec).map_err(refused)?);
-        let behind = Arc::clone(&store);
-        let writes = Writes::new(Box::new(move |group| behind.write(group)));
+        let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
+        let writes = Writes::new(Box::new(move |group| behind.write(group)), Box::new(move |now| aside.tend(now)));
+        if store.is_migrating() {
+            writes.tend();
+        }
         let disk = Arc::new(Self { path: canonical, identity, store, writes, memories: Mutex::default() });
         disks.push(Arc::downgrade(&disk));
         Ok(disk)
@@ -65,7 +70,7 @@ impl Disk {
         if let Some(memory) = memories.iter().filter_map(Weak::upgrade).find(|memory| memory.capacity() == capacity) {
             return memory;
         }
-        let memory = Arc::new(Memory::new(capacity));
+        let memory = Arc::new(Memory::above(capacity, Some(Arc::clone(self.store.uses()))));
         memories.push(Arc::downgrade(&memory));
         memory
     }
@@ -100,7 +105,9 @@ impl Disk {
             memory.prune(now_ms);
         }
         self.flush()?;
-        self.store.prune(now_ms).map_err(|message| Error::cache(self.path.display(), message))
+        let outcome = self.store.prune(now_ms).map_err(|message| Error::cache(self.path.display(), message));
+        self.writes.tend();
+        outcome
     }
 
     /// Removes the answers of one namespace, or all, on disk and in this process's memory.
@@ -115,12 +122,35 @@ impl Disk {
         for memory in self.memories() {
             memory.clear(namespace);
         }
+        self.writes.tend();
         outcome
     }
 
     /// Entries on disk and the bytes they take there, about; zeros if that cannot be read.
     pub fn size(&self) -> (u64, u64) {
         self.store.size()
+    }
+
+    /// Up to `limit` answers in the order of their places, from the first after the place `after`, or from the very
+    /// first, expired ones too; fewer if they are long, none at the end. What was put before is among them, what cannot
+    /// be read is not. Blocks for the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be read. A write that was lost is no reason.
+    #[allow(dead_code, reason = "for the export of a cache")]
+    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<Scanned>> {
+        self.writes.settle();
+        self.store.scan(after, limit).map_err(|message| Error::cache(self.path.display(), message))
+    }
+
+    /// The file's length; 0 if that cannot be found out.
+    pub fn file_bytes(&self) -> u64 {
+        self.store.file_bytes()
+    }
+
+    /// Entries that this process removed to make room.
+    pub fn evictions(&self) -> u64 {
+        self.store.evictions()
     }
 
     /// Entries that were lost before they were written.

@@ -120,13 +120,6 @@ impl Record {
         let question = Bytes::new();
         (payload.len() == length).then_some(Self { deployment, created_ms, expires_ms, namespace, question, payload })
     }
-
-    /// Reads only the time of creation, unchecked: enough to find the record's place among its elders.
-    pub(super) fn peek_created_ms(bytes: &[u8]) -> Option<u64> {
-        let mut rest = bytes.strip_prefix(MAGIC)?;
-        let [_flags] = take(&mut rest)?;
-        take(&mut rest).map(u64::from_le_bytes)
-    }
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
