@@ -50,12 +50,15 @@ impl Disk {
         if let Some(disk) = disks.iter().filter_map(Weak::upgrade).find(is_same) {
             disk.store.check_seal(&codec).map_err(refused)?;
             disk.store.lower_bound(max_bytes);
+            if disk.store.is_over_bound() {
+                disk.writes.tend();
+            }
             return Ok(disk);
         }
         let store = Arc::new(Store::open(&canonical, max_bytes, codec).map_err(refused)?);
         let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
         let writes = Writes::new(Box::new(move |group| behind.write(group)), Box::new(move |now| aside.tend(now)));
-        if store.is_migrating() {
+        if store.is_migrating() || store.is_over_bound() {
             writes.tend();
         }
         let disk = Arc::new(Self { path: canonical, identity, store, writes, memories: Mutex::default() });

@@ -2,13 +2,13 @@
 //!
 //! Room is made as the clock algorithm does ("second chance"; F. J. Corbató, A Paging Experiment with the Multics
 //! System, 1968). The expired go first. Then entries are considered from the lowest rank up: one that this process was
-//! asked for since it was last considered gets the highest rank, any other is removed. If a whole pass over the file
-//! does not suffice, everything is in use, and a second pass spares nothing: so a pass always ends.
+//! asked for since it was last considered, or a little before, gets the highest rank, any other is removed. If a whole pass over the file
+//! finds almost everything in use, the next one spares nothing, so that room is always made.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use redb::{ReadableDatabase, ReadableTable};
+use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::{ENTRIES, INDEX, META, Store, migrate, open, stored_bytes};
 use crate::cache::{Key, Namespace};
@@ -24,27 +24,47 @@ pub(super) struct Pass {
     /// The ranks below this one are considered: those above were moved there, or written since.
     end: u64,
     spares_used: bool,
+    spared: u64,
+    removed: u64,
+}
+
+impl Pass {
+    fn new(end: u64, spares_used: bool) -> Self {
+        Self { end, spares_used, spared: 0, removed: 0 }
+    }
+
+    /// Whether the next pass spares what is in use: not if hardly anything else was found by this one.
+    fn is_fruitful(&self) -> bool {
+        self.removed > self.spared / 8
+    }
 }
 
 /// An entry that is to be removed, by its place, unless its rank has changed in the meantime.
 type Doomed = ([u8; 32], u64);
 
 impl Store {
-    /// Removes until there is room for so many bytes more.
+    /// Removes until there is room for so many bytes more; of a file that is far over its bound, twice as much as
+    /// comes, so that it is written to while it shrinks.
     pub(super) fn make_room(&self, wanted: u64) -> Result<(), String> {
-        let limit = self.max_bytes.load(Ordering::Relaxed);
-        let target = limit.saturating_sub(wanted);
-        if self.size().1 > target {
+        let stored = self.size().1;
+        let room = self.max_bytes.load(Ordering::Relaxed).saturating_sub(wanted);
+        if stored > room {
+            let target = room.max(stored.saturating_sub(wanted.saturating_mul(2)));
             self.begin_pass()?;
             while self.evict_some(target)? {}
         }
         Ok(())
     }
 
+    /// Whether more is stored than the bound allows.
+    pub fn is_over_bound(&self) -> bool {
+        self.size().1 > self.max_bytes.load(Ordering::Relaxed)
+    }
+
     /// Goes on with the removal that is under way, if one is, for one transaction. Returns whether it is over.
     pub(super) fn go_on_evicting(&self) -> Result<bool, String> {
-        if self.pass.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-            return Ok(true);
+        if self.is_over_bound() {
+            self.begin_pass()?;
         }
         let limit = self.max_bytes.load(Ordering::Relaxed);
         let is_over = !self.evict_some(limit / 10 * 9)?;
@@ -60,7 +80,7 @@ impl Store {
         }
         let removed = self.remove_expired(self.now_ms.load(Ordering::Relaxed))?;
         self.evictions.fetch_add(removed as u64, Ordering::Relaxed);
-        let pass = Pass { end: self.end()?, spares_used: true };
+        let pass = Pass::new(self.end()?, true);
         *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(pass);
         Ok(())
     }
@@ -77,9 +97,10 @@ impl Store {
     /// is more to do.
     fn evict_some(&self, target: u64) -> Result<bool, String> {
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Pass { end, spares_used }) = *pass else { return Ok(false) };
-        let (considered, removed, is_enough) = self.change(|tables| {
-            let (mut considered, mut removed, mut size) = (0, 0, 0);
+        let Some(current) = pass.as_mut() else { return Ok(false) };
+        let Pass { end, spares_used, .. } = *current;
+        let (spared, removed, left, is_enough) = self.change(|tables| {
+            let (mut considered, mut spared, mut removed, mut size) = (0, 0, 0, 0);
             while considered < REMOVED_AT_ONCE && size < CONSIDERED_BYTES_AT_ONCE && tables.bytes > target {
                 let first = tables.entries.first()?.map(|(rank, row)| (rank.value(), row.value().to_vec()));
                 let Some((rank, row)) = first.filter(|(rank, _)| *rank < end) else { break };
@@ -96,28 +117,32 @@ impl Store {
                 };
                 if spares_used && self.was_used(&place, &row) {
                     tables.append(&place, &row, expires_ms, namespace)?;
+                    spared += 1;
                 } else {
                     tables.index.remove(&place.0)?;
                     tables.forget(rank)?;
                     removed += 1;
                 }
             }
-            Ok((considered, removed, tables.bytes <= target))
+            Ok((spared, removed, tables.index.len()?, tables.bytes <= target))
         })?;
         self.evictions.fetch_add(removed, Ordering::Relaxed);
-        if is_enough || considered > 0 {
+        self.uses.count_considered(spared + removed, left);
+        current.spared += spared;
+        current.removed += removed;
+        if is_enough || spared + removed > 0 {
             return Ok(!is_enough);
         }
-        // All was considered. What is left was spared, and is not spared again; or the file is empty.
-        let next = if spares_used { Some(Pass { end: self.end()?, spares_used: false }) } else { None };
-        *pass = next;
-        Ok(spares_used)
+        // All was considered that was there when the pass began.
+        let rest = self.end()?;
+        *pass = (rest > 0).then(|| Pass::new(rest, current.is_fruitful()));
+        Ok(rest > 0)
     }
 
-    /// Whether this process was asked for the answer since it was last considered.
+    /// Whether this process was asked for the answer lately.
     fn was_used(&self, place: &Key, row: &[u8]) -> bool {
         let decoded = row.strip_prefix(&place.0).and_then(|bytes| self.codec.decode(place, bytes));
-        decoded.is_some_and(|(key, _)| self.uses.take(&key))
+        decoded.is_some_and(|(key, _)| self.uses.is_noted(&key))
     }
 
     /// Removes what has expired. Returns how many.

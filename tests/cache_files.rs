@@ -1,0 +1,171 @@
+//! Fears about files that are not as they should be: that thryd harms them, serves what is wrong in them, or fails.
+
+mod answers;
+
+use std::path::Path;
+
+use answers::{answer, key, on_disk, put};
+use thryd::cache::{Cache, CacheOptions};
+
+fn refusal(path: &Path) -> String {
+    let error = Cache::open(CacheOptions::at(path)).unwrap_err();
+    assert_eq!(error.code(), "ERR_CACHE");
+    let text = error.to_string();
+    assert!(text.contains(&*path.to_string_lossy()), "{text}");
+    text
+}
+
+#[test]
+fn a_file_that_is_not_a_cache_is_refused_by_name_and_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notes.txt");
+    for content in
+        [&b"my notes"[..], &[0; 5_000], b"\0", &[0xff; 100_000], b"redb\x1a\x0a\xa9\x0d\x0a and then nothing"]
+    {
+        std::fs::write(&path, content).unwrap();
+        refusal(&path);
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_directory_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(refusal(dir.path()).contains("it is a directory"));
+}
+
+#[test]
+fn a_missing_directory_is_named_and_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let parent = dir.path().join("missing");
+    let text = refusal(&parent.join("cache.redb"));
+    assert!(text.ends_with(&format!("there is no directory {}", parent.display())), "{text}");
+    assert!(!parent.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn others_cannot_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let _cache = Cache::open(CacheOptions::at(&path)).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_was_deleted_is_made_anew_by_the_next_to_open_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let old = Cache::open(on_disk(&path)).unwrap();
+    put(&old, 1);
+    std::fs::remove_file(&path).unwrap();
+    let new = Cache::open(on_disk(&path)).unwrap();
+    put(&new, 2);
+    new.close().await.unwrap();
+    assert!(old.disk_get(&key(1)).await.is_some(), "answers go on");
+    assert_eq!(Cache::open(on_disk(&path)).unwrap().stats().entries, 1);
+}
+
+/// The bytes of a file with 200 answers.
+async fn good_file(path: &Path) -> Vec<u8> {
+    let cache = Cache::open(on_disk(path)).unwrap();
+    (0..200).for_each(|number| put(&cache, number));
+    cache.close().await.unwrap();
+    drop(cache);
+    std::fs::read(path).unwrap()
+}
+
+/// Uses a file that may be damaged in every way there is; every answer has to be right or missing.
+async fn use_damaged(path: &Path) {
+    let Ok(cache) = Cache::open(on_disk(path)) else { return };
+    for number in 0..200 {
+        if let Some(found) = cache.disk_get(&key(number)).await {
+            assert_eq!(found.payload, answer(number, 500));
+        }
+    }
+    put(&cache, 1_000);
+    let _ = (cache.flush().await, cache.prune().await, cache.clear(Some("x")).await, cache.stats());
+    let _ = cache.close().await;
+}
+
+#[tokio::test]
+async fn a_file_with_flipped_bits_gives_right_answers_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let good = good_file(&path).await;
+    let mut rng = fastrand::Rng::with_seed(11);
+    for round in 0..60 {
+        let mut bad = good.clone();
+        for _ in 0..1 << (round % 8) {
+            let place = if round % 3 == 0 { rng.usize(0..320) } else { rng.usize(0..bad.len()) };
+            bad[place] ^= 1 << rng.u8(0..8);
+        }
+        std::fs::write(&path, &bad).unwrap();
+        use_damaged(&path).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_gives_right_answers_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let good = good_file(&path).await;
+    let mut rng = fastrand::Rng::with_seed(12);
+    for length in
+        [0, 1, 9, 64, 320, 4_096, good.len() / 2, good.len() - 4_096, good.len() - 1, rng.usize(0..good.len())]
+    {
+        std::fs::write(&path, &good[..length]).unwrap();
+        use_damaged(&path).await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_may_only_be_read_is_refused_by_name_and_not_touched() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let good = good_file(&path).await;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+    // The superuser may write it all the same.
+    if std::fs::OpenOptions::new().write(true).open(&path).is_err() {
+        assert!(refusal(&path).to_lowercase().contains("permission denied"));
+        assert_eq!(std::fs::read(&path).unwrap(), good);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_while_it_is_open_costs_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let cache = Cache::open(on_disk(&path)).unwrap();
+    (0..100).for_each(|number| put(&cache, number));
+    cache.flush().await.unwrap();
+    #[cfg(unix)]
+    std::fs::remove_file(&path).unwrap();
+    (100..200).for_each(|number| put(&cache, number));
+    cache.flush().await.unwrap();
+    for number in 0..200 {
+        assert_eq!(cache.disk_get(&key(number)).await.unwrap().payload, answer(number, 500));
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.entries, stats.write_errors, stats.read_errors), (200, 0, 0));
+    cache.clear(None).await.unwrap();
+    assert!(cache.disk_get(&key(1)).await.is_none());
+    cache.close().await.unwrap();
+    #[cfg(unix)]
+    assert!(!path.exists(), "made anew by nobody who asked for it");
+}
+
+#[tokio::test]
+async fn the_length_of_the_file_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let cache = Cache::open(on_disk(&path)).unwrap();
+    (0..2_000).for_each(|number| put(&cache, number));
+    cache.flush().await.unwrap();
+    assert_eq!(cache.stats().file_bytes, std::fs::metadata(&path).unwrap().len());
+    assert_eq!(Cache::open(CacheOptions::default()).unwrap().stats().file_bytes, 0);
+}
