@@ -65,7 +65,7 @@ impl Store {
 
     /// Makes the file shorter, while everyone who uses it waits. Returns false, having done nothing, if somebody is
     /// using it right now.
-    fn compact(&self) -> Result<bool, String> {
+    pub(super) fn compact(&self) -> Result<bool, String> {
         let Ok(mut database) = self.database.try_write() else { return Ok(false) };
         let Some(database) = std::sync::Arc::get_mut(&mut database) else { return Ok(false) };
         let outcome = caught(|| {

@@ -81,35 +81,131 @@ fn undermine(store: &Store, is_torn: bool) -> Arc<AtomicU64> {
     left
 }
 
-#[test]
-fn whichever_write_or_sync_fails_no_answer_is_wrong_and_what_was_committed_stays() {
+/// Does something to a file whose n-th write or sync fails, for every n until it succeeds. Whatever is found afterwards,
+/// as the next process finds it, has to be right; `expected` says for a number whether it has to be found, may be
+/// (`None`), or must not be, before and after.
+fn fail_everywhere(
+    prepare: impl Fn(&Path),
+    open: impl Fn(&Path) -> Store,
+    act: impl Fn(&Store) -> Result<(), String>,
+    expected: impl Fn(u64, bool) -> Option<bool>,
+) {
+    let (_dir, prepared) = empty_file();
+    prepare(&prepared);
     for is_torn in [false, true] {
-        let mut has_succeeded = false;
         for n in 0.. {
+            assert!(n < 5_000, "it never succeeds");
             let (_dir, path) = empty_file();
-            let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+            std::fs::copy(&prepared, &path).unwrap();
+            let store = open(&path);
             let left = undermine(&store, is_torn);
-            store.write(&group(0..30)).unwrap();
             left.store(n, Ordering::SeqCst);
-            let is_written = store.write(&group(30..60)).is_ok();
-            let check = |store: &Store| {
-                for number in 0..60 {
-                    match store.read(&key(number)) {
-                        Some(found) => assert_eq!(found, *record(number)),
-                        None => assert!(number >= 30 && !is_written, "failing at {n} lost {number}"),
-                    }
-                }
-            };
+            let is_done = act(&store).is_ok();
+            // As this process goes on with it, while the disk still fails.
+            check(&store, |_| None, n);
             drop(store);
-            // As the next process finds it.
-            check(&Store::open(&path, u64::MAX, Codec::default()).unwrap());
-            has_succeeded = is_written;
-            if has_succeeded {
+            let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+            check(&store, |number| expected(number, is_done), n);
+            store.write(&group(900..901)).unwrap();
+            check(&store, |number| expected(number, is_done), n);
+            if is_done {
                 break;
             }
         }
-        assert!(has_succeeded);
     }
+}
+
+fn check(store: &Store, expected: impl Fn(u64) -> Option<bool>, n: u64) {
+    for number in 0..60 {
+        let found = store.read(&key(number));
+        if let Some(found) = &found {
+            assert_eq!(*found, *record(number));
+        }
+        if let Some(expected) = expected(number) {
+            assert_eq!(found.is_some(), expected, "{number}, failing at {n}");
+        }
+    }
+}
+
+fn open(path: &Path) -> Store {
+    Store::open(path, u64::MAX, Codec::default()).unwrap()
+}
+
+fn thirty(path: &Path) {
+    open(path).write(&group(0..30)).unwrap();
+}
+
+fn sixty(path: &Path) {
+    open(path).write(&group(0..60)).unwrap();
+}
+
+#[test]
+fn whichever_write_or_sync_of_a_group_fails_what_was_committed_stays() {
+    fail_everywhere(
+        thirty,
+        open,
+        |store| store.write(&group(30..60)),
+        |number, is_done| (number < 30 || is_done).then_some(true),
+    );
+}
+
+#[test]
+fn whichever_write_or_sync_of_a_removal_fails_what_stays_is_right() {
+    fail_everywhere(
+        sixty,
+        open,
+        |store| {
+            // In use are the first ten.
+            (0..10).for_each(|number| store.uses.note(&key(number)));
+            store.lower_bound(store.size().1 / 2);
+            while !store.go_on_evicting()? {}
+            Ok(())
+        },
+        |number, _| (number < 10).then_some(true),
+    );
+}
+
+#[test]
+fn whichever_write_or_sync_of_a_clear_fails_it_is_whole_or_not_at_all() {
+    fail_everywhere(sixty, open, |store| store.clear(None), |_, is_done| is_done.then_some(false));
+    fail_everywhere(sixty, open, |store| store.clear(Some(Namespace::new(""))), |_, is_done| is_done.then_some(false));
+}
+
+#[test]
+fn whichever_write_or_sync_of_a_compaction_fails_every_answer_stays() {
+    let with_holes = |path: &Path| {
+        let store = open(path);
+        store.write(&group(0..60)).unwrap();
+        store.write(&long(100..130)).unwrap();
+        store.clear(Some(Namespace::new("gone"))).unwrap();
+    };
+    let compact = |store: &Store| store.compact().map(|is_done| assert!(is_done));
+    fail_everywhere(with_holes, open, compact, |_, _| Some(true));
+}
+
+#[test]
+fn whichever_write_or_sync_of_a_change_of_format_fails_every_answer_stays() {
+    let of_format_1 = |path: &Path| {
+        let (_dir, made) = file_of_format_1(60);
+        std::fs::copy(made, path).unwrap();
+    };
+    // Opened, but not changed yet.
+    let open = |path: &Path| {
+        let (_dir, blank) = empty_file();
+        let mut store = open(&blank);
+        store.path = path.to_owned();
+        store.is_migrating.store(true, Ordering::SeqCst);
+        store
+    };
+    let change = |store: &Store| {
+        store.with(|database| {
+            let transaction = database.begin_write()?;
+            migrate::begin(&transaction)?;
+            Ok(transaction.commit()?)
+        })?;
+        store.finish_migration()
+    };
+    fail_everywhere(of_format_1, open, change, |_, _| Some(true));
 }
 
 #[test]
