@@ -169,3 +169,75 @@ async fn the_length_of_the_file_is_told() {
     assert_eq!(cache.stats().file_bytes, std::fs::metadata(&path).unwrap().len());
     assert_eq!(Cache::open(CacheOptions::default()).unwrap().stats().file_bytes, 0);
 }
+
+// ------------------------------------------------------------------------------------------------------- a full disk
+
+#[cfg(unix)]
+const FULL: &str = "THRYD_TEST_FULL";
+
+/// Bytes that do not compress, which also say whose they are.
+#[cfg(unix)]
+fn noise(number: u64) -> bytes::Bytes {
+    let mut rng = fastrand::Rng::with_seed(number);
+    std::iter::repeat_with(|| rng.u8(..)).take(10_000).collect::<Vec<_>>().into()
+}
+
+/// Does nothing unless the test below started it, where no file may be longer than a few MiB.
+#[cfg(unix)]
+#[tokio::test]
+async fn on_a_full_disk() {
+    let Some(path) = std::env::var_os(FULL) else { return };
+    let entry = |number| thryd::cache::Entry { payload: noise(number), ..Default::default() };
+    let cache = Cache::open(CacheOptions::at(&path)).unwrap();
+    for number in 0..2_000 {
+        cache.put(key(number), entry(number));
+        if number % 100 == 0 {
+            let _ = cache.flush().await;
+        }
+    }
+    let error = cache.flush().await.unwrap_err();
+    assert_eq!(error.code(), "ERR_CACHE");
+    assert!(error.to_string().contains(&*Path::new(&path).to_string_lossy()), "{error}");
+    let stats = cache.stats();
+    assert!(stats.write_errors > 0 && stats.last_error.is_some() && stats.entries > 0, "{stats:?}");
+    // Answers go on, from memory and from what is on disk.
+    assert!(
+        (0..2_000).all(|number| cache.memory_get(&key(number)).is_some_and(|found| found.payload == noise(number)))
+    );
+    let below = Cache::open(on_disk(Path::new(&path))).unwrap();
+    let mut found = 0;
+    for number in 0..2_000 {
+        if let Some(record) = below.disk_get(&key(number)).await {
+            assert_eq!(record.payload, noise(number));
+            found += 1;
+        }
+    }
+    assert!(found > 0);
+    // Room can be made by whoever uses it.
+    cache.clear(None).await.unwrap();
+    cache.put(key(1), entry(1));
+    cache.flush().await.unwrap();
+    assert!(below.disk_get(&key(1)).await.is_some());
+    println!("has seen a full disk");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_full_disk_costs_no_answer_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let binary = std::env::current_exe().unwrap();
+    // As a full disk does, writing beyond the limit fails; the signal that would end the process is ignored.
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" --exact on_a_full_disk --nocapture"])
+        .arg(binary)
+        .env(FULL, &path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("has seen a full disk"), "{text}{errors}");
+    let next = Cache::open(on_disk(&path)).unwrap();
+    assert_eq!(next.disk_get(&key(1)).await.unwrap().payload, noise(1));
+    assert_eq!(next.stats().read_errors, 0);
+}

@@ -5,7 +5,7 @@
 //! use when room is made, gets the highest. So `entries` grows at one end, where its pages are filled to the last byte,
 //! and shrinks at the other; and finding the expired and one tenant's never reads an answer. Every transaction keeps
 //! the tables in step. Nothing here fails an answer: a read that goes wrong is a miss, a write that goes wrong is
-//! counted, and a database that has seen an error is opened anew before the next write.
+//! counted, and a database that has seen an error is opened anew before it is used again.
 
 mod compact;
 mod evict;
@@ -199,6 +199,8 @@ impl Store {
     /// The record of a key, whole; whatever goes wrong is a miss.
     pub fn read(&self, key: &Key) -> Option<Record> {
         self.note_use();
+        // A disk that is too full to write to can still be read, once redb has got over the failure.
+        let _ = self.mend();
         let place = self.codec.place(key);
         let decode = |bytes: &[u8]| self.codec.decode(&place, bytes).filter(|(found, _)| found == key);
         let read = self.with(|database| {
@@ -229,6 +231,7 @@ impl Store {
         if self.database.try_read().is_err() {
             return *last;
         }
+        let _ = self.mend();
         let size = self.with(|database| {
             let transaction = database.begin_read()?;
             let left = if self.is_migrating() { migrate::left(&transaction)? } else { 0 };
