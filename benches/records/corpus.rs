@@ -78,7 +78,9 @@ impl Corpus {
         let mut corpus = Self::read(include_str!("measured.txt"), MEASURED);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_else(|why| panic!("{name}: {why}"));
-        for name in ["LICENSE", "README.md", "docs/limits.md", "docs/failures.md", "docs/extending.md", "docs/design.md"] {
+        for name in
+            ["LICENSE", "README.md", "docs/limits.md", "docs/failures.md", "docs/extending.md", "docs/design.md"]
+        {
             for paragraph in read(name).split("\n\n").filter(|text| text.len() > 60) {
                 let is_prose = paragraph.starts_with(|first: char| first.is_alphabetic());
                 let texts = if is_prose { &mut corpus.sentences } else { &mut corpus.lists };
@@ -186,7 +188,13 @@ impl Corpus {
         let (total, cached) = (prompt + completion, prompt / 128 * 128 * rng.u32(..2));
         let reasoning = self.reasoning[rng.usize(..self.reasoning.len())].as_str();
         let thought = rng.u32(..500);
-        let finish = if is_tool_call { "tool_calls" } else if rng.u8(..50) == 0 { "length" } else { "stop" };
+        let finish = if is_tool_call {
+            "tool_calls"
+        } else if rng.u8(..50) == 0 {
+            "length"
+        } else {
+            "stop"
+        };
         let text = if is_tool_call { "null".to_owned() } else { format!("\"{content}\"") };
         let call = is_tool_call.then(|| {
             let (name, arguments) = rng.choice(&self.tools).expect("tools");
@@ -239,7 +247,9 @@ impl Corpus {
                 let id = random(rng, 20);
                 let cost = rng.u32(1..9_999_999);
                 let (thoughts, thinking) = if rng.bool() {
-                    let thoughts = format!("[{{\"format\":\"unknown\",\"index\":0,\"type\":\"reasoning.text\",\"text\":\"{reasoning}\"}}]");
+                    let thoughts = format!(
+                        "[{{\"format\":\"unknown\",\"index\":0,\"type\":\"reasoning.text\",\"text\":\"{reasoning}\"}}]"
+                    );
                     (thoughts, format!("\"{reasoning}\""))
                 } else {
                     ("[]".to_owned(), "null".to_owned())
@@ -270,7 +280,11 @@ impl Corpus {
             }
             "deepseek" => {
                 let id = uuid(rng);
-                let thinking = if model.ends_with("reasoner") { format!(",\"reasoning_content\":\"{reasoning}\"") } else { String::new() };
+                let thinking = if model.ends_with("reasoner") {
+                    format!(",\"reasoning_content\":\"{reasoning}\"")
+                } else {
+                    String::new()
+                };
                 format!(
                     "{{\"id\":\"{id}\",\"object\":\"chat.completion\",\"created\":{created},\"model\":\"{model}\",\"choices\":[{{\"index\":0,\
                      \"message\":{{\"role\":\"assistant\",\"content\":{text}{thinking}{calls}}},\"logprobs\":null,\"finish_reason\":\
