@@ -80,7 +80,10 @@ async fn nothing_of_what_is_kept_stands_in_the_file() {
             assert_eq!(shown, Vec::<&str>::new());
         } else {
             // The search finds what is there to be found.
-            assert!(["noise", "tag of the namespace", "cache key"].iter().all(|part| shown.contains(part)), "{shown:?}");
+            assert!(
+                ["noise", "tag of the namespace", "cache key"].iter().all(|part| shown.contains(part)),
+                "{shown:?}"
+            );
         }
     }
 }
@@ -188,9 +191,8 @@ fn a_bad_key_is_refused_without_being_shown() {
         ("[1,2,3]", "an array of 3"),
     ] {
         let error = read(key);
-        let expected = format!(
-            "cache options.encryptionKey: expected 32 bytes as 64 hexadecimal digits or as base64, got {got}"
-        );
+        let expected =
+            format!("cache options.encryptionKey: expected 32 bytes as 64 hexadecimal digits or as base64, got {got}");
         assert_eq!(error.to_string(), expected, "{key}");
         assert!(!error.is_range);
     }
@@ -212,7 +214,11 @@ fn a_key_is_in_nothing_that_is_printed() {
     let cache = Cache::open(options.clone()).unwrap();
     let failure = Cache::open(encrypted(dir.path(), KEY)).unwrap_err();
     let codec = Codec::new(options.encryption_key.as_ref());
-    let printed = format!("{options:?} {:?} {cache:?} {codec:?} {:?} {failure:?} {failure}", options.encryption_key, cache.stats());
+    let printed = format!(
+        "{options:?} {:?} {cache:?} {codec:?} {:?} {failure:?} {failure}",
+        options.encryption_key,
+        cache.stats()
+    );
     for spelling in ["0123456789abcdef", "30313233", "3031", "[48, 49", "48, 49, 50", "MDEyMzQ1"] {
         assert!(!printed.contains(spelling), "{printed}");
     }

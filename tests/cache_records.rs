@@ -114,7 +114,7 @@ proptest! {
         let namespace = Namespace::new(if is_tenant { "tenant" } else { "" });
         let record = Record { question: Bytes::new(), namespace, ..record };
         let bytes = version_1(&key(1), &record, u32::try_from(record.payload.len()).unwrap());
-        prop_assert_eq!(Record::decode(&key(1), &bytes).as_ref(), Some(&record));
+        prop_assert_eq!(Record::decode(&key(1), &bytes), Some(record));
         prop_assert_eq!(Record::decode(&key(2), &bytes), None);
     }
 }

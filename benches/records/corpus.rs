@@ -19,7 +19,7 @@ pub struct Answer {
     pub question: String,
     /// The answer's JSON as it came.
     pub raw: String,
-    /// What the cache keeps of it: the usage, a line break, and the JSON.
+    /// What the cache keeps of it: the usage, of a streamed one the lengths of its pieces, and the JSON; each a line.
     pub payload: String,
 }
 
@@ -37,6 +37,7 @@ pub struct Corpus {
 
 const TRAINED: &[(&str, &[&str])] = &[
     ("openai", &["gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18", "gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14"]),
+    ("openai-streamed", &["gpt-4o-2024-08-06", "gpt-4.1-2025-04-14", "gpt-5-2025-08-07"]),
     ("openai-compact", &["gpt-4o-2024-08-06", "gpt-5-2025-08-07", "gpt-5-mini-2025-08-07", "o3-mini-2025-01-31"]),
     ("azure", &["gpt-4o-2024-11-20", "gpt-4.1-2025-04-14"]),
     ("anthropic", &["claude-sonnet-4-20250514", "claude-3-5-haiku-20241022", "claude-opus-4-20250514"]),
@@ -53,8 +54,8 @@ const MEASURED: &[(&str, &[&str])] = &[
     ("openai", &["gpt-5-nano-2025-08-07", "gpt-4.1-2025-04-14"]),
     ("openai", &["gpt-5.1-2025-11-13", "o4-mini-2025-04-16"]),
     ("openai-compact", &["gpt-4o-2024-11-20", "gpt-5-mini-2025-08-07", "gpt-5.1-2025-11-13"]),
-    ("openai-compact", &["gpt-4.1-mini-2025-04-14", "o4-mini-2025-04-16"]),
-    ("openai-compact", &["gpt-4o-mini-2024-07-18"]),
+    ("openai-streamed", &["gpt-4.1-mini-2025-04-14", "gpt-5-mini-2025-08-07"]),
+    ("openai-streamed", &["gpt-4o-mini-2024-07-18", "gpt-5.1-2025-11-13"]),
     ("azure", &["gpt-4o-2024-08-06", "gpt-5-chat-2025-08-07"]),
     ("anthropic", &["claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001", "claude-opus-4-1-20250805"]),
     ("anthropic", &["claude-sonnet-4-5-20250929"]),
@@ -128,21 +129,42 @@ impl Corpus {
         let model = *rng.choice(models).expect("models");
         let is_tool_call = rng.u8(..100) < 8;
         let content = if is_tool_call { String::new() } else { self.content(rng) };
-        let mut question = String::from("{\"messages\":[{\"content\":\"");
-        for _ in 0..rng.usize(1..4) {
-            question.push_str(rng.choice(&self.sentences).expect("sentences"));
-            question.push(' ');
-        }
-        let _ = write!(question, "\",\"role\":\"user\"}}],\"temperature\":0.{}}}", rng.u8(0..10));
         let raw = self.envelope(rng, provider, model, &content, is_tool_call);
-        let (prompt, completion) = (rng.u32(12..2_000), content.len() / 4 + 1);
-        let payload = format!(
-            "{{\"promptTokens\":{prompt},\"completionTokens\":{completion},\"totalTokens\":{},\
-             \"cachedPromptTokens\":0,\"reasoningTokens\":0}}\n{raw}",
-            prompt as usize + completion
-        );
         let vendor = provider.split('-').next().unwrap_or(provider);
-        Answer { provider, deployment: format!("{vendor}::{model}"), question, raw, payload }
+        let deployment = format!("{vendor}::{model}");
+        let question = self.question(rng, &deployment);
+        let (prompt, completion) = (rng.usize(12..2_000), content.len() / 4 + 1);
+        let cost = if rng.bool() { format!(",\"cost\":0.000{}", rng.u32(..999_999)) } else { String::new() };
+        let payload = format!(
+            "{{\"promptTokens\":{prompt},\"completionTokens\":{completion},\"totalTokens\":{},\"cachedPromptTokens\":0,\
+             \"reasoningTokens\":0{cost}}}\n{}{raw}",
+            prompt + completion,
+            if provider == "openai-streamed" { pieces(&content) } else { String::new() },
+        );
+        Answer { provider, deployment, question, raw, payload }
+    }
+
+    /// The sketch of a question, as the cache keeps it: long texts by their beginning, their length and their hash.
+    fn question(&self, rng: &mut Rng, deployment: &str) -> String {
+        let mut message = |role: &str| {
+            let text = rng.choice(&self.sentences).expect("sentences");
+            let text = match text.char_indices().nth(40) {
+                // Not in the middle of an escape.
+                Some((end, _)) if rng.u8(..4) > 0 && !text[..end].ends_with('\\') => {
+                    format!("{}…{}:{}", &text[..end], rng.u32(80..6_000), hexadecimal(rng, 8))
+                }
+                _ => text.clone(),
+            };
+            format!("{{\"content\":\"{text}\",\"role\":\"{role}\"}}")
+        };
+        let (system, user) = (message("system"), message("user"));
+        let system = if rng.u8(..3) > 0 { system + "," } else { String::new() };
+        let limit = if rng.bool() { "\"max_completion_tokens\":1024," } else { "" };
+        format!(
+            "{{\"kind\":\"completion\",\"models\":[\"{deployment}\"],\"request\":{{{limit}\"messages\":[{system}{user}],\
+             \"temperature\":0.{}}}}}",
+            rng.u8(..10)
+        )
     }
 
     fn content(&self, rng: &mut Rng) -> String {
@@ -220,6 +242,18 @@ impl Corpus {
                      \"service_tier\":\"default\",\"system_fingerprint\":{fingerprint}}}"
                 );
                 if provider == "openai" { indented(&compact) + "\n" } else { compact }
+            }
+            // As thryd puts the pieces of a stream together.
+            "openai-streamed" => {
+                let id = random(rng, 29);
+                let (fingerprint, padding) = (hexadecimal(rng, 10), rng.usize(1..16));
+                let padding = random(rng, padding);
+                format!(
+                    "{{\"id\":\"chatcmpl-{id}\",\"object\":\"chat.completion\",\"created\":{created},\"model\":\"{model}\",\
+                     \"service_tier\":\"default\",\"system_fingerprint\":\"fp_{fingerprint}\",\"choices\":[{{\"finish_reason\":\
+                     \"{finish}\",\"index\":0,\"message\":{{\"content\":{text},\"role\":\"assistant\"{calls}}}}}],\"usage\":\
+                     {{{counts},{details}}},\"obfuscation\":\"{padding}\"}}"
+                )
             }
             "azure" => {
                 let id = random(rng, 29);
@@ -334,6 +368,18 @@ impl Corpus {
             other => unreachable!("{other} has no envelope"),
         }
     }
+}
+
+/// The lengths of the pieces of a stream: about one per word and mark, long words in two.
+fn pieces(content: &str) -> String {
+    let mut line = String::from("c");
+    for word in content.split_inclusive([' ', ',', '.', '\n', '(', '"']) {
+        let (head, tail) = if word.len() > 8 { (5, word.len() - 5) } else { (word.len(), 0) };
+        for length in [head, tail].into_iter().filter(|length| *length > 0) {
+            let _ = write!(line, " {length}");
+        }
+    }
+    line + "\n"
 }
 
 fn escaped(text: &str) -> String {
