@@ -90,7 +90,7 @@ async fn a_kept_answer_is_streamed_again_in_the_pieces_in_which_it_came_without_
     while let Some(Ok(Batch::Chunks(chunks))) = first.next().await {
         came.extend(chunks);
     }
-    assert_eq!(came.len(), 5);
+    assert!(came.len() > 2, "{came:?}");
     let again = begin();
     let Poll::Ready(Some(Ok(Batch::Chunks(replayed)))) = again.try_next() else { panic!("it is in memory") };
     assert_eq!(replayed, came);
