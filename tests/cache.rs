@@ -208,6 +208,7 @@ fn options_are_read_by_name_and_have_one_set_of_defaults() {
         memory_bytes: 0,
         mode: CacheMode::Replay,
         namespace: Some("n".to_owned()),
+        encryption_key: None,
     };
     assert_eq!(read(all).unwrap(), expected);
     for (text, field) in [

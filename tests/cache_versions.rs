@@ -38,7 +38,7 @@ fn answer(number: u64) -> Bytes {
         (state >> 56) as u8
     };
     let text = format!(r#"{{"choices":[{{"message":{{"content":"answer {number}"}}}}]}} "#);
-    let is_noise = number % 3 == 0;
+    let is_noise = number.is_multiple_of(3);
     text.bytes().cycle().map(|byte| if is_noise { noise() } else { byte }).take(size).collect()
 }
 

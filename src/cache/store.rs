@@ -11,6 +11,7 @@ mod compact;
 mod evict;
 mod migrate;
 mod open;
+mod tables;
 
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,25 +20,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, WriteTransaction};
 
 use super::uses::Uses;
 use super::writes::Group;
 use super::{Codec, Key, Record};
 use crate::error::panic_text;
 use evict::Pass;
-
-/// Version of the tables and of what is in them; `docs/cache.md` says what a new one means.
-const FORMAT: u64 = 2;
-
-/// Numbers by name: `format`, `seal`, `bytes`.
-const META: TableDefinition<&str, u64> = TableDefinition::new("thryd");
-/// Rank; the place, then the record.
-const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
-/// Place; rank, expiry, namespace.
-const INDEX: TableDefinition<&[u8; 32], (u64, u64, u64)> = TableDefinition::new("index");
+use tables::{ENTRIES, INDEX, META, Tables, footprint, stored_bytes};
 
 /// Entries that one transaction writes at most.
 const WRITTEN_AT_ONCE: usize = 256;
@@ -52,7 +42,7 @@ const SCANNED_BYTES_AT_ONCE: usize = 16 << 20;
 pub(super) struct Store {
     path: PathBuf,
     codec: Codec,
-    database: RwLock<Arc<Database>>,
+    database: RwLock<Arc<Handle>>,
     /// An error was seen, after which redb wants to be opened anew.
     is_broken: AtomicBool,
     /// There may be answers left in the tables of an earlier format.
@@ -70,6 +60,29 @@ pub(super) struct Store {
     used: Mutex<Instant>,
     last_size: Mutex<(u64, u64)>,
     read_errors: AtomicU64,
+}
+
+/// An open database. One that has panicked may panic again when it is closed, which must not reach anyone.
+struct Handle(Option<Database>);
+
+impl Handle {
+    fn new(database: Database) -> Self {
+        Self(Some(database))
+    }
+
+    fn get(&self) -> Result<&Database, redb::Error> {
+        self.0.as_ref().ok_or(redb::Error::DatabaseClosed)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        let _ = caught(move || {
+            drop(database);
+            Ok(())
+        });
+    }
 }
 
 /// A record on its way into the file.
@@ -92,7 +105,7 @@ impl Store {
         Ok(Self {
             path: path.to_owned(),
             codec,
-            database: RwLock::new(Arc::new(database)),
+            database: RwLock::new(Arc::new(Handle::new(database))),
             is_broken: AtomicBool::new(false),
             is_migrating: AtomicBool::new(is_migrating),
             max_bytes: AtomicU64::new(max_bytes),
@@ -148,7 +161,7 @@ impl Store {
     /// Does something with the database. An error is its text, and so is a panic: redb panics on some damaged files.
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, String> {
         let database = Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner));
-        let outcome = caught(|| act(&database));
+        let outcome = caught(|| act(database.get()?));
         if outcome.is_err() {
             self.is_broken.store(true, Ordering::Relaxed);
         }
@@ -187,7 +200,7 @@ impl Store {
             let opened = open::open_database(&self.path, self.codec.seal());
             let (fresh, is_migrating) = opened.inspect_err(|_| self.is_broken.store(true, Ordering::Relaxed))?;
             self.is_migrating.store(is_migrating, Ordering::Relaxed);
-            *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Handle::new(fresh));
         }
         Ok(())
     }
@@ -202,26 +215,25 @@ impl Store {
         // A disk that is too full to write to can still be read, once redb has got over the failure.
         let _ = self.mend();
         let place = self.codec.place(key);
-        let decode = |bytes: &[u8]| self.codec.decode(&place, bytes).filter(|(found, _)| found == key);
         let read = self.with(|database| {
             let transaction = database.begin_read()?;
             let Some(row) = transaction.open_table(INDEX)?.get(&place.0)? else {
-                return if self.is_migrating() { migrate::read(&transaction, &place, decode) } else { Ok(None) };
+                return if self.is_migrating() { migrate::read(&transaction, &place) } else { Ok(None) };
             };
             let row = transaction.open_table(ENTRIES)?.get(row.value().0)?;
-            Ok(Some(row.and_then(|row| decode(row.value().strip_prefix(&place.0)?))))
+            // An index that leads nowhere is damage, as is a record that cannot be decoded.
+            Ok(Some(row.and_then(|row| Some(row.value().strip_prefix(&place.0)?.to_vec())).unwrap_or_default()))
         });
-        match read {
-            Ok(None) => None,
-            Ok(Some(Some((_, record)))) => {
-                self.uses.note(key);
-                Some(record)
-            }
-            Ok(Some(None)) | Err(_) => {
-                self.read_errors.fetch_add(1, Ordering::Relaxed);
-                None
-            }
+        if matches!(read, Ok(None)) {
+            return None;
         }
+        let decoded = read.ok().flatten().and_then(|bytes| self.codec.decode(&place, &bytes));
+        let record = decoded.filter(|(found, _)| found == key).map(|(_, record)| record);
+        match &record {
+            Some(_) => self.uses.note(key),
+            None => _ = self.read_errors.fetch_add(1, Ordering::Relaxed),
+        }
+        record
     }
 
     /// Entries, and the bytes of the file that they take, about; zeros if that cannot be read. Does not wait for a
@@ -316,77 +328,12 @@ impl Store {
     }
 }
 
-/// The tables, open for one transaction.
-struct Tables<'t> {
-    meta: Table<'t, &'static str, u64>,
-    entries: Table<'t, u64, &'static [u8]>,
-    index: Table<'t, &'static [u8; 32], (u64, u64, u64)>,
-    /// Bytes stored, as `meta` will say.
-    bytes: u64,
-    /// Bytes that were removed or replaced.
-    freed: u64,
-}
-
-impl<'t> Tables<'t> {
-    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
-        // First the one whose shape tells an earlier format from this.
-        let entries = transaction.open_table(ENTRIES)?;
-        let (index, meta) = (transaction.open_table(INDEX)?, transaction.open_table(META)?);
-        let bytes = stored_bytes(&meta)?;
-        Ok(Self { meta, entries, index, bytes, freed: 0 })
-    }
-
-    /// The rank above all others.
-    fn next_rank(&self) -> Result<u64, redb::Error> {
-        Ok(self.entries.last()?.map_or(0, |(rank, _)| rank.value().saturating_add(1)))
-    }
-
-    /// Puts a record at its place, above all others, in place of what was there.
-    fn insert(&mut self, place: &Key, bytes: &[u8], expires_ms: u64, namespace: u64) -> Result<(), redb::Error> {
-        self.append(place, &[&place.0, bytes].concat(), expires_ms, namespace)
-    }
-
-    fn append(&mut self, place: &Key, row: &[u8], expires_ms: u64, namespace: u64) -> Result<(), redb::Error> {
-        let rank = self.next_rank()?;
-        let replaced = self.index.insert(&place.0, (rank, expires_ms, namespace))?.map(|row| row.value().0);
-        if let Some(replaced) = replaced {
-            self.forget(replaced)?;
-        }
-        self.entries.insert(rank, row)?;
-        self.bytes = self.bytes.saturating_add(footprint(row.len() - place.0.len()));
-        Ok(())
-    }
-
-    /// Removes a rank, but nothing from the index.
-    fn forget(&mut self, rank: u64) -> Result<(), redb::Error> {
-        if let Some(old) = self.entries.remove(rank)? {
-            let size = footprint(old.value().len().saturating_sub(32));
-            self.bytes = self.bytes.saturating_sub(size);
-            self.freed = self.freed.saturating_add(size);
-        }
-        Ok(())
-    }
-}
-
 /// Runs something of redb's. An error is its text, and so is a panic.
 fn caught<T>(act: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
         Err(panic) => Err(format!("the file is damaged: {}", panic_text(&*panic))),
     }
-}
-
-/// Bytes of the file that a record of this length takes, about: as many as fit share a page of 4 KiB, a longer one has
-/// a page of its own, of a power of two; all have a row of the index, whose pages are two thirds full.
-fn footprint(length: usize) -> u64 {
-    const PAGE: u64 = 4096;
-    let row = length as u64 + 44;
-    let pages = if row > PAGE - 8 { row.next_power_of_two() } else { PAGE / ((PAGE - 8) / row) };
-    pages + 96
-}
-
-fn stored_bytes(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, redb::Error> {
-    Ok(meta.get("bytes")?.map_or(0, |bytes| bytes.value()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Giving room back to the disk while nobody asks, and the order of all that is done behind everyone's back.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use redb::{CompactionError, TransactionError};
@@ -67,7 +67,7 @@ impl Store {
     /// using it right now.
     pub(super) fn compact(&self) -> Result<bool, String> {
         let Ok(mut database) = self.database.try_write() else { return Ok(false) };
-        let Some(database) = std::sync::Arc::get_mut(&mut database) else { return Ok(false) };
+        let Some(database) = Arc::get_mut(&mut database).and_then(|handle| handle.0.as_mut()) else { return Ok(false) };
         let outcome = caught(|| {
             match database.try_begin_write() {
                 Ok(transaction) => transaction.abort()?,

@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 
 use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use super::{ENTRIES, INDEX, META, Store, migrate, open, stored_bytes};
+use super::tables::{ENTRIES, INDEX, META, stored_bytes};
+use super::{Store, migrate, open};
 use crate::cache::{Key, Namespace};
 
 /// Entries that one transaction considers or removes at most, so that others get their turn, and their bytes at most,

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction};
 
 use super::{Store, open};
-use crate::cache::{Key, Record};
+use crate::cache::Key;
 
 pub(super) type Entries = TableDefinition<'static, &'static [u8; 32], &'static [u8]>;
 pub(super) type Ages = TableDefinition<'static, &'static [u8; 40], (u64, u64)>;
@@ -41,14 +41,10 @@ pub(super) fn left(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
     }
 }
 
-/// An answer that is still to be moved; inside, nothing if it cannot be decoded.
-pub(super) fn read(
-    transaction: &ReadTransaction,
-    place: &Key,
-    decode: impl FnOnce(&[u8]) -> Option<(Key, Record)>,
-) -> Result<Option<Option<(Key, Record)>>, redb::Error> {
+/// The record of an answer that is still to be moved.
+pub(super) fn read(transaction: &ReadTransaction, place: &Key) -> Result<Option<Vec<u8>>, redb::Error> {
     match transaction.open_table(ENTRIES_LEFT) {
-        Ok(entries) => Ok(entries.get(&place.0)?.map(|bytes| decode(bytes.value()))),
+        Ok(entries) => Ok(entries.get(&place.0)?.map(|bytes| bytes.value().to_vec())),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -8,7 +8,8 @@ use redb::{
     WriteTransaction,
 };
 
-use super::{ENTRIES, FORMAT, INDEX, META, caught, migrate};
+use super::tables::{ENTRIES, FORMAT, INDEX, META};
+use super::{caught, migrate};
 
 /// Pages that redb keeps in memory, 32 MiB: the answers themselves are kept by the tier above.
 const PAGE_CACHE_BYTES: usize = 32 << 20;

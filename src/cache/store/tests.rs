@@ -7,8 +7,9 @@ use std::fs::File;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redb::{Builder, ConcurrencyMode};
+use redb::{Builder, ConcurrencyMode, ReadableTable, TableDefinition};
 
+use super::tables::FORMAT;
 use super::*;
 use crate::cache::Namespace;
 
@@ -194,7 +195,7 @@ fn long(numbers: std::ops::Range<u64>) -> Group {
         let mut rng = fastrand::Rng::with_seed(number);
         let payload = std::iter::repeat_with(|| rng.u8(..)).take(3_000).collect::<Vec<_>>().into();
         let namespace = Namespace::new(if number.is_multiple_of(10) { "" } else { "gone" });
-        (key(number), Arc::new(Record { payload, namespace, ..(*record(number)).clone() }))
+        (key(number), Arc::new(Record { namespace, payload, ..(*record(number)).clone() }))
     };
     numbers.map(long).collect()
 }

@@ -77,7 +77,7 @@ fn undermine(store: &Store, is_torn: bool) -> Arc<AtomicU64> {
     let failing = FailingFile { file: FileBackend::new(file).unwrap(), left: Arc::clone(&left), is_torn };
     let database =
         Builder::new().set_concurrency_mode(ConcurrencyMode::MultiWriter).create_with_backend(failing).unwrap();
-    *store.database.write().unwrap() = Arc::new(database);
+    *store.database.write().unwrap() = Arc::new(Handle::new(database));
     left
 }
 
@@ -101,7 +101,7 @@ fn fail_everywhere(
             let left = undermine(&store, is_torn);
             left.store(n, Ordering::SeqCst);
             let is_done = act(&store).is_ok();
-            // As this process goes on with it, while the disk still fails.
+            // As this process goes on with it.
             check(&store, |_| None, n);
             drop(store);
             let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
