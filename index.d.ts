@@ -100,6 +100,10 @@ export declare interface CacheStats {
     entries: number;
     /** What they take on disk, or in memory if there is no file. */
     bytes: number;
+    /** The length of the file, 0 if there is none. It is shortened when nobody has used it for a while. */
+    fileBytes: number;
+    /** Answers that left the file to make room, by this process. */
+    evictions: number;
     /** Calls answered. */
     hits: number;
     /** Calls that had to be sent. */

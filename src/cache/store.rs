@@ -205,6 +205,12 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps everyone from using the file, as a compaction does.
+    #[cfg(test)]
+    pub fn hold(&self) -> impl Sized + '_ {
+        self.database.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note_use(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }

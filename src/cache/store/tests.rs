@@ -231,6 +231,32 @@ fn an_idle_file_gives_the_room_of_what_has_left_it_back_to_the_disk() {
     assert_eq!(store.tend(later()), None);
 }
 
+/// Not a test: what `docs/cache.md` says of it.
+/// `cargo test --no-default-features --lib how_long_a_compaction_takes -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn how_long_a_compaction_takes() {
+    for (entries, kept, holes) in [(100_000, 10, false), (100_000, 2, false), (100_000, 2, true), (500_000, 2, false)] {
+        let (_dir, path) = empty_file();
+        let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+        for start in (0..entries).step_by(2_000) {
+            let long = |number| {
+                let mut rng = fastrand::Rng::with_seed(number);
+                let payload = std::iter::repeat_with(|| rng.u8(..)).take(900).collect::<Vec<_>>().into();
+                let is_kept = if holes { number % kept == 0 } else { number > entries - entries / kept };
+                let namespace = Namespace::new(if is_kept { "" } else { "gone" });
+                (key(number), Arc::new(Record { namespace, payload, ..(*record(number)).clone() }))
+            };
+            store.write(&(start..start + 2_000).map(long).collect()).unwrap();
+        }
+        store.clear(Some(Namespace::new("gone"))).unwrap();
+        let (stored, before, started) = (store.size().1 >> 20, store.disk_bytes() >> 20, Instant::now());
+        assert!(store.compact().unwrap());
+        let (took, after) = (started.elapsed(), store.disk_bytes() >> 20);
+        println!("{stored} MiB stored, holes {holes}: {before} to {after} MiB in {took:?}");
+    }
+}
+
 #[test]
 fn nothing_is_made_shorter_while_somebody_reads_or_writes() {
     let (_dir, path) = empty_file();
