@@ -233,10 +233,9 @@ mod tests {
         let (free, is_free) = std::sync::mpsc::channel::<()>();
         let (held, is_held) = std::sync::mpsc::channel();
         let holder = std::thread::spawn(move || {
-            let hold = disk.store.hold();
+            let _guard = disk.store.hold();
             held.send(()).unwrap();
             let _ = is_free.recv();
-            drop(hold);
         });
         is_held.recv().unwrap();
         assert!(cache.disk_get(&old).await.is_none(), "a miss");
