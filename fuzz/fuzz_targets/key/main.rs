@@ -75,7 +75,7 @@ impl Question {
             2 => self.models.push(short_text(choices)),
             3 => drop(self.models.pop()),
             4 => self.models.reverse(),
-            _ => choices.change_object(&mut self.body),
+            _ => choices.change_object(&mut self.body, true),
         }
     }
 
@@ -112,8 +112,10 @@ fn keys_are_equal_as_questions_are(choices: &mut Choices<'_>) {
     let mut other = one.clone();
     match choices.below(8) {
         0 => other = Question::choose(choices),
-        1 => {}
-        times => (1..times).for_each(|_| other.change(choices)),
+        1 | 2 => {}
+        3 => (0..4).for_each(|_| other.change(choices)),
+        // Mostly one change alone: beside another one, nobody would see that it was missed.
+        _ => other.change(choices),
     }
     let ((one_key, one_text), (other_key, other_text)) = (one.key(choices), other.key(choices));
     let is_same = one.is_same(&other);

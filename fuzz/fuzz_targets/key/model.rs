@@ -135,7 +135,7 @@ impl<'a> Choices<'a> {
         match self.below(7) {
             0 => Number::new(is_negative, &self.below(20).to_string(), 0),
             1 => Number::new(is_negative, &self.below(200).to_string(), exponent),
-            2 => Number::new(is_negative, &self.bits().to_string(), exponent),
+            2 => Number::new(is_negative, &(self.bits() >> self.below(64)).to_string(), exponent),
             // Around 2^53, where doubles begin to miss integers.
             3 => Number::new(is_negative, &((1_u64 << 53) - 8 + self.below(17) as u64).to_string(), 0),
             // Half-way between doubles, or nearly.
@@ -178,11 +178,7 @@ impl<'a> Choices<'a> {
             Json::Null => *value = Json::Bool(false),
             Json::Bool(flag) => *flag = !*flag,
             Json::Number(number) => self.change_number(number),
-            Json::Text(text) => match self.below(3) {
-                0 => drop(text.pop()),
-                1 => text.extend(self.text()),
-                _ => text.reverse(),
-            },
+            Json::Text(text) => self.change_text(text),
             Json::List(items) => match self.below(4) {
                 0 => drop(items.pop()),
                 1 => items.push(self.value(1)),
@@ -193,22 +189,44 @@ impl<'a> Choices<'a> {
                     self.change(&mut items[index]);
                 }
             },
-            Json::Object(object) => self.change_object(object),
+            Json::Object(object) => self.change_object(object, false),
         }
     }
 
-    pub fn change_object(&mut self, object: &mut Object) {
-        match self.below(4) {
+    /// Changes a member; the names of a body, `is_body`, are whole characters.
+    pub fn change_object(&mut self, object: &mut Object, is_body: bool) {
+        let whole = |name: Text| match is_body {
+            true => String::from_utf16_lossy(&name).encode_utf16().collect(),
+            false => name,
+        };
+        match self.below(6) {
             0 => drop(object.pop_last()),
             1 => {
-                let name = String::from_utf16_lossy(&self.text()).encode_utf16().collect();
-                let value = self.value(1);
+                let (name, value) = (whole(self.text()), self.value(1));
                 object.insert(name, value);
+            }
+            2 if !object.is_empty() => {
+                let (mut name, value) = object.pop_first().expect("it is there");
+                self.change_text(&mut name);
+                object.insert(whole(name), value);
             }
             _ if object.is_empty() => drop(object.insert(vec![0x61], Json::Null)),
             _ => {
                 let index = self.below(object.len());
                 self.change(object.values_mut().nth(index).expect("it is there"));
+            }
+        }
+    }
+
+    fn change_text(&mut self, text: &mut Text) {
+        match self.below(4) {
+            0 => drop(text.pop()),
+            1 => text.extend(self.text()),
+            2 => text.reverse(),
+            _ if text.is_empty() => text.push(0),
+            _ => {
+                let index = self.below(text.len());
+                text[index] ^= 1 << self.below(16);
             }
         }
     }
