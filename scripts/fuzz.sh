@@ -1,21 +1,27 @@
 #!/usr/bin/env bash
-# Fuzzes what reads bytes that others wrote: `scripts/fuzz.sh [target] [seconds]`, by default every target for a minute.
+# Fuzzes what reads bytes that others wrote.
 #
-# Needs a stable Rust and a C++ compiler; cargo-fuzz works as well, and finds the same targets and corpora. An input that
-# fails is kept in fuzz/artifacts/<target>/ and named with the command that runs it again. Inputs that are new are added to
-# fuzz/corpus/<target>/; `scripts/fuzz.sh --minimise [target]` keeps the fewest that reach as much.
+#   scripts/fuzz.sh [target] [seconds]       every target, or one, for a minute or so long; what it finds joins fuzz/corpus/
+#   scripts/fuzz.sh --check [seconds]        every target, for so long; changes no corpus
+#   scripts/fuzz.sh --minimise [target]      of the corpus, the fewest inputs that reach as much
+#
+# Needs a stable Rust and a C++ compiler. cargo-fuzz finds the same targets and corpora. An input that fails is kept in
+# fuzz/artifacts/, and `fuzz/target/<host>/release/<target> <input>` runs it again.
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 
+all=(key record)
 action=run
-if [ "${1:-}" = --minimise ]; then action=minimise && shift; fi
-if [ "${1:-}" = --check ]; then action=check && shift; fi
-targets=(key record)
-if [ -n "${1:-}" ] && [ "$1" != all ]; then targets=("$1"); fi
-seconds=${2:-60}
+case ${1:-} in
+  --check | --minimise) action=${1#--} && shift ;;
+esac
+targets=("${all[@]}")
+if [[ ${1:-} =~ ^[a-z] ]]; then targets=("$1") && shift; fi
+seconds=${1:-60}
 
-# What cargo-fuzz passes, without the sanitizers, which need a nightly compiler: thryd has no unsafe code of its own.
-coverage=(
+# What cargo-fuzz passes, but for the sanitizers, which need a nightly compiler: thryd has no unsafe code of its own.
+flags=(
+  --cfg fuzzing
   -Cpasses=sancov-module
   -Cllvm-args=-sanitizer-coverage-level=4
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
@@ -23,28 +29,23 @@ coverage=(
   -Cllvm-args=-sanitizer-coverage-trace-compares
 )
 host=$(rustc -vV | sed -n 's/^host: //p')
-# With a target named, the flags reach no build script and no macro.
-RUSTFLAGS="--cfg fuzzing ${coverage[*]}" cargo build --locked --release --target "$host" --target-dir target
+# Where a target is named, the flags reach no build script and no macro.
+RUSTFLAGS="${flags[*]}" cargo build --quiet --release --target "$host" --target-dir target
 
 for target in "${targets[@]}"; do
-  program=target/$host/release/$target
   corpus=corpus/$target
-  artifacts=artifacts/$target/
-  mkdir -p "$corpus" "$artifacts"
-  limits=(-timeout=10 -rss_limit_mb=1024 -max_len=4096 "-artifact_prefix=$artifacts")
+  found=target/found/$target
+  mkdir -p "$corpus" "$found" "artifacts/$target"
+  fuzz=("target/$host/release/$target" -timeout=10 -rss_limit_mb=1024 -max_len=4096 "-artifact_prefix=artifacts/$target/")
+  printf '%s: %s\n' "$action" "$target"
   case $action in
-    run) "$program" "${limits[@]}" "-max_total_time=$seconds" -print_final_stats=1 "$corpus" ;;
-    # What is found goes to a directory that git ignores.
-    check)
-      mkdir -p "target/found/$target"
-      "$program" "${limits[@]}" "-max_total_time=$seconds" -verbosity=0 "target/found/$target" "$corpus"
-      ;;
+    run) "${fuzz[@]}" "-max_total_time=$seconds" -print_final_stats=1 "$corpus" "seeds/$target" ;;
+    check) "${fuzz[@]}" "-max_total_time=$seconds" -verbosity=0 "$found" "$corpus" "seeds/$target" ;;
     minimise)
-      rm -rf "target/minimised/$target"
-      mkdir -p "target/minimised/$target"
-      "$program" "${limits[@]}" -merge=1 "target/minimised/$target" "$corpus"
-      rm -rf "$corpus"
-      mv "target/minimised/$target" "$corpus"
+      rm -rf "$found" && mkdir "$found"
+      # Places that are reached, not how often.
+      "${fuzz[@]}" -merge=1 -use_counters=0 -verbosity=0 "$found" "seeds/$target" "$corpus"
+      rm -rf "$corpus" && mv "$found" "$corpus"
       ;;
   esac
 done
