@@ -1,14 +1,21 @@
 //! Requests of independent parts: each part is cached on its own, only the missing ones are sent, duplicates once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::{BoxFuture, try_join_all};
+use tokio::sync::{Notify, Semaphore};
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Keeper, Prepared, within_total};
-use crate::error::{ErrorKind, Result};
+use super::fly::{Calls, Seat, Shared};
+use super::log::Wish;
+use super::serve::Reading;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::{Kind, Usage};
 use crate::provider::BatchLimit;
+use crate::sync::{Mutex, lock};
 
 /// Parts of one call that are looked up at the same time.
 const LOOKUPS_AT_ONCE: usize = 64;
@@ -22,80 +29,256 @@ pub(crate) fn in_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> O
     // All or nothing, so that a part that `run` looks up again is not counted twice.
     let are_there = parts.iter().all(Prepared::is_in_memory);
     let hits = are_there.then(|| parts.iter().map(Prepared::in_memory).collect::<Option<Vec<_>>>()).flatten()?;
-    Some(assemble(hits, Vec::new(), whole))
+    Some(assemble(hits, whole))
 }
 
 /// Runs a call of several parts to its end.
-pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> Result<Answer<K>> {
-    within_total(&whole.timeouts, whole.started, async {
-        let parts: Vec<_> = parts.into_iter().map(|part| whole.with_request(part)).collect();
-        // Where each distinct part stands first.
-        let mut firsts = HashMap::new();
-        let mut distinct = Vec::new();
-        for (place, part) in parts.iter().enumerate() {
-            firsts.entry(part.key).or_insert_with(|| {
-                distinct.push(place);
-                place
+///
+/// Each distinct part is a flight of its own, taken before this returns, so that calls which have only some parts in common
+/// share those, whoever leaves first. What the cache does not have is sent in batches; the flight of a part is one of those
+/// who wait for its batch.
+pub(crate) fn launch<K: Kind>(mut whole: Prepared<K>, parts: Vec<K::Request>) -> BoxFuture<'static, Result<Answer<K>>> {
+    let guard = whole.take_guard();
+    // Where each distinct part stands in the order.
+    let (mut places, mut distinct) = (HashMap::new(), Vec::new());
+    let order_of = |part: K::Request| {
+        let part = whole.with_request(part);
+        *places.entry(part.key).or_insert_with(|| {
+            distinct.push(part);
+            distinct.len() - 1
+        })
+    };
+    let standing: Vec<_> = parts.into_iter().map(order_of).collect();
+    let order = Order::new(&whole, distinct);
+    let seats = order.seats();
+    Box::pin(async move {
+        let _guard = guard;
+        within_total(&whole.timeouts, whole.started, async {
+            let landings = order.parts.iter().zip(seats).map(|(part, seat)| async move {
+                let is_joined = seat.flight.is_joined();
+                let again = |_| Order::new(part, vec![part.again()]).seats().remove(0);
+                let mut answer = part.land(seat, again).await?;
+                if is_joined {
+                    // The history of another call.
+                    (answer.attempts, answer.queued, answer.position) = (Vec::new(), Duration::ZERO, 0);
+                }
+                Ok::<_, Error>(answer)
             });
-        }
-        let lookups: Vec<_> = distinct.iter().map(|place| parts[*place].in_cache()).collect();
-        let found: Vec<_> = stream::iter(lookups).buffered(LOOKUPS_AT_ONCE).try_collect().await?;
-        let mut answers: Vec<Option<Answer<K>>> = parts.iter().map(|_| None).collect();
-        let mut missing = Vec::new();
-        for (place, answer) in distinct.into_iter().zip(found) {
-            if answer.is_none() {
-                missing.push(place);
-            }
-            answers[place] = answer;
-        }
-        let sent: Vec<_> = stream::iter(batches(&whole, &parts, missing))
-            .map(|batch| send(&parts, batch))
-            .buffered(BATCHES_AT_ONCE)
-            .try_collect()
-            .await?;
-        let mut batches = Vec::new();
-        for (places, batch, values) in sent {
-            for (place, value) in places.into_iter().zip(values) {
-                answers[place] = Some(Answer { value, ..batch.clone() });
-            }
-            batches.push(batch);
-        }
-        let answers = parts.iter().zip(&answers).map(|(part, answer)| match answer {
-            Some(answer) => Some(answer.clone()),
-            // A duplicate: what it cost is counted where the part stands first.
-            None => answers[firsts[&part.key]].clone().map(|mut answer| {
-                answer.value.set_usage(Usage::default());
+            let answers = try_join_all(landings).await?;
+            let mut is_counted = vec![false; answers.len()];
+            let answers = standing.into_iter().map(|place| {
+                let mut answer = answers[place].clone();
+                // What a duplicate cost, and how it came about, is told where it stands first.
+                if std::mem::replace(&mut is_counted[place], true) {
+                    answer.value.set_usage(Usage::default());
+                    answer.attempts.clear();
+                }
                 answer
-            }),
-        });
-        let answers = answers.collect::<Option<_>>();
-        let answers = answers.ok_or_else(|| ErrorKind::Bug("a part was not answered".to_owned()))?;
-        Ok(assemble(answers, batches, &whole))
+            });
+            Ok(assemble(answers.collect(), &whole))
+        })
+        .await
     })
-    .await
 }
 
-/// What a batch gave: the places of its parts, the answer without its value's meaning, and the parts' values.
-type Sent<K> = (Vec<usize>, Answer<K>, Vec<K>);
+/// The place of a part in a batch, and the batch.
+type Standing<K> = (usize, Arc<BatchCall<K>>);
 
-async fn send<K: Kind>(parts: &[Prepared<K>], places: Vec<usize>) -> Result<Sent<K>> {
-    let requests: Vec<_> = places.iter().map(|place| (*parts[*place].request).clone()).collect();
-    let batch = parts[places[0]].with_request(K::batch(&requests));
-    let mut answer = batch.send().await?;
-    let values = answer.value.clone().unbatch();
-    let cache = batch.core.open_cache();
-    for (place, value) in places.iter().zip(&values) {
-        let keeper = parts[*place].keeper(cache.clone());
-        let status = Keeper::keep(keeper.as_ref(), &answer.deployment, value);
-        if answer.cache == CacheStatus::Off {
-            answer.cache = status;
+/// The distinct parts of one call, and which of them have to be sent.
+struct Order<K: Kind> {
+    whole: Prepared<K>,
+    parts: Vec<Prepared<K>>,
+    /// The flights that the call may join; its own alone, if it may join none.
+    flights: Calls<Answer<K>>,
+    batches: Calls<Arc<Batch<K>>>,
+    state: Mutex<State<K>>,
+    decided: Notify,
+    lookups: Semaphore,
+    sending: Arc<Semaphore>,
+}
+
+struct State<K: Kind> {
+    /// Flights of this call that have not said whether their part is missing, and the call itself while it takes its seats.
+    open: usize,
+    /// The places of the parts that are missing.
+    missing: BTreeSet<usize>,
+    /// When all have said so: the batch of each missing part, and its place there.
+    batch_of: Option<HashMap<usize, Standing<K>>>,
+}
+
+impl<K: Kind> Order<K> {
+    fn new(whole: &Prepared<K>, parts: Vec<Prepared<K>>) -> Arc<Self> {
+        let (flights, batches) = if whole.joins() {
+            (whole.core.flights.clone(), whole.core.batches.clone())
+        } else {
+            (Calls::new(), Calls::new())
+        };
+        Arc::new(Self {
+            whole: whole.again(),
+            parts,
+            flights,
+            batches,
+            state: Mutex::new(State { open: 0, missing: BTreeSet::new(), batch_of: None }),
+            decided: Notify::new(),
+            lookups: Semaphore::new(LOOKUPS_AT_ONCE),
+            sending: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
+        })
+    }
+
+    /// Joins the flight of each part, or starts it.
+    fn seats(self: &Arc<Self>) -> Vec<Seat<Answer<K>>> {
+        let _open = Open::new(self, None);
+        let seat = |(place, part): (usize, &Prepared<K>)| {
+            part.take_seat(&self.flights, Wish::Whole, Box::new(()), |shared| {
+                Arc::clone(self).run(Open::new(self, Some(place)), shared)
+            })
+        };
+        self.parts.iter().enumerate().map(seat).collect()
+    }
+
+    /// The flight of a part: looks it up, and waits for its batch if it is missing.
+    async fn run(self: Arc<Self>, open: Open<K>, shared: Arc<Shared>) -> Result<Answer<K>> {
+        let place = open.place.unwrap_or_default();
+        let found = {
+            // Never closed, so there is always a permit at last.
+            let _permit = self.lookups.acquire().await;
+            self.parts[place].in_cache().await?
+        };
+        if let Some(answer) = found {
+            return Ok(answer);
+        }
+        let (index, batch) = open.missing().await?;
+        let mut seat = batch.fly();
+        // Whoever waits for the part waits for its batch.
+        shared.patience.pass_on_to(&seat.flight.companion().patience);
+        let batch = seat.outcome().await?;
+        let value = batch.values.get(index).cloned();
+        let mut answer = batch.history.with(value.ok_or_else(unanswered)?);
+        if index > 0 {
+            // Told once.
+            answer.attempts.clear();
+        }
+        Ok(answer)
+    }
+
+    /// Notes that one flight more has said what it has to say.
+    fn close(&self, act: impl FnOnce(&mut State<K>)) {
+        let mut state = lock(&self.state);
+        act(&mut state);
+        state.open -= 1;
+        if state.open > 0 || state.batch_of.is_some() {
+            return;
+        }
+        let mut batch_of = HashMap::new();
+        for places in batches(&self.whole, &self.parts, state.missing.iter().copied()) {
+            let batch = Arc::new(self.batch(&places));
+            batch_of.extend(places.into_iter().enumerate().map(|(index, place)| (place, (index, Arc::clone(&batch)))));
+        }
+        state.batch_of = Some(batch_of);
+        drop(state);
+        self.decided.notify_waiters();
+    }
+
+    fn batch(&self, places: &[usize]) -> BatchCall<K> {
+        let parts = || places.iter().map(|place| &self.parts[*place]);
+        let requests: Vec<_> = parts().map(|part| (*part.request).clone()).collect();
+        let cache = self.whole.core.open_cache();
+        BatchCall {
+            call: self.whole.with_request(K::batch(&requests)),
+            keepers: parts().map(|part| part.keeper(cache.clone())).collect(),
+            flights: self.batches.clone(),
+            gate: Arc::clone(&self.sending),
         }
     }
-    Ok((places, answer, values))
+}
+
+/// A flight that has not said yet whether its part is missing. Dropped, it is not.
+struct Open<K: Kind> {
+    order: Arc<Order<K>>,
+    place: Option<usize>,
+    is_closed: bool,
+}
+
+impl<K: Kind> Open<K> {
+    fn new(order: &Arc<Order<K>>, place: Option<usize>) -> Self {
+        lock(&order.state).open += 1;
+        Self { order: Arc::clone(order), place, is_closed: false }
+    }
+
+    /// Says that it is missing, and waits for the others of its call: its batch, and its place there.
+    async fn missing(mut self) -> Result<Standing<K>> {
+        let order = Arc::clone(&self.order);
+        let place = self.place.unwrap_or_default();
+        self.is_closed = true;
+        order.close(|state| state.missing.extend([place]));
+        loop {
+            let decided = order.decided.notified();
+            if let Some(batch_of) = &lock(&order.state).batch_of {
+                return batch_of.get(&place).cloned().ok_or_else(unanswered);
+            }
+            decided.await;
+        }
+    }
+}
+
+impl<K: Kind> Drop for Open<K> {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.order.close(|_| ());
+        } else if let Some(place) = self.place {
+            // Nobody waits for it any more; if its batch is not on its way yet, it is left out.
+            lock(&self.order.state).missing.remove(&place);
+        }
+    }
+}
+
+fn unanswered() -> Error {
+    ErrorKind::Bug("a part was not answered".to_owned()).into()
+}
+
+/// The answers to the parts of one request, and how they came about.
+pub(crate) struct Batch<K> {
+    history: Answer<()>,
+    values: Vec<K>,
+}
+
+/// A request for several parts.
+struct BatchCall<K: Kind> {
+    call: Prepared<K>,
+    /// Where the answer to each part is kept.
+    keepers: Vec<Option<Keeper>>,
+    flights: Calls<Arc<Batch<K>>>,
+    gate: Arc<Semaphore>,
+}
+
+impl<K: Kind> BatchCall<K> {
+    /// Joins the flight of this request, or starts it.
+    fn fly(self: &Arc<Self>) -> Seat<Arc<Batch<K>>> {
+        self.call.take_seat(&self.flights, Wish::Whole, Box::new(()), |shared| {
+            let batch = Arc::clone(self);
+            async move {
+                let _permit = batch.gate.acquire().await;
+                let answer = batch.call.send(Reading::Whole, shared, None).await?;
+                let mut history = answer.with(());
+                let values = answer.value.unbatch();
+                for (keeper, value) in batch.keepers.iter().zip(&values) {
+                    let status = Keeper::keep(keeper.as_ref(), &history.deployment, value);
+                    if history.cache == CacheStatus::Off {
+                        history.cache = status;
+                    }
+                }
+                Ok(Arc::new(Batch { history, values }))
+            }
+        })
+    }
 }
 
 /// Cuts the missing parts into requests that every deployment of the group accepts.
-fn batches<K: Kind>(whole: &Prepared<K>, parts: &[Prepared<K>], missing: Vec<usize>) -> Vec<Vec<usize>> {
+fn batches<K: Kind>(
+    whole: &Prepared<K>,
+    parts: &[Prepared<K>],
+    missing: impl Iterator<Item = usize>,
+) -> Vec<Vec<usize>> {
     let deployments = whole.group.deployments();
     let limit = deployments.iter().fold(BatchLimit { inputs: usize::MAX, tokens: u64::MAX }, |limit, deployment| {
         let own = deployment.provider().batch_limit(K::NAME);
@@ -121,16 +304,15 @@ fn batches<K: Kind>(whole: &Prepared<K>, parts: &[Prepared<K>], missing: Vec<usi
     batches
 }
 
-/// One answer from the parts' answers, and the history of what was sent for them.
-fn assemble<K: Kind>(parts: Vec<Answer<K>>, sent: Vec<Answer<K>>, whole: &Prepared<K>) -> Answer<K> {
-    let cache = parts.iter().map(|part| part.cache).max().unwrap_or(CacheStatus::Off);
-    let deployment = sent.first().or(parts.first()).map(|answer| answer.deployment.clone()).unwrap_or_default();
+/// One answer from the parts' answers.
+fn assemble<K: Kind>(parts: Vec<Answer<K>>, whole: &Prepared<K>) -> Answer<K> {
+    let sent = parts.iter().find(|part| !part.attempts.is_empty());
     Answer {
-        deployment,
-        cache,
-        queued: sent.iter().map(|answer| answer.queued).max().unwrap_or_default(),
-        position: sent.iter().map(|answer| answer.position).max().unwrap_or_default(),
-        attempts: sent.into_iter().flat_map(|answer| answer.attempts).collect(),
+        deployment: sent.or(parts.first()).map(|part| part.deployment.clone()).unwrap_or_default(),
+        cache: parts.iter().map(|part| part.cache).max().unwrap_or(CacheStatus::Off),
+        queued: parts.iter().map(|part| part.queued).max().unwrap_or_default(),
+        position: parts.iter().map(|part| part.position).max().unwrap_or_default(),
+        attempts: parts.iter().flat_map(|part| part.attempts.iter().cloned()).collect(),
         latency: whole.started.elapsed(),
         value: K::join(parts.into_iter().map(|part| part.value).collect()),
     }
