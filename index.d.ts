@@ -87,6 +87,11 @@ export declare interface CacheOptions {
     mode?: 'record' | 'replay';
     /** Tenants that must not see each other's answers. @default '' */
     namespace?: string;
+    /**
+     * Encrypts the file: 32 random bytes, or their text as 64 hexadecimal digits or as base64. A file that was made with
+     * another key, or with none, is refused with `ERR_CACHE` and left as it is. Only with a `path`. @default not encrypted
+     */
+    encryptionKey?: string | Uint8Array;
 }
 
 /** A cache at one moment. Counters run from its opening. */

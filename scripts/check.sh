@@ -9,8 +9,8 @@ step cargo fmt --check
 step cargo fmt --check --manifest-path fuzz/Cargo.toml
 step cargo clippy --no-default-features --all-targets -- -D warnings
 step cargo clippy --all-targets -- -D warnings
-step cargo clippy --no-default-features --features loom --test loom -- -D warnings
-step cargo test --no-default-features --features loom --test loom
+step cargo clippy --no-default-features --features loom --test loom --test loom_joining -- -D warnings
+step cargo test --no-default-features --features loom --test loom --test loom_joining
 step oxlint --deny-warnings
 step prettier --check .
 
