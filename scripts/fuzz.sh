@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Fuzzes what reads bytes that others wrote.
 #
-#   scripts/fuzz.sh [target] [seconds]       every target, or one, for a minute or so long; what it finds joins fuzz/corpus/
-#   scripts/fuzz.sh --check [seconds]        every target, for so long; changes no corpus
-#   scripts/fuzz.sh --minimise [target]      of the corpus, the fewest inputs that reach as much
+#   scripts/fuzz.sh [target] [seconds]           every target, or one, for a minute or so long; what it finds joins fuzz/corpus/
+#   scripts/fuzz.sh --check [target] [seconds]   the same, but no corpus changes
+#   scripts/fuzz.sh --minimise [target]          of the corpus, the fewest inputs that reach as much
 #
 # Needs a stable Rust and a C++ compiler. cargo-fuzz finds the same targets and corpora. An input that fails is kept in
 # fuzz/artifacts/, and `fuzz/target/<host>/release/<target> <input>` runs it again.
@@ -40,7 +40,13 @@ for target in "${targets[@]}"; do
   printf '%s: %s\n' "$action" "$target"
   case $action in
     run) "${fuzz[@]}" "-max_total_time=$seconds" -print_final_stats=1 "$corpus" "seeds/$target" ;;
-    check) "${fuzz[@]}" "-max_total_time=$seconds" -verbosity=0 "$found" "$corpus" "seeds/$target" ;;
+    check)
+      if ! said=$("${fuzz[@]}" "-max_total_time=$seconds" "$found" "$corpus" "seeds/$target" 2>&1); then
+        printf '%s\n' "$said"
+        exit 1
+      fi
+      tail -n 1 <<<"$said"
+      ;;
     minimise)
       rm -rf "$found" && mkdir "$found"
       # Places that are reached, not how often.
