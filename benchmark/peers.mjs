@@ -30,7 +30,7 @@ function load(name) {
       name,
       import(name).then(
         (module) => ({ module, version: versionOf(name) }),
-        (error) => ({ missing: error.message.split('\n')[0] }),
+        (error) => ({ missing: error.message.split(/\n| imported from /)[0] }),
       ),
     )
   }
