@@ -28,7 +28,7 @@ pub use canonical::{MAX_DEPTH, canonical_json};
 pub use codec::Codec;
 pub use disk::flush_all;
 pub use flight::{Flight, FlightPanic, Flights};
-pub use key::{Key, KeyBuilder};
+pub use key::{Key, KeyBuilder, Placement, placement};
 pub use options::{CacheMode, CacheOptions};
 pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
 
