@@ -61,7 +61,7 @@ fn cutting() -> Router<Completion> {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_says_what_a_whole_answer_says_and_is_kept_like_one() {
-    let script = json!({ "responses": ["some words that come one by one"], "repeat": true, "tokenIntervalMs": 10 });
+    let script = json!({ "responses": ["some words that come one by one"], "repeat": true, "tokenIntervalMs": 10, "cache": true });
     let router = router(json!({
         "providers": [dummy("dummy", script)],
         "groups": { "default": { "deployments": ["dummy::m"] } },

@@ -138,6 +138,7 @@ const deployOptions: DeployOptions = {
   tpm: 1000,
   maxConcurrent: 4,
   weight: 1,
+  cacheAs: 'gpt-4o',
   contextWindow: 8192,
   price: { prompt: 1, completion: 2, cachedPrompt: 0.5 },
 }

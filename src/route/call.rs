@@ -277,7 +277,11 @@ impl Keeper {
     /// not kept: the key promises the models of the group that was asked.
     pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
         let Some(keeper) = keeper.filter(|keeper| !keeper.cache.is_closed()) else { return CacheStatus::Off };
-        if value.is_storable() && keeper.deployments.iter().any(|one| one.name == deployment) {
+        let own = keeper.deployments.iter().find(|one| one.name == deployment);
+        if own.is_some_and(|one| !one.provider().is_cacheable()) {
+            return CacheStatus::Off;
+        }
+        if value.is_storable() && own.is_some() {
             let payload = pack(value);
             let question = bytes::Bytes::new();
             let entry = Entry { deployment, payload, question, ttl: keeper.ttl, namespace: &keeper.namespace };
@@ -332,8 +336,8 @@ pub(crate) fn bug(ended: tokio::task::JoinError) -> Error {
 
 /// The key of a request to these deployments.
 fn key<K: Kind>(deployments: &[Arc<Deployment>], namespace: &str, request: &K::Request) -> Key {
-    let models = deployments.iter().map(|deployment| deployment.name.as_str());
-    KeyBuilder::new(namespace, K::NAME, models).body(request.as_ref())
+    let models: Vec<_> = deployments.iter().map(|deployment| deployment.cached_as()).collect();
+    KeyBuilder::new(namespace, K::NAME, models.iter().map(|model| &**model)).body(request.as_ref())
 }
 
 /// How much longer than its total time a call is given to say what it tried.
