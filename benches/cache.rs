@@ -86,13 +86,13 @@ fn tiers(criterion: &mut Criterion) {
 
 fn flights(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let flights = Flights::new();
+    let flights: Flights<u8> = Flights::new();
     criterion.bench_function("cache/flight, alone", |bencher| {
-        bencher.iter(|| runtime.block_on(async { flights.join(key(1), || async { 1 }).await }));
+        bencher.iter(|| runtime.block_on(async { flights.join(key(1), |_| async { 1 }).await }));
     });
     criterion.bench_function("cache/flight, 100 callers", |bencher| {
         let all = async || {
-            let callers: Vec<_> = (0..100).map(|_| flights.join(key(1), || async { 1 })).collect();
+            let callers: Vec<_> = (0..100).map(|_| flights.join(key(1), |_| async { 1 })).collect();
             futures_util::future::join_all(callers).await
         };
         bencher.iter(|| runtime.block_on(all()));

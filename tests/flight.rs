@@ -15,6 +15,10 @@ fn key(number: u8) -> Key {
     Key([number; 32])
 }
 
+fn flights<T: Clone + Send + Sync + 'static>() -> Flights<T> {
+    Flights::new()
+}
+
 /// Counts one down when it is dropped.
 struct Held(Arc<AtomicUsize>);
 
@@ -33,12 +37,12 @@ impl Drop for Held {
 
 #[tokio::test(start_paused = true)]
 async fn of_200_equal_callers_one_leaves_and_199_have_the_one_answer() {
-    let flights = Flights::new();
+    let flights = flights();
     let runs = Arc::new(AtomicUsize::new(0));
     let mut callers: Vec<_> = (0..200)
         .map(|_| {
             let runs = Arc::clone(&runs);
-            flights.join(key(1), || async move {
+            flights.join(key(1), |_| async move {
                 sleep(Duration::from_secs(1)).await;
                 runs.fetch_add(1, Ordering::SeqCst)
             })
@@ -57,9 +61,9 @@ async fn of_200_equal_callers_one_leaves_and_199_have_the_one_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_one_to_leave_ends_the_call_and_what_it_holds() {
-    let flights = Flights::<u8>::new();
+    let flights = flights::<u8>();
     let held = Arc::new(AtomicUsize::new(0));
-    let start = || {
+    let start = |_: &Arc<()>| {
         let guard = Held::new(&held);
         async move {
             let _guard = guard;
@@ -79,24 +83,24 @@ async fn the_last_one_to_leave_ends_the_call_and_what_it_holds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dying_call_is_never_joined() {
-    let flights = Flights::new();
-    drop(flights.join(key(1), || async { pending().await }));
-    let next = flights.join(key(1), || async { 2 });
+    let flights = flights();
+    drop(flights.join(key(1), |_| async { pending().await }));
+    let next = flights.join(key(1), |_| async { 2 });
     assert!(!next.is_joined());
     assert_eq!(next.await, Ok(2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_finished_call_is_never_joined_even_while_its_answer_is_unread() {
-    let flights = Flights::new();
+    let flights = flights();
     let (finish, finished) = oneshot::channel::<()>();
-    let first = flights.join(key(1), || async move {
+    let first = flights.join(key(1), |_| async move {
         finished.await.ok();
         1
     });
     finish.send(()).unwrap();
     sleep(Duration::from_millis(1)).await;
-    let next = flights.join(key(1), || async { 2 });
+    let next = flights.join(key(1), |_| async { 2 });
     assert!(!next.is_joined());
     assert_eq!((first.await, next.await), (Ok(1), Ok(2)));
     assert!(flights.is_empty());
@@ -104,34 +108,34 @@ async fn a_finished_call_is_never_joined_even_while_its_answer_is_unread() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_reaches_all_who_wait_with_its_words_and_nobody_after_them() {
-    let flights = Flights::<u8>::new();
-    let start = || async {
+    let flights = flights::<u8>();
+    let start = |_: &Arc<()>| async {
         sleep(Duration::from_millis(1)).await;
         panic!("number {}", 7)
     };
     let (one, other) = (flights.join(key(1), start), flights.join(key(1), start));
     assert_eq!(one.await.unwrap_err().message, "number 7");
     assert_eq!(other.await.unwrap_err().to_string(), "number 7");
-    assert_eq!(flights.join(key(1), || async { 3 }).await, Ok(3));
+    assert_eq!(flights.join(key(1), |_| async { 3 }).await, Ok(3));
     assert!(flights.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_panics_leaves_nothing_behind() {
-    let flights = Flights::<u8>::new();
-    let start = || -> std::future::Ready<u8> { panic!("no future") };
+    let flights = flights::<u8>();
+    let start = |_: &Arc<()>| -> std::future::Ready<u8> { panic!("no future") };
     let join = std::panic::AssertUnwindSafe(|| drop(flights.join(key(1), start)));
     assert!(std::panic::catch_unwind(join).is_err());
     assert!(flights.is_empty());
-    assert_eq!(flights.join(key(1), || async { 3 }).await, Ok(3));
+    assert_eq!(flights.join(key(1), |_| async { 3 }).await, Ok(3));
 }
 
 #[test]
 fn a_runtime_that_ends_is_told_to_those_who_wait() {
-    let flights = Flights::<u8>::new();
+    let flights = flights::<u8>();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let entered = runtime.enter();
-    let flight = flights.join(key(1), || async { pending().await });
+    let flight = flights.join(key(1), |_| async { pending().await });
     drop(entered);
     drop(runtime);
     assert!(flights.is_empty());
@@ -141,11 +145,11 @@ fn a_runtime_that_ends_is_told_to_those_who_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_may_make_another_call_of_the_same_table() {
-    let flights = Flights::new();
+    let flights = flights();
     let inner = flights.clone();
-    let outer = flights.join(key(1), || {
-        let begun = inner.join(key(2), || async { 20 });
-        async move { begun.await.unwrap() + inner.join(key(3), || async { 2 }).await.unwrap() }
+    let outer = flights.join(key(1), |_| {
+        let begun = inner.join(key(2), |_| async { 20 });
+        async move { begun.await.unwrap() + inner.join(key(3), |_| async { 2 }).await.unwrap() }
     });
     assert_eq!(outer.await, Ok(22));
     assert!(flights.is_empty());
@@ -183,7 +187,7 @@ proptest! {
         runtime.block_on(async {
             const TAKES_MS: u64 = 10;
             let (runs, held) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-            let flights = Flights::new();
+            let flights = flights();
             let (mut now, mut started) = (0, 0);
             // Who waits: the flight, its key, the number of its call. What is in flight: start and number by key.
             let mut waiting: Vec<(thryd::cache::Flight<usize>, u8, usize)> = Vec::new();
@@ -191,7 +195,7 @@ proptest! {
             for step in steps {
                 match step {
                     Step::Join(number) => {
-                        let flight = flights.join(key(number), || {
+                        let flight = flights.join(key(number), |_| {
                             let (run, guard) = (runs.fetch_add(1, Ordering::SeqCst), Held::new(&held));
                             async move {
                                 let _guard = guard;
@@ -242,7 +246,7 @@ proptest! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_threads_that_join_and_leave_leave_nothing_behind() {
-    let flights = Flights::new();
+    let flights = flights();
     let (live, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let tasks: Vec<_> = (0..8_u64)
         .map(|seed| {
@@ -251,7 +255,7 @@ async fn many_threads_that_join_and_leave_leave_nothing_behind() {
                 let mut rng = fastrand::Rng::with_seed(seed);
                 for round in 0..2_000 {
                     let number = rng.u8(0..4);
-                    let flight = flights.join(key(number), || {
+                    let flight = flights.join(key(number), |_| {
                         let guard = Held::new(&live);
                         most.fetch_max(live.load(Ordering::SeqCst), Ordering::SeqCst);
                         async move {

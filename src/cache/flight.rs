@@ -2,41 +2,55 @@
 //!
 //! The call runs as its own task, so no caller is its owner: whoever leaves takes nothing from the others, and when the
 //! last one leaves, the task is aborted. A call is found by its key from the moment it is started until the moment
-//! before its outcome can be seen, so a finished call is never joined; an aborted one is gone before it is aborted.
+//! before its outcome can be seen, so a finished call is never joined; an aborted one is gone before it is aborted. What
+//! the call and its callers tell each other on the way (chunks, deadlines) is a companion `S` that they share.
+//!
+//! Modelled in `tests/loom.rs`.
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use futures_util::future::{BoxFuture, FutureExt, Shared};
-use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::task::JoinError;
 
 use super::Key;
 use crate::error::panic_text;
+use crate::sync::{Mutex, lock};
 
 /// The calls in flight; clones share them.
-pub struct Flights<T> {
-    table: Arc<Mutex<Table<T>>>,
+pub struct Flights<T, S = ()> {
+    table: Arc<Mutex<Table<T, S>>>,
 }
 
-struct Table<T> {
-    calls: HashMap<Key, Call<T>>,
-    /// Tells the calls apart that had the same key one after another.
-    next: u64,
-}
+type Table<T, S> = HashMap<Key, Entry<T, S>>;
 
-struct Call<T> {
-    number: u64,
+/// A call that can be joined.
+struct Entry<T, S> {
+    call: Arc<Call<T, S>>,
     callers: usize,
-    outcome: Outcome<T>,
     /// Absent while the call is being started.
-    task: Option<AbortHandle>,
+    abort: Option<Abort>,
 }
 
-type Outcome<T> = Shared<BoxFuture<'static, Result<T, FlightPanic>>>;
+/// Ends a task.
+type Abort = Box<dyn FnOnce() + Send>;
+
+/// What the task and the callers of one call share.
+struct Call<T, S> {
+    companion: Arc<S>,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    outcome: Option<Result<T, FlightPanic>>,
+    /// Who waits for the outcome, by a number of its own.
+    wakers: HashMap<u64, Waker>,
+    next_waker: u64,
+}
 
 /// The call's task panicked, or its runtime ended: a defect, told to all who waited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +60,7 @@ pub struct FlightPanic {
     pub message: String,
 }
 
-impl<T: Clone + Send + Sync + 'static> Flights<T> {
+impl<T: Clone + Send + Sync + 'static, S: Default + Send + Sync + 'static> Flights<T, S> {
     /// No calls.
     #[must_use]
     pub fn new() -> Self {
@@ -59,57 +73,68 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub fn join<F>(&self, key: Key, start: impl FnOnce() -> F) -> Flight<T>
+    pub fn join<F>(&self, key: Key, start: impl FnOnce(&Arc<S>) -> F) -> Flight<T, S>
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let (send_handle, handle) = oneshot::channel();
-        let (flight, number) = match self.enter(key, handle) {
-            (flight, None) => return flight,
-            (flight, Some(number)) => (flight, number),
-        };
-        // From here on without the lock: `start` is foreign code, and so is what a spawn on an ending runtime drops.
-        let entry = Entry { table: Arc::clone(&self.table), key, number };
-        let call = start();
-        // The task drops its entry when the call ends in whatever way, before the outcome can be seen.
-        let handle: JoinHandle<T> = tokio::spawn(async move {
-            let _entry = entry;
-            call.await
-        });
-        if let Some(call) = lock(&self.table).calls.get_mut(&key).filter(|call| call.number == number) {
-            call.task = Some(handle.abort_handle());
+        self.join_on(key, start, |task| {
+            let task = tokio::spawn(task).abort_handle();
+            Box::new(move || task.abort())
+        })
+    }
+
+    /// As [`Flights::join`], with something else than Tokio to run the call: `spawn` runs it and gives what ends it,
+    /// which drops the future some time after.
+    pub fn join_on<F>(
+        &self,
+        key: Key,
+        start: impl FnOnce(&Arc<S>) -> F,
+        spawn: impl FnOnce(BoxFuture<'static, ()>) -> Box<dyn FnOnce() + Send>,
+    ) -> Flight<T, S>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let flight = self.enter(key);
+        if flight.is_joined {
+            return flight;
         }
-        // Refused only if nobody waits any more, and this caller does.
-        let _ = send_handle.send(handle);
+        // From here on without the lock: `start` is foreign code, and so is what a spawn on an ending runtime drops. The
+        // call cannot be abandoned meanwhile, because this caller stays.
+        let mut ending = Ending { table: Arc::clone(&self.table), key, call: Some(Arc::clone(&flight.call)) };
+        let call = start(&flight.call.companion);
+        let abort = spawn(Box::pin(async move {
+            let outcome = AssertUnwindSafe(call).catch_unwind().await;
+            ending.end(outcome.map_err(|panic| FlightPanic { message: panic_text(&*panic) }));
+        }));
+        if let Some(entry) = lock(&self.table).get_mut(&key).filter(|entry| Arc::ptr_eq(&entry.call, &flight.call)) {
+            entry.abort = Some(abort);
+        }
         flight
     }
 
-    /// Joins, or makes a place for a new call and says its number.
-    fn enter(&self, key: Key, handle: oneshot::Receiver<JoinHandle<T>>) -> (Flight<T>, Option<u64>) {
+    /// Whether a call with this key is in flight.
+    #[must_use]
+    pub fn contains(&self, key: &Key) -> bool {
+        lock(&self.table).contains_key(key)
+    }
+
+    /// Joins, or makes a place for a new call.
+    fn enter(&self, key: Key) -> Flight<T, S> {
         let mut table = lock(&self.table);
-        if let Some(call) = table.calls.get_mut(&key) {
-            call.callers += 1;
-            let caller = Caller { table: Arc::clone(&self.table), key, number: call.number };
-            return (Flight { outcome: call.outcome.clone(), is_joined: true, _caller: caller }, None);
-        }
-        let number = table.next;
-        table.next += 1;
-        let outcome = async move {
-            match handle.await {
-                Ok(task) => task.await.map_err(FlightPanic::from),
-                Err(_) => Err(FlightPanic { message: "the call could not be started".to_owned() }),
-            }
-        };
-        let outcome = outcome.boxed().shared();
-        table.calls.insert(key, Call { number, callers: 1, outcome: outcome.clone(), task: None });
-        let caller = Caller { table: Arc::clone(&self.table), key, number };
-        (Flight { outcome, is_joined: false, _caller: caller }, Some(number))
+        let is_joined = table.contains_key(&key);
+        let entry = table.entry(key).or_insert_with(|| {
+            let state = State { outcome: None, wakers: HashMap::new(), next_waker: 0 };
+            let call = Call { companion: Arc::new(S::default()), state: Mutex::new(state) };
+            Entry { call: Arc::new(call), callers: 0, abort: None }
+        });
+        entry.callers += 1;
+        Flight { table: Arc::clone(&self.table), key, call: Arc::clone(&entry.call), is_joined, waker: None }
     }
 
     /// How many calls are in flight.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.table).calls.len()
+        lock(&self.table).len()
     }
 
     /// Whether no call is in flight.
@@ -119,96 +144,131 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     }
 }
 
-impl<T> Default for Flights<T> {
+impl<T, S> Default for Flights<T, S> {
     fn default() -> Self {
-        Self { table: Arc::new(Mutex::new(Table { calls: HashMap::new(), next: 0 })) }
+        Self { table: Arc::new(Mutex::new(HashMap::new())) }
     }
 }
 
-impl<T> Clone for Flights<T> {
+impl<T, S> Clone for Flights<T, S> {
     fn clone(&self) -> Self {
         Self { table: Arc::clone(&self.table) }
     }
 }
 
-impl<T> std::fmt::Debug for Flights<T> {
+impl<T, S> std::fmt::Debug for Flights<T, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Flights").field("in_flight", &lock(&self.table).calls.len()).finish()
+        f.debug_struct("Flights").field("in_flight", &lock(&self.table).len()).finish()
     }
 }
 
 /// One caller's share of a call. Dropping it leaves the call; the last one to leave ends it.
 #[must_use = "a flight that nobody holds is aborted"]
-pub struct Flight<T: Clone> {
-    outcome: Outcome<T>,
+pub struct Flight<T, S = ()> {
+    table: Arc<Mutex<Table<T, S>>>,
+    key: Key,
+    call: Arc<Call<T, S>>,
     is_joined: bool,
-    _caller: Caller<T>,
+    /// The number under which this caller waits.
+    waker: Option<u64>,
 }
 
-impl<T: Clone> Flight<T> {
+impl<T: Clone, S> Flight<T, S> {
     /// Whether the call was already under way.
     #[must_use]
     pub fn is_joined(&self) -> bool {
         self.is_joined
     }
-}
 
-impl<T: Clone> Future for Flight<T> {
-    type Output = Result<T, FlightPanic>;
+    /// What the call and its callers share.
+    #[must_use]
+    pub fn companion(&self) -> &Arc<S> {
+        &self.call.companion
+    }
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.outcome.poll_unpin(context)
+    /// The outcome, if there is one yet.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Result<T, FlightPanic>> {
+        lock(&self.call.state).outcome.clone()
     }
 }
 
-impl<T: Clone> std::fmt::Debug for Flight<T> {
+impl<T: Clone, S> Future for Flight<T, S> {
+    type Output = Result<T, FlightPanic>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let flight = &mut *self;
+        let mut state = lock(&flight.call.state);
+        if let Some(outcome) = &state.outcome {
+            return Poll::Ready(outcome.clone());
+        }
+        let number = *flight.waker.get_or_insert(state.next_waker);
+        state.next_waker = state.next_waker.max(number + 1);
+        state.wakers.insert(number, context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<T, S> std::fmt::Debug for Flight<T, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Flight").field("is_joined", &self.is_joined).finish_non_exhaustive()
     }
 }
 
-/// Counts one caller.
-struct Caller<T> {
-    table: Arc<Mutex<Table<T>>>,
-    key: Key,
-    number: u64,
-}
-
-impl<T> Drop for Caller<T> {
+impl<T, S> Drop for Flight<T, S> {
     fn drop(&mut self) {
+        if let Some(number) = self.waker {
+            let waker = lock(&self.call.state).wakers.remove(&number);
+            drop(waker);
+        }
         let abandoned = {
             let mut table = lock(&self.table);
-            match table.calls.get_mut(&self.key) {
-                Some(call) if call.number == self.number && call.callers > 1 => {
-                    call.callers -= 1;
+            match table.get_mut(&self.key).filter(|entry| Arc::ptr_eq(&entry.call, &self.call)) {
+                Some(entry) if entry.callers > 1 => {
+                    entry.callers -= 1;
                     None
                 }
-                Some(call) if call.number == self.number => table.calls.remove(&self.key),
-                _ => None,
+                Some(_) => table.remove(&self.key),
+                None => None,
             }
         };
         // Outside the lock: what the task drops may come back here.
-        if let Some(task) = abandoned.and_then(|call| call.task) {
-            task.abort();
+        if let Some(abort) = abandoned.and_then(|entry| entry.abort) {
+            abort();
         }
     }
 }
 
-/// The call's place in the table, held by its task.
-struct Entry<T> {
-    table: Arc<Mutex<Table<T>>>,
+/// The call's end, held by its task: told to all who wait, also if the task is dropped before its time.
+struct Ending<T, S> {
+    table: Arc<Mutex<Table<T, S>>>,
     key: Key,
-    number: u64,
+    /// Gone when it is told.
+    call: Option<Arc<Call<T, S>>>,
 }
 
-impl<T> Drop for Entry<T> {
-    fn drop(&mut self) {
+impl<T, S> Ending<T, S> {
+    fn end(&mut self, outcome: Result<T, FlightPanic>) {
+        let Some(call) = self.call.take() else { return };
+        // Out of the table first: a call whose outcome can be seen is not joined.
         let ended = {
             let mut table = lock(&self.table);
-            let is_mine = table.calls.get(&self.key).is_some_and(|call| call.number == self.number);
-            if is_mine { table.calls.remove(&self.key) } else { None }
+            let is_mine = table.get(&self.key).is_some_and(|entry| Arc::ptr_eq(&entry.call, &call));
+            if is_mine { table.remove(&self.key) } else { None }
         };
+        let wakers = {
+            let mut state = lock(&call.state);
+            state.outcome = Some(outcome);
+            std::mem::take(&mut state.wakers)
+        };
+        wakers.into_values().for_each(Waker::wake);
         drop(ended);
+    }
+}
+
+impl<T, S> Drop for Ending<T, S> {
+    fn drop(&mut self) {
+        self.end(Err(FlightPanic { message: "the runtime ended before the call did".to_owned() }));
     }
 }
 
@@ -220,9 +280,4 @@ impl From<JoinError> for FlightPanic {
         };
         Self { message }
     }
-}
-
-/// Nothing is left half done under the lock, so a panic there spoils nothing.
-fn lock<T>(table: &Mutex<Table<T>>) -> MutexGuard<'_, Table<T>> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
 }

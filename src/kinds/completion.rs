@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::wire::{object, unreadable, usage};
-use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Prompt, StreamAssembly, Usage};
+use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Pieces, Prompt, StreamAssembly, Usage};
 use crate::error::{Failure, Invalid};
 
 /// Finish reasons of complete answers, in the words of OpenAI and of the servers that speak its dialect. `length` is
@@ -38,6 +38,8 @@ pub struct Completion {
     model: String,
     usage: Option<Usage>,
     raw: Bytes,
+    /// The pieces that it came in, if it was streamed.
+    pieces: Option<Pieces>,
     /// Content and arguments together, if there are tool calls.
     counted: Option<String>,
 }
@@ -56,6 +58,16 @@ impl Completion {
         &self.raw
     }
 
+    /// The same answer, which came in these pieces.
+    pub(super) fn in_pieces(self, pieces: Pieces) -> Self {
+        Self { pieces: Some(pieces).filter(|pieces| !pieces.as_str().is_empty()), ..self }
+    }
+
+    /// The pieces that it came in, if it was streamed.
+    pub(super) fn pieces(&self) -> Option<&Pieces> {
+        self.pieces.as_ref()
+    }
+
     /// Reads OpenAI's answer.
     pub(super) fn parse(raw: Bytes) -> Result<Self, Failure> {
         match Self::fields(&raw) {
@@ -64,7 +76,7 @@ impl Completion {
                     let arguments = tool_calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
                     std::iter::once(content.as_str()).chain(arguments).collect()
                 });
-                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, counted })
+                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, pieces: None, counted })
             }
             Err(reason) => Err(unreadable(reason, &raw)),
         }
@@ -106,12 +118,21 @@ impl Kind for Completion {
         Self::parse(answer.clone())
     }
 
+    /// The answer itself; of a streamed one the line of its [`Pieces`] before it.
     fn store(&self) -> Bytes {
-        self.raw.clone()
+        match &self.pieces {
+            None => self.raw.clone(),
+            Some(pieces) => [pieces.as_str().as_bytes(), b"\n", &self.raw].concat().into(),
+        }
     }
 
     fn load(stored: &Bytes) -> Option<Self> {
-        Self::parse(stored.clone()).ok()
+        // An answer is a JSON object, which no line of pieces begins like.
+        let line = memchr::memchr(b'\n', stored).and_then(|end| Some((end, std::str::from_utf8(&stored[..end]).ok()?)));
+        match line.and_then(|(end, line)| Some((end, Pieces::parse(line)?))) {
+            Some((end, pieces)) => Some(Self { pieces: Some(pieces), ..Self::parse(stored.slice(end + 1..)).ok()? }),
+            None => Self::parse(stored.clone()).ok(),
+        }
     }
 
     fn is_storable(&self) -> bool {

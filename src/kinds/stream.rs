@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::completion::{WireToolCall, content, reasoning};
 use super::wire::{object, unreadable};
-use super::{Assembly, Body, Completion, ToolCall};
+use super::{Assembly, Body, Completion, Pieces, ToolCall};
 use crate::error::{Failure, FailureClass};
 
 /// One piece of a streamed completion.
@@ -55,6 +55,7 @@ pub struct StreamAssembly {
     usage: Option<Box<RawValue>>,
     first: String,
     last: String,
+    pieces: Pieces,
 }
 
 /// One choice as far as it has come.
@@ -122,6 +123,7 @@ impl StreamAssembly {
         if event.error.is_some() {
             return Err(unreadable("an event of the stream is an error", data.as_bytes()));
         }
+        let known = chunks.len();
         for choice in event.choices.unwrap_or_default() {
             let index = choice.index.unwrap_or(0);
             let place = self.choices.iter().position(|known| known.index == index).unwrap_or_else(|| {
@@ -134,6 +136,7 @@ impl StreamAssembly {
                 assembled.push(choice, heard).map_err(|reason| unreadable(reason, data.as_bytes()))?;
             }
         }
+        chunks[known..].iter().for_each(|chunk| self.pieces.push(chunk));
         if let Some(usage) = event.usage {
             self.usage = Some(usage.to_owned());
         }
@@ -161,7 +164,8 @@ impl StreamAssembly {
         if !is_complete {
             return Err(Failure::new(FailureClass::Truncated, "the stream ended without a finish reason"));
         }
-        Completion::parse(self.assemble())
+        let completion = Completion::parse(self.assemble())?;
+        Ok(completion.in_pieces(self.pieces))
     }
 
     /// One `chat.completion` object: the events' top-level fields, the last event's where they differ, and the choices.
@@ -279,10 +283,15 @@ impl Assembly<Completion> for StreamAssembly {
 const WORDS_PER_CHUNK: usize = 3;
 
 impl Completion {
-    /// The chunks that a stream of this answer gives: the reasoning, the content in pieces of whole words, the tool calls.
+    /// The chunks that a stream of this answer gives: those that it came in; of an answer that came whole the reasoning,
+    /// the content in pieces of whole words, the tool calls.
     #[must_use]
     pub fn chunks(&self) -> Vec<Chunk> {
         let reasoning = self.reasoning().unwrap_or_default();
+        let as_it_came = self.pieces().and_then(|pieces| pieces.chunks(&self.content, &reasoning, &self.tool_calls));
+        if let Some(chunks) = as_it_came {
+            return chunks;
+        }
         let reasoning = pieces(&reasoning, WORDS_PER_CHUNK).map(|delta| Chunk::Reasoning { delta: delta.to_owned() });
         let content = pieces(&self.content, WORDS_PER_CHUNK).map(|delta| Chunk::Content { delta: delta.to_owned() });
         let calls = self.tool_calls.iter().zip(0..).map(|(call, index)| Chunk::ToolCall {

@@ -215,7 +215,10 @@ impl NativeRouter {
         let Some(stream) = stream else {
             return Some(Mail::failed(id, &ErrorKind::Closed("stream").into()).into());
         };
-        if let Poll::Ready(batch) = stream.try_next() {
+        let runtime = runtime::handle().enter();
+        let arrived = stream.try_next();
+        drop(runtime);
+        if let Poll::Ready(batch) = arrived {
             return Some(self.pending.batch(id, batch).unwrap_or_else(|error| Mail::failed(id, &error)).into());
         }
         let pending = Arc::downgrade(&self.pending.0);

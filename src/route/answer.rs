@@ -57,6 +57,21 @@ impl<K: Kind> Answer<K> {
     }
 }
 
+impl<K> Answer<K> {
+    /// The same history with another value.
+    pub(crate) fn with<V>(&self, value: V) -> Answer<V> {
+        Answer {
+            value,
+            deployment: self.deployment.clone(),
+            cache: self.cache,
+            attempts: self.attempts.clone(),
+            latency: self.latency,
+            queued: self.queued,
+            position: self.position,
+        }
+    }
+}
+
 impl<K> Deref for Answer<K> {
     type Target = K;
 

@@ -8,7 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use memchr::memmem;
 use tokio::time::{Instant, timeout};
 
-use super::stream::Sink;
+use super::log::Log;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
@@ -19,13 +19,12 @@ use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band};
 use crate::tracker::Permit;
 
 /// How an answer is wanted.
+#[derive(Clone, Copy)]
 pub(crate) enum Mode<'a> {
     /// At once.
     Whole,
-    /// Piece by piece, to be put together before anyone sees it.
-    Buffered,
-    /// Piece by piece, to this reader.
-    Streamed(&'a mut Sink),
+    /// Piece by piece, for those who read along.
+    Streamed(&'a Log),
 }
 
 /// A successful attempt.
@@ -166,7 +165,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     /// Reads events to the end and hands on what they say as it comes.
-    async fn events<K: Kind<Request = R>>(&self, mut source: Events, mut mode: Mode<'_>) -> Result<Got<K>, Failure> {
+    async fn events<K: Kind<Request = R>>(&self, mut source: Events, mode: Mode<'_>) -> Result<Got<K>, Failure> {
         let Some(mut assembly) = K::assembly() else {
             let message = format!("{} answered a {} with a stream", self.provider.name(), K::NAME);
             return Err(Failure::new(FailureClass::Truncated, message));
@@ -193,8 +192,8 @@ impl<R: Sync> Exchange<'_, R> {
                 if !std::mem::replace(&mut has_begun, true) {
                     self.note_first_token();
                 }
-                if let Mode::Streamed(sink) = &mut mode {
-                    sink.push(std::mem::take(&mut chunks)).await;
+                if let Mode::Streamed(log) = mode {
+                    log.push(&chunks).await;
                 }
                 chunks.clear();
             }
@@ -203,6 +202,10 @@ impl<R: Sync> Exchange<'_, R> {
         let value = assembly.finish()?;
         if !has_begun {
             self.note_first_token();
+            if let Mode::Streamed(log) = mode {
+                // It said nothing, which may replace something that was said.
+                log.push(&[]).await;
+            }
         }
         Ok(Got { value })
     }
@@ -257,8 +260,8 @@ impl Events {
 
 /// Gives a whole answer to a reader who wanted it piece by piece.
 async fn deliver<K: Kind>(got: Got<K>, mode: Mode<'_>) -> Result<Got<K>, Failure> {
-    if let Mode::Streamed(sink) = mode {
-        sink.push(got.value.chunks()).await;
+    if let Mode::Streamed(log) = mode {
+        log.push(&got.value.chunks()).await;
     }
     Ok(got)
 }

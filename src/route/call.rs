@@ -11,12 +11,13 @@ use tokio::time::Instant;
 use super::answer::{Answer, CacheStatus};
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
-use super::serve::{Job, Reading, serve};
-use crate::cache::{Cache, CacheMode, Entry, Flight, Key, KeyBuilder, Record};
+use super::log::Wish;
+use super::serve::Reading;
+use crate::cache::{Cache, CacheMode, Entry, Key, KeyBuilder, Record};
 use crate::deployment::Deployment;
-use crate::error::{Error, ErrorKind, Phase, Result, panic_text};
+use crate::error::{ErrorKind, Phase, Result};
 use crate::kinds::{Kind, Usage};
-use crate::options::{CacheUse, InvokeOptions, OnInterrupt, Timeouts};
+use crate::options::{CacheUse, InvokeOptions, Timeouts};
 
 /// A call that was begun: answered from memory or refused at once, or still to be waited for.
 pub enum Begun<K> {
@@ -38,7 +39,7 @@ pub(crate) struct Prepared<K: Kind> {
     /// The group's deployments when the call began: what the key stands for.
     deployments: Arc<[Arc<Deployment>]>,
     pub started: Instant,
-    _active: Option<ActiveGuard>,
+    active: Option<ActiveGuard>,
 }
 
 impl<K: Kind> Prepared<K> {
@@ -61,7 +62,7 @@ impl<K: Kind> Prepared<K> {
             key,
             deployments,
             started: Instant::now(),
-            _active: Some(active),
+            active: Some(active),
         })
     }
 
@@ -69,6 +70,11 @@ impl<K: Kind> Prepared<K> {
     pub fn with_request(&self, request: K::Request) -> Self {
         let key = key::<K>(&self.deployments, &self.namespace, &request);
         self.with_key(Arc::new(request), key)
+    }
+
+    /// The same call once more, for a task of its own.
+    pub fn with_request_of(&self, other: &Self) -> Self {
+        self.with_key(Arc::clone(&other.request), other.key)
     }
 
     fn with_key(&self, request: Arc<K::Request>, key: Key) -> Self {
@@ -82,7 +88,7 @@ impl<K: Kind> Prepared<K> {
             deployments: Arc::clone(&self.deployments),
             request,
             started: self.started,
-            _active: None,
+            active: None,
         }
     }
 
@@ -144,16 +150,9 @@ impl<K: Kind> Prepared<K> {
         Some(Keeper { cache, deployments, key: self.key, ttl: self.options.cache_ttl, namespace })
     }
 
-    pub fn job(&self, reading: Reading, on_interrupt: OnInterrupt) -> Job<K> {
-        Job {
-            request: Arc::clone(&self.request),
-            timeouts: self.timeouts,
-            deadline: self.timeouts.total.map(|total| self.started + total),
-            started: self.started,
-            priority: self.options.priority,
-            reading,
-            on_interrupt,
-        }
+    /// What counts the call as in flight; once.
+    pub fn take_guard(&mut self) -> Option<ActiveGuard> {
+        self.active.take()
     }
 
     /// Runs the call to its end: joined with an equal one, found, or served.
@@ -161,104 +160,14 @@ impl<K: Kind> Prepared<K> {
     /// What can be joined is joined before this returns, so that calls that are begun together are one from the start,
     /// whoever leaves first. Needs the context of a Tokio runtime.
     pub fn launch(self) -> BoxFuture<'static, Result<Answer<K>>> {
-        let flight = self.joins().then(|| self.join());
+        let fly = |call: &Self, rejoins| call.fly(Reading::Whole, Wish::Whole, Box::new(()), rejoins);
+        let seat = fly(&self, 0);
         Box::pin(async move {
-            let work = async {
-                if let Some(flight) = flight {
-                    return self.land(flight, || self.join()).await;
-                }
-                match self.in_cache().await? {
-                    Some(answer) => Ok(answer),
-                    None => self.send_alone(self.core.open_cache()).await,
-                }
-            };
+            let work = self.land(seat, |rejoins| fly(&self, rejoins));
             let mut answer = within_total(&self.timeouts, self.started, work).await?;
             answer.latency = self.started.elapsed();
             Ok(answer)
         })
-    }
-
-    /// Sends, or waits for an equal call that is under way; neither reads nor writes the cache.
-    pub async fn send(&self) -> Result<Answer<K>> {
-        if !self.joins() {
-            return self.send_alone(None).await;
-        }
-        let join = || self.core.flights.join(self.key, || self.sending(None));
-        self.land(join(), join).await
-    }
-
-    /// Whether equal calls may be one.
-    fn joins(&self) -> bool {
-        self.options.cache == CacheUse::Default
-    }
-
-    fn join(&self) -> Flight<Result<Answer<K>>> {
-        self.core.flights.join(self.key, || {
-            let call = self.with_key(Arc::clone(&self.request), self.key);
-            async move {
-                match call.in_cache().await? {
-                    Some(answer) => Ok(answer),
-                    None => call.sending(call.core.open_cache()).await,
-                }
-            }
-        })
-    }
-
-    /// Waits for a flight; for another one, once, if the first ran out of somebody else's time.
-    async fn land(
-        &self,
-        mut flight: Flight<Result<Answer<K>>>,
-        join: impl Fn() -> Flight<Result<Answer<K>>>,
-    ) -> Result<Answer<K>> {
-        let mut may_join_anew = true;
-        loop {
-            let is_joined = flight.is_joined();
-            let result = flight.await.unwrap_or_else(|panic| Err(ErrorKind::Bug(panic.message).into()));
-            match result {
-                Err(error) if is_joined && may_join_anew && is_out_of_time(&error) => {
-                    may_join_anew = false;
-                    flight = join();
-                }
-                Ok(mut answer) if is_joined => {
-                    if let Some(cache) = self.core.open_cache() {
-                        cache.note_joined();
-                    }
-                    answer.cache = CacheStatus::Joined;
-                    free_of_charge(&mut answer.value);
-                    return Ok(answer);
-                }
-                result => return result,
-            }
-        }
-    }
-
-    async fn send_alone(&self, cache: Option<Cache>) -> Result<Answer<K>> {
-        let task = tokio::spawn(self.sending(cache));
-        let guard = AbortOnDrop(task.abort_handle());
-        let result = task.await;
-        drop(guard);
-        result.unwrap_or_else(|ended| Err(bug(ended)))
-    }
-
-    /// The work itself, independent of who waits for it.
-    fn sending(&self, cache: Option<Cache>) -> impl Future<Output = Result<Answer<K>>> + Send + 'static {
-        let (core, group) = (Arc::clone(&self.core), Arc::clone(&self.group));
-        let job = self.job(Reading::Whole, OnInterrupt::Error);
-        let keeper = self.keeper(cache);
-        let started = self.started;
-        async move {
-            let served = serve(&core, &group, &job, None).await?;
-            let cache = Keeper::keep(keeper.as_ref(), &served.deployment, &served.value);
-            Ok(Answer {
-                value: served.value,
-                deployment: served.deployment,
-                cache,
-                attempts: served.attempts,
-                latency: started.elapsed(),
-                queued: served.queued,
-                position: served.position,
-            })
-        }
     }
 }
 
@@ -312,25 +221,9 @@ fn unpack<K: Kind>(packed: &Bytes) -> Option<K> {
 }
 
 /// The answer was paid for by another call.
-fn free_of_charge<K: Kind>(value: &mut K) {
+pub(crate) fn free_of_charge<K: Kind>(value: &mut K) {
     if let Some(usage) = value.usage().copied() {
         value.set_usage(Usage { cost: usage.cost.map(|_| 0.0), ..usage });
-    }
-}
-
-/// Ends a task with the call that waits for it.
-pub(crate) struct AbortOnDrop(pub tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-pub(crate) fn bug(ended: tokio::task::JoinError) -> Error {
-    match ended.try_into_panic() {
-        Ok(panic) => ErrorKind::Bug(panic_text(&*panic)).into(),
-        Err(_) => ErrorKind::Cancelled.into(),
     }
 }
 
@@ -354,8 +247,4 @@ pub(crate) async fn within_total<T>(
         Ok(result) => result,
         Err(_) => Err(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None }.into()),
     }
-}
-
-fn is_out_of_time(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::RateLimited { .. } | ErrorKind::Timeout { .. } | ErrorKind::Cancelled)
 }

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{Notify, OnceCell};
 
 use super::answer::Answer;
+use super::fly::Calls;
 use super::group::Group;
+use super::parts::Batch;
 use super::retired::Retired;
 use super::retry::{RetryBudget, RetryOptions};
-use crate::cache::{Cache, CacheMode, CacheOptions, Flights};
+use crate::cache::{Cache, CacheMode, CacheOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::Kind;
 use crate::options::Timeouts;
@@ -19,7 +21,9 @@ use crate::provider::Provider;
 pub(crate) struct Core<K: Kind> {
     pub providers: RwLock<HashMap<String, Arc<dyn Provider>>>,
     pub groups: RwLock<BTreeMap<String, Arc<Group>>>,
-    pub flights: Flights<Result<Answer<K>>>,
+    pub flights: Calls<Answer<K>>,
+    /// Of requests that answer several parts at once.
+    pub batches: Calls<Arc<Batch<K>>>,
     pub retired: Retired,
     pub retry: RetryOptions,
     pub timeouts: Timeouts,
@@ -60,7 +64,8 @@ impl<K: Kind> Core<K> {
         Self {
             providers: RwLock::default(),
             groups: RwLock::default(),
-            flights: Flights::default(),
+            flights: Calls::default(),
+            batches: Calls::default(),
             retired: Retired::default(),
             budget: Mutex::new(RetryBudget::new(&retry)),
             retry,

@@ -94,6 +94,21 @@ impl Line {
         tokens: u64,
         priority: i64,
         deadline: Option<Instant>,
+        try_admit: impl FnMut(Instant, Option<Ticket>) -> Result<T, Wait>,
+        estimate: impl Fn(Ahead, Instant, Option<Duration>) -> Option<Duration>,
+    ) -> Result<Admitted<T>, Refusal> {
+        self.admit_until(tokens, priority, || deadline, try_admit, estimate).await
+    }
+
+    /// As [`Line::admit`], with a deadline that may move back while it waits.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn admit_until<T>(
+        &self,
+        tokens: u64,
+        priority: i64,
+        deadline_now: impl Fn() -> Option<Instant>,
         mut try_admit: impl FnMut(Instant, Option<Ticket>) -> Result<T, Wait>,
         estimate: impl Fn(Ahead, Instant, Option<Duration>) -> Option<Duration>,
     ) -> Result<Admitted<T>, Refusal> {
@@ -111,7 +126,7 @@ impl Line {
             let wait = estimate(self.ahead(priority), now, patience)?;
             Some(wait.max(earliest.saturating_duration_since(now)))
         };
-        let patience = deadline.map(|deadline| deadline.saturating_duration_since(arrived));
+        let patience = deadline_now().map(|deadline| deadline.saturating_duration_since(arrived));
         let wait = retry_after(earliest, arrived, patience).ok_or(Refusal::Never)?;
         if patience.is_some_and(|patience| patience.is_zero() || wait > patience) {
             return Err(Refusal::WouldTimeOut { retry_after: wait });
@@ -130,6 +145,7 @@ impl Line {
                     Err(Wait::Until(at)) => Some(at.max(now + Duration::from_millis(1))),
                 },
             };
+            let deadline = deadline_now();
             if let Some(deadline) = deadline {
                 let is_over = deadline <= now;
                 if is_over || earliest.is_some_and(|at| at > deadline) {

@@ -9,18 +9,20 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::call::{Begun, Keeper, Prepared, within_total};
+use super::call::{Begun, Prepared};
 use super::core::Core;
 use super::group::{Behind, Demand, Group};
+use super::log::Wish;
 use super::parts;
-use super::serve::{Reading, serve};
 use super::stats::{DeploymentStats, GroupStats, ProviderStats, RouterStats};
-use super::stream::{CompletionStream, EndGuard, Pipe, Sink};
+use super::stream::CompletionStream;
 use crate::cache::Cache;
 use crate::deployment::{Deployment, split_model};
 use crate::error::{ErrorKind, Invalid, Result};
 use crate::kinds::{Completion, Kind};
-use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
+use crate::options::{
+    DeployOptions, GroupOptions, GroupPlan, InvokeOptions, OnInterrupt, RouterOptions, StreamOptions, Timeouts,
+};
 use crate::provider::{Provider, ProviderOptions, create_provider};
 use crate::tokens;
 use crate::tracker::go_on;
@@ -339,7 +341,7 @@ impl<K: Kind> Router<K> {
 
 impl Router<Completion> {
     /// Asks a group for an answer piece by piece. Runs at once, on the current Tokio runtime; dropping the stream
-    /// cancels the call and closes the socket.
+    /// cancels the call and closes the socket, unless an equal call shares it.
     ///
     /// # Errors
     /// What can be refused before anything is sent.
@@ -350,37 +352,13 @@ impl Router<Completion> {
         options: StreamOptions,
     ) -> Result<CompletionStream> {
         let request = Completion::request(request.as_ref().clone())?;
+        let wish = match options.on_interrupt {
+            _ if options.buffer => Wish::Whole,
+            OnInterrupt::Error => Wish::Error,
+            OnInterrupt::Restart => Wish::Restart,
+        };
         let prepared = Prepared::new(&self.0, group, request, options.invoke)?;
-        let pipe = Arc::new(Pipe::default());
-        let reading = if options.buffer { Reading::Buffered } else { Reading::Streamed };
-        let job = prepared.job(reading, options.on_interrupt);
-        let guard = EndGuard(Arc::clone(&pipe));
-        let mut sink = Sink::new(Arc::clone(&pipe));
-        let task = tokio::spawn(async move {
-            let work = async {
-                if let Some(answer) = prepared.in_cache().await? {
-                    sink.push(answer.chunks()).await;
-                    return Ok(answer);
-                }
-                let keeper = prepared.keeper(prepared.core.open_cache());
-                let served = serve(&prepared.core, &prepared.group, &job, Some(&mut sink)).await?;
-                if reading == Reading::Buffered {
-                    sink.push(served.value.chunks()).await;
-                }
-                Ok(Answer {
-                    cache: Keeper::keep(keeper.as_ref(), &served.deployment, &served.value),
-                    value: served.value,
-                    deployment: served.deployment,
-                    attempts: served.attempts,
-                    latency: prepared.started.elapsed(),
-                    queued: served.queued,
-                    position: served.position,
-                })
-            };
-            let result = within_total(&prepared.timeouts, prepared.started, work).await;
-            guard.0.end(result);
-        });
-        Ok(CompletionStream::new(pipe, task.abort_handle()))
+        Ok(CompletionStream::begin(prepared, wish))
     }
 }
 

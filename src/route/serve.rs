@@ -5,21 +5,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::attempt::{Ended, Mode, attempt};
 use super::core::Core;
 use super::estimate::{count_prompt, estimate};
+use super::fly::Shared;
 use super::group::{Behind, Demand, Group};
 use super::line::Refusal;
 use super::pick::{Picked, pick_one};
 use super::retry::delay;
-use super::stream::Sink;
 use crate::deployment::Deployment;
 use crate::error::{Attempt, Error, ErrorKind, Failure, FailureClass, Outcome, Phase};
 use crate::health::RestOptions;
 use crate::kinds::Kind;
-use crate::options::{OnInterrupt, Timeouts};
+use crate::options::Timeouts;
 use crate::tracker::Turn;
 
 /// What one call asks of its deployments.
@@ -27,20 +27,18 @@ use crate::tracker::Turn;
 pub(crate) struct Job<K: Kind> {
     pub request: Arc<K::Request>,
     pub timeouts: Timeouts,
-    /// The end of the whole call: nothing waits or runs beyond it.
-    pub deadline: Option<Instant>,
+    /// Who waits for the call, for how long, and what they were told so far.
+    pub shared: Arc<Shared>,
     /// When the call began.
     pub started: Instant,
     pub priority: i64,
     pub reading: Reading,
-    pub on_interrupt: OnInterrupt,
 }
 
-/// How the caller reads the answer.
+/// How the answer comes from the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     Whole,
-    Buffered,
     Streamed,
 }
 
@@ -63,16 +61,10 @@ enum Verdict {
 }
 
 /// Serves a job from its group, then from the group's fallbacks.
-pub(crate) async fn serve<K: Kind>(
-    core: &Core<K>,
-    group: &Arc<Group>,
-    job: &Job<K>,
-    sink: Option<&mut Sink>,
-) -> Result<Served<K>, Error> {
+pub(crate) async fn serve<K: Kind>(core: &Core<K>, group: &Arc<Group>, job: &Job<K>) -> Result<Served<K>, Error> {
     let mut call = CallState {
         core,
         job,
-        sink,
         started: Instant::now(),
         queued: Duration::ZERO,
         position: 0,
@@ -100,7 +92,6 @@ pub(crate) async fn serve<K: Kind>(
 struct CallState<'a, K: Kind> {
     core: &'a Core<K>,
     job: &'a Job<K>,
-    sink: Option<&'a mut Sink>,
     started: Instant,
     queued: Duration,
     /// Its place in the first line that it stood in; 0 if it had to stand in none.
@@ -184,12 +175,12 @@ impl<K: Kind> CallState<'_, K> {
         };
         let reserved = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, begun));
         let tokens = reserved.min().unwrap_or(0);
-        let queue = begun + self.job.timeouts.queue.saturating_sub(self.queued);
-        let deadline = self.job.deadline.map_or(queue, |total| total.min(queue));
+        let spent = (begun - self.job.started).saturating_sub(self.queued);
+        let patience = &self.job.shared.patience;
         let line = group.line_of(&able);
         let estimate =
             |ahead, now, patience| group.wait(Behind { line: &line, priority, ahead, patience }, demand, excluded, now);
-        let admitted = line.admit(tokens, priority, Some(deadline), pick, estimate).await;
+        let admitted = line.admit_until(tokens, priority, || patience.queue_end(spent), pick, estimate).await;
         self.queued += admitted.as_ref().map_or_else(|_| begun.elapsed(), |admitted| admitted.queued);
         match admitted {
             Ok(admitted) => {
@@ -225,23 +216,20 @@ impl<K: Kind> CallState<'_, K> {
     /// One attempt, with everything that is to be noted about it.
     async fn attempt(&mut self, picked: Picked, demand: &Demand) -> Result<Result<K, Failure>, Verdict> {
         let Picked { deployment, mut permit, probe } = picked;
-        let mode = match (self.job.reading, self.sink.as_deref_mut()) {
-            (Reading::Streamed, Some(sink)) => {
-                sink.restart(&deployment.name);
-                Mode::Streamed(sink)
+        let log = &self.job.shared.log;
+        let mode = match self.job.reading {
+            Reading::Whole => Mode::Whole,
+            Reading::Streamed => {
+                log.begin(&deployment.name);
+                Mode::Streamed(log)
             }
-            (Reading::Whole, _) => Mode::Whole,
-            _ => Mode::Buffered,
         };
         let begun = Instant::now();
         let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &self.job.timeouts, mode);
-        let result = match self.job.deadline {
-            None => work.await,
-            Some(deadline) => match timeout_at(deadline, work).await {
-                Ok(result) => result,
-                Err(_) => Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started))),
-            },
-        };
+        let result =
+            self.job.shared.patience.within(work).await.unwrap_or_else(|deadline| {
+                Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started)))
+            });
         let now = Instant::now();
         let mut note = Attempt {
             deployment: deployment.name.clone(),
@@ -309,16 +297,8 @@ impl<K: Kind> CallState<'_, K> {
                 ErrorKind::Exhausted { message: failure.message.clone(), errors: std::mem::take(&mut self.errors) };
             return Err(Verdict::Final(kind.into()));
         }
-        if let Some(sink) = self.sink.as_deref().filter(|sink| sink.has_delivered)
-            && self.job.on_interrupt == OnInterrupt::Error
-        {
-            let kind = ErrorKind::Interrupted {
-                deployment: deployment.name.clone(),
-                delivered: sink.delivered.clone(),
-                failure: failure.clone(),
-            };
-            return Err(Verdict::Final(kind.into()));
-        }
+        let is_shown = self.job.shared.log.is_shown();
+        self.interrupt(deployment, failure)?;
         let error = error_of(deployment, failure);
         let is_over = matches!(failure.timeout, Some((Phase::Total, _)));
         if is_over || failure.class == FailureClass::Rejected {
@@ -327,7 +307,7 @@ impl<K: Kind> CallState<'_, K> {
         self.errors.push(error);
         let has_others = || group.able(demand, excluded).iter().any(|other| !Arc::ptr_eq(other, deployment));
         // A reader who has to begin again gets another deployment, if there is one.
-        let is_restart = self.sink.as_deref().is_some_and(|sink| sink.has_delivered) && has_others();
+        let is_restart = is_shown && has_others();
         match failure.class {
             FailureClass::Transient if !was_again && !is_restart => return Ok(Some(Arc::clone(deployment))),
             FailureClass::Transient | FailureClass::Truncated if !has_others() => {
@@ -348,6 +328,19 @@ impl<K: Kind> CallState<'_, K> {
             _ => excluded.push(Arc::clone(deployment)),
         }
         Ok(None)
+    }
+
+    /// Tells those who read along that what they were shown is not continued. Fails if nobody wants the call to go on.
+    fn interrupt(&self, deployment: &Deployment, failure: &Failure) -> Result<(), Verdict> {
+        let interrupted = |delivered| {
+            let (deployment, failure) = (deployment.name.clone(), failure.clone());
+            Error::from(ErrorKind::Interrupted { deployment, delivered, failure })
+        };
+        let tell = |delivered| interrupted(delivered).with_attempts(self.attempts.clone());
+        match self.job.shared.log.interrupt(tell) {
+            Ok(()) => Ok(()),
+            Err(delivered) => Err(Verdict::Final(interrupted(delivered))),
+        }
     }
 
     /// The error of a call that nobody answered.

@@ -1,18 +1,17 @@
-//! A streamed answer between the call that makes it and the reader: what has arrived, taken in batches.
-//!
-//! Bounded in bytes, so that a reader who pauses stops the socket instead of filling memory.
+//! A streamed answer as its reader has it: what has arrived, taken in batches.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll as Progress, Waker};
 
 use super::answer::Answer;
+use super::call::{Prepared, within_total};
+use super::fly::{Seat, settled};
+use super::log::{Found, Wish};
+use super::serve::Reading;
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{Chunk, Completion};
-
-/// Most bytes of chunks that wait for a slow reader.
-const PIPE_BYTES: usize = 256 << 10;
 
 /// What one read of a stream gives.
 #[derive(Clone, Debug)]
@@ -21,71 +20,6 @@ pub enum Batch {
     Chunks(Vec<Chunk>),
     /// The end, with the whole answer.
     End(Box<Answer<Completion>>),
-}
-
-/// A completion as it comes. Dropping it cancels the call and closes the socket.
-#[derive(Debug)]
-pub struct CompletionStream {
-    pipe: Arc<Pipe>,
-    task: AbortHandle,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Pipe {
-    state: Mutex<State>,
-    readable: Notify,
-    writable: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    chunks: Vec<Chunk>,
-    bytes: usize,
-    end: Option<Result<Box<Answer<Completion>>, Error>>,
-    is_over: bool,
-}
-
-/// The writing end, and what it has delivered.
-#[derive(Debug)]
-pub(crate) struct Sink {
-    pipe: Arc<Pipe>,
-    /// Content that the reader was given since the start, or the last restart.
-    pub delivered: String,
-    /// Whether the reader was given anything since the start, or the last restart.
-    pub has_delivered: bool,
-    /// Set while a new attempt has not delivered yet: the deployment that goes on.
-    restarting: Option<String>,
-}
-
-impl CompletionStream {
-    pub(crate) fn new(pipe: Arc<Pipe>, task: AbortHandle) -> Self {
-        Self { pipe, task }
-    }
-
-    /// What has arrived, waiting for something to arrive. `None` after the end or an error.
-    ///
-    /// # Errors
-    /// What ended the stream early; once.
-    pub async fn next(&self) -> Option<Result<Batch, Error>> {
-        loop {
-            let readable = self.pipe.readable.notified();
-            match self.try_next() {
-                Poll::Ready(batch) => return batch,
-                Poll::Waiting => readable.await,
-            }
-        }
-    }
-
-    /// Cancels the call and closes the socket; the stream ends.
-    pub fn cancel(&self) {
-        self.task.abort();
-    }
-
-    /// What has arrived, without waiting.
-    #[must_use]
-    pub fn try_next(&self) -> Poll {
-        self.pipe.take()
-    }
 }
 
 /// What [`CompletionStream::try_next`] found.
@@ -97,115 +31,172 @@ pub enum Poll {
     Waiting,
 }
 
-impl Drop for CompletionStream {
-    fn drop(&mut self) {
-        self.cancel();
-    }
+/// A completion as it comes. Dropping it cancels the call and closes the socket, unless an equal call shares it.
+pub struct CompletionStream {
+    prepared: Prepared<Completion>,
+    wish: Wish,
+    inner: Mutex<Inner>,
 }
 
-impl Pipe {
-    fn take(&self) -> Poll {
-        let mut state = self.state();
-        if !state.chunks.is_empty() {
-            state.bytes = 0;
-            let chunks = std::mem::take(&mut state.chunks);
-            self.writable.notify_one();
-            return Poll::Ready(Some(Ok(Batch::Chunks(chunks))));
-        }
-        if state.is_over {
-            return Poll::Ready(None);
-        }
-        match state.end.take() {
-            None => Poll::Waiting,
-            Some(end) => {
-                state.is_over = true;
-                Poll::Ready(Some(end.map(Batch::End)))
+struct Inner {
+    stage: Stage,
+    /// Whoever waits in [`CompletionStream::next`].
+    waker: Option<Waker>,
+}
+
+enum Stage {
+    /// Reads along with a call in flight.
+    Following { seat: Seat<Answer<Completion>>, is_given: bool, rejoins: u32 },
+    /// Has all that it will give.
+    Ending(Vec<Chunk>, Box<Answer<Completion>>),
+    /// Was cancelled, and has not been told so.
+    Cancelled,
+    /// Gives nothing any more.
+    Over,
+}
+
+impl CompletionStream {
+    /// Begins a call: one that memory can answer is answered, any other joins an equal one or starts. Needs the context
+    /// of a Tokio runtime.
+    pub(crate) fn begin(mut prepared: Prepared<Completion>, wish: Wish) -> Self {
+        let guard = prepared.take_guard();
+        let stage = if let Some(answer) = prepared.in_memory() {
+            Stage::Ending(answer.chunks(), Box::new(answer))
+        } else {
+            let seat = prepared.fly(Reading::Streamed, wish, Box::new(guard), 0);
+            Stage::Following { seat, is_given: false, rejoins: 0 }
+        };
+        Self { prepared, wish, inner: Mutex::new(Inner { stage, waker: None }) }
+    }
+
+    /// What has arrived, waiting for something to arrive. `None` after the end or an error.
+    ///
+    /// # Errors
+    /// What ended the stream early; once.
+    pub async fn next(&self) -> Option<Result<Batch, Error>> {
+        let arrived = poll_fn(|context| {
+            let mut inner = self.inner();
+            inner.waker = Some(context.waker().clone());
+            if let Stage::Following { seat, .. } = &mut inner.stage {
+                // Both, because the last chunks come before the outcome. Asked again below, whatever this says.
+                seat.reader.register(context.waker());
+                let _ = Pin::new(&mut seat.flight).poll(context);
             }
-        }
+            match self.take(&mut inner) {
+                Poll::Ready(batch) => Progress::Ready(batch),
+                Poll::Waiting => Progress::Pending,
+            }
+        });
+        let (timeouts, started) = (&self.prepared.timeouts, self.prepared.started);
+        let batch = within_total(timeouts, started, async { Ok(arrived.await) }).await;
+        batch.unwrap_or_else(|error| {
+            let left = std::mem::replace(&mut self.inner().stage, Stage::Over);
+            drop(left);
+            Some(Err(error))
+        })
     }
 
-    /// Ends the stream; the first end counts.
-    pub fn end(&self, end: Result<Answer<Completion>, Error>) {
-        let mut state = self.state();
-        if state.end.is_none() && !state.is_over {
-            state.end = Some(end.map(Box::new));
-        }
-        drop(state);
-        self.readable.notify_one();
+    /// What has arrived, without waiting. Needs the context of a Tokio runtime.
+    #[must_use]
+    pub fn try_next(&self) -> Poll {
+        self.take(&mut self.inner())
     }
 
-    async fn push(&self, mut chunks: Vec<Chunk>) {
-        let bytes: usize = chunks.iter().map(size).sum();
+    /// Leaves the call, which is cancelled and its socket closed, unless an equal call shares it; the stream ends.
+    pub fn cancel(&self) {
+        let mut inner = self.inner();
+        let stage = match inner.stage {
+            Stage::Over | Stage::Cancelled => return,
+            _ => std::mem::replace(&mut inner.stage, Stage::Cancelled),
+        };
+        let waker = inner.waker.take();
+        // Outside the lock: what the call drops may come back here.
+        drop(inner);
+        drop(stage);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn take(&self, inner: &mut Inner) -> Poll {
         loop {
-            let writable = self.writable.notified();
-            {
-                let mut state = self.state();
-                if state.bytes == 0 || state.bytes + bytes <= PIPE_BYTES {
-                    state.bytes += bytes.max(1);
-                    state.chunks.append(&mut chunks);
-                    drop(state);
-                    self.readable.notify_one();
-                    return;
+            let (stage, found) = match std::mem::replace(&mut inner.stage, Stage::Over) {
+                Stage::Over => (Stage::Over, Some(None)),
+                Stage::Cancelled => (Stage::Over, Some(Some(Err(ErrorKind::Cancelled.into())))),
+                Stage::Ending(chunks, answer) if chunks.is_empty() => (Stage::Over, Some(Some(Ok(Batch::End(answer))))),
+                Stage::Ending(chunks, answer) => {
+                    (Stage::Ending(Vec::new(), answer), Some(Some(Ok(Batch::Chunks(chunks)))))
                 }
+                Stage::Following { seat, is_given, rejoins } => match self.follow(seat, is_given, rejoins) {
+                    Followed::Waiting(stage) => {
+                        inner.stage = stage;
+                        return Poll::Waiting;
+                    }
+                    Followed::Found(stage, found) => (stage, found.map(Some)),
+                },
+            };
+            inner.stage = stage;
+            if let Some(found) = found {
+                return Poll::Ready(found);
             }
-            writable.await;
+        }
+    }
+
+    /// One step of reading along.
+    fn follow(&self, seat: Seat<Answer<Completion>>, is_given: bool, rejoins: u32) -> Followed {
+        // Before the log: what was said before the outcome is in the log when the outcome can be seen.
+        let outcome = seat.flight.outcome();
+        match (seat.reader.take(), outcome) {
+            (Found::Chunks(chunks), _) => {
+                let stage = Stage::Following { seat, is_given: true, rejoins };
+                Followed::Found(stage, Some(Ok(Batch::Chunks(chunks))))
+            }
+            (Found::Interrupted(error), _) => Followed::Found(Stage::Over, Some(Err(error))),
+            (Found::Nothing, None) => Followed::Waiting(Stage::Following { seat, is_given, rejoins }),
+            (Found::Nothing, Some(outcome)) => self.end(&seat, is_given, rejoins, settled(outcome)),
+        }
+    }
+
+    fn end(
+        &self,
+        seat: &Seat<Answer<Completion>>,
+        is_given: bool,
+        rejoins: u32,
+        outcome: Result<Answer<Completion>, Error>,
+    ) -> Followed {
+        let is_joined = seat.flight.is_joined();
+        match outcome {
+            Ok(answer) => {
+                let mut answer = if is_joined { self.prepared.joined(answer) } else { answer };
+                answer.latency = self.prepared.started.elapsed();
+                // A call that nobody streamed, or one that was answered by the cache, said nothing on the way.
+                let chunks = if is_given { Vec::new() } else { answer.chunks() };
+                Followed::Found(Stage::Ending(chunks, Box::new(answer)), None)
+            }
+            Err(error) if is_joined && !is_given && !self.prepared.is_own(&error, true) => {
+                let rejoins = rejoins + 1;
+                // A router that is closed meanwhile ends what it has begun.
+                let guard = self.prepared.core.begin().ok();
+                let seat = self.prepared.fly(Reading::Streamed, self.wish, Box::new(guard), rejoins);
+                Followed::Found(Stage::Following { seat, is_given, rejoins }, None)
+            }
+            Err(error) => Followed::Found(Stage::Over, Some(Err(error))),
         }
     }
 
     // A std mutex: nothing is awaited while it is held.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Ends the pipe if its call ends without saying how: the task was aborted, or it panicked.
-pub(crate) struct EndGuard(pub Arc<Pipe>);
-
-impl Drop for EndGuard {
-    fn drop(&mut self) {
-        let error = if std::thread::panicking() {
-            ErrorKind::Bug("the streamed call panicked".to_owned())
-        } else {
-            ErrorKind::Cancelled
-        };
-        self.0.end(Err(error.into()));
-    }
+/// What one step of reading along gave.
+enum Followed {
+    Waiting(Stage),
+    /// Something, or the next stage to be asked.
+    Found(Stage, Option<Result<Batch, Error>>),
 }
 
-impl Sink {
-    pub fn new(pipe: Arc<Pipe>) -> Self {
-        Self { pipe, delivered: String::new(), has_delivered: false, restarting: None }
-    }
-
-    /// Another deployment begins again what the reader has seen part of.
-    pub fn restart(&mut self, deployment: &str) {
-        if self.has_delivered {
-            self.restarting = Some(deployment.to_owned());
-        }
-    }
-
-    /// Hands chunks to the reader, waiting while too much is unread.
-    pub async fn push(&mut self, chunks: Vec<Chunk>) {
-        if let Some(deployment) = self.restarting.take() {
-            let discarded = std::mem::take(&mut self.delivered);
-            self.pipe.push(vec![Chunk::Restart { discarded, deployment }]).await;
-        }
-        self.has_delivered |= !chunks.is_empty();
-        for chunk in &chunks {
-            if let Chunk::Content { delta } = chunk {
-                self.delivered.push_str(delta);
-            }
-        }
-        self.pipe.push(chunks).await;
-    }
-}
-
-fn size(chunk: &Chunk) -> usize {
-    match chunk {
-        Chunk::Content { delta } | Chunk::Reasoning { delta } => delta.len(),
-        Chunk::ToolCall { id, name, arguments, .. } => {
-            arguments.len() + id.as_ref().map_or(0, String::len) + name.as_ref().map_or(0, String::len)
-        }
-        Chunk::Restart { discarded, .. } => discarded.len(),
+impl std::fmt::Debug for CompletionStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompletionStream").field("wish", &self.wish).finish_non_exhaustive()
     }
 }
