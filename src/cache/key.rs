@@ -67,6 +67,19 @@ fn is_left_out(name: &str) -> bool {
     Field::of(name).is_some_and(|field| placement(field) != Placement::InKey)
 }
 
+/// The fields that decide the answer.
+pub(super) fn deciding(body: &Body) -> impl Iterator<Item = (&str, &str)> {
+    body.iter().filter(|(name, raw)| !is_left_out(name) && raw.trim() != "null")
+}
+
+/// The models in the order of their bytes, each once.
+pub(super) fn distinct<'a>(models: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut models: Vec<_> = models.collect();
+    models.sort_unstable();
+    models.dedup();
+    models
+}
+
 /// Names one question. Prints as its first 8 bytes in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u8; 32]);
@@ -90,9 +103,7 @@ pub struct KeyBuilder {
 impl KeyBuilder {
     /// For these models (`provider::model`), in any order, of a group.
     pub fn new<'a>(namespace: &str, kind: &str, models: impl Iterator<Item = &'a str>) -> Self {
-        let mut models: Vec<_> = models.collect();
-        models.sort_unstable();
-        models.dedup();
+        let models = distinct(models);
         let mut prefix = vec![KEY_VERSION];
         push_text(&mut prefix, namespace);
         push_text(&mut prefix, kind);
@@ -106,12 +117,11 @@ impl KeyBuilder {
     /// The key of a body. A field that is null counts as absent; inside a field null is a value.
     #[must_use]
     pub fn body(&self, body: &Body) -> Key {
-        let fields = body.iter().filter(|(name, raw)| !is_left_out(name) && raw.trim() != "null");
         let mut bytes = Vec::with_capacity(self.prefix.len() + 8 + body.len());
         bytes.extend_from_slice(&self.prefix);
         push_length(&mut bytes, 0);
         let start = bytes.len();
-        canonical::write_object(fields, &mut bytes);
+        canonical::write_object(deciding(body), &mut bytes);
         let length = (bytes.len() - start) as u64;
         bytes[start - 8..start].copy_from_slice(&length.to_le_bytes());
         Key(*blake3::hash(&bytes).as_bytes())

@@ -10,7 +10,9 @@ mod disk;
 mod flight;
 mod key;
 mod memory;
+mod nearest;
 mod options;
+mod question;
 mod record;
 mod store;
 mod writes;
@@ -29,7 +31,9 @@ pub use codec::Codec;
 pub use disk::flush_all;
 pub use flight::{Flight, FlightPanic, Flights};
 pub use key::{Key, KeyBuilder, Placement, placement};
+pub use nearest::{Nearest, Same, SearchBounds};
 pub use options::{CacheMode, CacheOptions};
+pub use question::{Difference, MAX_SKETCH_BYTES, Question, Side};
 pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -53,6 +57,8 @@ struct Inner {
     hits: AtomicU64,
     misses: AtomicU64,
     joined: AtomicU64,
+    /// Held by the one search for a nearest question that is under way.
+    searching: tokio::sync::Mutex<()>,
 }
 
 /// An answer that is to be kept.
@@ -147,6 +153,7 @@ impl Cache {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             joined: AtomicU64::new(0),
+            searching: tokio::sync::Mutex::default(),
         }))
     }
 
