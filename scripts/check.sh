@@ -8,8 +8,8 @@ step() { printf '\n== %s\n' "$*"; "$@"; }
 step cargo fmt --check
 step cargo clippy --no-default-features --all-targets -- -D warnings
 step cargo clippy --all-targets -- -D warnings
-step cargo clippy --no-default-features --features loom --test loom -- -D warnings
-step cargo test --no-default-features --features loom --test loom
+step cargo clippy --no-default-features --features loom --test loom --test loom_joining -- -D warnings
+step cargo test --no-default-features --features loom --test loom --test loom_joining
 step oxlint --deny-warnings
 step prettier --check .
 

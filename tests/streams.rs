@@ -5,7 +5,7 @@ use thryd::ErrorKind;
 use thryd::fields::Fields;
 use thryd::kinds::{Chunk, Completion, CompletionRequest};
 use thryd::options::{InvokeOptions, OnInterrupt, RouterOptions, StreamOptions};
-use thryd::route::{Answer, Batch, CacheStatus, Router};
+use thryd::route::{Answer, Batch, CacheStatus, Poll, Router};
 
 fn router(options: Value) -> Router<Completion> {
     Router::new(RouterOptions::read(Fields::new("router options", options).unwrap()).unwrap()).unwrap()
@@ -75,6 +75,28 @@ async fn a_stream_says_what_a_whole_answer_says_and_is_kept_like_one() {
     assert_eq!((whole.content.as_str(), whole.cache), (streamed.as_str(), CacheStatus::Memory));
     let (replayed, answer) = read(&router, StreamOptions::default()).await;
     assert_eq!((replayed, answer.unwrap().cache), (streamed, CacheStatus::Memory));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_answer_is_streamed_again_in_the_pieces_in_which_it_came_without_a_hop() {
+    let script = json!({ "responses": ["a few words, one by one"], "repeat": true, "tokenIntervalMs": 10 });
+    let router = router(json!({
+        "providers": [dummy("dummy", script)],
+        "groups": { "default": { "deployments": ["dummy::m"] } },
+        "cache": {},
+    }));
+    let begin = || router.stream("default", &CompletionRequest::message("hi"), StreamOptions::default()).unwrap();
+    let (first, mut came) = (begin(), Vec::new());
+    while let Some(Ok(Batch::Chunks(chunks))) = first.next().await {
+        came.extend(chunks);
+    }
+    assert!(came.len() > 2, "{came:?}");
+    let again = begin();
+    let Poll::Ready(Some(Ok(Batch::Chunks(replayed)))) = again.try_next() else { panic!("it is in memory") };
+    assert_eq!(replayed, came);
+    let Poll::Ready(Some(Ok(Batch::End(answer)))) = again.try_next() else { panic!("and whole") };
+    assert_eq!(answer.cache, CacheStatus::Memory);
+    assert!(matches!(again.try_next(), Poll::Ready(None)));
 }
 
 #[tokio::test(start_paused = true)]

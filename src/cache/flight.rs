@@ -7,7 +7,7 @@
 //!
 //! Modelled in `tests/loom.rs`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -48,7 +48,7 @@ struct Call<T, S> {
 struct State<T> {
     outcome: Option<Result<T, FlightPanic>>,
     /// Who waits for the outcome, by a number of its own.
-    wakers: HashMap<u64, Waker>,
+    wakers: BTreeMap<u64, Waker>,
     next_waker: u64,
 }
 
@@ -123,7 +123,7 @@ impl<T: Clone + Send + Sync + 'static, S: Default + Send + Sync + 'static> Fligh
         let mut table = lock(&self.table);
         let is_joined = table.contains_key(&key);
         let entry = table.entry(key).or_insert_with(|| {
-            let state = State { outcome: None, wakers: HashMap::new(), next_waker: 0 };
+            let state = State { outcome: None, wakers: BTreeMap::new(), next_waker: 0 };
             let call = Call { companion: Arc::new(S::default()), state: Mutex::new(state) };
             Entry { call: Arc::new(call), callers: 0, abort: None }
         });

@@ -72,9 +72,9 @@ impl<K: Kind> Prepared<K> {
         self.with_key(Arc::new(request), key)
     }
 
-    /// The same call once more, for a task of its own.
-    pub fn with_request_of(&self, other: &Self) -> Self {
-        self.with_key(Arc::clone(&other.request), other.key)
+    /// The same call, for a task of its own.
+    pub fn again(&self) -> Self {
+        self.with_key(Arc::clone(&self.request), self.key)
     }
 
     fn with_key(&self, request: Arc<K::Request>, key: Key) -> Self {

@@ -69,7 +69,7 @@ impl<K: Kind> Prepared<K> {
     /// runtime. `held` is kept until the call is over or the seat is left.
     pub fn fly(&self, reading: Reading, wish: Wish, held: Box<dyn Send>, rejoins: u32) -> Seat<Answer<K>> {
         let start = |shared: Arc<Shared>| {
-            let call = self.with_request_of(self);
+            let call = self.again();
             async move {
                 match call.in_cache().await? {
                     Some(answer) => Ok(answer),

@@ -7,7 +7,7 @@
 //!
 //! Modelled in `tests/loom.rs`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -42,7 +42,7 @@ struct State {
     deployment: String,
     /// What the script says is not continued: the next chunk begins another.
     is_broken: bool,
-    readers: HashMap<u64, Follower>,
+    readers: BTreeMap<u64, Follower>,
     next_reader: u64,
     /// The call, while it waits for a reader.
     writer: Option<Waker>,

@@ -1,20 +1,21 @@
 //! Requests of independent parts: each part is cached on its own, only the missing ones are sent, duplicates once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::Semaphore;
+use futures_util::future::{BoxFuture, try_join_all};
+use tokio::sync::{Notify, Semaphore};
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Keeper, Prepared, within_total};
-use super::fly::{Calls, Seat};
+use super::fly::{Calls, Seat, Shared};
 use super::log::Wish;
 use super::serve::Reading;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::{Kind, Usage};
 use crate::provider::BatchLimit;
+use crate::sync::{Mutex, lock};
 
 /// Parts of one call that are looked up at the same time.
 const LOOKUPS_AT_ONCE: usize = 64;
@@ -28,50 +29,211 @@ pub(crate) fn in_memory<K: Kind>(whole: &Prepared<K>, parts: &[K::Request]) -> O
     // All or nothing, so that a part that `run` looks up again is not counted twice.
     let are_there = parts.iter().all(Prepared::is_in_memory);
     let hits = are_there.then(|| parts.iter().map(Prepared::in_memory).collect::<Option<Vec<_>>>()).flatten()?;
-    Some(assemble(hits, Vec::new(), whole))
+    Some(assemble(hits, whole))
 }
 
 /// Runs a call of several parts to its end.
-pub(crate) async fn run<K: Kind>(whole: Prepared<K>, parts: Vec<K::Request>) -> Result<Answer<K>> {
-    within_total(&whole.timeouts, whole.started, async {
-        let parts: Vec<_> = parts.into_iter().map(|part| whole.with_request(part)).collect();
-        // Where each distinct part stands first.
-        let mut firsts = HashMap::new();
-        let mut distinct = Vec::new();
-        for (place, part) in parts.iter().enumerate() {
-            firsts.entry(part.key).or_insert_with(|| {
-                distinct.push(place);
-                place
+///
+/// Each distinct part is a flight of its own, taken before this returns, so that calls which have only some parts in common
+/// share those, whoever leaves first. What the cache does not have is sent in batches; the flight of a part is one of those
+/// who wait for its batch.
+pub(crate) fn launch<K: Kind>(mut whole: Prepared<K>, parts: Vec<K::Request>) -> BoxFuture<'static, Result<Answer<K>>> {
+    let guard = whole.take_guard();
+    // Where each distinct part stands in the order.
+    let (mut places, mut distinct) = (HashMap::new(), Vec::new());
+    let order_of = |part: K::Request| {
+        let part = whole.with_request(part);
+        *places.entry(part.key).or_insert_with(|| {
+            distinct.push(part);
+            distinct.len() - 1
+        })
+    };
+    let standing: Vec<_> = parts.into_iter().map(order_of).collect();
+    let order = Order::new(&whole, distinct);
+    let seats = order.seats();
+    Box::pin(async move {
+        let _guard = guard;
+        within_total(&whole.timeouts, whole.started, async {
+            let landings = order.parts.iter().zip(seats).map(|(part, seat)| async move {
+                let is_joined = seat.flight.is_joined();
+                let again = |_| Order::new(part, vec![part.again()]).seats().remove(0);
+                let mut answer = part.land(seat, again).await?;
+                if is_joined {
+                    // The history of another call.
+                    (answer.attempts, answer.queued, answer.position) = (Vec::new(), Duration::ZERO, 0);
+                }
+                Ok::<_, Error>(answer)
             });
-        }
-        let lookups: Vec<_> = distinct.iter().map(|place| parts[*place].in_cache()).collect();
-        let found: Vec<_> = stream::iter(lookups).buffered(LOOKUPS_AT_ONCE).try_collect().await?;
-        let mut answers: Vec<Option<Answer<K>>> = parts.iter().map(|_| None).collect();
-        let mut missing = Vec::new();
-        for (place, answer) in distinct.into_iter().zip(found) {
-            if answer.is_none() {
-                missing.push(place);
-            }
-            answers[place] = answer;
-        }
-        let mut sent = Vec::new();
-        for (place, asked) in missing.iter().zip(ask(&whole, &parts, &missing).await?) {
-            sent.extend(asked.batch);
-            answers[*place] = Some(asked.answer);
-        }
-        let answers = parts.iter().zip(&answers).map(|(part, answer)| match answer {
-            Some(answer) => Some(answer.clone()),
-            // A duplicate: what it cost is counted where the part stands first.
-            None => answers[firsts[&part.key]].clone().map(|mut answer| {
-                answer.value.set_usage(Usage::default());
+            let answers = try_join_all(landings).await?;
+            let mut is_counted = vec![false; answers.len()];
+            let answers = standing.into_iter().map(|place| {
+                let mut answer = answers[place].clone();
+                // What a duplicate cost, and how it came about, is told where it stands first.
+                if std::mem::replace(&mut is_counted[place], true) {
+                    answer.value.set_usage(Usage::default());
+                    answer.attempts.clear();
+                }
                 answer
-            }),
-        });
-        let answers = answers.collect::<Option<_>>();
-        let answers = answers.ok_or_else(|| ErrorKind::Bug("a part was not answered".to_owned()))?;
-        Ok(assemble(answers, sent, &whole))
+            });
+            Ok(assemble(answers.collect(), &whole))
+        })
+        .await
     })
-    .await
+}
+
+/// The place of a part in a batch, and the batch.
+type Standing<K> = (usize, Arc<BatchCall<K>>);
+
+/// The distinct parts of one call, and which of them have to be sent.
+struct Order<K: Kind> {
+    whole: Prepared<K>,
+    parts: Vec<Prepared<K>>,
+    /// The flights that the call may join; its own alone, if it may join none.
+    flights: Calls<Answer<K>>,
+    batches: Calls<Arc<Batch<K>>>,
+    state: Mutex<State<K>>,
+    decided: Notify,
+    lookups: Semaphore,
+    sending: Arc<Semaphore>,
+}
+
+struct State<K: Kind> {
+    /// Flights of this call that have not said whether their part is missing, and the call itself while it takes its seats.
+    open: usize,
+    /// The places of the parts that are missing.
+    missing: BTreeSet<usize>,
+    /// When all have said so: the batch of each missing part, and its place there.
+    batch_of: Option<HashMap<usize, Standing<K>>>,
+}
+
+impl<K: Kind> Order<K> {
+    fn new(whole: &Prepared<K>, parts: Vec<Prepared<K>>) -> Arc<Self> {
+        let (flights, batches) = if whole.joins() {
+            (whole.core.flights.clone(), whole.core.batches.clone())
+        } else {
+            (Calls::new(), Calls::new())
+        };
+        Arc::new(Self {
+            whole: whole.again(),
+            parts,
+            flights,
+            batches,
+            state: Mutex::new(State { open: 0, missing: BTreeSet::new(), batch_of: None }),
+            decided: Notify::new(),
+            lookups: Semaphore::new(LOOKUPS_AT_ONCE),
+            sending: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
+        })
+    }
+
+    /// Joins the flight of each part, or starts it.
+    fn seats(self: &Arc<Self>) -> Vec<Seat<Answer<K>>> {
+        let _open = Open::new(self, None);
+        let seat = |(place, part): (usize, &Prepared<K>)| {
+            part.take_seat(&self.flights, Wish::Whole, Box::new(()), |shared| {
+                Arc::clone(self).run(Open::new(self, Some(place)), shared)
+            })
+        };
+        self.parts.iter().enumerate().map(seat).collect()
+    }
+
+    /// The flight of a part: looks it up, and waits for its batch if it is missing.
+    async fn run(self: Arc<Self>, open: Open<K>, shared: Arc<Shared>) -> Result<Answer<K>> {
+        let place = open.place.unwrap_or_default();
+        let found = {
+            // Never closed, so there is always a permit at last.
+            let _permit = self.lookups.acquire().await;
+            self.parts[place].in_cache().await?
+        };
+        if let Some(answer) = found {
+            return Ok(answer);
+        }
+        let (index, batch) = open.missing().await?;
+        let mut seat = batch.fly();
+        // Whoever waits for the part waits for its batch.
+        shared.patience.pass_on_to(&seat.flight.companion().patience);
+        let batch = seat.outcome().await?;
+        let value = batch.values.get(index).cloned();
+        let mut answer = batch.history.with(value.ok_or_else(unanswered)?);
+        if index > 0 {
+            // Told once.
+            answer.attempts.clear();
+        }
+        Ok(answer)
+    }
+
+    /// Notes that one flight more has said what it has to say.
+    fn close(&self, act: impl FnOnce(&mut State<K>)) {
+        let mut state = lock(&self.state);
+        act(&mut state);
+        state.open -= 1;
+        if state.open > 0 || state.batch_of.is_some() {
+            return;
+        }
+        let mut batch_of = HashMap::new();
+        for places in batches(&self.whole, &self.parts, state.missing.iter().copied()) {
+            let batch = Arc::new(self.batch(&places));
+            batch_of.extend(places.into_iter().enumerate().map(|(index, place)| (place, (index, Arc::clone(&batch)))));
+        }
+        state.batch_of = Some(batch_of);
+        drop(state);
+        self.decided.notify_waiters();
+    }
+
+    fn batch(&self, places: &[usize]) -> BatchCall<K> {
+        let parts = || places.iter().map(|place| &self.parts[*place]);
+        let requests: Vec<_> = parts().map(|part| (*part.request).clone()).collect();
+        let cache = self.whole.core.open_cache();
+        BatchCall {
+            call: self.whole.with_request(K::batch(&requests)),
+            keepers: parts().map(|part| part.keeper(cache.clone())).collect(),
+            flights: self.batches.clone(),
+            gate: Arc::clone(&self.sending),
+        }
+    }
+}
+
+/// A flight that has not said yet whether its part is missing. Dropped, it is not.
+struct Open<K: Kind> {
+    order: Arc<Order<K>>,
+    place: Option<usize>,
+    is_closed: bool,
+}
+
+impl<K: Kind> Open<K> {
+    fn new(order: &Arc<Order<K>>, place: Option<usize>) -> Self {
+        lock(&order.state).open += 1;
+        Self { order: Arc::clone(order), place, is_closed: false }
+    }
+
+    /// Says that it is missing, and waits for the others of its call: its batch, and its place there.
+    async fn missing(mut self) -> Result<Standing<K>> {
+        let order = Arc::clone(&self.order);
+        let place = self.place.unwrap_or_default();
+        self.is_closed = true;
+        order.close(|state| state.missing.extend([place]));
+        loop {
+            let decided = order.decided.notified();
+            if let Some(batch_of) = &lock(&order.state).batch_of {
+                return batch_of.get(&place).cloned().ok_or_else(unanswered);
+            }
+            decided.await;
+        }
+    }
+}
+
+impl<K: Kind> Drop for Open<K> {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.order.close(|_| ());
+        } else if let Some(place) = self.place {
+            // Nobody waits for it any more; if its batch is not on its way yet, it is left out.
+            lock(&self.order.state).missing.remove(&place);
+        }
+    }
+}
+
+fn unanswered() -> Error {
+    ErrorKind::Bug("a part was not answered".to_owned()).into()
 }
 
 /// The answers to the parts of one request, and how they came about.
@@ -80,111 +242,26 @@ pub(crate) struct Batch<K> {
     values: Vec<K>,
 }
 
-/// The answer to a part that was missing.
-struct Asked<K> {
-    answer: Answer<K>,
-    /// The history of the batch that it came with, told with its first part.
-    batch: Option<Answer<()>>,
-}
-
-/// A request for several parts that may have to be sent.
-struct Order<K: Kind> {
+/// A request for several parts.
+struct BatchCall<K: Kind> {
     call: Prepared<K>,
     /// Where the answer to each part is kept.
     keepers: Vec<Option<Keeper>>,
-    /// The table of flights that it is in.
-    batches: Calls<Arc<Batch<K>>>,
+    flights: Calls<Arc<Batch<K>>>,
     gate: Arc<Semaphore>,
 }
 
-/// Sends the parts that nobody else is asking for at this moment, in batches, and waits for all.
-///
-/// Each part is a flight of its own, so that calls which have only some parts in common share those; the flight of a part
-/// is one of those who wait for the flight of its batch.
-async fn ask<K: Kind>(whole: &Prepared<K>, parts: &[Prepared<K>], missing: &[usize]) -> Result<Vec<Asked<K>>> {
-    let (tables, mut orders) = (&Tables::of(whole), HashMap::new());
-    let own = missing.iter().copied().filter(|place| !tables.parts.contains(&parts[*place].key));
-    for batch in batches(whole, parts, own.collect()) {
-        let parts: Vec<_> = batch.iter().map(|place| &parts[*place]).collect();
-        let order = Arc::new(tables.order(whole, &parts));
-        orders.extend(batch.into_iter().enumerate().map(|(index, place)| (place, (index, Arc::clone(&order)))));
-    }
-    // All take their seats before anyone waits, so that the parts of a batch are one request.
-    let seats: Vec<_> = missing
-        .iter()
-        .map(|place| {
-            let part = &parts[*place];
-            let alone = || (0, Arc::new(tables.order(whole, &[part])));
-            let (index, order) = orders.remove(place).unwrap_or_else(alone);
-            (part, index, tables.fly(part, index, &order))
-        })
-        .collect();
-    let landings = seats.into_iter().map(|(part, index, seat)| async move {
-        let is_first = index == 0 && !seat.flight.is_joined();
-        let answer = part.land(seat, |_| tables.fly(part, 0, &Arc::new(tables.order(whole, &[part])))).await?;
-        let batch = is_first.then(|| answer.with(()));
-        Ok(Asked { answer, batch })
-    });
-    try_join_all(landings).await
-}
-
-/// The flights that a call may join: its own alone, if it may join none.
-struct Tables<K: Kind> {
-    parts: Calls<Answer<K>>,
-    batches: Calls<Arc<Batch<K>>>,
-    /// Lets [`BATCHES_AT_ONCE`] through.
-    gate: Arc<Semaphore>,
-}
-
-impl<K: Kind> Tables<K> {
-    fn of(whole: &Prepared<K>) -> Self {
-        let gate = Arc::new(Semaphore::new(BATCHES_AT_ONCE));
-        if whole.joins() {
-            Self { parts: whole.core.flights.clone(), batches: whole.core.batches.clone(), gate }
-        } else {
-            Self { parts: Calls::new(), batches: Calls::new(), gate }
-        }
-    }
-
-    fn order(&self, whole: &Prepared<K>, parts: &[&Prepared<K>]) -> Order<K> {
-        let requests: Vec<_> = parts.iter().map(|part| (*part.request).clone()).collect();
-        let keepers = parts.iter().map(|part| part.keeper(whole.core.open_cache())).collect();
-        Order {
-            call: whole.with_request(K::batch(&requests)),
-            keepers,
-            batches: self.batches.clone(),
-            gate: Arc::clone(&self.gate),
-        }
-    }
-
-    /// Joins the flight of a part, or starts it as the part at this place of an order.
-    fn fly(&self, part: &Prepared<K>, index: usize, order: &Arc<Order<K>>) -> Seat<Answer<K>> {
-        part.take_seat(&self.parts, Wish::Whole, Box::new(()), |shared| {
-            let mut seat = order.fly();
-            // Whoever waits for the part waits for its batch.
-            shared.patience.pass_on_to(&seat.flight.companion().patience);
-            async move {
-                let batch = seat.outcome().await?;
-                let value = batch.values.get(index).cloned();
-                let value = value.ok_or_else(|| ErrorKind::Bug("a part was not answered".to_owned()))?;
-                Ok(batch.history.with(value))
-            }
-        })
-    }
-}
-
-impl<K: Kind> Order<K> {
+impl<K: Kind> BatchCall<K> {
     /// Joins the flight of this request, or starts it.
     fn fly(self: &Arc<Self>) -> Seat<Arc<Batch<K>>> {
-        self.call.take_seat(&self.batches, Wish::Whole, Box::new(()), |shared| {
-            let order = Arc::clone(self);
+        self.call.take_seat(&self.flights, Wish::Whole, Box::new(()), |shared| {
+            let batch = Arc::clone(self);
             async move {
-                // Never closed, so there is always a permit at last.
-                let _permit = order.gate.acquire().await;
-                let answer = order.call.send(Reading::Whole, shared, None).await?;
+                let _permit = batch.gate.acquire().await;
+                let answer = batch.call.send(Reading::Whole, shared, None).await?;
                 let mut history = answer.with(());
                 let values = answer.value.unbatch();
-                for (keeper, value) in order.keepers.iter().zip(&values) {
+                for (keeper, value) in batch.keepers.iter().zip(&values) {
                     let status = Keeper::keep(keeper.as_ref(), &history.deployment, value);
                     if history.cache == CacheStatus::Off {
                         history.cache = status;
@@ -197,7 +274,11 @@ impl<K: Kind> Order<K> {
 }
 
 /// Cuts the missing parts into requests that every deployment of the group accepts.
-fn batches<K: Kind>(whole: &Prepared<K>, parts: &[Prepared<K>], missing: Vec<usize>) -> Vec<Vec<usize>> {
+fn batches<K: Kind>(
+    whole: &Prepared<K>,
+    parts: &[Prepared<K>],
+    missing: impl Iterator<Item = usize>,
+) -> Vec<Vec<usize>> {
     let deployments = whole.group.deployments();
     let limit = deployments.iter().fold(BatchLimit { inputs: usize::MAX, tokens: u64::MAX }, |limit, deployment| {
         let own = deployment.provider().batch_limit(K::NAME);
@@ -223,17 +304,15 @@ fn batches<K: Kind>(whole: &Prepared<K>, parts: &[Prepared<K>], missing: Vec<usi
     batches
 }
 
-/// One answer from the parts' answers, and the history of what was sent for them.
-fn assemble<K: Kind>(parts: Vec<Answer<K>>, sent: Vec<Answer<()>>, whole: &Prepared<K>) -> Answer<K> {
-    let cache = parts.iter().map(|part| part.cache).max().unwrap_or(CacheStatus::Off);
-    let deployment = sent.first().map(|answer| &answer.deployment).or(parts.first().map(|answer| &answer.deployment));
-    let deployment = deployment.cloned().unwrap_or_default();
+/// One answer from the parts' answers.
+fn assemble<K: Kind>(parts: Vec<Answer<K>>, whole: &Prepared<K>) -> Answer<K> {
+    let sent = parts.iter().find(|part| !part.attempts.is_empty());
     Answer {
-        deployment,
-        cache,
-        queued: sent.iter().map(|answer| answer.queued).max().unwrap_or_default(),
-        position: sent.iter().map(|answer| answer.position).max().unwrap_or_default(),
-        attempts: sent.into_iter().flat_map(|answer| answer.attempts).collect(),
+        deployment: sent.or(parts.first()).map(|part| part.deployment.clone()).unwrap_or_default(),
+        cache: parts.iter().map(|part| part.cache).max().unwrap_or(CacheStatus::Off),
+        queued: parts.iter().map(|part| part.queued).max().unwrap_or_default(),
+        position: parts.iter().map(|part| part.position).max().unwrap_or_default(),
+        attempts: parts.iter().flat_map(|part| part.attempts.iter().cloned()).collect(),
         latency: whole.started.elapsed(),
         value: K::join(parts.into_iter().map(|part| part.value).collect()),
     }

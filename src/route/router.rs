@@ -226,7 +226,7 @@ impl<K: Kind> Router<K> {
         match (hit, parts) {
             (Some(answer), _) => Begun::Ready(Ok(answer)),
             (None, None) => Begun::Pending(prepared.launch()),
-            (None, Some(parts)) => Begun::Pending(Box::pin(parts::run(prepared, parts))),
+            (None, Some(parts)) => Begun::Pending(parts::launch(prepared, parts)),
         }
     }
 
