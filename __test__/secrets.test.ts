@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { CompletionRouter, EmbeddingRouter, type ProviderOptions } from '..'
+import { Cache, CompletionRouter, EmbeddingRouter, type ProviderOptions } from '..'
 import { caught, thrownBy } from './support/caught'
 import { TestServer, beginEvents, event, inTurn, piece, status } from './support/server'
 
@@ -133,6 +133,39 @@ describe('a key', () => {
       expectNoSecret(error)
       expectNoSecret(thrownBy(() => new CompletionRouter({ providers: [provider(mistake as never)] })))
     }
+  })
+
+  test('of an encrypted cache is nowhere to be seen', async () => {
+    const secret = Buffer.from('an encryption key of 32 bytes ..')
+    const spellings = [secret.toString('hex'), secret.toString('base64'), secret.toString('latin1'), '97, 110, 32', '97,110']
+    const expectHidden = (value: unknown): void => {
+      for (const spelling of spellings) expect(shown(value)).not.toContain(spelling.slice(0, 40))
+    }
+    const path = join(folder, 'encrypted.redb')
+    for (const encryptionKey of [new Uint8Array(secret), secret.toString('hex'), secret.toString('base64')]) {
+      const router = new CompletionRouter().addProvider(provider()).deploy('default', 'local::m')
+      await router.mountCache({ path, encryptionKey })
+      const answer = await router.invoke('default', { message: 'A question that is kept' })
+      expect(answer.cache).toBe(encryptionKey instanceof Uint8Array ? 'miss' : 'disk')
+      await router.cache?.flush()
+      for (const value of [router, router.cache, router.stats(), router.cache?.stats(), answer]) expectHidden(value)
+      await router.close()
+      await router.cache?.close()
+    }
+    expect(readFileSync(path).includes(secret)).toBe(false)
+    expect(readFileSync(path).includes('local::m')).toBe(false)
+    const [hex, base64] = spellings as [string, string]
+    for (const mistake of [`${hex}0`, hex.slice(1), `${base64}=`, [...secret], { hex }, secret.subarray(1), 1234567] as never[]) {
+      const error = await caught(Cache.open({ path, encryptionKey: mistake }))
+      expect(error).toBeInstanceOf(TypeError)
+      expect(error.message).toMatch(/^cache options\.encryptionKey: expected 32 bytes/)
+      expectHidden(error)
+      expectHidden(thrownBy(() => new CompletionRouter({ cache: { path, encryptionKey: mistake } })))
+    }
+    expect(await caught(Cache.open({ encryptionKey: hex }))).toMatchObject({
+      name: 'TypeError',
+      message: expect.stringContaining('cache options.encryptionKey: expected a path beside it'),
+    })
   })
 
   test('is not in the file of the cache', async () => {

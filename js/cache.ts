@@ -1,5 +1,7 @@
 /** A cache on its own: answers by key, in memory, on disk and, if given, in Redis. */
 
+import { isUint8Array } from 'node:util/types'
+
 import { describe, encodeOptions, optional, text } from './encode'
 import { mailbox, settled } from './mailbox'
 import { type NativeCache, native } from './native'
@@ -23,6 +25,11 @@ export interface CacheOptions {
   mode?: 'record' | 'replay'
   /** Tenants that must not see each other's answers. @default '' */
   namespace?: string
+  /**
+   * Encrypts the file: 32 random bytes, or their text as 64 hexadecimal digits or as base64. A file that was made with
+   * another key, or with none, is refused with `ERR_CACHE` and left as it is. Only with a `path`. @default not encrypted
+   */
+  encryptionKey?: string | Uint8Array
 }
 
 /** A cache at one moment. Counters run from its opening. */
@@ -135,7 +142,17 @@ export function encodeCache(field: string, cache: unknown): string {
     const got = typeof cache === 'object' && cache !== null ? 'a Cache of another copy of thryd' : describe(cache)
     throw new TypeError(`${field}: expected a path, CacheOptions or a Cache, got ${got}`)
   }
-  return encodeOptions(field, cache)
+  return encodeOptions(field, keyAsText(cache))
+}
+
+/** The options with a key of bytes as base64, which JSON can carry. */
+function keyAsText(cache: object): object {
+  const key = (cache as CacheOptions).encryptionKey
+  if (!isUint8Array(key)) return cache
+  if (key.length !== 32) {
+    throw new TypeError(`cache options.encryptionKey: expected 32 bytes, got ${key.length}`)
+  }
+  return { ...cache, encryptionKey: Buffer.from(key.buffer, key.byteOffset, key.length).toString('base64') }
 }
 
 let flushes = false

@@ -6,7 +6,9 @@
 
 mod canonical;
 mod codec;
+mod compression;
 mod disk;
+mod encryption_key;
 mod flight;
 mod key;
 mod memory;
@@ -14,6 +16,7 @@ mod nearest;
 mod options;
 mod question;
 mod record;
+mod seal;
 mod store;
 mod writes;
 
@@ -29,6 +32,7 @@ use serde::Serialize;
 pub use canonical::{MAX_DEPTH, canonical_json};
 pub use codec::Codec;
 pub use disk::flush_all;
+pub use encryption_key::EncryptionKey;
 pub use flight::{Flight, FlightPanic, Flights};
 pub use key::{Key, KeyBuilder, Placement, placement};
 pub use nearest::{Nearest, Same, SearchBounds};
@@ -48,6 +52,7 @@ pub struct Cache(Arc<Inner>);
 struct Inner {
     options: CacheOptions,
     clock: Clock,
+    codec: Codec,
     memory: Arc<Memory>,
     /// Gone when there is no file, or after close.
     disk: RwLock<Option<Arc<Disk>>>,
@@ -106,8 +111,8 @@ impl Cache {
     /// Opens a cache, and its file if it has one. Blocks for the disk: call it where that is allowed.
     ///
     /// # Errors
-    /// [`ErrorKind::Cache`] if the file cannot be used, which is then not touched; [`ErrorKind::Unsupported`] if the
-    /// options name a Redis.
+    /// [`ErrorKind::Cache`] if the file cannot be used, which is then not touched; [`ErrorKind::Invalid`] if there is an
+    /// encryption key and no file; [`ErrorKind::Unsupported`] if the options name a Redis.
     pub fn open(options: CacheOptions) -> Result<Self> {
         Self::open_with_clock(options, now_ms)
     }
@@ -121,20 +126,23 @@ impl Cache {
             let message = "cache options.redis: a cache in Redis is not supported in this version of thryd";
             return Err(ErrorKind::Unsupported(message.to_owned()).into());
         }
-        let disk =
-            options.path.as_deref().map(|path| Disk::open(path, options.max_bytes, Codec::default())).transpose()?;
-        Ok(Self::assemble(options, disk, None, clock))
+        options.check()?;
+        let codec = Codec::new(options.encryption_key.as_ref());
+        let open = |path| Disk::open(path, options.max_bytes, codec.clone());
+        let disk = options.path.as_deref().map(open).transpose()?;
+        Ok(Self::assemble(options, codec, disk, None, clock))
     }
 
     /// A cache in memory alone, in place of one whose file cannot be used: it loses what it keeps with the process, and
     /// its statistics say so.
     #[must_use]
     pub fn degraded(options: CacheOptions, failure: &Error) -> Self {
-        Self::assemble(options, None, Some(failure.to_string()), now_ms)
+        Self::assemble(options, Codec::default(), None, Some(failure.to_string()), now_ms)
     }
 
     fn assemble(
         options: CacheOptions,
+        codec: Codec,
         disk: Option<Arc<Disk>>,
         failure: Option<String>,
         clock: impl Fn() -> u64 + Send + Sync + 'static,
@@ -146,6 +154,7 @@ impl Cache {
         Self(Arc::new(Inner {
             options,
             clock: Arc::new(clock),
+            codec,
             memory,
             disk: RwLock::new(disk),
             is_closed: AtomicBool::new(false),
@@ -224,7 +233,7 @@ impl Cache {
             deployment: entry.deployment.to_owned(),
             created_ms,
             expires_ms: created_ms.saturating_add(ttl_ms),
-            namespace: Namespace::new(entry.namespace),
+            namespace: self.0.codec.namespace(entry.namespace),
             question: entry.question,
             payload: entry.payload,
         });
@@ -288,7 +297,7 @@ impl Cache {
     /// If the file cannot be written; `ERR_CLOSED` after [`Cache::close`].
     pub async fn clear(&self, namespace: Option<&str>) -> Result<()> {
         self.check_open()?;
-        let namespace = namespace.map(Namespace::new);
+        let namespace = namespace.map(|name| self.0.codec.namespace(name));
         self.0.memory.clear(namespace);
         match self.disk() {
             Some(disk) => blocking(move || disk.clear(namespace)).await,

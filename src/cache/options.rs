@@ -4,6 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::EncryptionKey;
 use crate::error::Invalid;
 use crate::fields::Fields;
 
@@ -24,6 +28,8 @@ pub struct CacheOptions {
     pub mode: CacheMode,
     /// Whose answers these are, unless a call says otherwise.
     pub namespace: Option<String>,
+    /// What the file is encrypted with. Default: it is not. Only with a [`path`](Self::path).
+    pub encryption_key: Option<EncryptionKey>,
 }
 
 /// What happens on a miss.
@@ -46,6 +52,7 @@ impl Default for CacheOptions {
             memory_bytes: 64 << 20,
             mode: CacheMode::default(),
             namespace: None,
+            encryption_key: None,
         }
     }
 }
@@ -56,7 +63,19 @@ impl CacheOptions {
         Self { path: Some(path.into()), ..Self::default() }
     }
 
-    /// Reads the options `path`, `redis`, `ttlMs`, `maxBytes`, `memoryBytes`, `mode` and `namespace`.
+    /// Refuses a key that nothing would be encrypted with.
+    ///
+    /// # Errors
+    /// If there is an encryption key and no path.
+    pub fn check(&self) -> Result<(), Invalid> {
+        if self.encryption_key.is_none() || self.path.is_some() {
+            return Ok(());
+        }
+        let expected = "a path beside it, since only a file is encrypted";
+        Err(Invalid::type_error("cache options.encryptionKey", expected, "a key without a path"))
+    }
+
+    /// Reads the options `path`, `redis`, `ttlMs`, `maxBytes`, `memoryBytes`, `mode`, `namespace` and `encryptionKey`.
     ///
     /// # Errors
     /// If one is of the wrong type, out of range or unknown.
@@ -76,10 +95,26 @@ impl CacheOptions {
                 .word("mode", &[("record", CacheMode::Record), ("replay", CacheMode::Replay)])?
                 .unwrap_or_default(),
             namespace: fields.string("namespace")?,
+            encryption_key: read_key(&mut fields)?,
         };
-        fields.finish("path, redis, ttlMs, maxBytes, memoryBytes, mode, namespace")?;
+        fields.finish("path, redis, ttlMs, maxBytes, memoryBytes, mode, namespace, encryptionKey")?;
+        options.check()?;
         Ok(options)
     }
+}
+
+/// The key, without a copy of it in what complains.
+fn read_key(fields: &mut Fields) -> Result<Option<EncryptionKey>, Invalid> {
+    let Some(value) = fields.take("encryptionKey") else { return Ok(None) };
+    let key = value.as_str().and_then(EncryptionKey::parse);
+    let outcome = key
+        .map(Some)
+        .ok_or_else(|| fields.type_error("encryptionKey", EncryptionKey::EXPECTED, EncryptionKey::describe(&value)));
+    if let Value::String(text) = value {
+        // Wiped when it is dropped.
+        drop(SecretString::from(text));
+    }
+    outcome
 }
 
 /// Without the Redis URL, which may hold a password.
@@ -92,6 +127,7 @@ impl fmt::Debug for CacheOptions {
             .field("memory_bytes", &self.memory_bytes)
             .field("mode", &self.mode)
             .field("namespace", &self.namespace)
+            .field("is_encrypted", &self.encryption_key.is_some())
             .finish_non_exhaustive()
     }
 }

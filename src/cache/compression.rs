@@ -1,0 +1,119 @@
+//! Makes what is stored shorter. The only file that names `zstd`.
+//!
+//! An answer of 2 KiB is too short to learn from: what one has in common with the next (the provider's envelope, the
+//! words of a language) stands in a dictionary that every file shares. Which one a record needs is its form, so that a
+//! later dictionary can be added beside this one; a dictionary that was released never changes.
+//! `cargo bench --bench records -- --train` makes one, `cargo bench --bench records` measures it.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::zstd_safe::CParameter;
+
+/// Stored as it is.
+const PLAIN: u8 = 0;
+
+/// A Zstandard frame (RFC 8878) without its magic number, made with the first dictionary.
+const DICTIONARY_1: u8 = 1;
+
+/// What all such frames begin with, and what is therefore not stored.
+const FRAME_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+
+/// Below this the dictionary is hardly used, above it the time grows faster than what it saves.
+const LEVEL: i32 = 6;
+
+/// A block of at least 4 bytes holds at most 128 KiB (RFC 8878, 3.1.1.2), so whoever claims more lies.
+const MOST_EXPANSION: usize = (128 << 10) / 4;
+
+static DICTIONARY: &[u8] = include_bytes!("dictionary/1.zdict");
+static ENCODER: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
+static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
+
+// Contexts are larger than most answers and made once per thread that needs one.
+thread_local! {
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(new_compressor());
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> =
+        RefCell::new(Decompressor::with_prepared_dictionary(&DECODER).ok());
+}
+
+fn new_compressor() -> Option<Compressor<'static>> {
+    let mut compressor = Compressor::with_prepared_dictionary(&ENCODER).ok()?;
+    // The record says all of this itself.
+    for parameter in
+        [CParameter::DictIdFlag(false), CParameter::ContentSizeFlag(false), CParameter::ChecksumFlag(false)]
+    {
+        compressor.set_parameter(parameter).ok()?;
+    }
+    Some(compressor)
+}
+
+/// The form that was chosen, and the bytes in it; never longer than what came.
+pub(super) fn compress(body: &[u8]) -> (u8, Cow<'_, [u8]>) {
+    let frame = COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(body).ok());
+    match frame.as_deref().and_then(|frame| frame.strip_prefix(&FRAME_MAGIC)) {
+        Some(stored) if stored.len() < body.len() => (DICTIONARY_1, Cow::Owned(stored.to_vec())),
+        _ => (PLAIN, Cow::Borrowed(body)),
+    }
+}
+
+/// What [`compress`] was given, which is `length` bytes long. `None` for anything else; never allocates for more than
+/// what these bytes can hold.
+pub(super) fn decompress(form: u8, stored: &[u8], length: usize) -> Option<Vec<u8>> {
+    let body = match form {
+        PLAIN => stored.to_vec(),
+        DICTIONARY_1 if length <= stored.len().saturating_mul(MOST_EXPANSION) => {
+            let frame = [&FRAME_MAGIC, stored].concat();
+            DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.as_mut()?.decompress(&frame, length).ok())?
+        }
+        _ => return None,
+    };
+    (body.len() == length).then_some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_the_bytes_cannot_hold_is_refused_before_anything_is_allocated() {
+        let zeros = vec![0; 8 << 20];
+        let (form, stored) = compress(&zeros);
+        assert_eq!(form, DICTIONARY_1);
+        // The most that can be packed stays within what is believed.
+        assert!(zeros.len() <= stored.len() * MOST_EXPANSION);
+        assert_eq!(decompress(form, &stored, zeros.len()).as_ref(), Some(&zeros));
+        assert_eq!(decompress(form, &stored, stored.len() * MOST_EXPANSION + 1), None);
+        assert_eq!(decompress(form, &stored, usize::MAX), None);
+    }
+
+    #[test]
+    fn a_frame_that_holds_more_or_less_than_it_claims_is_refused() {
+        let body = b"to be or not to be, that is the question; to be or not to be, that is the answer".repeat(3);
+        let (form, stored) = compress(&body);
+        assert_eq!(form, DICTIONARY_1);
+        for length in [0, 1, body.len() - 1, body.len() + 1] {
+            assert_eq!(decompress(form, &stored, length), None, "{length}");
+        }
+        // Two frames, one after the other.
+        let twice = [&stored[..], &FRAME_MAGIC, &stored].concat();
+        assert_eq!(decompress(form, &twice, body.len()), None);
+    }
+
+    #[test]
+    fn a_form_that_nobody_has_defined_is_refused() {
+        for form in 2..=u8::MAX {
+            assert_eq!(decompress(form, b"abc", 3), None);
+        }
+    }
+
+    #[test]
+    fn what_does_not_become_shorter_is_stored_as_it_is() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let noise: Vec<_> = (0..500).map(|_| rng.u8(..)).collect();
+        assert_eq!(compress(&noise), (PLAIN, Cow::Borrowed(&noise[..])));
+        assert_eq!(compress(b""), (PLAIN, Cow::Borrowed(&b""[..])));
+    }
+}
