@@ -38,9 +38,13 @@ export interface CacheStats {
   entries: number
   /** What they take on disk, or in memory if there is no file. */
   bytes: number
-  /** Calls answered. */
+  /** Lookups that found an answer: the sum of the next two. Of an embedding each text is looked up. */
   hits: number
-  /** Calls that had to be sent. */
+  /** Those that found it in memory. */
+  memoryHits: number
+  /** Those that found it on disk. */
+  diskHits: number
+  /** Lookups that did not find one. */
   misses: number
   /** Calls that shared the call of an equal request under way. */
   joined: number

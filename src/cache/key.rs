@@ -6,7 +6,7 @@ use super::canonical;
 use crate::kinds::{Body, Field};
 
 /// Counts up when the bytes that are hashed change their meaning; every older answer is then out of reach.
-const KEY_VERSION: u8 = 1;
+pub(super) const KEY_VERSION: u8 = 1;
 
 /// What a field of a body is to the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
