@@ -8,14 +8,14 @@ mod import;
 mod line;
 mod time;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use import::ImportReport;
 
 use super::{Cache, blocking};
-use crate::error::Result;
+use crate::error::{Invalid, Result};
 use export::Export;
 use import::Import;
 
@@ -58,7 +58,8 @@ impl Cache {
     /// Returns how many answers were written.
     ///
     /// # Errors
-    /// `ERR_CACHE` if the file cannot be written, or is there and not an export; `ERR_CLOSED` after [`Cache::close`].
+    /// `ERR_CACHE` if the file cannot be written, or is there and not an export; `ERR_CLOSED` after [`Cache::close`];
+    /// an empty path.
     pub async fn export(
         &self,
         path: impl AsRef<Path>,
@@ -66,7 +67,7 @@ impl Cache {
         mut progress: impl FnMut(Progress),
     ) -> Result<u64> {
         self.check_open()?;
-        let (cache, path) = (self.clone(), path.as_ref().to_owned());
+        let (cache, path) = (self.clone(), checked(path.as_ref())?);
         let namespace = namespace.map(super::Namespace::new);
         let mut export = blocking(move || Export::begin(&cache, path, namespace)).await?;
         loop {
@@ -86,10 +87,10 @@ impl Cache {
     ///
     /// # Errors
     /// `ERR_CACHE` if the file cannot be read, is not such a file, or has a line that is wrong, naming the line and the
-    /// field: what stands before it was taken in. `ERR_CLOSED` after [`Cache::close`].
+    /// field: what stands before it was taken in. `ERR_CLOSED` after [`Cache::close`]; an empty path.
     pub async fn import(&self, path: impl AsRef<Path>, mut progress: impl FnMut(Progress)) -> Result<ImportReport> {
         self.check_open()?;
-        let (cache, path) = (self.clone(), path.as_ref().to_owned());
+        let (cache, path) = (self.clone(), checked(path.as_ref())?);
         let mut import = blocking(move || Import::begin(cache, path)).await?;
         loop {
             progress(import.progress());
@@ -98,5 +99,12 @@ impl Cache {
             }
             import = blocking(move || import.step()).await?;
         }
+    }
+}
+
+fn checked(path: &Path) -> Result<PathBuf> {
+    match path.as_os_str().is_empty() {
+        true => Err(Invalid::type_error("path", "the path of a file", "\"\"").into()),
+        false => Ok(path.to_owned()),
     }
 }
