@@ -12,7 +12,7 @@ use bytes::Bytes;
 use dummies::{dummy, router_of};
 use serde_json::{Value, json};
 use thryd::Kind;
-use thryd::cache::{Cache, CacheOptions, Entry, ImportReport, Key, Progress};
+use thryd::cache::{Cache, CacheOptions, EncryptionKey, Entry, ImportReport, Key, Progress};
 use thryd::kinds::{Body, Completion, Embeddings};
 use thryd::options::{InvokeOptions, StreamOptions};
 use thryd::route::{CacheStatus, Router};
@@ -86,7 +86,7 @@ async fn the_same_answers_come_back_under_the_same_keys_from_and_to_memory_and_d
         // Out again it is the same text, and its times go on.
         assert_eq!(export(&target, &file("y.jsonl")).await, text);
         target.clear(Some("tenant")).await.unwrap();
-        assert_eq!(target.stats().entries, 666);
+        assert_eq!(target.stats().entries, 666, "what belongs to a tenant still does");
         clock.store(START + 500_000, Ordering::SeqCst);
         assert!(find(&target, 499).await.is_none() && find(&target, 500).await.is_some());
     }
@@ -174,6 +174,33 @@ async fn one_tenants_answers_are_exported_alone() {
     assert!(std::fs::read_to_string(&path).unwrap().contains("\"number\":1}"));
     assert_eq!(cache.export(&path, Some(""), |_| ()).await.unwrap(), 1);
     assert_eq!(cache.export(&path, None, |_| ()).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_tenants_answers_are_still_its_own_in_a_cache_with_another_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.jsonl");
+    let sealed = |name: &str, key: &str| CacheOptions {
+        encryption_key: Some(EncryptionKey::parse(&key.repeat(64)).unwrap()),
+        ..on_disk(&folder.path().join(name))
+    };
+    let source = Cache::open(sealed("a", "a")).unwrap();
+    put(&source, 100, b"1", "tenant");
+    put(&source, 101, b"1", "");
+    source.export(&path, Some("tenant"), |_| ()).await.unwrap();
+    for options in [sealed("b", "b"), on_disk(&folder.path().join("plain")), CacheOptions::default()] {
+        let target = Cache::open(options).unwrap();
+        assert_eq!(import(&target, &path).await.unwrap().imported, 1);
+        target.clear(Some("other")).await.unwrap();
+        assert!(find(&target, 100).await.is_some());
+        target.clear(Some("tenant")).await.unwrap();
+        assert!(find(&target, 100).await.is_none());
+    }
+    source.export(&path, None, |_| ()).await.unwrap();
+    let target = Cache::open(sealed("c", "c")).unwrap();
+    import(&target, &path).await.unwrap();
+    target.clear(Some("")).await.unwrap();
+    assert!(find(&target, 100).await.is_some() && find(&target, 101).await.is_none());
 }
 
 #[tokio::test]

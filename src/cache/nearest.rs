@@ -122,7 +122,7 @@ impl Cache {
         let place = self.0.options.path.as_ref().map_or("memory".to_owned(), |path| path.display().to_string());
         let nothing = Nearest { place: place.clone(), compared: 0, differences: Vec::new(), same: None };
         let (in_memory, disk) = (self.0.memory.records(), self.disk());
-        let (namespace, now_ms) = (Namespace::new(namespace), (self.0.clock)());
+        let (namespace, now_ms) = (self.0.codec.namespace(namespace), (self.0.clock)());
         let search = move || {
             let mut search =
                 Search { asked: question.distance(), namespace, now_ms, compared: 0, is_elsewhere: false, best: None };

@@ -9,13 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::super::key::KEY_VERSION;
-use super::super::{Cache, Disk, Key, Namespace, Record};
+use super::super::{Cache, Codec, Disk, Key, Record};
 use super::{Header, NAME, Progress, STEP, VERSION, line};
 use crate::error::{Error, Result};
 
 /// An export under way.
 pub(super) struct Export {
     file: Temporary,
+    codec: Codec,
+    /// The one namespace of all entries, if that is all that is wanted.
+    namespace: Option<String>,
     entries: Vec<Entry>,
     disk: Option<Arc<Disk>>,
     now_ms: u64,
@@ -32,11 +35,13 @@ struct Entry {
 }
 
 impl Export {
-    pub fn begin(cache: &Cache, path: PathBuf, namespace: Option<Namespace>) -> Result<Self> {
+    pub fn begin(cache: &Cache, path: PathBuf, namespace: Option<String>) -> Result<Self> {
         let (disk, now_ms) = (cache.disk(), (cache.0.clock)());
+        let codec = cache.0.codec.clone();
+        let tag = namespace.as_deref().map(|name| codec.namespace(name));
         let mut entries = Vec::new();
         let mut find = |key: Key, record: &Record, held: Option<Arc<Record>>| {
-            let is_wanted = namespace.is_none_or(|namespace| record.namespace == namespace);
+            let is_wanted = tag.is_none_or(|tag| record.namespace == tag);
             if is_wanted && !record.is_expired(now_ms) {
                 entries.push(Entry { question: record.question.clone(), key, held });
             }
@@ -63,16 +68,18 @@ impl Export {
         let header = Header { thryd: NAME.to_owned(), version: VERSION, keys: u64::from(KEY_VERSION) };
         let mut file = Temporary::beside(path)?;
         file.write_line(&serde_json::to_string(&header).expect("plain data serialises"))?;
-        Ok(Self { file, entries, disk, now_ms, done: 0, written: 0 })
+        Ok(Self { file, codec, namespace, entries, disk, now_ms, done: 0, written: 0 })
     }
 
     pub fn step(mut self) -> Result<Self> {
+        let default = self.codec.namespace("");
         for entry in self.entries.iter().skip(self.done).take(STEP) {
             self.done += 1;
             let read = || self.disk.as_ref()?.get(&entry.key, self.now_ms);
             // What was evicted meanwhile is not there.
             let Some(record) = entry.held.clone().or_else(read) else { continue };
-            self.file.write_line(&line::write(&entry.key, &record))?;
+            let name = if record.namespace == default { Some("") } else { self.namespace.as_deref() };
+            self.file.write_line(&line::write(&entry.key, &record, name))?;
             self.written += 1;
         }
         Ok(self)

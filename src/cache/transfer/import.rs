@@ -66,7 +66,8 @@ impl Import {
             if text.trim().is_empty() {
                 continue;
             }
-            let (key, record) = line::read(&text).map_err(|message| self.wrong(number, &message))?;
+            let (key, record) =
+                line::read(&text, &self.cache.0.codec).map_err(|message| self.wrong(number, &message))?;
             if record.is_expired(now_ms) {
                 self.report.expired += 1;
                 continue;

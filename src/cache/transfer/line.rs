@@ -1,9 +1,10 @@
 //! One answer as a line of JSON, and back.
 //!
-//! `{"key":…,"deployment":…,"created":…,"expires":…,"namespace":…,"question":…,"answer":…}`: the key and the namespace in
-//! hexadecimal; the times in ISO 8601, or as milliseconds since 1970 where the year has more than four digits; the sketch
-//! of the question, if there is one. The answer is `{"json":[…]}`, the JSON values that stand one on a line in it, each to
-//! the letter, or `{"text":…}`, or `{"base64":…}`.
+//! `{"key":…,"deployment":…,"created":…,"expires":…,"question":…,"answer":…}`: the key in hexadecimal; the times in ISO 8601,
+//! or as milliseconds since 1970 where the year has more than four digits; the sketch of the question, if there is one.
+//! The answer is `{"json":[…]}`, the JSON values that stand one on a line in it, each to the letter, or `{"text":…}`, or
+//! `{"base64":…}`. What is not of the default namespace has its `namespace` after `expires`, or, if the name is not known,
+//! the `tag` that this kind of file has for it, in hexadecimal.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +15,21 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::{Key, Namespace, Record};
+use super::super::{Codec, Key, Namespace, Record};
 use super::time;
 
-/// Writes a line, without its end.
-pub(super) fn write(key: &Key, record: &Record) -> String {
+/// Writes a line, without its end. `namespace` is the record's, if that is known.
+pub(super) fn write(key: &Key, record: &Record, namespace: Option<&str>) -> String {
     let mut out = format!("{{\"key\":\"{}\"", hex(&key.0));
     let mut push = |name: &str, json: &str| out.extend([",\"", name, "\":", json]);
     push("deployment", &quoted(&record.deployment));
     push("created", &moment(record.created_ms));
     push("expires", &moment(record.expires_ms));
-    push("namespace", &quoted(&hex(&record.namespace.0.to_be_bytes())));
+    match namespace {
+        Some("") => {}
+        Some(name) => push("namespace", &quoted(name)),
+        None => push("tag", &quoted(&hex(&record.namespace.0.to_be_bytes()))),
+    }
     if let Some(question) = std::str::from_utf8(&record.question).ok().and_then(one_line) {
         push("question", question);
     }
@@ -33,21 +38,26 @@ pub(super) fn write(key: &Key, record: &Record) -> String {
     out
 }
 
-/// Reads a line.
+/// Reads a line, for a cache with this codec.
 ///
 /// # Errors
 /// Which field is not as it should be: what was expected, and what came.
-pub(super) fn read(line: &str) -> Result<(Key, Record), String> {
+pub(super) fn read(line: &str, codec: &Codec) -> Result<(Key, Record), String> {
     let mut fields = Fields::parse(line, "a JSON object")?;
     let key = fields.take("key", "64 hexadecimal digits", |text: String| unhex(&text))?;
     let deployment = fields.take("deployment", "a string", Some)?;
     let created_ms = fields.take("created", MOMENT, unmoment)?;
     let expires_ms = fields.take("expires", MOMENT, unmoment)?;
-    let namespace = fields.take("namespace", "16 hexadecimal digits", |text: String| unhex(&text))?;
+    let namespace = if fields.0.contains_key("tag") {
+        Namespace(u64::from_be_bytes(fields.take("tag", "16 hexadecimal digits", |text: String| unhex(&text))?))
+    } else if fields.0.contains_key("namespace") {
+        codec.namespace(&fields.take("namespace", "a string", |name: String| Some(name))?)
+    } else {
+        codec.namespace("")
+    };
     let question = fields.0.remove("question").map(|raw| Bytes::copy_from_slice(raw.get().as_bytes()));
     let payload = read_answer(fields.raw("answer")?)?;
-    fields.finish("key, deployment, created, expires, namespace, question, answer")?;
-    let namespace = Namespace(u64::from_be_bytes(namespace));
+    fields.finish("key, deployment, created, expires, namespace, tag, question, answer")?;
     let question = question.unwrap_or_default();
     Ok((Key(key), Record { deployment, created_ms, expires_ms, namespace, question, payload }))
 }
@@ -192,23 +202,26 @@ mod tests {
             times in (any::<u64>(), prop_oneof![any::<u64>(), Just(u64::MAX), 0..2_000_000_000_000_u64]),
         ) {
             let (key, record) = (Key(bytes), record(payload, question, times));
-            let line = write(&key, &record);
-            prop_assert!(!line.contains('\n'));
-            prop_assert_eq!(read(&line), Ok((key, record)), "{}", line);
+            for namespace in [Some("tenant"), None] {
+                let line = write(&key, &record, namespace);
+                prop_assert!(!line.contains('\n'));
+                prop_assert_eq!(read(&line, &Codec::default()), Ok((key, record.clone())), "{}", line);
+            }
         }
 
         #[test]
         fn no_line_makes_it_panic(line in "[\\[\\]{}\":, 0-9a-z\u{1f600}]{0,40}") {
-            prop_assert!(read(&line).is_err());
+            prop_assert!(read(&line, &Codec::default()).is_err());
         }
     }
 
     #[test]
     fn a_line_can_be_read_by_people() {
         let record = record(b"null\n{\"choices\": []}".to_vec(), r#"{"kind":"completion"}"#, (0, u64::MAX));
-        let line = write(&Key([7; 32]), &record);
+        let line = write(&Key([7; 32]), &record, Some("ten\"ant"));
         assert!(line.starts_with("{\"key\":\"0707"), "{line}");
-        let expected = r#","created":"1970-01-01T00:00:00.000Z","expires":18446744073709551615,"namespace":""#;
+        let expected =
+            r#","created":"1970-01-01T00:00:00.000Z","expires":18446744073709551615,"namespace":"ten\"ant","#;
         assert!(line.contains(expected), "{line}");
         let expected = r#","question":{"kind":"completion"},"answer":{"json":[null,{"choices": []}]}}"#;
         assert!(line.ends_with(expected), "{line}");
@@ -216,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_what_was_expected_and_what_came() {
-        let good = write(&Key([7; 32]), &record(b"null".to_vec(), "", (0, 1)));
+        let good = write(&Key([7; 32]), &record(b"null".to_vec(), "", (0, 1)), None);
         for (old, new, message) in [
             ("\"key\":\"07", "\"key\":\"7", "key: expected 64 hexadecimal digits, got \"70707"),
             ("\"deployment\":", "\"deployed\":", "deployment: it is missing"),
@@ -227,9 +240,11 @@ mod tests {
             ("{\"json\":[null]}", "{\"text\":1}", "answer.text: expected a string, got 1"),
             ("{\"json\":[null]}", "{}", "answer: expected an object with one of json, text, base64, got {}"),
             ("{\"json\":[null]}", "7", "answer: expected an object with one of json, text, base64, got 7"),
+            ("\"tag\":", "\"namespace\":7,\"tag\":", "namespace: expected one of the fields"),
+            ("\"tag\":\"", "\"tag\":\"z", "tag: expected 16 hexadecimal digits, got \"z"),
             ("{\"key\"", "[\"key\"", "expected a JSON object, got [\"key\""),
         ] {
-            let error = read(&good.replacen(old, new, 1)).unwrap_err();
+            let error = read(&good.replacen(old, new, 1), &Codec::default()).unwrap_err();
             assert!(error.starts_with(message), "{error}");
         }
     }

@@ -68,7 +68,7 @@ impl Cache {
     ) -> Result<u64> {
         self.check_open()?;
         let (cache, path) = (self.clone(), checked(path.as_ref())?);
-        let namespace = namespace.map(super::Namespace::new);
+        let namespace = namespace.map(str::to_owned);
         let mut export = blocking(move || Export::begin(&cache, path, namespace)).await?;
         loop {
             progress(export.progress());
