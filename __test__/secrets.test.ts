@@ -137,7 +137,13 @@ describe('a key', () => {
 
   test('of an encrypted cache is nowhere to be seen', async () => {
     const secret = Buffer.from('an encryption key of 32 bytes ..')
-    const spellings = [secret.toString('hex'), secret.toString('base64'), secret.toString('latin1'), '97, 110, 32', '97,110']
+    const spellings = [
+      secret.toString('hex'),
+      secret.toString('base64'),
+      secret.toString('latin1'),
+      '97, 110, 32',
+      '97,110',
+    ]
     const expectHidden = (value: unknown): void => {
       for (const spelling of spellings) expect(shown(value)).not.toContain(spelling.slice(0, 40))
     }
@@ -155,7 +161,15 @@ describe('a key', () => {
     expect(readFileSync(path).includes(secret)).toBe(false)
     expect(readFileSync(path).includes('local::m')).toBe(false)
     const [hex, base64] = spellings as [string, string]
-    for (const mistake of [`${hex}0`, hex.slice(1), `${base64}=`, [...secret], { hex }, secret.subarray(1), 1234567] as never[]) {
+    for (const mistake of [
+      `${hex}0`,
+      hex.slice(1),
+      `${base64}=`,
+      [...secret],
+      { hex },
+      secret.subarray(1),
+      1234567,
+    ] as never[]) {
       const error = await caught(Cache.open({ path, encryptionKey: mistake }))
       expect(error).toBeInstanceOf(TypeError)
       expect(error.message).toMatch(/^cache options\.encryptionKey: expected 32 bytes/)

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use proptest::prelude::*;
-use thryd::cache::{Cache, CacheMode, CacheOptions, Entry, Key, Namespace, Record};
+use thryd::cache::{Cache, CacheMode, CacheOptions, Entry, Key};
 use thryd::fields::Fields;
 
 fn key(number: u64) -> Key {

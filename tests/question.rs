@@ -41,7 +41,7 @@ fn of_a_long_text_its_beginning_its_length_and_its_hash_are_kept() {
 #[test]
 fn a_conversation_that_is_too_long_keeps_its_small_fields() {
     let message = format!(r#"{{"role":"user","content":"{}"}}"#, "word ".repeat(100));
-    let few = sketch(&format!(r#"{{"messages":[{}],"temperature":0.7}}"#, vec![message.as_str(); 8].join(",")));
+    let few = sketch(&format!(r#"{{"messages":[{}],"temperature":0.7}}"#, [message.as_str(); 8].join(",")));
     assert!(few.matches(r#""role":"user""#).count() == 8 && few.contains(r#""temperature":0.7"#), "{few}");
     let many = sketch(&format!(r#"{{"messages":[{}],"temperature":0.7}}"#, vec![message; 200].join(",")));
     assert!(many.contains(r#""messages":["…200:"#) && many.contains(r#""temperature":0.7"#), "{many}");

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn every_spelling_of_a_key_is_the_same_key() {
         let key = EncryptionKey::new(BYTES_OF_KEY);
-        let hex: String = BYTES_OF_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = BYTES_OF_KEY.map(|byte| format!("{byte:02x}")).concat();
         let base64 = STANDARD.encode(BYTES_OF_KEY);
         let url_safe = URL_SAFE.encode(BYTES_OF_KEY);
         assert!(base64 != url_safe && base64.len() == 44);

@@ -84,11 +84,10 @@ enum Step<'a> {
 impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Root => f.write_str("the request"),
             Self::Index(before, index) => write!(f, "{before}[{index}]"),
             Self::Name(Self::Root, "\"kind\"") => f.write_str("the kind"),
             Self::Name(Self::Root, "\"models\"") => f.write_str("the group's models"),
-            Self::Name(Self::Root, "\"request\"") => f.write_str("the request"),
+            Self::Root | Self::Name(Self::Root, "\"request\"") => f.write_str("the request"),
             Self::Name(before, name) => {
                 let plain = unquoted(name).filter(|name| {
                     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-$".contains(&byte))
@@ -241,7 +240,7 @@ fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.char_indices() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

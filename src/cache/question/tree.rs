@@ -63,7 +63,7 @@ pub(super) fn unquoted(text: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
-fn items<'t>(text: &'t str, depth: usize) -> Option<Vec<Node<'t>>> {
+fn items(text: &str, depth: usize) -> Option<Vec<Node<'_>>> {
     let mut rest = text.strip_prefix('[')?.trim_start();
     let mut found = Vec::new();
     while rest != "]" {
@@ -74,7 +74,7 @@ fn items<'t>(text: &'t str, depth: usize) -> Option<Vec<Node<'t>>> {
     Some(found)
 }
 
-fn members<'t>(text: &'t str, depth: usize) -> Option<Vec<(&'t str, Node<'t>)>> {
+fn members(text: &str, depth: usize) -> Option<Vec<(&str, Node<'_>)>> {
     let mut rest = text.strip_prefix('{')?.trim_start();
     let mut found = Vec::new();
     while rest != "}" {

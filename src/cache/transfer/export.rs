@@ -60,7 +60,9 @@ impl Export {
                     let page = disk.scan(after, STEP)?;
                     let Some((last, ..)) = page.last() else { break };
                     after = Some(*last);
-                    page.iter().for_each(|(_, key, record)| find(*key, record, None));
+                    for (_, key, record) in &page {
+                        find(*key, record, None);
+                    }
                 }
             }
         }

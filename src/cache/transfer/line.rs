@@ -116,7 +116,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |out, byte| out + &format!("{byte:02x}"))
 }
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {

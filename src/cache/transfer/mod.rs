@@ -103,8 +103,8 @@ impl Cache {
 }
 
 fn checked(path: &Path) -> Result<PathBuf> {
-    match path.as_os_str().is_empty() {
-        true => Err(Invalid::type_error("path", "the path of a file", "\"\"").into()),
-        false => Ok(path.to_owned()),
+    if path.as_os_str().is_empty() {
+        return Err(Invalid::type_error("path", "the path of a file", "\"\"").into());
     }
+    Ok(path.to_owned())
 }
