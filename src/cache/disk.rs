@@ -76,6 +76,11 @@ impl Disk {
         (!record.is_expired(now_ms)).then_some(record)
     }
 
+    /// Up to `limit` entries that are on disk, after a place: place, key, record. None are left after the last.
+    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<(Key, Key, Record)>> {
+        self.store.scan(after, limit).map_err(|message| Error::cache(self.path.display(), message))
+    }
+
     /// Stores an answer soon; never waits.
     pub fn put(&self, key: Key, record: Arc<Record>) {
         if record.payload.len() > MAX_PAYLOAD_BYTES {

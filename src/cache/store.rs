@@ -113,6 +113,26 @@ impl Store {
         }
     }
 
+    /// Up to `limit` entries after a place, in the order of the places: place, key, record. One that cannot be read is
+    /// passed over. None are left after the last.
+    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<(Key, Key, Record)>, String> {
+        use std::ops::Bound;
+        self.with(|database| {
+            let entries = database.begin_read()?.open_table(ENTRIES)?;
+            let from = after.as_ref().map_or(Bound::Unbounded, |place| Bound::Excluded(&place.0));
+            let mut found = Vec::new();
+            for entry in entries.range::<&[u8; 32]>((from, Bound::Unbounded))? {
+                let (place, bytes) = entry?;
+                let place = Key(*place.value());
+                found.extend(self.codec.decode(&place, bytes.value()).map(|(key, record)| (place, key, record)));
+                if found.len() >= limit {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+    }
+
     /// Entries, and the bytes of the file that they take, about; zeros if that cannot be read.
     pub fn size(&self) -> (u64, u64) {
         let size = self.with(|database| {
