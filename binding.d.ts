@@ -33,6 +33,12 @@ export declare class NativeCache {
   prune(id: number, mailbox: Mailbox): void
   /** Removes everything, or everything of a namespace. */
   clear(id: number, mailbox: Mailbox, namespace?: string | undefined | null): void
+  /** Writes the answers of a namespace, or all, to a file. */
+  export(id: number, mailbox: Mailbox, path: string, namespace: string | undefined | null, isTold: boolean): void
+  /** Takes in the answers of such a file. */
+  import(id: number, mailbox: Mailbox, path: string, isTold: boolean): void
+  /** Ends an export or an import. */
+  cancel(id: number): void
   /** Waits until all that was stored is on disk. */
   flush(id: number, mailbox: Mailbox): void
   /** Flushes and lets go of the file. */

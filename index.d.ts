@@ -57,6 +57,19 @@ export declare class Cache {
     clear(options?: {
         namespace?: string;
     }): Promise<void>;
+    /**
+     * Writes the answers to a file of JSON lines, sorted so that a change of one answer is a change of one line: for fixtures
+     * under review. A file that is there is replaced at the end, if it is an export. Answers are not encrypted in it.
+     * @returns how many answers were written
+     * @throws CacheError if the file cannot be written, or is there and not an export
+     */
+    export(path: string, options?: CacheExportOptions): Promise<number>;
+    /**
+     * Takes in the answers of an export, in the place of those with the same key. They expire when they would have expired; what
+     * has expired is left out.
+     * @throws CacheError if the file cannot be read, or a line of it is wrong: what stands before it was taken in
+     */
+    import(path: string, options?: CacheImportOptions): Promise<CacheImportResult>;
     /** Waits until all that was stored is on disk. @throws CacheError if it cannot be */
     flush(): Promise<void>;
     /** Flushes and lets go of the file. Idempotent. Not needed for the process to exit. */
@@ -67,6 +80,28 @@ export declare class Cache {
 
 /** A cache cannot be opened or used. */
 export declare class CacheError extends ThrydError {
+}
+
+/** What an export can set. */
+export declare interface CacheExportOptions {
+    /** Only the answers of this namespace. @default all */
+    namespace?: string;
+    /** Called now and then. What it throws ends the export, which then leaves no file. */
+    onProgress?: (progress: CacheProgress) => void;
+}
+
+/** What an import can set. */
+export declare interface CacheImportOptions {
+    /** Called now and then. What it throws ends the import; what was taken in stays. */
+    onProgress?: (progress: CacheProgress) => void;
+}
+
+/** What came of an import. */
+export declare interface CacheImportResult {
+    /** Answers that were taken in. */
+    imported: number;
+    /** Answers that were not, because they had expired. */
+    expired: number;
 }
 
 /** Where answers are kept, and for how long. */
@@ -94,6 +129,14 @@ export declare interface CacheOptions {
     encryptionKey?: string | Uint8Array;
 }
 
+/** How far an export or an import has come. */
+export declare interface CacheProgress {
+    /** Answers that are done. */
+    done: number;
+    /** Answers there are. */
+    total: number;
+}
+
 /** A cache at one moment. Counters run from its opening. */
 export declare interface CacheStats {
     /** Answers kept. */
@@ -104,9 +147,13 @@ export declare interface CacheStats {
     fileBytes: number;
     /** Answers that left the file to make room, by this process. */
     evictions: number;
-    /** Calls answered. */
+    /** Lookups that found an answer: the sum of the next two. Of an embedding each text is looked up. */
     hits: number;
-    /** Calls that had to be sent. */
+    /** Those that found it in memory. */
+    memoryHits: number;
+    /** Those that found it on disk. */
+    diskHits: number;
+    /** Lookups that did not find one. */
     misses: number;
     /** Calls that shared the call of an equal request under way. */
     joined: number;
@@ -349,6 +396,12 @@ export declare interface DeployOptions {
         completion: number;
         cachedPrompt?: number;
     };
+    /**
+     * The name that it stands under in the cache's key, in the place of `provider::model`: not empty. Groups whose deployments
+     * stand under the same names share their answers, e.g. `'gpt-4o'` for both `openai::gpt-4o` and `azure::gpt-4o`.
+     * @default `provider::model`
+     */
+    cacheAs?: string;
 }
 
 /** Answers without a network: scripted, or an echo; faults on demand, seeded. */
@@ -387,6 +440,11 @@ export declare interface DummyOptions {
     dimensions?: number;
     /** Makes latencies and faults repeatable. @default 0 */
     seed?: number;
+    /**
+     * Whether a cache keeps its answers. Otherwise scripted answers would not be used up, and one in a shared file would be
+     * served as a real one; the cache is still read. @default false
+     */
+    cache?: boolean;
 }
 
 /** OpenAI's embeddings body without `model`. What thryd does not know travels to the provider. */
@@ -713,7 +771,8 @@ export declare interface Served {
     usage: Usage;
     /**
      * Where the answer came from: `'memory'`, `'disk'` and `'redis'` are the cache's levels; `'joined'` shared the call of an
-     * equal request that was under way; `'miss'` was asked of a provider and stored; `'off'` was asked without a cache.
+     * equal request that was under way; `'miss'` was asked of a provider and is kept, if it is complete and of the group itself;
+     * `'off'` was asked without a cache, or of a dummy, whose answers are only kept if its options say so.
      */
     cache: 'memory' | 'disk' | 'redis' | 'joined' | 'miss' | 'off';
     /** Every try on a deployment, in order, the last one being the one that answered. Empty on a cache hit. */

@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { Cache, CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, ThrydError } from '..'
 import { caught } from './support/caught'
 
-const dummy = { type: 'dummy' } as const
+const dummy = { type: 'dummy', dummy: { cache: true } } as const
 const router = () => new CompletionRouter({ providers: [dummy] }).deploy('default', 'dummy::echo')
 
 describe('answers', () => {

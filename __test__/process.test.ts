@@ -11,7 +11,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const answer = (options: object): string => `
   import { CompletionRouter } from 'thryd'
-  const router = new CompletionRouter(${JSON.stringify({ providers: [{ type: 'dummy' }], ...options })})
+  const router = new CompletionRouter(${JSON.stringify({ providers: [{ type: 'dummy', dummy: { cache: true } }], ...options })})
   router.deploy('default', 'dummy::echo')
   const { cache, content } = await router.invoke('default', { message: 'Hello' })
   console.log(JSON.stringify({ cache, content }))`

@@ -3,7 +3,7 @@
 import { CompletionRouter } from 'thryd'
 
 const router = new CompletionRouter({ cache: {} })
-router.addProvider({ type: 'dummy', dummy: { latencyMs: [5, 40], seed: 1 } })
+router.addProvider({ type: 'dummy', dummy: { latencyMs: [5, 40], seed: 1, cache: true } })
 router.deploy('default', 'dummy::echo')
 
 function* questions() {

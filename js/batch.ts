@@ -1,7 +1,7 @@
 /** Many calls, some at once: results in order, failures in their place. */
 
 import { type CallSite, callSite } from './errors'
-import { describe, signalOf } from './encode'
+import { callback, describe, signalOf } from './encode'
 import type { Letter } from './letter'
 import { expect, forget, nextId } from './mailbox'
 import type { BatchOptions } from './options'
@@ -74,7 +74,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
     this.#site = site
     this.#signal = signalOf(options.signal)
     this.#concurrency = concurrencyOf(options.concurrency)
-    this.#onProgress = callbackOf(options.onProgress)
+    this.#onProgress = callback('options.onProgress', options.onProgress)
     const { iterator, isAsync } = iteratorOf(requests)
     this.#requests = iterator
     this.#isAsync = isAsync
@@ -261,10 +261,4 @@ function concurrencyOf(value: unknown): number {
   if (typeof value !== 'number') throw new TypeError(expected)
   if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(expected)
   return value
-}
-
-function callbackOf(value: unknown): BatchOptions['onProgress'] {
-  if (value === undefined || value === null) return undefined
-  if (typeof value === 'function') return value as BatchOptions['onProgress']
-  throw new TypeError(`options.onProgress: expected a function, got ${describe(value)}`)
 }

@@ -2,8 +2,8 @@
 
 import { isUint8Array } from 'node:util/types'
 
-import { describe, encodeOptions, optional, text } from './encode'
-import { mailbox, settled } from './mailbox'
+import { callback, describe, encodeOptions, optional, text } from './encode'
+import { mailbox, settled, settledAfter } from './mailbox'
 import { type NativeCache, native } from './native'
 import { valueOf } from './reply'
 
@@ -42,9 +42,13 @@ export interface CacheStats {
   fileBytes: number
   /** Answers that left the file to make room, by this process. */
   evictions: number
-  /** Calls answered. */
+  /** Lookups that found an answer: the sum of the next two. Of an embedding each text is looked up. */
   hits: number
-  /** Calls that had to be sent. */
+  /** Those that found it in memory. */
+  memoryHits: number
+  /** Those that found it on disk. */
+  diskHits: number
+  /** Lookups that did not find one. */
   misses: number
   /** Calls that shared the call of an equal request under way. */
   joined: number
@@ -54,6 +58,36 @@ export interface CacheStats {
   readErrors: number
   /** Why the last write failed, or the file could not be opened, if anything went wrong. */
   lastError?: string
+}
+
+/** How far an export or an import has come. */
+export interface CacheProgress {
+  /** Answers that are done. */
+  done: number
+  /** Answers there are. */
+  total: number
+}
+
+/** What an export can set. */
+export interface CacheExportOptions {
+  /** Only the answers of this namespace. @default all */
+  namespace?: string
+  /** Called now and then. What it throws ends the export, which then leaves no file. */
+  onProgress?: (progress: CacheProgress) => void
+}
+
+/** What an import can set. */
+export interface CacheImportOptions {
+  /** Called now and then. What it throws ends the import; what was taken in stays. */
+  onProgress?: (progress: CacheProgress) => void
+}
+
+/** What came of an import. */
+export interface CacheImportResult {
+  /** Answers that were taken in. */
+  imported: number
+  /** Answers that were not, because they had expired. */
+  expired: number
 }
 
 /** What this module does to caches and other modules may use. */
@@ -105,12 +139,46 @@ export class Cache {
   /** Removes everything, or everything of one namespace. */
   async clear(options?: { namespace?: string }): Promise<void> {
     const { namespace, ...unknown } = optional('clear options', options) ?? {}
-    // In the core's words: only the namespace crosses.
-    for (const key of Object.keys(unknown)) {
-      throw new TypeError(`clear options.${key}: expected one of the options namespace, got an unknown name`)
-    }
-    const name = namespace === undefined || namespace === null ? null : text('clear options.namespace', namespace)
+    refuse('clear options', unknown, 'namespace')
+    const name = nameOf('clear options.namespace', namespace)
     await settled((id) => this.#native.clear(id, mailbox, name))
+  }
+
+  /**
+   * Writes the answers to a file of JSON lines, sorted so that a change of one answer is a change of one line: for fixtures
+   * under review. A file that is there is replaced at the end, if it is an export. Answers are not encrypted in it.
+   * @returns how many answers were written
+   * @throws CacheError if the file cannot be written, or is there and not an export
+   */
+  async export(path: string, options?: CacheExportOptions): Promise<number> {
+    const { namespace, onProgress, ...unknown } = optional('export options', options) ?? {}
+    refuse('export options', unknown, 'namespace, onProgress')
+    const [to, name] = [text('path', path), nameOf('export options.namespace', namespace)]
+    const tell = callback('export options.onProgress', onProgress)
+    const isTold = tell !== undefined
+    return await settledAfter(
+      (id) => this.#native.export(id, mailbox, to, name, isTold),
+      tell,
+      (id) => this.#native.cancel(id),
+    )
+  }
+
+  /**
+   * Takes in the answers of an export, in the place of those with the same key. They expire when they would have expired; what
+   * has expired is left out.
+   * @throws CacheError if the file cannot be read, or a line of it is wrong: what stands before it was taken in
+   */
+  async import(path: string, options?: CacheImportOptions): Promise<CacheImportResult> {
+    const { onProgress, ...unknown } = optional('import options', options) ?? {}
+    refuse('import options', unknown, 'onProgress')
+    const from = text('path', path)
+    const tell = callback('import options.onProgress', onProgress)
+    const isTold = tell !== undefined
+    return await settledAfter(
+      (id) => this.#native.import(id, mailbox, from, isTold),
+      tell,
+      (id) => this.#native.cancel(id),
+    )
   }
 
   /** Waits until all that was stored is on disk. @throws CacheError if it cannot be */
@@ -127,6 +195,17 @@ export class Cache {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** Complains about options that nobody knows, in the core's words: they do not cross. */
+function refuse(field: string, unknown: object, known: string): void {
+  for (const key of Object.keys(unknown)) {
+    throw new TypeError(`${field}.${key}: expected one of the options ${known}, got an unknown name`)
+  }
+}
+
+function nameOf(field: string, value: string | undefined): string | null {
+  return value === undefined || value === null ? null : text(field, value)
 }
 
 /** The public face of a cache of the core. */

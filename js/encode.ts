@@ -61,6 +61,13 @@ export function text(field: string, value: unknown): string {
   return value
 }
 
+/** Checks a function among the options, or nothing. */
+export function callback<Callback extends Function>(field: string, value: Callback | undefined): Callback | undefined {
+  if (value === undefined || value === null) return undefined
+  if (typeof value === 'function') return value
+  throw new TypeError(`${field}: expected a function, got ${describe(value)}`)
+}
+
 /** Checks an options argument: an object, or absent. */
 export function optional<Options extends object>(
   field: string,

@@ -1,7 +1,14 @@
 /** thryd: an LLM request router that lives inside your process. */
 
 export { Cache } from './cache'
-export type { CacheOptions, CacheStats } from './cache'
+export type {
+  CacheExportOptions,
+  CacheImportOptions,
+  CacheImportResult,
+  CacheOptions,
+  CacheProgress,
+  CacheStats,
+} from './cache'
 export type { Completion, CompletionChunk, CompletionRequest } from './completion'
 export type { EmbeddingRequest, Embeddings } from './embedding'
 export {

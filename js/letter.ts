@@ -16,6 +16,8 @@ export enum LetterKind {
   Call = 4,
   /** The core no longer wants the answer of the custom call `id`. */
   Abort = 5,
+  /** How far a call is that is not settled yet: `text` is JSON. */
+  Progress = 6,
 }
 
 /** The unit of mail. */

@@ -60,6 +60,45 @@ export function letterTo(id: number, signal?: AbortSignal, cancel?: (id: number)
   })
 }
 
+/** The letter that settles `id`; those before it tell `onProgress` how far it is. What that throws ends it, by `cancel(id)`. */
+function letterAfter<Progress>(
+  id: number,
+  onProgress: (progress: Progress) => void,
+  cancel: (id: number) => void,
+): Promise<Letter> {
+  return new Promise((resolve, reject) => {
+    const recipient = (letter: Letter): void => {
+      if (letter.kind !== LetterKind.Progress) {
+        resolve(letter)
+        return
+      }
+      // More is to come, maybe in this very delivery.
+      expect(id, recipient)
+      try {
+        onProgress(JSON.parse(letter.text ?? '{}') as Progress)
+      } catch (error) {
+        forget(id)
+        cancel(id)
+        reject(error)
+      }
+    }
+    expect(id, recipient)
+  })
+}
+
+/** As `settled`, for something that tells how far it is to whoever wants to know. */
+export async function settledAfter<Value, Progress>(
+  start: (id: number) => void,
+  onProgress: ((progress: Progress) => void) | undefined,
+  cancel: (id: number) => void,
+): Promise<Value> {
+  const id = nextId()
+  start(id)
+  const letter = await (onProgress === undefined ? letterTo(id) : letterAfter(id, onProgress, cancel))
+  if (letter.kind === LetterKind.Failed) throw failed(letter, callSite(settledAfter))
+  return JSON.parse(letter.text ?? 'null') as Value
+}
+
 /** Starts something that settles by mail, and gives its value, or what `read` makes of it. Rejects with its error. */
 export async function settled<Value>(start: (id: number) => void, read?: (id: number) => Value): Promise<Value> {
   const id = nextId()

@@ -22,6 +22,12 @@ export interface NativeCache {
   stats(): Reply
   prune(id: number, mailbox: NativeMailbox): void
   clear(id: number, mailbox: NativeMailbox, namespace: string | null): void
+  /** Letters of `Progress` come before the one that settles it, if `isTold`. */
+  export(id: number, mailbox: NativeMailbox, path: string, namespace: string | null, isTold: boolean): void
+  /** Likewise. */
+  import(id: number, mailbox: NativeMailbox, path: string, isTold: boolean): void
+  /** Ends an export or an import. */
+  cancel(id: number): void
   flush(id: number, mailbox: NativeMailbox): void
   close(id: number, mailbox: NativeMailbox): void
 }

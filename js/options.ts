@@ -50,6 +50,12 @@ export interface DeployOptions {
   contextWindow?: number
   /** USD per million tokens, for `usage.cost` and budgets. @default unknown */
   price?: { prompt: number; completion: number; cachedPrompt?: number }
+  /**
+   * The name that it stands under in the cache's key, in the place of `provider::model`: not empty. Groups whose deployments
+   * stand under the same names share their answers, e.g. `'gpt-4o'` for both `openai::gpt-4o` and `azure::gpt-4o`.
+   * @default `provider::model`
+   */
+  cacheAs?: string
 }
 
 /** When and how often a failed attempt is followed by another. */

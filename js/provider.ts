@@ -136,4 +136,9 @@ export interface DummyOptions {
   dimensions?: number
   /** Makes latencies and faults repeatable. @default 0 */
   seed?: number
+  /**
+   * Whether a cache keeps its answers. Otherwise scripted answers would not be used up, and one in a shared file would be
+   * served as a real one; the cache is still read. @default false
+   */
+  cache?: boolean
 }

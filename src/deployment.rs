@@ -33,6 +33,8 @@ pub(crate) struct Deployment {
     kind: &'static str,
     provider: RwLock<Arc<dyn Provider>>,
     options: RwLock<DeployOptions>,
+    /// See [`Deployment::cached_as`].
+    cached_as: RwLock<Arc<str>>,
     hot: Hot,
     record: Mutex<Record>,
     wake: OnceLock<Wake>,
@@ -113,6 +115,7 @@ impl Deployment {
             kind,
             provider: RwLock::new(Arc::clone(provider)),
             options: RwLock::default(),
+            cached_as: RwLock::new(name.into()),
             hot: Hot {
                 is_able: AtomicBool::new(false),
                 weight: AtomicU64::default(),
@@ -172,7 +175,14 @@ impl Deployment {
         self.hot.weight.store(options.weight.to_bits(), Ordering::Relaxed);
         self.hot.context_window.store(options.context_window.unwrap_or(u64::MAX), Ordering::Relaxed);
         self.tracker.set_limits(options.limits);
+        let cached_as = options.cache_as.as_deref().unwrap_or(&self.name);
+        *self.cached_as.write().unwrap_or_else(PoisonError::into_inner) = cached_as.into();
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
+    }
+
+    /// The name that stands for it in the cache's key: its own, unless its options give it another.
+    pub fn cached_as(&self) -> Arc<str> {
+        Arc::clone(&self.cached_as.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether it serves the router's kind of request.

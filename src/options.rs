@@ -59,6 +59,9 @@ pub struct DeployOptions {
     pub context_window: Option<u64>,
     /// What its tokens cost.
     pub price: Option<Price>,
+    /// The name that it stands under in the cache's key, in the place of `provider::model`: deployments of one name may
+    /// answer for each other. Not empty.
+    pub cache_as: Option<String>,
 }
 
 /// The clocks of a call.
@@ -131,7 +134,7 @@ pub struct StreamOptions {
 
 impl Default for DeployOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), weight: 1.0, context_window: None, price: None }
+        Self { limits: Limits::default(), weight: 1.0, context_window: None, price: None, cache_as: None }
     }
 }
 
@@ -199,8 +202,12 @@ impl DeployOptions {
                 price.finish("prompt, completion, cachedPrompt")?;
                 Ok(read)
             })?,
+            cache_as: fields.string("cacheAs")?,
         };
-        fields.finish("rpm, tpm, maxConcurrent, weight, contextWindow, price")?;
+        if options.cache_as.as_deref() == Some("") {
+            return Err(fields.type_error("cacheAs", "a name that is not empty", "\"\""));
+        }
+        fields.finish("rpm, tpm, maxConcurrent, weight, contextWindow, price, cacheAs")?;
         Ok(options)
     }
 }

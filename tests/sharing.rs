@@ -57,7 +57,7 @@ async fn the_last_to_leave_cancels_and_leaves_nothing_in_flight() {
 async fn a_cached_answer_costs_nothing_and_charges_no_limit() {
     let deployment = json!({ "model": "dummy::m", "rpm": 1, "price": { "prompt": 1, "completion": 1 } });
     let router = router(json!({
-        "providers": [dummy("dummy", json!({}))],
+        "providers": [dummy("dummy", json!({ "cache": true }))],
         "groups": { "default": { "deployments": [deployment] } },
         "cache": {},
     }));
@@ -73,7 +73,7 @@ async fn a_cached_answer_costs_nothing_and_charges_no_limit() {
 #[tokio::test(start_paused = true)]
 async fn fetchs_cache_modes_mean_what_they_say() {
     let router = router(json!({
-        "providers": [dummy("dummy", json!({ "responses": ["1", "2", "3"] }))],
+        "providers": [dummy("dummy", json!({ "responses": ["1", "2", "3"], "cache": true }))],
         "groups": { "default": { "deployments": ["dummy::m"] } },
         "cache": {},
     }));
@@ -92,7 +92,7 @@ async fn fetchs_cache_modes_mean_what_they_say() {
 #[tokio::test(start_paused = true)]
 async fn two_tenants_never_see_each_others_answers() {
     let router = router(json!({
-        "providers": [dummy("dummy", json!({ "responses": ["for a", "for b"] }))],
+        "providers": [dummy("dummy", json!({ "responses": ["for a", "for b"], "cache": true }))],
         "groups": { "default": { "deployments": ["dummy::m"] } },
         "cache": {},
     }));
@@ -105,7 +105,7 @@ async fn two_tenants_never_see_each_others_answers() {
 async fn another_router_finds_the_answer_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let options = json!({
-        "providers": [dummy("dummy", json!({}))],
+        "providers": [dummy("dummy", json!({ "cache": true }))],
         "groups": { "default": { "deployments": ["dummy::m"] } },
         "cache": { "path": folder.path().join("answers.redb"), "memoryBytes": 0 },
     });
@@ -132,7 +132,7 @@ async fn a_cache_that_cannot_be_opened_costs_caching_and_no_answer() {
 #[tokio::test(start_paused = true)]
 async fn embeddings_are_cached_one_by_one_and_only_the_missing_are_sent() {
     let router: Router<Embeddings> = router_of(json!({
-        "providers": [dummy("dummy", json!({}))],
+        "providers": [dummy("dummy", json!({ "cache": true }))],
         "groups": { "default": { "deployments": ["dummy::e"] } },
         "cache": {},
     }));
@@ -154,9 +154,9 @@ async fn embeddings_are_cached_one_by_one_and_only_the_missing_are_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_fallback_answered_is_not_taken_for_the_groups_own_answer() {
-    let script = json!({ "responses": [{ "error": { "status": 401 } }, "own"] });
+    let script = json!({ "responses": [{ "error": { "status": 401 } }, "own"], "cache": true });
     let router = router(json!({
-        "providers": [dummy("own", script), dummy("spare", json!({ "responses": ["spare"], "repeat": true }))],
+        "providers": [dummy("own", script), dummy("spare", json!({ "responses": ["spare"], "repeat": true, "cache": true }))],
         "groups": {
             "default": { "deployments": ["own::m"], "fallbacks": ["spare"] },
             "spare": { "deployments": ["spare::m"] },

@@ -61,7 +61,7 @@ fn cutting() -> Router<Completion> {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_says_what_a_whole_answer_says_and_is_kept_like_one() {
-    let script = json!({ "responses": ["some words that come one by one"], "repeat": true, "tokenIntervalMs": 10 });
+    let script = json!({ "responses": ["some words that come one by one"], "repeat": true, "tokenIntervalMs": 10, "cache": true });
     let router = router(json!({
         "providers": [dummy("dummy", script)],
         "groups": { "default": { "deployments": ["dummy::m"] } },
@@ -79,7 +79,8 @@ async fn a_stream_says_what_a_whole_answer_says_and_is_kept_like_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_kept_answer_is_streamed_again_in_the_pieces_in_which_it_came_without_a_hop() {
-    let script = json!({ "responses": ["a few words, one by one"], "repeat": true, "tokenIntervalMs": 10 });
+    let script =
+        json!({ "responses": ["a few words, one by one"], "repeat": true, "tokenIntervalMs": 10, "cache": true });
     let router = router(json!({
         "providers": [dummy("dummy", script)],
         "groups": { "default": { "deployments": ["dummy::m"] } },

@@ -1,7 +1,8 @@
 import { beforeEach, expect, test, vi } from 'vitest'
 
 import { Cache, CompletionRouter } from '../../js'
-import { reset, seen } from '../support/native'
+import { LetterKind } from '../../js/letter'
+import { failedLetter, post, reset, script, seen } from '../support/native'
 
 vi.mock('../../js/native', async () => await import('../support/native'))
 
@@ -31,6 +32,60 @@ test('clearing says what it is to clear, or refuses', async () => {
   expect(seen.configured.slice(1)).toEqual([{ namespace: null }, { namespace: 'a' }])
   await expect(cache.clear({ tenant: 'a' } as never)).rejects.toThrow(/^clear options\.tenant: expected one of/)
   await expect(cache.clear({ namespace: 1 } as never)).rejects.toThrow(/^clear options\.namespace: expected a string/)
+})
+
+const progress = (id: number, done: number) => ({
+  kind: LetterKind.Progress,
+  id,
+  text: JSON.stringify({ done, total: 2 }),
+})
+
+test('an export tells how far it is, also by letters that come together, and the event loop is held until its end', async () => {
+  const cache = await Cache.open({})
+  script.transfer = (id) => post(progress(id, 0), progress(id, 1), progress(id, 2), { kind: 0, id, text: '2' })
+  const told: unknown[] = []
+  const ended = cache.export('x.jsonl', { namespace: 'a', onProgress: (step) => told.push(step) })
+  expect(seen.isHeld).toBe(true)
+  expect(await ended).toBe(2)
+  expect(told).toEqual([0, 1, 2].map((done) => ({ done, total: 2 })))
+  expect(seen.configured.at(-1)).toEqual({ path: 'x.jsonl', namespace: 'a', isTold: true })
+  expect(seen.isHeld).toBe(false)
+})
+
+test('what a callback of progress throws ends the transfer, and nothing is lost or left waiting', async () => {
+  const cache = await Cache.open({})
+  const fault = new Error('from the callback')
+  let calls = 0
+  script.transfer = (id) => post(progress(id, 0), progress(id, 1), { kind: 0, id, text: '2' })
+  const throws = (): void => {
+    calls += 1
+    throw fault
+  }
+  await expect(cache.import('x.jsonl', { onProgress: throws })).rejects.toBe(fault)
+  await expect(cache.export('x.jsonl', { onProgress: throws })).rejects.toBe(fault)
+  expect(calls).toBe(2)
+  expect(seen.cancelled).toHaveLength(2)
+  expect(seen.isHeld).toBe(false)
+})
+
+test('a transfer that fails after some progress rejects with its error', async () => {
+  const cache = await Cache.open({})
+  script.transfer = (id) =>
+    post(progress(id, 0), failedLetter(id, { name: 'CacheError', code: 'ERR_CACHE', message: 'line 2' }))
+  await expect(cache.import('x.jsonl', { onProgress: () => undefined })).rejects.toThrow(/^line 2$/)
+})
+
+test('exporting and importing refuse what they do not know, by its name', async () => {
+  const cache = await Cache.open({})
+  await expect(cache.export(7 as never)).rejects.toThrow(/^path: expected a string, got 7/)
+  await expect(cache.import(undefined as never)).rejects.toThrow(/^path: expected a string, got undefined/)
+  await expect(cache.export('x', { tenant: 'a' } as never)).rejects.toThrow(/^export options\.tenant: expected one of/)
+  await expect(cache.export('x', { namespace: 1 } as never)).rejects.toThrow(/^export options\.namespace: expected/)
+  await expect(cache.import('x', { namespace: 'a' } as never)).rejects.toThrow(/^import options\.namespace: expected/)
+  await expect(cache.import('x', { onProgress: 1 } as never)).rejects.toThrow(
+    /^import options\.onProgress: expected a f/,
+  )
+  expect(seen.configured).toHaveLength(1)
 })
 
 test('nothing but a path, options or a cache is one', async () => {

@@ -23,6 +23,7 @@ export const script = {
   stream: (_id: number): Letter | null => null,
   pull: (_id: number): Letter | null => null,
   reply: (_method: string): Reply => ok(),
+  transfer: (id: number): void => post({ kind: LetterKind.Ok, id, text: '7' }),
 }
 
 const unscripted = { ...script }
@@ -208,6 +209,20 @@ class Cache implements NativeCache {
   clear(id: number, _mailbox: NativeMailbox, namespace: string | null): void {
     seen.configured.push({ namespace })
     post({ kind: LetterKind.Ok, id, text: 'null' })
+  }
+
+  export(id: number, _mailbox: NativeMailbox, path: string, namespace: string | null, isTold: boolean): void {
+    seen.configured.push({ path, namespace, isTold })
+    script.transfer(id)
+  }
+
+  import(id: number, _mailbox: NativeMailbox, path: string, isTold: boolean): void {
+    seen.configured.push({ path, isTold })
+    script.transfer(id)
+  }
+
+  cancel(id: number): void {
+    seen.cancelled.push(id)
   }
 
   flush(id: number): void {

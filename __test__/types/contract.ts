@@ -8,7 +8,11 @@ import {
   type BatchOptions,
   Cache,
   CacheError,
+  type CacheExportOptions,
+  type CacheImportOptions,
+  type CacheImportResult,
   type CacheOptions,
+  type CacheProgress,
   type Completion,
   type CompletionChunk,
   type CompletionRequest,
@@ -96,6 +100,7 @@ const codes: Record<ErrorCode, true> = {
 }
 
 const dummy: DummyOptions = {
+  cache: true,
   responses: ['Hi', { choices: [] }, { error: { status: 429, message: 'busy', retryAfterMs: 5 } }],
   repeat: true,
   latencyMs: [1, 2],
@@ -138,6 +143,7 @@ const deployOptions: DeployOptions = {
   tpm: 1000,
   maxConcurrent: 4,
   weight: 1,
+  cacheAs: 'gpt-4o',
   contextWindow: 8192,
   price: { prompt: 1, completion: 2, cachedPrompt: 0.5 },
 }
@@ -296,11 +302,17 @@ function pieceOf(chunk: CompletionChunk): string {
 export async function caches(): Promise<void> {
   await using cache = await Cache.open('./x.redb')
   const { entries, bytes, hits, misses, joined, writeErrors } = cache.stats()
+  const byTier: number = cache.stats().memoryHits + cache.stats().diskHits
   const removed: number = await cache.prune()
   await cache.clear()
   await cache.clear({ namespace: 'a' })
+  const exportOptions: CacheExportOptions = { namespace: 'a', onProgress: ({ done, total }) => void (done / total) }
+  const written: number = await cache.export('./x.jsonl', exportOptions)
+  const importOptions: CacheImportOptions = { onProgress: (progress: CacheProgress) => void progress.done }
+  const { imported, expired }: CacheImportResult = await cache.import('./x.jsonl', importOptions)
   await cache.flush()
   await cache.close()
+  void [byTier, written + imported + expired]
   void [entries + bytes + hits + misses + joined + writeErrors, removed]
 }
 

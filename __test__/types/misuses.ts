@@ -38,6 +38,13 @@ export async function misuses(completion: CompletionRouter, embedding: Embedding
   void new Router()
   // @ts-expect-error: a cache is opened
   void new Cache()
+  const cache = await Cache.open({})
+  // @ts-expect-error: an export goes to a file
+  await cache.export()
+  // @ts-expect-error: an import takes in all that is there
+  await cache.import('./x.jsonl', { namespace: 'a' })
+  // @ts-expect-error: one name
+  completion.deploy('default', 'p::m', { cacheAs: ['a', 'b'] })
   // @ts-expect-error: limits are given
   void new UsageTracker()
   // @ts-expect-error: messages, not one message

@@ -84,6 +84,16 @@ impl Disk {
         (!record.is_expired(now_ms)).then_some(record)
     }
 
+    /// Up to `limit` entries that are on disk, expired ones too, in the order of their places: from the first after
+    /// `after`, or from the very first; fewer if they are long, none after the last. What cannot be read is not among
+    /// them. Blocks for the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<Scanned>> {
+        self.store.scan(after, limit).map_err(|message| Error::cache(self.path.display(), message))
+    }
+
     /// Stores an answer soon; never waits.
     pub fn put(&self, key: Key, record: Arc<Record>) {
         if record.payload.len() > MAX_PAYLOAD_BYTES {
@@ -134,16 +144,9 @@ impl Disk {
         self.store.size()
     }
 
-    /// Up to `limit` answers in the order of their places, from the first after the place `after`, or from the very
-    /// first, expired ones too; fewer if they are long, none at the end. What was put before is among them, what cannot
-    /// be read is not. Blocks for the disk.
-    ///
-    /// # Errors
-    /// If the file cannot be read. A write that was lost is no reason.
-    #[allow(dead_code, reason = "for the export of a cache")]
-    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<Scanned>> {
+    /// Waits until all that was put before is on disk or lost, and leaves it to the next flush to tell what was lost.
+    pub fn settle(&self) {
         self.writes.settle();
-        self.store.scan(after, limit).map_err(|message| Error::cache(self.path.display(), message))
     }
 
     /// The file's length; 0 if that cannot be found out.

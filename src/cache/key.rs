@@ -3,33 +3,82 @@
 use std::fmt;
 
 use super::canonical;
-use crate::kinds::Body;
+use crate::kinds::{Body, Field};
 
 /// Counts up when the bytes that are hashed change their meaning; every older answer is then out of reach.
-const KEY_VERSION: u8 = 1;
+pub(super) const KEY_VERSION: u8 = 1;
 
-/// Fields of a body that do not decide the answer, sorted; `docs/cache.md` says why for each. Every other field, known
-/// or not, is part of the key: asking once too often is cheaper than one wrong answer.
-const LEFT_OUT: &[&str] = &[
-    // How vectors travel, not what they are: they are stored as numbers.
-    "encoding_format",
-    // Tags for the provider's dashboard.
-    "metadata",
-    // The set of models is in the key already, and thryd writes this field itself.
-    "model",
-    // Where the provider keeps its own prompt cache, and for how long.
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    // Who asks, for the provider's abuse detection.
-    "safety_identifier",
-    // How the answer travels: a stream and a whole answer serve each other.
-    "stream",
-    "stream_options",
-    // How long the caller waits.
-    "timeout",
-    // Who asks, under its old name. Tenants that must not share have namespaces.
-    "user",
-];
+/// What a field of a body is to the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// It decides the answer.
+    InKey,
+    /// It does not, and this is why.
+    LeftOut(&'static str),
+}
+
+/// Where a known field belongs; `docs/cache.md` shows this as a table. A field that is not known is part of the key:
+/// asking once too often is cheaper than one wrong answer.
+///
+/// Every field has to be named here, so that a new one does not compile until it is placed.
+#[must_use]
+#[rustfmt::skip]
+pub fn placement(field: Field) -> Placement {
+    use Placement::{InKey, LeftOut};
+    match field {
+        // What is asked.
+        Field::Message | Field::Messages | Field::Input | Field::Query | Field::Documents | Field::Texts
+        // How the answer is drawn.
+        | Field::Temperature | Field::TopP | Field::TopK | Field::Seed | Field::FrequencyPenalty
+        | Field::PresencePenalty | Field::LogitBias | Field::ReasoningEffort | Field::Verbosity | Field::Prediction
+        // How much of it there is, and where it ends.
+        | Field::MaxTokens | Field::MaxCompletionTokens | Field::N | Field::Stop
+        // What it is made of.
+        | Field::ResponseFormat | Field::Modalities | Field::Audio | Field::Logprobs | Field::TopLogprobs
+        | Field::Moderation
+        // What it may use.
+        | Field::Tools | Field::ToolChoice | Field::ParallelToolCalls | Field::Functions | Field::FunctionCall
+        | Field::WebSearchOptions
+        // Which vectors.
+        | Field::Dimensions | Field::OutputDimension | Field::OutputDtype | Field::EmbeddingTypes | Field::InputType
+        | Field::Task | Field::LateChunking | Field::Normalized
+        // What is read of a text or a document, and what a ranking shows.
+        | Field::Truncate | Field::Truncation | Field::TruncationDirection | Field::MaxTokensPerDoc
+        | Field::MaxChunksPerDoc | Field::RankFields | Field::TopN | Field::RawScores | Field::ReturnDocuments
+        | Field::ReturnText
+        // What the caller gets beside the answer: equal keys share one call, and whoever pays for being fast must not
+        // wait for one that does not, nor go without the provider's copy because somebody else wanted none.
+        | Field::ServiceTier | Field::Priority | Field::Store => InKey,
+
+        Field::Model => LeftOut("the set of models is in the key; thryd writes this field itself"),
+        Field::Stream | Field::StreamOptions =>
+            LeftOut("how the answer travels; a stream and a whole answer serve each other"),
+        Field::EncodingFormat => LeftOut("how vectors travel; they are stored as numbers"),
+        Field::User | Field::SafetyIdentifier =>
+            LeftOut("who asks, for the provider's abuse detection; tenants that must not share have namespaces"),
+        Field::Metadata => LeftOut("tags for the provider's dashboard"),
+        Field::PromptCacheKey | Field::PromptCacheOptions | Field::PromptCacheRetention =>
+            LeftOut("where the provider keeps its own cache"),
+        Field::Timeout => LeftOut("how long the caller waits"),
+    }
+}
+
+fn is_left_out(name: &str) -> bool {
+    Field::of(name).is_some_and(|field| placement(field) != Placement::InKey)
+}
+
+/// The fields that decide the answer.
+pub(super) fn deciding(body: &Body) -> impl Iterator<Item = (&str, &str)> {
+    body.iter().filter(|(name, raw)| !is_left_out(name) && raw.trim() != "null")
+}
+
+/// The models in the order of their bytes, each once.
+pub(super) fn distinct<'a>(models: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut models: Vec<_> = models.collect();
+    models.sort_unstable();
+    models.dedup();
+    models
+}
 
 /// Names one question. Prints as its first 8 bytes in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,9 +103,7 @@ pub struct KeyBuilder {
 impl KeyBuilder {
     /// For these models (`provider::model`), in any order, of a group.
     pub fn new<'a>(namespace: &str, kind: &str, models: impl Iterator<Item = &'a str>) -> Self {
-        let mut models: Vec<_> = models.collect();
-        models.sort_unstable();
-        models.dedup();
+        let models = distinct(models);
         let mut prefix = vec![KEY_VERSION];
         push_text(&mut prefix, namespace);
         push_text(&mut prefix, kind);
@@ -70,12 +117,11 @@ impl KeyBuilder {
     /// The key of a body. A field that is null counts as absent; inside a field null is a value.
     #[must_use]
     pub fn body(&self, body: &Body) -> Key {
-        let fields = body.iter().filter(|(name, raw)| LEFT_OUT.binary_search(name).is_err() && raw.trim() != "null");
         let mut bytes = Vec::with_capacity(self.prefix.len() + 8 + body.len());
         bytes.extend_from_slice(&self.prefix);
         push_length(&mut bytes, 0);
         let start = bytes.len();
-        canonical::write_object(fields, &mut bytes);
+        canonical::write_object(deciding(body), &mut bytes);
         let length = (bytes.len() - start) as u64;
         bytes[start - 8..start].copy_from_slice(&length.to_le_bytes());
         Key(*blake3::hash(&bytes).as_bytes())
@@ -95,14 +141,4 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
 
 fn push_length(bytes: &mut Vec<u8>, length: usize) {
     bytes.extend_from_slice(&(length as u64).to_le_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_left_out_fields_are_found_by_binary_search() {
-        assert!(LEFT_OUT.is_sorted());
-    }
 }

@@ -127,6 +127,11 @@ impl Memory {
         }
     }
 
+    /// Every answer that is here, in no order.
+    pub fn records(&self) -> Vec<(Key, Arc<Record>)> {
+        self.records.as_ref().map_or_else(Vec::new, |records| records.iter().collect())
+    }
+
     /// How many answers are here.
     pub fn entries(&self) -> usize {
         self.records.as_ref().map_or(0, sync::Cache::len)

@@ -12,10 +12,13 @@ mod encryption_key;
 mod flight;
 mod key;
 mod memory;
+mod nearest;
 mod options;
+mod question;
 mod record;
 mod seal;
 mod store;
+mod transfer;
 mod uses;
 mod writes;
 
@@ -33,9 +36,12 @@ pub use codec::Codec;
 pub use disk::flush_all;
 pub use encryption_key::EncryptionKey;
 pub use flight::{Flight, FlightPanic, Flights};
-pub use key::{Key, KeyBuilder};
+pub use key::{Key, KeyBuilder, Placement, placement};
+pub use nearest::{Nearest, Same, SearchBounds};
 pub use options::{CacheMode, CacheOptions};
+pub use question::{Difference, MAX_SKETCH_BYTES, Question, Side};
 pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
+pub use transfer::{ImportReport, Progress};
 
 use crate::error::{Error, ErrorKind, Result};
 use disk::Disk;
@@ -60,9 +66,12 @@ struct Inner {
     is_closed: AtomicBool,
     /// Why there is no file although there should be one.
     failure: Option<String>,
-    hits: AtomicU64,
+    memory_hits: AtomicU64,
+    disk_hits: AtomicU64,
     misses: AtomicU64,
     joined: AtomicU64,
+    /// Held by the one search for a nearest question that is under way.
+    searching: tokio::sync::Mutex<()>,
 }
 
 /// An answer that is to be kept.
@@ -95,8 +104,12 @@ pub struct CacheStats {
     pub file_bytes: u64,
     /// Answers that were removed from the file to make room, by anyone in this process who uses it.
     pub evictions: u64,
-    /// Lookups of this cache that found an answer.
+    /// Lookups of this cache that found an answer: the sum of the next two.
     pub hits: u64,
+    /// Those that found it in memory.
+    pub memory_hits: u64,
+    /// Those that found it on disk.
+    pub disk_hits: u64,
     /// Lookups of this cache that did not.
     pub misses: u64,
     /// Calls that joined an equal call in flight.
@@ -162,9 +175,11 @@ impl Cache {
             disk: RwLock::new(disk),
             is_closed: AtomicBool::new(false),
             failure,
-            hits: AtomicU64::new(0),
+            memory_hits: AtomicU64::new(0),
+            disk_hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             joined: AtomicU64::new(0),
+            searching: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -199,7 +214,7 @@ impl Cache {
             return None;
         }
         let found = self.0.memory.get(key, (self.0.clock)())?;
-        self.0.hits.fetch_add(1, Ordering::Relaxed);
+        self.0.memory_hits.fetch_add(1, Ordering::Relaxed);
         Some(found)
     }
 
@@ -217,7 +232,7 @@ impl Cache {
                     read.inspect(|record| inner.memory.promote(key, record, since))
                 }
             };
-            let counter = if found.is_some() { &inner.hits } else { &inner.misses };
+            let counter = if found.is_some() { &inner.disk_hits } else { &inner.misses };
             counter.fetch_add(1, Ordering::Relaxed);
             found
         }
@@ -240,6 +255,11 @@ impl Cache {
             question: entry.question,
             payload: entry.payload,
         });
+        self.take_in(key, record);
+    }
+
+    /// Keeps a record as it is.
+    fn take_in(&self, key: Key, record: Arc<Record>) {
         self.0.memory.insert(key, Arc::clone(&record));
         if let Some(disk) = self.disk() {
             disk.put(key, record);
@@ -260,12 +280,15 @@ impl Cache {
             None if self.is_closed() => (0, 0),
             None => (self.0.memory.entries() as u64, self.0.memory.bytes()),
         };
+        let hits = [&self.0.memory_hits, &self.0.disk_hits].map(|hits| hits.load(Ordering::Relaxed));
         CacheStats {
             entries,
             bytes,
             file_bytes: disk.as_ref().map_or(0, |disk| disk.file_bytes()),
             evictions: disk.as_ref().map_or(0, |disk| disk.evictions()),
-            hits: self.0.hits.load(Ordering::Relaxed),
+            hits: hits[0] + hits[1],
+            memory_hits: hits[0],
+            disk_hits: hits[1],
             misses: self.0.misses.load(Ordering::Relaxed),
             joined: self.0.joined.load(Ordering::Relaxed),
             write_errors: disk.as_ref().map_or(0, |disk| disk.write_errors()) + u64::from(self.0.failure.is_some()),

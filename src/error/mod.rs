@@ -97,6 +97,8 @@ pub enum ErrorKind {
     NotCached {
         /// The group that was asked.
         group: String,
+        /// What is there instead, if it was looked for: goes on from the sentence that says that this is not.
+        hint: Option<String>,
     },
     /// The cache cannot be opened or used.
     Cache {
@@ -273,7 +275,9 @@ impl fmt::Display for Error {
                 let length = delivered.chars().count();
                 write!(f, "{deployment}: the stream ended early, after {length} characters: {}", failure.message)
             }
-            ErrorKind::NotCached { group } => write!(f, "the cache has no answer to this request of group \"{group}\""),
+            ErrorKind::NotCached { group, hint } => {
+                write!(f, "group \"{group}\": this request is not in the cache{}", hint.as_deref().unwrap_or_default())
+            }
             ErrorKind::Cache { path, message } => write!(f, "cache {path}: {message}"),
             ErrorKind::Closed(what) => write!(f, "the {what} is closed"),
             ErrorKind::Cancelled => f.write_str("the call was cancelled"),

@@ -1,10 +1,16 @@
 //! The cache as JavaScript holds it.
 
-use napi_derive::napi;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use super::mailbox::Mailbox;
+use napi_derive::napi;
+use serde::Serialize;
+use tokio::task::AbortHandle;
+
+use super::letter::{Kind, Mail};
+use super::mailbox::{Mailbox, Post, lock};
 use super::reply::reply;
-use crate::cache::{Cache, CacheOptions};
+use crate::cache::{Cache, CacheOptions, Progress};
 use crate::error::Result;
 use crate::fields::Fields;
 
@@ -12,6 +18,44 @@ use crate::fields::Fields;
 #[napi]
 pub struct NativeCache {
     pub(super) cache: Cache,
+    transfers: Transfers,
+}
+
+/// Exports and imports under way, by call.
+type Transfers = Arc<Mutex<HashMap<u32, AbortHandle>>>;
+
+impl NativeCache {
+    pub(super) fn new(cache: Cache) -> Self {
+        Self { cache, transfers: Transfers::default() }
+    }
+
+    /// Runs an export or an import, which `cancel` can end.
+    fn transfer<T: Serialize>(
+        &self,
+        id: u32,
+        mailbox: &Mailbox,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) {
+        let transfers = Arc::clone(&self.transfers);
+        // Held until the task is known, so that it cannot end before it is.
+        let mut known = lock(&self.transfers);
+        let task = mailbox.post().spawn(id, async move {
+            let result = work.await;
+            lock(&transfers).remove(&id);
+            Ok(Mail::new(Kind::Settled, id, Some(serde_json::to_string(&result?).expect("plain data serialises"))))
+        });
+        known.insert(id, task);
+    }
+}
+
+/// Tells JavaScript how far the call `id` is, if it wants to know.
+fn tell(post: Post, id: u32, is_told: bool) -> impl FnMut(Progress) + Send + 'static {
+    move |progress| {
+        if is_told {
+            let text = serde_json::to_string(&progress).expect("plain data serialises");
+            post.send(Mail::new(Kind::Progress, id, Some(text)));
+        }
+    }
 }
 
 /// Opens a cache away from the JavaScript thread.
@@ -44,7 +88,7 @@ impl NativeCache {
     /// The cache that the call `id` opened; once.
     #[napi]
     pub fn take(mailbox: &Mailbox, id: u32) -> Option<NativeCache> {
-        mailbox.post().take_cache(id).map(|cache| NativeCache { cache })
+        mailbox.post().take_cache(id).map(NativeCache::new)
     }
 
     /// Its counters.
@@ -65,6 +109,28 @@ impl NativeCache {
     pub fn clear(&self, id: u32, mailbox: &Mailbox, namespace: Option<String>) {
         let cache = self.cache.clone();
         mailbox.post().settle(id, async move { cache.clear(namespace.as_deref()).await });
+    }
+
+    /// Writes the answers of a namespace, or all, to a file.
+    #[napi]
+    pub fn export(&self, id: u32, mailbox: &Mailbox, path: String, namespace: Option<String>, is_told: bool) {
+        let (cache, progress) = (self.cache.clone(), tell(mailbox.post(), id, is_told));
+        self.transfer(id, mailbox, async move { cache.export(path, namespace.as_deref(), progress).await });
+    }
+
+    /// Takes in the answers of such a file.
+    #[napi]
+    pub fn import(&self, id: u32, mailbox: &Mailbox, path: String, is_told: bool) {
+        let (cache, progress) = (self.cache.clone(), tell(mailbox.post(), id, is_told));
+        self.transfer(id, mailbox, async move { cache.import(path, progress).await });
+    }
+
+    /// Ends an export or an import.
+    #[napi]
+    pub fn cancel(&self, id: u32) {
+        if let Some(transfer) = lock(&self.transfers).remove(&id) {
+            transfer.abort();
+        }
     }
 
     /// Waits until all that was stored is on disk.

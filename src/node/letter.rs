@@ -21,6 +21,8 @@ pub enum Kind {
     Custom = 4,
     /// That call is no longer wanted.
     Abort = 5,
+    /// How far a call is that is not done yet.
+    Progress = 6,
 }
 
 /// A letter on its way; turned into a JavaScript value only when it is taken out.

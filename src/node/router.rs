@@ -157,7 +157,7 @@ impl NativeRouter {
     #[napi]
     pub fn cache(&self) -> Option<NativeCache> {
         let cache = self.router().ok()?.cache()?;
-        Some(NativeCache { cache })
+        Some(NativeCache::new(cache))
     }
 
     /// What `invoke` would say to these options.

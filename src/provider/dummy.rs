@@ -80,6 +80,10 @@ impl Provider for Dummy {
         self.account.clone()
     }
 
+    fn is_cacheable(&self) -> bool {
+        self.shared.options.cache
+    }
+
     fn write(&self, call: &Call<'_>) -> Result<Outgoing> {
         let body = serde_json::from_slice(&call.body.write(&[])).unwrap_or_default();
         let is_stream = call.is_stream && call.kind == Completion::NAME;

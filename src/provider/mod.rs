@@ -120,6 +120,11 @@ pub trait Provider: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether a cache may keep its answers.
+    fn is_cacheable(&self) -> bool {
+        true
+    }
+
     /// What of an answer's usage counts against the provider's tokens per minute.
     fn charged_tokens(&self, usage: &Usage) -> u64 {
         usage.total_tokens

@@ -37,9 +37,9 @@ pub enum CacheStatus {
     Disk,
     /// An equal call that was under way.
     Joined,
-    /// A deployment; the answer is kept.
+    /// A deployment; the cache did not have it, and keeps it if it is complete and the group's own.
     Miss,
-    /// A deployment; there is no cache, or the call does not use it.
+    /// A deployment; there is no cache, the call does not use it, or it does not keep what such a provider answers.
     Off,
 }
 

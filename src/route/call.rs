@@ -13,10 +13,10 @@ use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
 use super::serve::Reading;
-use crate::cache::{Cache, CacheMode, Entry, Key, KeyBuilder, Record};
+use crate::cache::{Cache, CacheMode, Entry, Key, KeyBuilder, Question, Record};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
-use crate::kinds::{Kind, Usage};
+use crate::kinds::{Body, Kind, Usage};
 use crate::options::{CacheUse, InvokeOptions, Timeouts};
 
 /// A call that was begun: answered from memory or refused at once, or still to be waited for.
@@ -116,7 +116,7 @@ impl<K: Kind> Prepared<K> {
         let cache = self.core.cache().await?;
         let is_cache_only = self.options.cache == CacheUse::OnlyIfCached
             || cache.as_ref().is_some_and(|cache| cache.options().mode == CacheMode::Replay);
-        let found = match cache.filter(|_| self.reads_cache() || is_cache_only) {
+        let found = match cache.as_ref().filter(|_| self.reads_cache() || is_cache_only) {
             None => None,
             Some(cache) => match cache.memory_get(&self.key) {
                 Some(record) => self.hit(&record, CacheStatus::Memory),
@@ -124,7 +124,7 @@ impl<K: Kind> Prepared<K> {
             },
         };
         match found {
-            None if is_cache_only => Err(ErrorKind::NotCached { group: self.group.name.clone() }.into()),
+            None if is_cache_only => Err(self.not_cached(cache).await),
             found => Ok(found),
         }
     }
@@ -147,7 +147,13 @@ impl<K: Kind> Prepared<K> {
     pub fn keeper(&self, cache: Option<Cache>) -> Option<Keeper> {
         let cache = cache.filter(|_| self.options.cache != CacheUse::NoStore)?;
         let (deployments, namespace) = (Arc::clone(&self.deployments), self.namespace.clone());
-        Some(Keeper { cache, deployments, key: self.key, ttl: self.options.cache_ttl, namespace })
+        let (request, kind) = (Arc::clone(&self.request) as Arc<dyn AsRef<Body> + Send + Sync>, K::NAME);
+        Some(Keeper { cache, deployments, kind, request, key: self.key, ttl: self.options.cache_ttl, namespace })
+    }
+
+    /// What the key is the hash of, but for the namespace.
+    pub fn question(&self) -> Question {
+        question(K::NAME, &self.deployments, (*self.request).as_ref())
     }
 
     /// What counts the call as in flight; once.
@@ -176,6 +182,8 @@ pub(crate) struct Keeper {
     cache: Cache,
     /// The deployments that the key stands for.
     deployments: Arc<[Arc<Deployment>]>,
+    kind: &'static str,
+    request: Arc<dyn AsRef<Body> + Send + Sync>,
     key: Key,
     ttl: Option<Duration>,
     namespace: String,
@@ -186,9 +194,13 @@ impl Keeper {
     /// not kept: the key promises the models of the group that was asked.
     pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
         let Some(keeper) = keeper.filter(|keeper| !keeper.cache.is_closed()) else { return CacheStatus::Off };
-        if value.is_storable() && keeper.deployments.iter().any(|one| one.name == deployment) {
+        let own = keeper.deployments.iter().find(|one| one.name == deployment);
+        if own.is_some_and(|one| !one.provider().is_cacheable()) {
+            return CacheStatus::Off;
+        }
+        if value.is_storable() && own.is_some() {
             let payload = pack(value);
-            let question = bytes::Bytes::new();
+            let question = question(keeper.kind, &keeper.deployments, (*keeper.request).as_ref()).sketch();
             let entry = Entry { deployment, payload, question, ttl: keeper.ttl, namespace: &keeper.namespace };
             keeper.cache.put(keeper.key, entry);
         }
@@ -225,8 +237,14 @@ pub(crate) fn free_of_charge<K: Kind>(value: &mut K) {
 
 /// The key of a request to these deployments.
 fn key<K: Kind>(deployments: &[Arc<Deployment>], namespace: &str, request: &K::Request) -> Key {
-    let models = deployments.iter().map(|deployment| deployment.name.as_str());
-    KeyBuilder::new(namespace, K::NAME, models).body(request.as_ref())
+    let models: Vec<_> = deployments.iter().map(|deployment| deployment.cached_as()).collect();
+    KeyBuilder::new(namespace, K::NAME, models.iter().map(|model| &**model)).body(request.as_ref())
+}
+
+/// What such a key is the hash of, but for the namespace.
+fn question(kind: &str, deployments: &[Arc<Deployment>], body: &Body) -> Question {
+    let models: Vec<_> = deployments.iter().map(|deployment| deployment.cached_as()).collect();
+    Question::new(kind, models.iter().map(|model| &**model), body)
 }
 
 /// How much longer than its total time a call is given to say what it tried.

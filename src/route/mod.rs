@@ -10,6 +10,7 @@ mod fly;
 mod group;
 pub mod line;
 pub mod log;
+mod missing;
 mod parts;
 mod patience;
 mod pick;

@@ -36,6 +36,9 @@ pub struct DummyOptions {
     pub dimensions: usize,
     /// Seed of latencies and faults: equal seeds give equal runs. Default: 0.
     pub seed: u64,
+    /// Whether a cache keeps its answers. Default: no, so that scripted answers are used up one by one, and that none
+    /// is left in a file where somebody would take it for a real one.
+    pub cache: bool,
 }
 
 impl Default for DummyOptions {
@@ -48,6 +51,7 @@ impl Default for DummyOptions {
             faults: Faults::default(),
             dimensions: DIMENSIONS,
             seed: 0,
+            cache: false,
         }
     }
 }
@@ -112,8 +116,9 @@ impl DummyOptions {
             faults: fields.nested("faults", FAULTS, Faults::read)?.unwrap_or_default(),
             dimensions: read_dimensions(&mut fields)?,
             seed: fields.integer("seed", 0)?.unwrap_or(0),
+            cache: fields.boolean("cache")?.unwrap_or(false),
         };
-        fields.finish("responses, repeat, latencyMs, tokenIntervalMs, faults, dimensions, seed")?;
+        fields.finish("responses, repeat, latencyMs, tokenIntervalMs, faults, dimensions, seed, cache")?;
         Ok(options)
     }
 }
