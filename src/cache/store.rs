@@ -11,6 +11,7 @@ mod compact;
 mod evict;
 mod migrate;
 mod open;
+mod pack;
 mod tables;
 
 use std::ops::Bound;
@@ -295,8 +296,11 @@ impl Store {
         let now_ms = chunk.iter().map(|entry| entry.record.created_ms).max().unwrap_or_default();
         self.now_ms.fetch_max(now_ms, Ordering::Relaxed);
         self.make_room(size)?;
+        let lengths: Vec<_> = chunk.iter().map(|entry| entry.place.0.len() + entry.bytes.len()).collect();
+        let order = pack::order(&lengths);
         self.change(|tables| {
-            for Encoded { place, record, bytes } in chunk {
+            for index in &order {
+                let Some(Encoded { place, record, bytes }) = chunk.get(*index) else { continue };
                 tables.insert(place, bytes, record.expires_ms, record.namespace.0)?;
             }
             Ok(())
