@@ -8,7 +8,8 @@ const WARM_UP_MS = 300
  * Runs every contestant for the same time, again and again, and prints medians.
  *
  * @param contestants `{ name, run(isOver) }`, the first one is thryd; `run` works until `isOver()` and gives the number of
- *   things done. Or `{ name, missing }`: why it does not take part.
+ *   things done. With `over`, another contestant, it also says how much more CPU it needs than that one. Or
+ *   `{ name, missing }`: why it does not take part.
  */
 export async function contest(title, unit, contestants) {
   const able = contestants.filter((contestant) => !contestant.missing)
@@ -17,23 +18,24 @@ export async function contest(title, unit, contestants) {
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const contestant of able) rounds.get(contestant).push(await measure(contestant, ROUND_MS))
   }
-  const ours = summarise(rounds.get(able[0]))
+  const results = new Map(able.map((contestant) => [contestant, summarise(rounds.get(contestant))]))
+  const ours = results.get(able[0])
+  const hasAdded = able.some(({ over }) => over)
+  const added = ({ over }, { cpu }) => (results.has(over) ? `${(cpu - results.get(over).cpu).toFixed(2)} us` : '')
   const rows = contestants.map((contestant) => {
     if (contestant.missing) return [contestant.name, `not measured: ${contestant.missing}`]
-    const own = summarise(rounds.get(contestant))
+    const own = results.get(contestant)
     return [
       contestant.name,
       number(own.rate),
       `${own.cpu.toFixed(2)} us`,
+      ...(hasAdded ? [added(contestant, own)] : []),
       spread(own),
       own === ours ? '' : `${(ours.rate / own.rate).toFixed(2)}x`,
     ]
   })
-  print(title, [
-    ['', `${unit}/s`, `CPU per ${unit}`, 'least - most', 'thryd is'],
-    [...rows[0].slice(0, 4), ''],
-    ...rows.slice(1),
-  ])
+  const addedTitle = hasAdded ? ['cache adds'] : []
+  print(title, [['', `${unit}/s`, `CPU per ${unit}`, ...addedTitle, 'least - most', 'thryd is'], ...rows])
 }
 
 async function measure({ run }, milliseconds) {

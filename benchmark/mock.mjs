@@ -1,9 +1,10 @@
 // A server that costs as little as it can, in a process of its own: HTTP/1.1 over bare sockets, answers made beforehand.
-// Whole answers are about a kilobyte; streams are 200 chunks, sent at once.
+// Whole answers are about a kilobyte, those to a numbered question two; streams are 200 chunks, sent at once.
 
 import { createServer } from 'node:net'
 
 import { CHUNKS } from './chunks.mjs'
+import { answerOf, digits } from './conversation.mjs'
 
 const text = 'Asynchronous code waits without blocking; synchronous code blocks while it waits. '.repeat(8).trim()
 const usage = { prompt_tokens: 200, completion_tokens: 120, total_tokens: 320 }
@@ -26,6 +27,16 @@ const pieces = Array.from({ length: CHUNKS }, (_, index) =>
 const end = event([{ index: 0, delta: {}, finish_reason: 'stop' }]) + event([], { usage }) + 'data: [DONE]\n\n'
 const streamed = respond('text/event-stream', pieces.join('') + end)
 
+const numbered = respond('application/json', answerOf(0))
+const numberStart = numbered.indexOf(digits(0))
+
+/** The answer to the question of this number, in eight digits. */
+function answer(number) {
+  const copy = Buffer.from(numbered)
+  copy.write(number, numberStart)
+  return copy
+}
+
 function respond(type, body) {
   return Buffer.from(
     `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
@@ -42,8 +53,9 @@ const server = createServer({ noDelay: true }, (socket) => {
       if (bodyStart < 4) return
       const length = Number(/content-length: *(\d+)/i.exec(pending.toString('latin1', 0, bodyStart))?.[1] ?? 0)
       if (pending.length < bodyStart + length) return
-      const wantsStream = pending.subarray(bodyStart, bodyStart + length).includes('"stream":true')
-      socket.write(wantsStream ? streamed : whole)
+      const body = pending.latin1Slice(bodyStart, bodyStart + length)
+      const number = /question (\d{8})/.exec(body)?.[1]
+      socket.write(number ? answer(number) : body.includes('"stream":true') ? streamed : whole)
       pending = pending.subarray(bodyStart + length)
     }
   })

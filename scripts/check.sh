@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; "$@"; }
 
 step cargo fmt --check
+step cargo fmt --check --manifest-path fuzz/Cargo.toml
 step cargo clippy --no-default-features --all-targets -- -D warnings
 step cargo clippy --all-targets -- -D warnings
 step cargo clippy --no-default-features --features loom --test loom --test loom_joining -- -D warnings
@@ -21,6 +22,13 @@ step tsc --project __test__/tsconfig.json
 step tsc --project __test__/types/tsconfig.nodenext.json
 step tsc --project __test__/types/tsconfig.bundler.json
 
+# The fuzzers, for a moment each: what they found before, and a little beyond it.
+if c++ --version >/dev/null 2>&1; then
+  step scripts/fuzz.sh --check 10
+else
+  printf '\n== scripts/fuzz.sh: NOT RUN, the fuzzer is built by a C++ compiler, and there is none (c++). CI runs it.\n'
+fi
+
 if cargo deny --version >/dev/null 2>&1; then
   # Advisories change without us and need a download, so the workflow asks for them by itself.
   step cargo deny check bans licenses sources
@@ -29,8 +37,8 @@ else
 fi
 
 # What the build generates is committed; if this differs, commit what the build wrote.
-step git diff --exit-code -- index.d.ts binding.js binding.d.ts Cargo.lock
-for file in index.d.ts binding.js binding.d.ts Cargo.lock; do
+step git diff --exit-code -- index.d.ts binding.js binding.d.ts Cargo.lock fuzz/Cargo.lock
+for file in index.d.ts binding.js binding.d.ts Cargo.lock fuzz/Cargo.lock; do
   git ls-files --error-unmatch "$file" >/dev/null
 done
 

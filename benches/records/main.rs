@@ -2,18 +2,19 @@
 //!
 //! ```sh
 //! cargo bench --bench records                              # all tables; a minute
+//! cargo bench --bench records -- --records                 # without the file
 //! cargo bench --bench records -- --answers 10000           # a smaller file
 //! cargo bench --bench records -- --train <file>            # makes a dictionary (src/cache/dictionary/)
 //! ```
 //!
-//! The answers are generated from texts with fixed seeds, so that two runs measure the same bytes; `corpus.rs` says what
-//! training and measuring share.
+//! The answers are generated from texts with fixed seeds, so that two runs of one commit measure the same bytes;
+//! `corpus.rs` says what training and measuring share.
 
 mod corpus;
 
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corpus::{Answer, Corpus};
@@ -26,19 +27,21 @@ const TRAINED_ON: usize = 2_000;
 const DICTIONARY_BYTES: usize = 32 << 10;
 
 /// Answers whose encoding is timed.
-const TIMED: usize = 5_000;
+const TIMED: usize = 2_000;
+const PASSES: usize = 5;
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] => measure(100_000),
+        ["--records"] => records(),
         ["--answers", number] => measure(number.parse().expect("a number of answers")),
         ["--train", path] => {
             std::fs::write(path, train(DICTIONARY_BYTES)).expect("the dictionary can be written");
             println!("{path} was trained on {TRAINED_ON} answers");
         }
-        _ => panic!("expected nothing, --answers and a number, or --train and a file, got {arguments:?}"),
+        _ => panic!("expected nothing, --records, --answers and a number, or --train and a file, got {arguments:?}"),
     }
 }
 
@@ -73,9 +76,13 @@ fn record(answer: &Answer) -> Record {
     }
 }
 
-fn measure(count: usize) {
+fn records() {
     ways();
     providers();
+}
+
+fn measure(count: usize) {
+    records();
     println!("\n{count} answers in a file, through `Cache`:\n");
     println!("| file | raw JSON | length | of raw | allocated | of raw | µs per answer |");
     println!("|---|---:|---:|---:|---:|---:|---:|");
@@ -87,16 +94,19 @@ fn measure(count: usize) {
 
 // ------------------------------------------------------------------------------------------------------------- ways
 
-/// One row: bytes against the raw JSON, and microseconds per record.
+/// One row: bytes against the raw JSON, and microseconds per record, of the fastest of a few passes.
 fn row<T>(name: &str, samples: &[T], raw: usize, encode: impl Fn(&T) -> Vec<u8>, decode: impl Fn(&T, &[u8])) {
-    let start = Instant::now();
-    let encoded: Vec<_> = samples.iter().map(&encode).collect();
-    let encoding = start.elapsed();
-    let start = Instant::now();
-    for (sample, bytes) in samples.iter().zip(&encoded) {
-        decode(sample, black_box(bytes));
+    let (mut encoded, mut encoding, mut decoding) = (Vec::new(), Duration::MAX, Duration::MAX);
+    for _ in 0..PASSES {
+        let start = Instant::now();
+        encoded = samples.iter().map(&encode).collect();
+        encoding = encoding.min(start.elapsed());
+        let start = Instant::now();
+        for (sample, bytes) in samples.iter().zip(&encoded) {
+            decode(sample, black_box(bytes));
+        }
+        decoding = decoding.min(start.elapsed());
     }
-    let decoding = start.elapsed();
     let size: usize = encoded.iter().map(Vec::len).sum();
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     let (ratio, per) = (size as f64 / raw as f64, samples.len() as f64 / 1e6);
