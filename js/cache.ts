@@ -38,6 +38,10 @@ export interface CacheStats {
   entries: number
   /** What they take on disk, or in memory if there is no file. */
   bytes: number
+  /** The length of the file, 0 if there is none. It is shortened when nobody has used it for a while. */
+  fileBytes: number
+  /** Answers that left the file to make room, by this process. */
+  evictions: number
   /** Lookups that found an answer: the sum of the next two. Of an embedding each text is looked up. */
   hits: number
   /** Those that found it in memory. */

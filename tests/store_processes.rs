@@ -3,8 +3,9 @@
 //! The test runs itself again as the writers: with `THRYD_TEST_WRITER` set, this binary's `writer` test is one.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thryd::cache::{Cache, CacheOptions, Entry, Key};
@@ -12,6 +13,12 @@ use thryd::cache::{Cache, CacheOptions, Entry, Key};
 const FILE: &str = "THRYD_TEST_FILE";
 const WRITER: &str = "THRYD_TEST_WRITER";
 const ENTRIES: &str = "THRYD_TEST_ENTRIES";
+/// Other writers, by their numbers below this one, whose answers are read too.
+const OTHERS: &str = "THRYD_TEST_OTHERS";
+
+/// How long processes are killed and replaced, and how many there are.
+const UNREST: Duration = Duration::from_secs(20);
+const PROCESSES: usize = 6;
 
 fn key(writer: u64, number: u64) -> Key {
     Key(*blake3::hash(&[writer.to_le_bytes(), number.to_le_bytes()].concat()).as_bytes())
@@ -29,29 +36,57 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Does nothing unless another test started it: then writes, flushes every 50 and says how far it has flushed.
+/// Told to end, by a file, so that it is told once and for all.
+fn stop_file(path: &Path) -> PathBuf {
+    path.with_extension("stop")
+}
+
+/// Finds what has to be there. A read that takes longer than a second is a miss, so where many processes share few
+/// cores a miss is believed only when it stays.
+async fn find(cache: &Cache, writer: u64, number: u64) -> Option<Bytes> {
+    for _ in 0..5 {
+        if let Some(found) = cache.disk_get(&key(writer, number)).await {
+            return Some(found.payload.clone());
+        }
+    }
+    None
+}
+
+/// Does nothing unless another test started it: then writes, flushes every 50 and says how far it has flushed, reads its
+/// own answers and others', and ends when it has written them all or is told to. A wrong answer ends it at once.
 #[tokio::test]
 async fn writer() {
     let (Some(writer), Some(entries)) = (number(WRITER), number(ENTRIES)) else { return };
-    let cache = open(Path::new(&std::env::var_os(FILE).unwrap()));
+    let others = number(OTHERS).unwrap_or(4);
+    let path = PathBuf::from(std::env::var_os(FILE).unwrap());
+    let cache = open(&path);
+    let mut rng = fastrand::Rng::with_seed(writer);
     for number in 0..entries {
-        cache.put(
-            key(writer, number),
-            Entry { deployment: "a::b", payload: answer(writer, number), ..Entry::default() },
-        );
+        let entry = Entry { deployment: "a::b", payload: answer(writer, number), ..Entry::default() };
+        cache.put(key(writer, number), entry);
         if number % 50 == 49 {
             cache.flush().await.unwrap();
-            // Reads in between, its own and another's: right or missing.
-            assert_eq!(cache.disk_get(&key(writer, number)).await.unwrap().payload, answer(writer, number));
-            let other = (writer + 1) % 4;
-            if let Some(found) = cache.disk_get(&key(other, number)).await {
-                assert_eq!(found.payload, answer(other, number));
-            }
             let mut out = std::io::stdout().lock();
             writeln!(out, "\nflushed {}", number + 1).unwrap();
             out.flush().unwrap();
+            drop(out);
+            // Its own answers are there, another's are right or missing.
+            for own in [number, rng.u64(0..=number)] {
+                assert_eq!(find(&cache, writer, own).await, Some(answer(writer, own)), "{own} of {writer}");
+            }
+            for _ in 0..10 {
+                let (other, theirs) = (rng.u64(0..others), rng.u64(0..=number));
+                if let Some(found) = cache.disk_get(&key(other, theirs)).await {
+                    assert_eq!(found.payload, answer(other, theirs), "{theirs} of {other}");
+                }
+            }
+            if stop_file(&path).exists() {
+                break;
+            }
         }
     }
+    let stats = cache.stats();
+    assert_eq!((stats.write_errors, stats.read_errors), (0, 0), "{stats:?}");
     cache.close().await.unwrap();
 }
 
@@ -61,6 +96,7 @@ fn start(path: &Path, writer: u64, entries: u64) -> Child {
         .env(FILE, path)
         .env(WRITER, writer.to_string())
         .env(ENTRIES, entries.to_string())
+        .env(OTHERS, "30")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
@@ -80,9 +116,9 @@ fn wait_flushed(out: &mut impl BufRead, wanted: u64) -> u64 {
 
 async fn assert_readable(cache: &Cache, writer: u64, count: u64) {
     for number in 0..count {
-        let found = cache.disk_get(&key(writer, number)).await;
+        let found = find(cache, writer, number).await;
         let found = found.unwrap_or_else(|| panic!("{number} of writer {writer} is missing"));
-        assert_eq!(found.payload, answer(writer, number));
+        assert_eq!(found, answer(writer, number));
     }
 }
 
@@ -120,7 +156,7 @@ async fn four_processes_share_a_file_and_one_that_is_killed_takes_nothing_from_t
 async fn a_lone_writer_that_is_killed_again_and_again_loses_nothing_that_it_flushed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lone.redb");
-    for round in 0..6 {
+    for round in 0..8 {
         let mut writer = start(&path, 10 + round, u64::MAX);
         let mut out = BufReader::new(writer.stdout.take().unwrap());
         wait_flushed(&mut out, 50 + 50 * (round % 3));
@@ -131,4 +167,43 @@ async fn a_lone_writer_that_is_killed_again_and_again_loses_nothing_that_it_flus
         assert_readable(&cache, 10 + round, flushed).await;
         assert_readable(&cache, 10, 50).await;
     }
+}
+
+#[tokio::test]
+async fn six_processes_of_which_one_is_killed_every_second_lose_nothing_that_was_flushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("unrest.redb");
+    let begin = |writer: u64| {
+        let mut process = start(&path, writer, u64::MAX);
+        let out = BufReader::new(process.stdout.take().unwrap());
+        (writer, process, out)
+    };
+    let mut running: Vec<(u64, Child, BufReader<ChildStdout>)> = (0..PROCESSES as u64).map(begin).collect();
+    let mut flushed = Vec::new();
+    let (started, mut next) = (Instant::now(), PROCESSES as u64);
+    while started.elapsed() < UNREST {
+        std::thread::sleep(Duration::from_secs(1));
+        // The one that has been there for longest, so that each lives for a few seconds.
+        let (writer, mut process, mut out) = running.remove(0);
+        process.kill().unwrap();
+        let status = process.wait().unwrap();
+        assert_ne!(status.code(), Some(101), "writer {writer} met a wrong answer");
+        flushed.push((writer, wait_flushed(&mut out, u64::MAX)));
+        running.push(begin(next));
+        next += 1;
+    }
+    std::fs::write(stop_file(&path), "").unwrap();
+    for (writer, mut process, mut out) in running {
+        let count = wait_flushed(&mut out, u64::MAX);
+        assert!(process.wait().unwrap().success(), "writer {writer}");
+        assert!(count > 0, "writer {writer} got nowhere");
+        flushed.push((writer, count));
+    }
+    let killed = flushed.len() - PROCESSES;
+    assert!(killed >= 15, "{killed} were killed");
+    let cache = open(&path);
+    for (writer, count) in flushed {
+        assert_readable(&cache, writer, count).await;
+    }
+    assert_eq!(cache.stats().read_errors, 0);
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::memory::Memory;
 use super::record::MAX_PAYLOAD_BYTES;
-use super::store::Store;
+use super::store::{Scanned, Store};
 use super::writes::Writes;
 use super::{Codec, Key, Namespace, Record};
 use crate::error::{Error, Result};
@@ -37,7 +37,8 @@ impl Disk {
     /// Opens or creates the file, or joins those who have it open, whose bound then is the smaller one.
     ///
     /// # Errors
-    /// If there is no such directory, or if what is there is not a cache, or one of a newer version; it is not touched.
+    /// If there is no such directory, or if what is there is not a cache, one of a newer version, or one that the codec
+    /// could not read; it is not touched.
     pub fn open(path: &Path, max_bytes: u64, codec: Codec) -> Result<Arc<Self>> {
         let refused = |message: String| Error::cache(path.display(), message);
         let mut disks = locked(&DISKS);
@@ -47,12 +48,19 @@ impl Disk {
         disks.retain(|disk| disk.strong_count() > 0);
         let is_same = |disk: &Arc<Self>| disk.path == canonical && disk.identity == identity;
         if let Some(disk) = disks.iter().filter_map(Weak::upgrade).find(is_same) {
+            disk.store.check_seal(&codec).map_err(refused)?;
             disk.store.lower_bound(max_bytes);
+            if disk.store.is_over_bound() {
+                disk.writes.tend();
+            }
             return Ok(disk);
         }
         let store = Arc::new(Store::open(&canonical, max_bytes, codec).map_err(refused)?);
-        let behind = Arc::clone(&store);
-        let writes = Writes::new(Box::new(move |group| behind.write(group)));
+        let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
+        let writes = Writes::new(Box::new(move |group| behind.write(group)), Box::new(move |now| aside.tend(now)));
+        if store.is_migrating() || store.is_over_bound() {
+            writes.tend();
+        }
         let disk = Arc::new(Self { path: canonical, identity, store, writes, memories: Mutex::default() });
         disks.push(Arc::downgrade(&disk));
         Ok(disk)
@@ -65,7 +73,7 @@ impl Disk {
         if let Some(memory) = memories.iter().filter_map(Weak::upgrade).find(|memory| memory.capacity() == capacity) {
             return memory;
         }
-        let memory = Arc::new(Memory::new(capacity));
+        let memory = Arc::new(Memory::above(capacity, Some(Arc::clone(self.store.uses()))));
         memories.push(Arc::downgrade(&memory));
         memory
     }
@@ -76,8 +84,13 @@ impl Disk {
         (!record.is_expired(now_ms)).then_some(record)
     }
 
-    /// Up to `limit` entries that are on disk, after a place: place, key, record. None are left after the last.
-    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<(Key, Key, Record)>> {
+    /// Up to `limit` entries that are on disk, expired ones too, in the order of their places: from the first after
+    /// `after`, or from the very first; fewer if they are long, none after the last. What cannot be read is not among
+    /// them. Blocks for the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<Scanned>> {
         self.store.scan(after, limit).map_err(|message| Error::cache(self.path.display(), message))
     }
 
@@ -105,7 +118,9 @@ impl Disk {
             memory.prune(now_ms);
         }
         self.flush()?;
-        self.store.prune(now_ms).map_err(|message| Error::cache(self.path.display(), message))
+        let outcome = self.store.prune(now_ms).map_err(|message| Error::cache(self.path.display(), message));
+        self.writes.tend();
+        outcome
     }
 
     /// Removes the answers of one namespace, or all, on disk and in this process's memory.
@@ -120,12 +135,28 @@ impl Disk {
         for memory in self.memories() {
             memory.clear(namespace);
         }
+        self.writes.tend();
         outcome
     }
 
     /// Entries on disk and the bytes they take there, about; zeros if that cannot be read.
     pub fn size(&self) -> (u64, u64) {
         self.store.size()
+    }
+
+    /// Waits until all that was put before is on disk or lost, and leaves it to the next flush to tell what was lost.
+    pub fn settle(&self) {
+        self.writes.settle();
+    }
+
+    /// The file's length; 0 if that cannot be found out.
+    pub fn file_bytes(&self) -> u64 {
+        self.store.file_bytes()
+    }
+
+    /// Entries that this process removed to make room.
+    pub fn evictions(&self) -> u64 {
+        self.store.evictions()
     }
 
     /// Entries that were lost before they were written.
@@ -184,4 +215,40 @@ fn identity(_metadata: &Metadata) -> (u64, u64) {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cache, CacheOptions, Entry};
+    use super::*;
+
+    /// Two threads, as a cache held up for ever is what is feared.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_waits_long_for_a_file_that_is_held_and_nothing_is_lost_by_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache");
+        let cache = Cache::open(CacheOptions { memory_bytes: 0, ..CacheOptions::at(&path) }).unwrap();
+        let (old, new) = (Key([1; 32]), Key([2; 32]));
+        cache.put(old, Entry::default());
+        cache.flush().await.unwrap();
+        let stats = cache.stats();
+        let disk = Disk::open(&path, u64::MAX, Codec::default()).unwrap();
+        let (free, is_free) = std::sync::mpsc::channel::<()>();
+        let (held, is_held) = std::sync::mpsc::channel();
+        let holder = std::thread::spawn(move || {
+            let _guard = disk.store.hold();
+            held.send(()).unwrap();
+            let _ = is_free.recv();
+        });
+        is_held.recv().unwrap();
+        assert!(cache.disk_get(&old).await.is_none(), "a miss");
+        cache.put(new, Entry::default());
+        assert!(cache.disk_get(&new).await.is_some(), "it waits to be written");
+        assert_eq!((cache.stats().entries, cache.stats().bytes), (stats.entries, stats.bytes));
+        drop(free);
+        holder.join().unwrap();
+        cache.flush().await.unwrap();
+        assert!(cache.disk_get(&old).await.is_some() && cache.disk_get(&new).await.is_some());
+        assert_eq!((cache.stats().write_errors, cache.stats().read_errors), (0, 0));
+    }
 }

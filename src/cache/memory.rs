@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::{OptionsBuilder, Weighter, sync};
 
+use super::uses::Uses;
 use super::{Key, Namespace, Record};
 
 /// A shard holds at least this much, or everything: the largest answer that is sure to be kept.
@@ -22,6 +23,8 @@ pub(super) struct Memory {
     records: Option<sync::Cache<Key, Arc<Record>, Size>>,
     /// How often something was cleared: what was read before must not come back after.
     cleared: AtomicU64,
+    /// Where a hit is noted, for the file below to know what is in use.
+    uses: Option<Arc<Uses>>,
 }
 
 #[derive(Clone)]
@@ -40,6 +43,11 @@ pub(super) struct Epoch(u64);
 impl Memory {
     /// Room for `capacity` bytes; none with 0.
     pub fn new(capacity: u64) -> Self {
+        Self::above(capacity, None)
+    }
+
+    /// The same above a file that wants to know what is asked for.
+    pub fn above(capacity: u64, uses: Option<Arc<Uses>>) -> Self {
         let shards = usize::try_from((capacity / SHARD_BYTES).clamp(1, 16)).unwrap_or(1);
         let items = usize::try_from((capacity / TYPICAL_BYTES).clamp(32, 1 << 20)).unwrap_or(32);
         // Rounds up to a power of two, which must not make the shards smaller than promised.
@@ -55,7 +63,7 @@ impl Memory {
                 sync::DefaultLifecycle::default(),
             )
         });
-        Self { capacity, records, cleared: AtomicU64::new(0) }
+        Self { capacity, records, cleared: AtomicU64::new(0), uses }
     }
 
     /// What [`Memory::new`] was given.
@@ -70,6 +78,9 @@ impl Memory {
         if record.is_expired(now_ms) {
             records.remove_if(key, |held| Arc::ptr_eq(held, &record));
             return None;
+        }
+        if let Some(uses) = &self.uses {
+            uses.note(key);
         }
         Some(record)
     }

@@ -19,6 +19,7 @@ mod record;
 mod seal;
 mod store;
 mod transfer;
+mod uses;
 mod writes;
 
 use std::fmt;
@@ -45,6 +46,10 @@ pub use transfer::{ImportReport, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use disk::Disk;
 use memory::Memory;
+
+/// How long a read of the file may take before it counts as a miss: about as long as a provider takes to answer. Reads
+/// take microseconds, but while a process makes the file shorter all others wait for it.
+const READ_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A cache; clones share it. Caches that name one file share the file, and the memory before it if they give it the
 /// same size, whichever router or thread opened them.
@@ -95,6 +100,10 @@ pub struct CacheStats {
     pub entries: u64,
     /// Bytes that they take there, about.
     pub bytes: u64,
+    /// The length of the file, 0 if there is none. It is shortened when nobody has used it for a while.
+    pub file_bytes: u64,
+    /// Answers that were removed from the file to make room, by anyone in this process who uses it.
+    pub evictions: u64,
     /// Lookups of this cache that found an answer: the sum of the next two.
     pub hits: u64,
     /// Those that found it in memory.
@@ -218,7 +227,8 @@ impl Cache {
                 None => None,
                 Some(disk) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
-                    let read = tokio::task::spawn_blocking(move || disk.get(&key, now_ms)).await.ok().flatten();
+                    let read = tokio::task::spawn_blocking(move || disk.get(&key, now_ms));
+                    let read = tokio::time::timeout(READ_PATIENCE, read).await.ok().and_then(|read| read.ok()?);
                     read.inspect(|record| inner.memory.promote(key, record, since))
                 }
             };
@@ -274,6 +284,8 @@ impl Cache {
         CacheStats {
             entries,
             bytes,
+            file_bytes: disk.as_ref().map_or(0, |disk| disk.file_bytes()),
+            evictions: disk.as_ref().map_or(0, |disk| disk.evictions()),
             hits: hits[0] + hits[1],
             memory_hits: hits[0],
             disk_hits: hits[1],

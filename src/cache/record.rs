@@ -93,14 +93,6 @@ impl Record {
     pub(super) fn decode_sealed(place: &Key, bytes: &[u8], seal: &Seal) -> Option<(Key, Self)> {
         version_2::decode(place, bytes, Some(seal))
     }
-
-    /// Reads only the time of creation, unchecked: enough to find the record's place among its elders.
-    pub(super) fn peek_created_ms(bytes: &[u8]) -> Option<u64> {
-        match bytes.first_chunk()? {
-            version_1::MAGIC => version_1::peek_created_ms(bytes),
-            _ => version_2::peek_created_ms(bytes),
-        }
-    }
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

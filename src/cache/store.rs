@@ -1,52 +1,99 @@
-//! Answers in one file that any number of processes share. The only file that names `redb`.
+//! Answers in one file that any number of processes share. Only this and the files below it name `redb`.
 //!
-//! Three tables: `thryd` (the format's version, the bytes stored), `entries` (key to record) and `ages` (creation and
-//! key to expiry and namespace), so that finding the expired, the oldest and one tenant's never reads an answer. Every
-//! transaction keeps the three in step. Nothing here fails an answer: a read that goes wrong is a miss, a write that
-//! goes wrong is counted, and a database that has seen an error is opened anew before the next write.
+//! Three tables: `thryd` (the format's version, the seal, the bytes stored), `entries` (rank to place and record) and
+//! `index` (place to rank, expiry and namespace). The rank is the order of worth: what is written, or found to be in
+//! use when room is made, gets the highest. So `entries` grows at one end, where its pages are filled to the last byte,
+//! and shrinks at the other; and finding the expired and one tenant's never reads an answer. Every transaction keeps
+//! the tables in step. Nothing here fails an answer: a read that goes wrong is a miss, a write that goes wrong is
+//! counted, and a database that has seen an error is opened anew before it is used again.
 
-use std::io::Read;
+mod compact;
+mod evict;
+mod migrate;
+mod open;
+mod tables;
+
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
-use redb::{
-    Builder, ConcurrencyMode, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, TableDefinition, TableError,
-};
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, WriteTransaction};
 
+use super::uses::Uses;
 use super::writes::Group;
-use super::{Codec, Key, Namespace, Record};
+use super::{Codec, Key, Record};
 use crate::error::panic_text;
-
-/// Version of the tables and of what is in them; `docs/cache.md` says what a new one means.
-const FORMAT: u64 = 1;
-
-const META: TableDefinition<&str, u64> = TableDefinition::new("thryd");
-const ENTRIES: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("entries");
-/// Big-endian creation time, then the key; expiry and namespace.
-const AGES: TableDefinition<&[u8; 40], (u64, u64)> = TableDefinition::new("ages");
-
-/// Pages that redb keeps in memory, 32 MiB: the answers themselves are kept by the tier above.
-const PAGE_CACHE_BYTES: usize = 32 << 20;
+use evict::Pass;
+use tables::{ENTRIES, INDEX, META, Tables, footprint, stored_bytes};
 
 /// Entries that one transaction writes at most.
 const WRITTEN_AT_ONCE: usize = 256;
 
-/// Entries that one transaction removes at most, so that other processes get their turn.
-const REMOVED_AT_ONCE: usize = 512;
+/// Bytes that one transaction writes at most, 4 MiB, unless one record is longer.
+const WRITTEN_BYTES_AT_ONCE: u64 = 4 << 20;
+
+/// Bytes that [`Store::scan`] returns at most, about, 16 MiB.
+const SCANNED_BYTES_AT_ONCE: usize = 16 << 20;
 
 /// The file, and what is known of its state.
 pub(super) struct Store {
     path: PathBuf,
     codec: Codec,
-    database: RwLock<Arc<Database>>,
+    database: RwLock<Arc<Handle>>,
     /// An error was seen, after which redb wants to be opened anew.
     is_broken: AtomicBool,
+    /// There may be answers left in the tables of an earlier format.
+    is_migrating: AtomicBool,
     max_bytes: AtomicU64,
+    uses: Arc<Uses>,
+    /// The removal that is under way.
+    pass: Mutex<Option<Pass>>,
+    /// The youngest answer's time of creation, which is late enough to tell what has expired.
+    now_ms: AtomicU64,
+    evictions: AtomicU64,
+    /// Bytes that this process has set free in the file since it was last compacted.
+    freed: AtomicU64,
+    /// When this process last read or wrote the file.
+    used: Mutex<Instant>,
+    last_size: Mutex<(u64, u64)>,
     read_errors: AtomicU64,
 }
+
+/// An open database. One that has panicked may panic again when it is closed, which must not reach anyone.
+struct Handle(Option<Database>);
+
+impl Handle {
+    fn new(database: Database) -> Self {
+        Self(Some(database))
+    }
+
+    fn get(&self) -> Result<&Database, redb::Error> {
+        self.0.as_ref().ok_or(redb::Error::DatabaseClosed)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        let _ = caught(move || {
+            drop(database);
+            Ok(())
+        });
+    }
+}
+
+/// A record on its way into the file.
+struct Encoded {
+    place: Key,
+    record: Arc<Record>,
+    bytes: Vec<u8>,
+}
+
+/// An entry as [`Store::scan`] finds it: its place, its key, its record.
+pub(super) type Scanned = (Key, Key, Record);
 
 impl Store {
     /// Opens a file that exists and is empty or ours.
@@ -54,15 +101,22 @@ impl Store {
     /// # Errors
     /// Why not; the file is then as it was, but for the repair that a crash of its owner had left to do.
     pub fn open(path: &Path, max_bytes: u64, codec: Codec) -> Result<Self, String> {
-        let database = RwLock::new(Arc::new(open_database(path)?));
-        let (is_broken, read_errors) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (database, is_migrating) = open::open_database(path, codec.seal())?;
         Ok(Self {
             path: path.to_owned(),
             codec,
-            database,
-            is_broken,
+            database: RwLock::new(Arc::new(Handle::new(database))),
+            is_broken: AtomicBool::new(false),
+            is_migrating: AtomicBool::new(is_migrating),
             max_bytes: AtomicU64::new(max_bytes),
-            read_errors,
+            uses: Arc::new(Uses::new()),
+            pass: Mutex::default(),
+            now_ms: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+            freed: AtomicU64::new(0),
+            used: Mutex::new(Instant::now()),
+            last_size: Mutex::default(),
+            read_errors: AtomicU64::new(0),
         })
     }
 
@@ -71,212 +125,212 @@ impl Store {
         self.max_bytes.fetch_min(max_bytes, Ordering::Relaxed);
     }
 
+    /// Refuses a codec that could not read this file.
+    ///
+    /// # Errors
+    /// What its owner should do.
+    pub fn check_seal(&self, codec: &Codec) -> Result<(), String> {
+        open::check_seal(self.codec.seal(), codec.seal())
+    }
+
+    /// Where it is noted that an answer was asked for, whichever tier has it.
+    pub fn uses(&self) -> &Arc<Uses> {
+        &self.uses
+    }
+
     /// Reads that failed and were taken for misses.
     pub fn read_errors(&self) -> u64 {
         self.read_errors.load(Ordering::Relaxed)
     }
 
+    /// Entries that this process removed to make room.
+    pub fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
+    /// The file's length; 0 if that cannot be found out.
+    pub fn file_bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Whether a step of [`Store::tend`] is due because of the file's earlier format.
+    pub fn is_migrating(&self) -> bool {
+        self.is_migrating.load(Ordering::Relaxed)
+    }
+
     /// Does something with the database. An error is its text, and so is a panic: redb panics on some damaged files.
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, String> {
         let database = Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner));
-        let outcome = caught(|| act(&database));
+        let outcome = caught(|| act(database.get()?));
         if outcome.is_err() {
             self.is_broken.store(true, Ordering::Relaxed);
         }
         outcome
     }
 
+    /// Changes the tables in one transaction.
+    fn change<T>(&self, act: impl FnOnce(&mut Tables<'_>) -> Result<T, redb::Error>) -> Result<T, String> {
+        self.change_with(|_, tables| act(tables))
+    }
+
+    /// The same for who needs other tables too.
+    fn change_with<T>(
+        &self,
+        act: impl FnOnce(&WriteTransaction, &mut Tables<'_>) -> Result<T, redb::Error>,
+    ) -> Result<T, String> {
+        let (outcome, freed, size) = self.with(|database| {
+            let transaction = database.begin_write()?;
+            let (outcome, freed, size) = {
+                let mut tables = Tables::open(&transaction)?;
+                let outcome = act(&transaction, &mut tables)?;
+                tables.meta.insert("bytes", tables.bytes)?;
+                (outcome, tables.freed, (tables.index.len()?, tables.bytes))
+            };
+            transaction.commit()?;
+            Ok((outcome, freed, size))
+        })?;
+        self.freed.fetch_add(freed, Ordering::Relaxed);
+        *self.last_size.lock().unwrap_or_else(PoisonError::into_inner) = size;
+        Ok(outcome)
+    }
+
     /// Opens the database anew if it has seen an error.
     fn mend(&self) -> Result<(), String> {
         if self.is_broken.swap(false, Ordering::Relaxed) {
-            let fresh = open_database(&self.path).inspect_err(|_| self.is_broken.store(true, Ordering::Relaxed))?;
-            *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+            let opened = open::open_database(&self.path, self.codec.seal());
+            let (fresh, is_migrating) = opened.inspect_err(|_| self.is_broken.store(true, Ordering::Relaxed))?;
+            self.is_migrating.store(is_migrating, Ordering::Relaxed);
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Handle::new(fresh));
         }
         Ok(())
+    }
+
+    /// Keeps everyone from using the file, as a compaction does.
+    #[cfg(test)]
+    pub fn hold(&self) -> impl Sized + '_ {
+        self.database.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_use(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// The record of a key, whole; whatever goes wrong is a miss.
     pub fn read(&self, key: &Key) -> Option<Record> {
+        self.note_use();
+        // A disk that is too full to write to can still be read, once redb has got over the failure.
+        let _ = self.mend();
         let place = self.codec.place(key);
-        let decode = |bytes: &[u8]| self.codec.decode(&place, bytes).filter(|(found, _)| found == key);
         let read = self.with(|database| {
-            let entries = database.begin_read()?.open_table(ENTRIES)?;
-            Ok(entries.get(&place.0)?.map(|bytes| decode(bytes.value())))
+            let transaction = database.begin_read()?;
+            let Some(row) = transaction.open_table(INDEX)?.get(&place.0)? else {
+                return if self.is_migrating() { migrate::read(&transaction, &place) } else { Ok(None) };
+            };
+            let row = transaction.open_table(ENTRIES)?.get(row.value().0)?;
+            // An index that leads nowhere is damage, as is a record that cannot be decoded.
+            Ok(Some(row.and_then(|row| Some(row.value().strip_prefix(&place.0)?.to_vec())).unwrap_or_default()))
         });
-        match read {
-            Ok(None) => None,
-            Ok(Some(Some((_, record)))) => Some(record),
-            Ok(Some(None)) | Err(_) => {
-                self.read_errors.fetch_add(1, Ordering::Relaxed);
-                None
-            }
+        if matches!(read, Ok(None)) {
+            return None;
         }
+        let decoded = read.ok().flatten().and_then(|bytes| self.codec.decode(&place, &bytes));
+        let record = decoded.filter(|(found, _)| found == key).map(|(_, record)| record);
+        match &record {
+            Some(_) => self.uses.note(key),
+            None => _ = self.read_errors.fetch_add(1, Ordering::Relaxed),
+        }
+        record
     }
 
-    /// Up to `limit` entries after a place, in the order of the places: place, key, record. One that cannot be read is
-    /// passed over. None are left after the last.
-    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<(Key, Key, Record)>, String> {
-        use std::ops::Bound;
-        self.with(|database| {
-            let entries = database.begin_read()?.open_table(ENTRIES)?;
-            let from = after.as_ref().map_or(Bound::Unbounded, |place| Bound::Excluded(&place.0));
-            let mut found = Vec::new();
-            for entry in entries.range::<&[u8; 32]>((from, Bound::Unbounded))? {
-                let (place, bytes) = entry?;
-                let place = Key(*place.value());
-                found.extend(self.codec.decode(&place, bytes.value()).map(|(key, record)| (place, key, record)));
-                if found.len() >= limit {
-                    break;
-                }
-            }
-            Ok(found)
-        })
-    }
-
-    /// Entries, and the bytes of the file that they take, about; zeros if that cannot be read.
+    /// Entries, and the bytes of the file that they take, about; zeros if that cannot be read. Does not wait for a
+    /// compaction of this process.
     pub fn size(&self) -> (u64, u64) {
+        let mut last = self.last_size.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.database.try_read().is_err() {
+            return *last;
+        }
+        let _ = self.mend();
         let size = self.with(|database| {
             let transaction = database.begin_read()?;
-            let entries = transaction.open_table(ENTRIES)?.len()?;
+            let left = if self.is_migrating() { migrate::left(&transaction)? } else { 0 };
+            let entries = transaction.open_table(INDEX)?.len()? + left;
             Ok((entries, stored_bytes(&transaction.open_table(META)?)?))
         });
-        size.unwrap_or_default()
+        *last = size.unwrap_or_default();
+        *last
     }
 
-    /// Writes a group, in transactions so small that other processes get their turn and little is stored beyond the
-    /// bound, making room after each.
+    /// Writes a group, in transactions so small that other processes get their turn. Room is made before each, so that
+    /// what is stored is never more than the bound; a record that is longer than that is not stored.
+    ///
+    /// # Errors
+    /// Why the group, or some of it, is lost.
     pub fn write(&self, group: &Group) -> Result<(), String> {
+        self.note_use();
         self.mend()?;
-        let encode = |(key, record): (&Key, &Arc<Record>)| {
-            let bytes = self.codec.encode(key, record)?;
-            Some((self.codec.place(key), Arc::clone(record), bytes))
-        };
-        let encoded: Vec<_> = group.iter().filter_map(encode).collect();
-        encoded.chunks(WRITTEN_AT_ONCE).try_for_each(|some| self.write_some(some))
-    }
-
-    fn write_some(&self, encoded: &[(Key, Arc<Record>, Vec<u8>)]) -> Result<(), String> {
-        let stored = self.with(|database| {
-            let transaction = database.begin_write()?;
-            let total = {
-                let mut entries = transaction.open_table(ENTRIES)?;
-                let mut ages = transaction.open_table(AGES)?;
-                let mut meta = transaction.open_table(META)?;
-                let mut total = stored_bytes(&meta)?;
-                for (key, record, bytes) in encoded {
-                    let replaced = entries.insert(&key.0, bytes.as_slice())?.map(|old| {
-                        let old = old.value();
-                        (footprint(old.len()), Record::peek_created_ms(old))
-                    });
-                    if let Some((size, created_ms)) = replaced {
-                        total = total.saturating_sub(size);
-                        if let Some(created_ms) = created_ms {
-                            ages.remove(&age(created_ms, key))?;
-                        }
-                    }
-                    ages.insert(&age(record.created_ms, key), (record.expires_ms, record.namespace.0))?;
-                    total = total.saturating_add(footprint(bytes.len()));
-                }
-                meta.insert("bytes", total)?;
-                total
-            };
-            transaction.commit()?;
-            Ok(total)
-        })?;
         let limit = self.max_bytes.load(Ordering::Relaxed);
-        if stored > limit {
-            let now_ms = encoded.iter().map(|(_, record, _)| record.created_ms).max().unwrap_or_default();
-            // The group is stored all the same; what is in the way meets the next group too.
-            let _ = self.evict(limit / 10 * 9, now_ms);
-        }
-        Ok(())
-    }
-
-    /// Removes the expired, then the oldest, until no more than `target` bytes are left.
-    fn evict(&self, target: u64, now_ms: u64) -> Result<(), String> {
-        self.prune(now_ms)?;
-        while self.size().1 > target {
-            let oldest = self.find(REMOVED_AT_ONCE, |_, _| true)?;
-            if self.remove(&oldest, Some(target))? == 0 {
-                break;
+        let (mut chunk, mut size) = (Vec::new(), 0);
+        for (key, record) in group {
+            let Some(bytes) = self.codec.encode(key, record) else { continue };
+            let footprint = footprint(bytes.len());
+            if footprint > limit {
+                self.evictions.fetch_add(1, Ordering::Relaxed);
+                continue;
             }
+            let most = WRITTEN_BYTES_AT_ONCE.min(limit);
+            if chunk.len() == WRITTEN_AT_ONCE || (size + footprint > most && !chunk.is_empty()) {
+                self.write_some(&chunk, size)?;
+                (chunk, size) = (Vec::new(), 0);
+            }
+            chunk.push(Encoded { place: self.codec.place(key), record: Arc::clone(record), bytes });
+            size += footprint;
         }
-        Ok(())
+        self.write_some(&chunk, size)
     }
 
-    /// Removes what has expired. Returns how many.
-    pub fn prune(&self, now_ms: u64) -> Result<usize, String> {
-        let expired = self.find(usize::MAX, |expires_ms, _| expires_ms <= now_ms)?;
-        self.remove(&expired, None)
-    }
-
-    /// Removes the entries of one namespace, or all.
-    pub fn clear(&self, namespace: Option<Namespace>) -> Result<(), String> {
-        self.mend()?;
-        if let Some(namespace) = namespace {
-            let theirs = self.find(usize::MAX, |_, tag| tag == namespace.0)?;
-            return self.remove(&theirs, None).map(drop);
+    fn write_some(&self, chunk: &[Encoded], size: u64) -> Result<(), String> {
+        if chunk.is_empty() {
+            return Ok(());
         }
-        self.with(|database| {
-            let transaction = database.begin_write()?;
-            transaction.delete_table(ENTRIES)?;
-            transaction.delete_table(AGES)?;
-            create_tables(&transaction)?;
-            Ok(transaction.commit()?)
+        let now_ms = chunk.iter().map(|entry| entry.record.created_ms).max().unwrap_or_default();
+        self.now_ms.fetch_max(now_ms, Ordering::Relaxed);
+        self.make_room(size)?;
+        self.change(|tables| {
+            for Encoded { place, record, bytes } in chunk {
+                tables.insert(place, bytes, record.expires_ms, record.namespace.0)?;
+            }
+            Ok(())
         })
     }
 
-    /// The ages of the first `limit` entries, oldest first, whose expiry and namespace are wanted.
-    fn find(&self, limit: usize, is_wanted: impl Fn(u64, u64) -> bool) -> Result<Vec<[u8; 40]>, String> {
+    /// Up to `limit` entries in the order of their places, from the first after `after`, or from the very first;
+    /// fewer if they are long, none at the end. What cannot be read is left out.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<Scanned>, String> {
+        self.note_use();
+        self.mend()?;
+        self.finish_migration()?;
         self.with(|database| {
-            let ages = database.begin_read()?.open_table(AGES)?;
-            let mut found = Vec::new();
-            for entry in ages.iter()? {
-                let (age, value) = entry?;
-                let (expires_ms, namespace) = value.value();
-                if is_wanted(expires_ms, namespace) {
-                    found.push(*age.value());
-                }
-                if found.len() >= limit {
+            let transaction = database.begin_read()?;
+            let (index, entries) = (transaction.open_table(INDEX)?, transaction.open_table(ENTRIES)?);
+            let start = after.as_ref().map_or(Bound::Unbounded, |place| Bound::Excluded(&place.0));
+            let (mut found, mut size) = (Vec::new(), 0);
+            for row in index.range::<&[u8; 32]>((start, Bound::Unbounded))? {
+                let (place, row) = row?;
+                let place = Key(*place.value());
+                let Some(entry) = entries.get(row.value().0)? else { continue };
+                let bytes = entry.value().strip_prefix(&place.0);
+                let Some((key, record)) = bytes.and_then(|bytes| self.codec.decode(&place, bytes)) else { continue };
+                size += record.payload.len();
+                found.push((place, key, record));
+                if found.len() >= limit || size >= SCANNED_BYTES_AT_ONCE {
                     break;
                 }
             }
             Ok(found)
         })
-    }
-
-    /// Removes entries by their ages, in their order, all or until `target` bytes are left. Returns how many.
-    fn remove(&self, doomed: &[[u8; 40]], target: Option<u64>) -> Result<usize, String> {
-        let mut removed = 0;
-        for some in doomed.chunks(REMOVED_AT_ONCE) {
-            removed += self.with(|database| {
-                let transaction = database.begin_write()?;
-                let count = {
-                    let mut entries = transaction.open_table(ENTRIES)?;
-                    let mut ages = transaction.open_table(AGES)?;
-                    let mut meta = transaction.open_table(META)?;
-                    let mut total = stored_bytes(&meta)?;
-                    let mut count = 0;
-                    for age in some {
-                        if target.is_some_and(|target| total <= target) {
-                            break;
-                        }
-                        // Another process may have been faster, or may have stored the answer anew with a new age.
-                        let is_here = ages.remove(age)?.is_some();
-                        let Some(key) = age.last_chunk::<32>().filter(|_| is_here) else { continue };
-                        if let Some(old) = entries.remove(key)? {
-                            total = total.saturating_sub(footprint(old.value().len()));
-                            count += 1;
-                        }
-                    }
-                    meta.insert("bytes", total)?;
-                    count
-                };
-                transaction.commit()?;
-                Ok(count)
-            })?;
-        }
-        Ok(removed)
     }
 }
 
@@ -287,102 +341,6 @@ fn caught<T>(act: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> 
         Err(panic) => Err(format!("the file is damaged: {}", panic_text(&*panic))),
     }
 }
-
-/// Bytes of the file that a record of this length takes, about: small ones share pages of 4 KiB that are half full,
-/// larger ones have pages of their own, of a power of two; all have an age. The file itself may be twice the sum, because
-/// redb doubles it when it grows, and keeps what is free for later.
-fn footprint(length: usize) -> u64 {
-    let entry = length as u64 + 48;
-    let pages = if entry * 2 > 4064 { entry.next_power_of_two().max(4096) } else { entry * 2 };
-    pages + 96
-}
-
-fn age(created_ms: u64, key: &Key) -> [u8; 40] {
-    let mut age = [0; 40];
-    age[..8].copy_from_slice(&created_ms.to_be_bytes());
-    age[8..].copy_from_slice(&key.0);
-    age
-}
-
-fn stored_bytes(meta: &impl ReadableTable<&'static str, u64>) -> Result<u64, redb::Error> {
-    Ok(meta.get("bytes")?.map_or(0, |bytes| bytes.value()))
-}
-
-fn create_tables(transaction: &redb::WriteTransaction) -> Result<(), redb::Error> {
-    let mut meta = transaction.open_table(META)?;
-    meta.insert("format", FORMAT)?;
-    meta.insert("bytes", 0)?;
-    transaction.open_table(ENTRIES)?;
-    transaction.open_table(AGES)?;
-    Ok(())
-}
-
-/// Opens a file that exists. One that is not ours is recognised by a look that cannot change it.
-fn open_database(path: &Path) -> Result<Database, String> {
-    let mut builder = Builder::new();
-    builder.set_concurrency_mode(ConcurrencyMode::MultiWriter).set_cache_size(PAGE_CACHE_BYTES);
-    if !is_blank(path).map_err(|error| error.to_string())? {
-        let verdict = caught(|| look(&builder, path));
-        verdict.map_err(|message| format!("it cannot be read as a cache: {message}"))??;
-    }
-    let database = caught(|| Ok(builder.create(path)?))?;
-    let is_new = caught(|| Ok(inspect(&database.begin_read()?)))??;
-    if is_new {
-        caught(|| {
-            let transaction = database.begin_write()?;
-            // Another process may have been faster since the look.
-            if transaction.list_tables()?.next().is_none() {
-                create_tables(&transaction)?;
-            }
-            Ok(transaction.commit()?)
-        })?;
-    }
-    Ok(database)
-}
-
-/// Whether the file is empty, or is being made by another process right now: redb writes its first bytes last.
-fn is_blank(path: &Path) -> std::io::Result<bool> {
-    let mut head = Vec::new();
-    std::fs::File::open(path)?.take(9).read_to_end(&mut head)?;
-    Ok(head.iter().all(|byte| *byte == 0))
-}
-
-/// Looks into a file without changing it. A file that a crash left is not looked into: its owner's repair comes first.
-fn look(builder: &Builder, path: &Path) -> Result<Result<(), String>, redb::Error> {
-    match builder.open_read_only(path) {
-        Ok(database) => Ok(inspect(&database.begin_read()?).map(drop)),
-        Err(DatabaseError::RepairAborted) => Ok(Ok(())),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether the file has no tables yet; refuses one that is not ours or newer than we are.
-fn inspect(transaction: &ReadTransaction) -> Result<bool, String> {
-    const FOREIGN: &str = "it is a database of another program";
-    let meta = match transaction.open_table(META) {
-        Ok(meta) => meta,
-        Err(TableError::Storage(error)) => return Err(error.to_string()),
-        Err(TableError::TableDoesNotExist(_)) => {
-            let tables = transaction.list_tables().map_err(|error| error.to_string())?;
-            let multimaps = transaction.list_multimap_tables().map_err(|error| error.to_string())?;
-            let is_empty = tables.count() + multimaps.count() == 0;
-            return if is_empty { Ok(true) } else { Err(FOREIGN.to_owned()) };
-        }
-        Err(_) => return Err(FOREIGN.to_owned()),
-    };
-    let format = meta.get("format").map_err(|error| error.to_string())?.map(|format| format.value());
-    match format {
-        Some(FORMAT) => Ok(false),
-        Some(format) if format > FORMAT => {
-            Err(format!("its format is {format}, made by a newer version of thryd; this one reads {FORMAT}"))
-        }
-        _ => Err(FOREIGN.to_owned()),
-    }
-}
-
-// Named here because this is the only file that names `redb`.
-#[cfg(test)]
-use redb::{BackendError, StorageBackend, backends::FileBackend};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Writing behind the caller's back: what is put is kept here until one thread has committed it, in groups.
 //!
-//! Knows nothing of the store but a function that commits a group, so that its promises can be tested alone: a put
-//! never waits, a flush always ends, and what was put before it is then committed or counted as lost.
+//! Knows nothing of the store but a function that commits a group and one that does a step of its upkeep, so that its
+//! promises can be tested alone: a put never waits, a flush always ends, and what was put before it is then committed
+//! or counted as lost; groups and steps take turns, so that neither waits for more than one of the other.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +28,10 @@ pub(super) type Group = HashMap<Key, Arc<Record>>;
 /// Commits a group; an error says why the group is lost.
 pub(super) type Commit = dyn Fn(&Group) -> Result<(), String> + Send + Sync;
 
+/// Does one step of what has to be done between groups, at this time; says when the next is due, `None` for after the
+/// next group.
+pub(super) type Tend = dyn Fn(Instant) -> Option<Instant> + Send + Sync;
+
 /// The queue of writes and its thread. Dropped, it commits what is left.
 pub(super) struct Writes {
     shared: Arc<Shared>,
@@ -38,11 +43,17 @@ struct Shared {
     /// Something to do, or something done.
     changed: Condvar,
     commit: Box<Commit>,
+    tend: Box<Tend>,
 }
 
 #[derive(Default)]
 struct State {
     waiting: Group,
+    /// When the group that waits is committed at the latest.
+    due: Option<Instant>,
+    /// When the next step of the upkeep is due.
+    tend_at: Option<Instant>,
+    is_tending: bool,
     /// The group that is being committed: still readable here.
     committing: Arc<Group>,
     bytes: u64,
@@ -58,6 +69,13 @@ struct State {
     untold: Option<String>,
 }
 
+/// What the thread does next.
+enum Work {
+    /// A group, and which put was its last.
+    Group(Arc<Group>, u64),
+    Step,
+}
+
 impl State {
     fn fail(&mut self, entries: u64, message: String) {
         self.errors += entries;
@@ -67,9 +85,10 @@ impl State {
 }
 
 impl Writes {
-    /// A queue whose groups `commit` writes. Its thread starts with the first put.
-    pub fn new(commit: Box<Commit>) -> Self {
-        let shared = Shared { state: Mutex::default(), changed: Condvar::new(), commit };
+    /// A queue whose groups `commit` writes, and between them `tend` does its steps. Its thread starts with the first
+    /// put, or when it is told to tend.
+    pub fn new(commit: Box<Commit>, tend: Box<Tend>) -> Self {
+        let shared = Shared { state: Mutex::default(), changed: Condvar::new(), commit, tend };
         Self { shared: Arc::new(shared), thread: Mutex::new(None) }
     }
 
@@ -83,6 +102,9 @@ impl Writes {
         }
         state.put += 1;
         state.bytes += size;
+        if state.waiting.is_empty() {
+            state.due = Some(Instant::now() + COMMIT_DELAY);
+        }
         if let Some(replaced) = state.waiting.insert(key, record) {
             state.bytes = state.bytes.saturating_sub(replaced.size());
         }
@@ -106,6 +128,15 @@ impl Writes {
     ///
     /// Returns why something since the last flush was lost, if something was.
     pub fn flush(&self) -> Result<(), String> {
+        self.settled().untold.take().map_or(Ok(()), Err)
+    }
+
+    /// Waits until all that was put before is committed or lost, and leaves what there is to tell to the next flush.
+    pub fn settle(&self) {
+        drop(self.settled());
+    }
+
+    fn settled(&self) -> MutexGuard<'_, State> {
         let mut state = self.shared.lock();
         let target = state.put;
         while state.settled < target {
@@ -113,7 +144,14 @@ impl Writes {
             self.shared.changed.notify_all();
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.untold.take().map_or(Ok(()), Err)
+        state
+    }
+
+    /// Has the upkeep see to what there is to do now.
+    pub fn tend(&self) {
+        self.shared.lock().tend_at = Some(Instant::now());
+        self.shared.changed.notify_all();
+        self.start();
     }
 
     /// Entries that were lost, and why the last one was.
@@ -139,10 +177,14 @@ impl Writes {
 
 impl Drop for Writes {
     fn drop(&mut self) {
-        self.shared.lock().is_closing = true;
+        let mut state = self.shared.lock();
+        state.is_closing = true;
+        // A step may take seconds, and with nothing to be written nobody has to wait for its end.
+        let is_awaited = !state.is_tending || !state.waiting.is_empty();
+        drop(state);
         self.shared.changed.notify_all();
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        if let Some(thread) = thread.filter(|_| is_awaited) {
             // The thread catches what its commits do, so there is nothing to learn from how it ended.
             let _ = thread.join();
         }
@@ -155,42 +197,70 @@ impl Shared {
     }
 
     fn run(&self) {
-        while let Some((group, last)) = self.next_group() {
-            let outcome = catch_unwind(AssertUnwindSafe(|| (self.commit)(&group)))
-                .unwrap_or_else(|panic| Err(format!("a defect of thryd: {}", panic_text(&*panic))));
-            let mut state = self.lock();
-            if let Err(message) = outcome {
-                state.fail(group.len() as u64, message);
+        let mut was_group = false;
+        while let Some(work) = self.next_work(was_group) {
+            was_group = matches!(work, Work::Group(..));
+            match work {
+                Work::Group(group, last) => self.commit(&group, last),
+                Work::Step => self.step(),
             }
-            state.committing = Arc::default();
-            state.committing_bytes = 0;
-            state.settled = last;
-            drop(state);
-            self.changed.notify_all();
         }
     }
 
-    /// Waits for a group that is due, and says which put was its last. `None` when all is written and no more comes.
-    fn next_group(&self) -> Option<(Arc<Group>, u64)> {
+    fn commit(&self, group: &Group, last: u64) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.commit)(group)))
+            .unwrap_or_else(|panic| Err(format!("a defect of thryd: {}", panic_text(&*panic))));
         let mut state = self.lock();
-        while state.waiting.is_empty() {
+        if let Err(message) = outcome {
+            state.fail(group.len() as u64, message);
+        }
+        state.committing = Arc::default();
+        state.committing_bytes = 0;
+        state.settled = last;
+        state.tend_at = Some(Instant::now());
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn step(&self) {
+        // A panic is a defect of thryd's that costs upkeep, no answer.
+        let next = catch_unwind(AssertUnwindSafe(|| (self.tend)(Instant::now()))).unwrap_or_default();
+        let mut state = self.lock();
+        state.is_tending = false;
+        // Whoever asked for upkeep in the meantime gets it.
+        state.tend_at = state.tend_at.or(next);
+    }
+
+    /// Waits for work that is due; the turn is the upkeep's after a group. `None` when all is written and no more comes.
+    fn next_work(&self, is_upkeep_first: bool) -> Option<Work> {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            let is_step_due = !state.is_closing && state.tend_at.is_some_and(|at| at <= now);
+            let is_pressing = state.is_closing || state.is_flush_wanted || state.waiting.len() >= COMMIT_ENTRIES;
+            let is_group_due = !state.waiting.is_empty() && (is_pressing || state.due.is_none_or(|due| due <= now));
+            if is_step_due && (is_upkeep_first || !is_group_due) {
+                (state.tend_at, state.is_tending) = (None, true);
+                return Some(Work::Step);
+            }
+            if is_group_due {
+                state.is_flush_wanted = false;
+                state.committing = Arc::new(std::mem::take(&mut state.waiting));
+                state.committing_bytes = std::mem::take(&mut state.bytes);
+                return Some(Work::Group(Arc::clone(&state.committing), state.put));
+            }
             if state.is_closing {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let due = state.due.filter(|_| !state.waiting.is_empty());
+            state = match due.into_iter().chain(state.tend_at).min() {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(at) => {
+                    let left = at.saturating_duration_since(now);
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
-        let due = Instant::now() + COMMIT_DELAY;
-        while !(state.is_closing || state.is_flush_wanted || state.waiting.len() >= COMMIT_ENTRIES) {
-            let left = due.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.is_flush_wanted = false;
-        state.committing = Arc::new(std::mem::take(&mut state.waiting));
-        state.committing_bytes = std::mem::take(&mut state.bytes);
-        Some((Arc::clone(&state.committing), state.put))
     }
 
     /// Gives up on all that waits.
@@ -206,117 +276,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::super::Namespace;
-    use super::*;
-
-    fn key(number: u64) -> Key {
-        Key(*blake3::hash(&number.to_le_bytes()).as_bytes())
-    }
-
-    fn record(size: usize) -> Arc<Record> {
-        let payload = Bytes::from(vec![0; size]);
-        let namespace = Namespace::new("");
-        Arc::new(Record {
-            deployment: String::new(),
-            created_ms: 0,
-            expires_ms: 1,
-            namespace,
-            question: Bytes::new(),
-            payload,
-        })
-    }
-
-    /// Writes whose commits report the groups' sizes, after `act`.
-    fn writes(act: impl Fn(usize) -> Result<(), String> + Send + Sync + 'static) -> (Writes, Arc<Mutex<Vec<usize>>>) {
-        let groups = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&groups);
-        let commit = move |group: &Group| {
-            seen.lock().unwrap().push(group.len());
-            act(group.len())
-        };
-        (Writes::new(Box::new(commit)), groups)
-    }
-
-    #[test]
-    fn all_that_was_put_is_committed_when_flush_returns() {
-        let (writes, groups) = writes(|_| Ok(()));
-        for number in 0..1_000 {
-            writes.put(key(number), record(10));
-        }
-        writes.flush().unwrap();
-        assert_eq!(groups.lock().unwrap().iter().sum::<usize>(), 1_000);
-        assert!(writes.get(&key(1)).is_none());
-    }
-
-    #[test]
-    fn dropping_the_queue_commits_what_is_left() {
-        let (writes, groups) = writes(|_| Ok(()));
-        writes.put(key(1), record(10));
-        drop(writes);
-        assert_eq!(*groups.lock().unwrap(), [1]);
-    }
-
-    #[test]
-    fn a_panic_in_a_commit_hangs_no_flush_and_ends_no_later_commit() {
-        let first = Mutex::new(true);
-        let (writes, groups) = writes(move |_| {
-            assert!(!std::mem::take(&mut *first.lock().unwrap()), "first commit");
-            Ok(())
-        });
-        writes.put(key(1), record(10));
-        let message = writes.flush().unwrap_err();
-        assert!(message.contains("first commit"), "{message}");
-        writes.put(key(2), record(10));
-        writes.flush().unwrap();
-        assert_eq!(writes.errors().0, 1);
-        assert_eq!(groups.lock().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_lost_group_is_counted_and_told_once() {
-        let (writes, _) = writes(|_| Err("disk full".to_owned()));
-        writes.put(key(1), record(10));
-        writes.put(key(2), record(10));
-        assert_eq!(writes.flush().unwrap_err(), "disk full");
-        assert_eq!(writes.flush(), Ok(()));
-        assert_eq!(writes.errors(), (2, Some("disk full".to_owned())));
-    }
-
-    #[test]
-    fn a_slow_disk_costs_entries_never_memory_and_never_a_wait() {
-        let gate = Arc::new(Mutex::new(()));
-        let held = gate.lock().unwrap();
-        let behind = Arc::clone(&gate);
-        let (writes, _) = writes(move |_| {
-            drop(behind.lock().unwrap());
-            Ok(())
-        });
-        for number in 0..100 {
-            writes.put(key(number), record(1 << 20));
-        }
-        let (errors, message) = writes.errors();
-        assert!((36..=37).contains(&errors), "{errors}");
-        assert!(message.unwrap().contains("too slow"));
-        drop(held);
-        assert!(writes.flush().is_err());
-    }
-
-    #[test]
-    fn what_waits_to_be_written_can_be_read() {
-        let gate = Arc::new(Mutex::new(()));
-        let held = gate.lock().unwrap();
-        let behind = Arc::clone(&gate);
-        let (writes, _) = writes(move |_| {
-            drop(behind.lock().unwrap());
-            Ok(())
-        });
-        for number in 0..600 {
-            writes.put(key(number), record(1));
-        }
-        assert!((0..600).all(|number| writes.get(&key(number)).is_some()));
-        drop(held);
-    }
-}
+mod tests;

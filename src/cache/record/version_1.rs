@@ -43,10 +43,3 @@ pub(super) fn decode(key: &Key, bytes: &[u8]) -> Option<Record> {
     let is_whole = payload.len() == length && length <= MAX_PAYLOAD_BYTES;
     is_whole.then_some(Record { deployment, created_ms, expires_ms, namespace, question, payload })
 }
-
-/// The time of creation, unchecked.
-pub(super) fn peek_created_ms(bytes: &[u8]) -> Option<u64> {
-    let mut rest = bytes.strip_prefix(MAGIC)?;
-    let [_flags] = take(&mut rest)?;
-    take(&mut rest).map(u64::from_le_bytes)
-}

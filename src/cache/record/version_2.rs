@@ -80,11 +80,6 @@ pub(super) fn decode(place: &Key, bytes: &[u8], seal: Option<&Seal>) -> Option<(
     Some((key, Record { deployment, created_ms, expires_ms, namespace, question, payload }))
 }
 
-/// The time of creation, unchecked.
-pub(super) fn peek_created_ms(mut bytes: &[u8]) -> Option<u64> {
-    Header::read(&mut bytes).map(|header| header.created_ms)
-}
-
 /// What stands before the body.
 struct Header {
     form: u8,

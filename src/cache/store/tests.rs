@@ -1,12 +1,17 @@
-//! Fears about the file itself: whose it is, and what a disk that fails leaves of it.
+//! Fears about the file itself: whose it is, that its tables drift apart, that it never shrinks, that a change of its
+//! format loses what an earlier one kept.
+
+mod failing_tests;
 
 use std::fs::File;
-use std::io;
-use std::ops::Bound;
+use std::time::Duration;
 
 use bytes::Bytes;
+use redb::{Builder, ConcurrencyMode, ReadableTable, TableDefinition};
 
+use super::tables::FORMAT;
 use super::*;
+use crate::cache::Namespace;
 
 fn key(number: u64) -> Key {
     Key(*blake3::hash(&number.to_le_bytes()).as_bytes())
@@ -73,7 +78,7 @@ fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     store.with(act).unwrap();
     drop(store);
     let message = refusal(&path);
-    assert!(message.contains("its format is 2") && message.contains("newer version"), "{message}");
+    assert!(message.contains("its format is 3") && message.contains("newer version"), "{message}");
 }
 
 #[test]
@@ -90,16 +95,19 @@ fn every_transaction_keeps_the_tables_in_step() {
     let in_step = || {
         let sum = |database: &Database| {
             let entries = database.begin_read()?.open_table(ENTRIES)?;
+            let index = database.begin_read()?.open_table(INDEX)?;
             let mut sum = 0;
             for entry in entries.iter()? {
-                sum += footprint(entry?.1.value().len());
+                let (rank, row) = entry?;
+                sum += footprint(row.value().len() - 32);
+                let place = row.value().first_chunk::<32>().unwrap();
+                assert_eq!(index.get(place)?.map(|row| row.value().0), Some(rank.value()));
             }
-            let ages = database.begin_read()?.open_table(AGES)?;
-            Ok((entries.len()?, ages.len()?, sum))
+            Ok((entries.len()?, index.len()?, sum))
         };
-        let (entries, ages, sum) = store.with(sum).unwrap();
+        let (entries, index, sum) = store.with(sum).unwrap();
         assert_eq!((entries, sum), store.size());
-        assert_eq!(entries, ages);
+        assert_eq!(entries, index);
         entries
     };
     store.write(&group(0..700)).unwrap();
@@ -108,132 +116,268 @@ fn every_transaction_keeps_the_tables_in_step() {
     let again = (0..700).map(|number| (key(number), record(number + 10_000))).collect();
     store.write(&again).unwrap();
     assert_eq!(in_step(), 700);
-    store.evict(store.size().1 / 2, 0).unwrap();
-    let kept = in_step();
-    assert!((340..360).contains(&kept), "{kept}");
-    assert!(store.read(&key(699)).is_some() && store.read(&key(0)).is_none());
+    // Half of them are asked for, then room is made for others.
+    let used = |number: &u64| number.is_multiple_of(2);
+    (0..700).filter(used).for_each(|number| assert!(store.read(&key(number)).is_some()));
+    store.lower_bound(store.size().1);
+    store.write(&group(1_000..1_010)).unwrap();
+    while !store.go_on_evicting().unwrap() {
+        in_step();
+    }
+    assert!(in_step() < 640);
+    assert_eq!(store.evictions(), 710 - in_step());
+    assert!((0..700).filter(used).all(|number| store.read(&key(number)).is_some()));
+    let gone = (0..700).filter(|number| store.read(&key(*number)).is_none()).count() as u64;
+    assert_eq!(gone, store.evictions(), "what was just written is kept");
     store.clear(None).unwrap();
     assert_eq!(in_step(), 0);
 }
 
-// ---------------------------------------------------------------------------------------------- a disk that fails
-
-/// A file whose writes and syncs all fail once `left` of them have succeeded; with `is_torn` the first that fails is
-/// half done.
-#[derive(Debug)]
-struct FailingFile {
-    file: FileBackend,
-    left: Arc<AtomicU64>,
-    is_torn: bool,
-}
-
-impl FailingFile {
-    fn spend(&self) -> io::Result<()> {
-        let spent = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        spent.map(drop).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
+#[test]
+fn a_file_opens_only_with_the_key_it_was_made_with_and_is_not_touched_by_others() {
+    for (made_with, given, expected) in [
+        (0, 7, "it is not encrypted; open it without encryptionKey"),
+        (7, 0, "it is encrypted; give its encryptionKey"),
+        (7, 8, "the encryptionKey is not the one it was made with"),
+    ] {
+        let (_dir, path) = empty_file();
+        drop(open::open_database(&path, made_with).unwrap());
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(open::open_database(&path, given).unwrap_err(), expected);
+        assert_eq!(std::fs::read(&path).unwrap(), before, "touched");
+        open::open_database(&path, made_with).unwrap();
     }
-}
-
-type Locked<T> = std::result::Result<T, BackendError>;
-
-impl StorageBackend for FailingFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.spend()?;
-        self.file.set_len(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.spend()?;
-        self.file.sync_data()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        match self.spend() {
-            Err(error) if self.is_torn => self.file.write(offset, &data[..data.len() / 2]).and(Err(error)),
-            Err(error) => Err(error),
-            Ok(()) => self.file.write(offset, data),
-        }
-    }
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
-        self.file.try_lock_range(start, end)
-    }
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
-        self.file.try_lock_shared_range(start, end)
-    }
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
-        self.file.lock_range(start, end)
-    }
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
-        self.file.lock_shared_range(start, end)
-    }
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<()> {
-        self.file.unlock_range(start, end)
-    }
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Locked<bool> {
-        self.file.query_lock_range(start, end)
-    }
-}
-
-/// Puts the failing file under a store. Returns what is left to succeed.
-fn undermine(store: &Store, is_torn: bool) -> Arc<AtomicU64> {
-    let left = Arc::new(AtomicU64::new(u64::MAX));
-    let file = File::options().read(true).write(true).open(&store.path).unwrap();
-    let failing = FailingFile { file: FileBackend::new(file).unwrap(), left: Arc::clone(&left), is_torn };
-    let database =
-        Builder::new().set_concurrency_mode(ConcurrencyMode::MultiWriter).create_with_backend(failing).unwrap();
-    *store.database.write().unwrap() = Arc::new(database);
-    left
+    // One of format 1 has no seal, and was never encrypted.
+    let (_dir, path) = file_of_format_1(3);
+    let before = std::fs::read(&path).unwrap();
+    assert!(open::open_database(&path, 7).unwrap_err().contains("not encrypted"));
+    assert_eq!(std::fs::read(&path).unwrap(), before, "touched");
 }
 
 #[test]
-fn whichever_write_or_sync_fails_no_answer_is_wrong_and_what_was_committed_stays() {
-    for is_torn in [false, true] {
-        let mut has_succeeded = false;
-        for n in 0.. {
-            let (_dir, path) = empty_file();
-            let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
-            let left = undermine(&store, is_torn);
-            store.write(&group(0..30)).unwrap();
-            left.store(n, Ordering::SeqCst);
-            let is_written = store.write(&group(30..60)).is_ok();
-            let check = |store: &Store| {
-                for number in 0..60 {
-                    match store.read(&key(number)) {
-                        Some(found) => assert_eq!(found, *record(number)),
-                        None => assert!(number >= 30 && !is_written, "failing at {n} lost {number}"),
-                    }
-                }
-            };
-            drop(store);
-            // As the next process finds it.
-            check(&Store::open(&path, u64::MAX, Codec::default()).unwrap());
-            has_succeeded = is_written;
-            if has_succeeded {
-                break;
-            }
-        }
-        assert!(has_succeeded);
-    }
-}
-
-#[test]
-fn a_disk_that_was_full_is_written_to_again_when_it_has_room() {
+fn clearing_leaves_the_file_its_key() {
     let (_dir, path) = empty_file();
     let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
-    let left = undermine(&store, false);
-    left.store(0, Ordering::SeqCst);
-    let message = store.write(&group(0..30)).unwrap_err();
-    assert!(!message.is_empty());
-    // The next group meets a file that was opened anew, which here no longer fails.
-    store.write(&group(30..60)).unwrap();
-    assert_eq!(store.size().0, 30);
-    assert_eq!(store.read(&key(30)).as_ref(), Some(&*record(30)));
+    store.write(&group(0..10)).unwrap();
+    store.clear(None).unwrap();
+    drop(store);
+    assert!(open::open_database(&path, 7).unwrap_err().contains("not encrypted"));
+}
+
+#[test]
+fn a_scan_finds_every_entry_once_in_the_order_of_places() {
+    let (_dir, path) = empty_file();
+    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+    store.write(&group(0..100)).unwrap();
+    // One that cannot be read, which is no end.
+    let damage = |tables: &mut Tables<'_>| tables.insert(&key(50), b"no record", u64::MAX, 0);
+    store.change(damage).unwrap();
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let some = store.scan(after, 7).unwrap();
+        assert!(some.len() <= 7);
+        let Some((place, ..)) = some.last() else { break };
+        after = Some(*place);
+        found.extend(some);
+    }
+    assert!(found.is_sorted_by(|(one, ..), (next, ..)| one < next));
+    let mut numbers: Vec<_> = found.iter().map(|(_, _, record)| record.created_ms).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..100).filter(|number| *number != 50).collect::<Vec<_>>());
+    assert!(found.iter().all(|(place, found, record)| place == found && *found == key(record.created_ms)));
+}
+
+// --------------------------------------------------------------------------------------------------------- shrinking
+
+/// Answers that are long and cannot be compressed; nine of ten are of a tenant that will be gone.
+fn long(numbers: std::ops::Range<u64>) -> Group {
+    let long = |number| {
+        let mut rng = fastrand::Rng::with_seed(number);
+        let payload = std::iter::repeat_with(|| rng.u8(..)).take(3_000).collect::<Vec<_>>().into();
+        let namespace = Namespace::new(if number.is_multiple_of(10) { "" } else { "gone" });
+        (key(number), Arc::new(Record { namespace, payload, ..(*record(number)).clone() }))
+    };
+    numbers.map(long).collect()
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+/// Does what is due at this time.
+fn tend(store: &Store, now: Instant) {
+    while store.tend(now).is_some_and(|next| next <= now) {}
+}
+
+#[test]
+fn an_idle_file_gives_the_room_of_what_has_left_it_back_to_the_disk() {
+    let (_dir, path) = empty_file();
+    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+    store.write(&long(0..4_000)).unwrap();
+    let (full, full_on_disk) = (store.file_bytes(), store.disk_bytes());
+    assert!(full > 12_000_000);
+    store.clear(Some(Namespace::new("gone"))).unwrap();
+    assert_eq!(store.size().0, 400);
+    // Not at once: somebody may be about to ask.
+    tend(&store, Instant::now());
+    assert!(store.disk_bytes() > full_on_disk / 2);
+    tend(&store, later());
+    assert!(store.file_bytes() < full / 4, "{} of {full}", store.file_bytes());
+    assert!(store.disk_bytes() < full_on_disk / 4);
+    for number in (0..4_000).step_by(10) {
+        assert_eq!(store.read(&key(number)).as_ref(), Some(&*long(number..number + 1)[&key(number)]));
+    }
+    // Nothing more to win, so nobody has to look again.
+    assert_eq!(store.tend(later()), None);
+}
+
+/// Not a test: what `docs/cache.md` says of it.
+/// `cargo test --no-default-features --lib how_long_a_compaction_takes -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn how_long_a_compaction_takes() {
+    for (entries, kept, holes) in [(100_000, 10, false), (100_000, 2, false), (100_000, 2, true), (500_000, 2, false)] {
+        let (_dir, path) = empty_file();
+        let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+        for start in (0..entries).step_by(2_000) {
+            let long = |number| {
+                let mut rng = fastrand::Rng::with_seed(number);
+                let payload = std::iter::repeat_with(|| rng.u8(..)).take(900).collect::<Vec<_>>().into();
+                let is_kept = if holes { number % kept == 0 } else { number > entries - entries / kept };
+                let namespace = Namespace::new(if is_kept { "" } else { "gone" });
+                (key(number), Arc::new(Record { namespace, payload, ..(*record(number)).clone() }))
+            };
+            store.write(&(start..start + 2_000).map(long).collect()).unwrap();
+        }
+        store.clear(Some(Namespace::new("gone"))).unwrap();
+        let (stored, before, started) = (store.size().1 >> 20, store.disk_bytes() >> 20, Instant::now());
+        assert!(store.compact().unwrap());
+        let (took, after) = (started.elapsed(), store.disk_bytes() >> 20);
+        println!("{stored} MiB stored, holes {holes}: {before} to {after} MiB in {took:?}");
+    }
+}
+
+#[test]
+fn nothing_is_made_shorter_while_somebody_reads_or_writes() {
+    let (_dir, path) = empty_file();
+    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+    store.write(&long(0..4_000)).unwrap();
+    store.clear(None).unwrap();
+    let full = store.file_bytes();
+    let mut builder = Builder::new();
+    builder.set_concurrency_mode(ConcurrencyMode::MultiWriter);
+    // As another process would: what it holds is not this handle's.
+    let other = builder.create(&path).unwrap();
+    let reading = other.begin_read().unwrap();
+    tend(&store, later());
+    assert_eq!(store.file_bytes(), full);
+    drop(reading);
+    let writing = other.begin_write().unwrap();
+    tend(&store, later());
+    assert_eq!(store.file_bytes(), full);
+    writing.abort().unwrap();
+    // One of this process, in the middle of a read.
+    let held = Arc::clone(&store.database.read().unwrap());
+    tend(&store, later());
+    assert_eq!(store.file_bytes(), full);
+    drop(held);
+    tend(&store, later());
+    assert!(store.file_bytes() < full / 4);
+    store.write(&group(0..10)).unwrap();
     assert_eq!(store.read_errors(), 0);
+}
+
+// ------------------------------------------------------------------------------------------------- an earlier format
+
+/// A file as format 1 had it, with this many answers, the oldest first.
+fn file_of_format_1(count: u64) -> (tempfile::TempDir, PathBuf) {
+    let (dir, path) = empty_file();
+    let mut builder = Builder::new();
+    let database = builder.set_concurrency_mode(ConcurrencyMode::MultiWriter).create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    for number in 0..count {
+        write_as_format_1(&transaction, number).unwrap();
+    }
+    transaction.open_table(META).unwrap().insert("format", 1).unwrap();
+    transaction.commit().unwrap();
+    (dir, path)
+}
+
+fn write_as_format_1(transaction: &WriteTransaction, number: u64) -> Result<(), redb::Error> {
+    let (key, record) = (key(number), record(number));
+    let mut age = [0; 40];
+    age[..8].copy_from_slice(&record.created_ms.to_be_bytes());
+    age[8..].copy_from_slice(&key.0);
+    let bytes = record.encode(&key).unwrap();
+    transaction.open_table(migrate::ENTRIES_1)?.insert(&key.0, bytes.as_slice())?;
+    transaction.open_table(migrate::AGES_1)?.insert(&age, (record.expires_ms, record.namespace.0))?;
+    Ok(())
+}
+
+fn assert_all_there(store: &Store, count: u64) {
+    assert_eq!(store.size().0, count);
+    for number in 0..count {
+        assert_eq!(store.read(&key(number)).as_ref(), Some(&*record(number)), "{number}");
+    }
+    assert_eq!(store.read_errors(), 0);
+}
+
+#[test]
+fn a_file_of_an_earlier_format_has_all_its_answers_at_every_moment_of_its_change() {
+    let (_dir, path) = file_of_format_1(700);
+    let mut store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+    let mut steps = 0;
+    while store.is_migrating() {
+        assert_all_there(&store, 700);
+        // What is answered anew meanwhile is what counts.
+        store.write(&group(0..1)).unwrap();
+        store.migrate_some().unwrap();
+        steps += 1;
+        if steps == 2 {
+            // Half-way the process ends, and another goes on.
+            store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+            assert!(store.is_migrating());
+        }
+    }
+    assert!(steps >= 4);
+    assert_all_there(&store, 700);
+    drop(store);
+    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+    assert!(!store.is_migrating());
+    assert_all_there(&store, 700);
+}
+
+#[test]
+fn what_needs_the_whole_file_finishes_its_change_first() {
+    let opened = || {
+        let (dir, path) = file_of_format_1(300);
+        (dir, Store::open(&path, u64::MAX, Codec::default()).unwrap())
+    };
+    let (_dir, store) = opened();
+    assert_eq!(store.scan(None, 1_000).unwrap().len(), 300);
+    let (_dir, store) = opened();
+    store.clear(Some(Namespace::new(""))).unwrap();
+    assert_eq!(store.size(), (0, 0));
+    let (_dir, store) = opened();
+    store.clear(None).unwrap();
+    assert_eq!(store.size(), (0, 0));
+    assert!(!store.is_migrating() && store.read(&key(1)).is_none());
+    let (_dir, store) = opened();
+    assert_eq!(store.prune(u64::MAX).unwrap(), 300);
+}
+
+#[test]
+fn a_process_of_an_older_version_that_has_the_file_open_can_no_longer_write_into_it() {
+    let (_dir, path) = file_of_format_1(10);
+    let mut builder = Builder::new();
+    let older = builder.set_concurrency_mode(ConcurrencyMode::MultiWriter).create(&path).unwrap();
+    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
+    for _ in 0..2 {
+        let transaction = older.begin_write().unwrap();
+        assert!(write_as_format_1(&transaction, 99).is_err());
+        transaction.abort().unwrap();
+        assert!(older.begin_read().unwrap().open_table(migrate::ENTRIES_1).is_err());
+        store.finish_migration().unwrap();
+    }
+    assert_all_there(&store, 10);
 }

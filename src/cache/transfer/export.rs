@@ -54,7 +54,7 @@ impl Export {
             }
             Some(disk) => {
                 // What was lost on the way to the disk is not there to be exported; that is told by whoever flushes.
-                let _ = disk.flush();
+                disk.settle();
                 let mut after = None;
                 loop {
                     let page = disk.scan(after, STEP)?;
