@@ -4,7 +4,6 @@
 //! to measure with (`measured.txt`, and this repository's documents and sources), which has other topics, other
 //! programming languages, two natural languages and two providers that training never saw.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use fastrand::Rng;
