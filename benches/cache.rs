@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use thryd::cache::{Cache, CacheOptions, Entry, Flights, Key, KeyBuilder, Namespace, Record, canonical_json};
+use thryd::cache::{Cache, CacheOptions, Entry, Flights, Key, KeyBuilder, Namespace, Question, Record, canonical_json};
 use thryd::kinds::Body;
 
 fn text(length: usize) -> String {
@@ -36,6 +36,8 @@ fn keys(criterion: &mut Criterion) {
     let body = Body::parse(&request).expect("JSON");
     let builder = KeyBuilder::new("", "completion", ["openai::gpt-4o", "local::llama3"].into_iter());
     group.bench_function("key of a parsed body, 1 KiB", |bencher| bencher.iter(|| builder.body(black_box(&body))));
+    let question = || Question::new("completion", ["openai::gpt-4o", "local::llama3"].into_iter(), black_box(&body));
+    group.bench_function("sketch of a parsed body, 1 KiB", |bencher| bencher.iter(|| question().sketch()));
     group.finish();
 }
 

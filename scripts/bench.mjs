@@ -16,7 +16,7 @@ async function microseconds(count, work) {
 }
 
 const providers = [
-  { type: 'dummy' },
+  { type: 'dummy', dummy: { cache: true } },
   { type: 'dummy', name: 'long', dummy: { responses: ['word '.repeat(10_000)], repeat: true } },
 ]
 const router = new CompletionRouter({ providers })

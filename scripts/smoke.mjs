@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 
 import { CompletionRouter, EmbeddingRouter } from 'thryd'
 
-const providers = [{ type: 'dummy' }]
+const providers = [{ type: 'dummy', dummy: { cache: true } }]
 const router = new CompletionRouter({ providers, cache: {} }).deploy('default', 'dummy::echo')
 const answer = await router.invoke('default', { message: 'Hello' })
 assert.equal(`${answer}`, 'Hello')

@@ -7,7 +7,7 @@
 //! ```
 //! use thryd::kinds::{Completion, CompletionRequest};
 //! use thryd::options::{DeployOptions, InvokeOptions, RouterOptions};
-//! use thryd::provider::ProviderOptions;
+//! use thryd::provider::{DummyOptions, ProviderOptions};
 //! use thryd::route::CacheStatus;
 //! use thryd::tracker::Limits;
 //! use thryd::{Router, cache::CacheOptions};
@@ -18,8 +18,10 @@
 //! let cache = Some(CacheOptions::default());
 //! let router: Router<Completion> = Router::new(RouterOptions { cache, ..RouterOptions::default() })?;
 //!
-//! // The dummy answers without a network. `ProviderOptions::new("openai")` takes its key from OPENAI_API_KEY.
-//! router.add_provider(ProviderOptions::new("dummy"))?;
+//! // The dummy answers without a network, and is kept only when asked. `ProviderOptions::new("openai")` takes its key from
+//! // OPENAI_API_KEY.
+//! let dummy = DummyOptions { cache: true, ..DummyOptions::default() };
+//! router.add_provider(ProviderOptions::new("dummy").dummy(dummy))?;
 //! let limits = Limits { rpm: Some(60), tpm: Some(100_000), ..Limits::default() };
 //! router.deploy("default", "dummy::gpt-4o", DeployOptions { limits, ..DeployOptions::default() })?;
 //! router.deploy("default", "dummy::llama3", DeployOptions::default())?;

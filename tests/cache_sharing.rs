@@ -6,8 +6,8 @@ mod dummies;
 use dummies::{ask, dummy, router};
 use serde_json::{Value, json};
 use thryd::fields::Fields;
-use thryd::kinds::Completion;
-use thryd::options::DeployOptions;
+use thryd::kinds::{Completion, EmbeddingRequest, Embeddings};
+use thryd::options::{DeployOptions, InvokeOptions};
 use thryd::route::{Answer, CacheStatus, Router};
 
 /// Two providers that keep their answers, and two groups with these deployments.
@@ -100,6 +100,20 @@ fn a_name_that_is_none_is_refused_by_its_field() {
 }
 
 // -------------------------------------------------------------------------------------------------- scripted answers
+
+#[tokio::test]
+async fn a_dummys_vectors_are_not_said_to_be_kept_either() {
+    let router: Router<Embeddings> = dummies::router_of(json!({
+        "providers": [dummy("dummy", json!({}))],
+        "groups": { "default": { "deployments": ["dummy::e"] } },
+        "cache": {},
+    }));
+    for texts in [vec!["a"], vec!["a", "b"]] {
+        let request = EmbeddingRequest::input(texts);
+        let answer = router.invoke("default", request, InvokeOptions::default()).await.unwrap();
+        assert_eq!(answer.cache, CacheStatus::Off);
+    }
+}
 
 #[tokio::test]
 async fn a_dummys_answers_are_used_up_and_not_left_in_a_file_unless_it_is_asked_for() {

@@ -185,3 +185,24 @@ async fn calls_begun_together_are_one_even_if_the_first_leaves_at_once() {
     }
     assert_eq!(router.stats().groups["default"].deployments[0].succeeded, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn texts_whose_vectors_depend_on_their_neighbours_are_one_question() {
+    let router: Router<Embeddings> = router_of(json!({
+        "providers": [dummy("dummy", json!({ "cache": true }))],
+        "groups": { "default": { "deployments": ["dummy::e"] } },
+        "cache": {},
+    }));
+    let embed = async |texts: Value, late: bool| {
+        let body = json!({ "input": texts, "late_chunking": late }).to_string();
+        let request = Embeddings::request(Body::parse(&body).unwrap()).unwrap();
+        let answer = router.invoke("default", request, InvokeOptions::default()).await.unwrap();
+        (answer.cache, answer.vectors().len())
+    };
+    assert_eq!(embed(json!(["a", "b"]), true).await, (CacheStatus::Miss, 2));
+    assert_eq!(embed(json!(["a", "b"]), true).await, (CacheStatus::Memory, 2));
+    assert_eq!(embed(json!(["b", "a"]), true).await, (CacheStatus::Miss, 2));
+    assert_eq!(embed(json!(["a"]), true).await, (CacheStatus::Miss, 1));
+    assert_eq!(embed(json!(["a", "b"]), false).await, (CacheStatus::Miss, 2));
+    assert_eq!(embed(json!(["b", "a"]), false).await, (CacheStatus::Memory, 2));
+}

@@ -4,10 +4,10 @@
 //! to measure with (`measured.txt`, and this repository's documents and sources), which has other topics, other
 //! programming languages, two natural languages and two providers that training never saw.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use fastrand::Rng;
+use thryd::kinds::{Chunk, Pieces};
 
 /// One answer, and what was asked for it.
 pub struct Answer {
@@ -370,16 +370,17 @@ impl Corpus {
     }
 }
 
-/// The lengths of the pieces of a stream: about one per word and mark, long words in two.
+/// The lengths of the pieces of a stream, as `thryd::kinds::Pieces` writes them: about one per word and mark, long words in
+/// two.
 fn pieces(content: &str) -> String {
-    let mut line = String::from("c");
+    let mut pieces = Pieces::default();
     for word in content.split_inclusive([' ', ',', '.', '\n', '(', '"']) {
-        let (head, tail) = if word.len() > 8 { (5, word.len() - 5) } else { (word.len(), 0) };
-        for length in [head, tail].into_iter().filter(|length| *length > 0) {
-            let _ = write!(line, " {length}");
+        let cut = word.char_indices().nth(5).filter(|_| word.len() > 8).map_or(word.len(), |(at, _)| at);
+        for delta in [&word[..cut], &word[cut..]].into_iter().filter(|delta| !delta.is_empty()) {
+            pieces.push(&Chunk::Content { delta: delta.to_owned() });
         }
     }
-    line + "\n"
+    format!("{}\n", pieces.as_str())
 }
 
 fn escaped(text: &str) -> String {

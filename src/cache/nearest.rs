@@ -56,7 +56,9 @@ impl fmt::Display for Nearest {
         match self.same {
             Some(Same::Expired) => return f.write_str(". The same request is stored, but its answer has expired"),
             Some(Same::Elsewhere) => return f.write_str(". The same request is stored in another namespace"),
-            Some(Same::Unreadable) => return f.write_str(". The same request is stored, but not its answer's form"),
+            Some(Same::Unreadable) => {
+                return f.write_str(". The same request is stored, but this version cannot read its answer");
+            }
             None => {}
         }
         match (self.compared, self.differences.as_slice()) {

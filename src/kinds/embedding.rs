@@ -140,7 +140,7 @@ impl Kind for Embeddings {
     }
 
     fn split(request: &EmbeddingRequest) -> Option<Vec<EmbeddingRequest>> {
-        (request.inputs().len() > 1).then(|| request.split())
+        (request.inputs().len() > 1 && !request.is_one_context()).then(|| request.split())
     }
 
     fn batch(parts: &[EmbeddingRequest]) -> EmbeddingRequest {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::checks::{filled_string, positive, required_strings};
-use super::{Body, Prompt};
+use super::{Body, Field, Prompt};
 use crate::error::Invalid;
 
 /// OpenAI's embeddings body without `model`. `input` is always an array in it, so that `"a"` and `["a"]` are one
@@ -69,6 +69,11 @@ impl EmbeddingRequest {
         };
         positive(&body, "dimensions")?;
         Ok(Self::of(body, inputs))
+    }
+
+    /// Whether the texts are parts of one, whose vectors depend on their neighbours (Jina's `late_chunking`).
+    pub(super) fn is_one_context(&self) -> bool {
+        self.body.get(Field::LateChunking.name()).is_some_and(|raw| raw != "false")
     }
 
     /// One request for each input.

@@ -103,14 +103,18 @@ impl Script {
 
 /// The lengths of the pieces that an answer came in: enough to stream it again as it came.
 ///
-/// As text: words separated by spaces, where a number is the length in bytes of one piece, and `c` (content), `r`
-/// (reasoning) or `t0`, `t1`, ... (arguments of a tool call) say whose pieces the numbers after them are.
+/// As text: words separated by spaces, each for pieces in a row of one part: `c:` (content), `r:` (reasoning) or `t0:`,
+/// `t1:`, ... (arguments of a tool call), then the length in bytes of each piece: a letter, `a` for 0 to `z` for 25 and `A`
+/// for 26 to `Z` for 51, or a longer one in parentheses, `(52)`. Letters, because what is stored is compressed together with
+/// text, where letters are cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Pieces {
     text: String,
-    /// Whose pieces the last numbers are.
+    /// Whose pieces the last ones are.
     part: Option<Part>,
 }
+
+const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 impl Pieces {
     /// Appends the length of a chunk. A restart says nothing of the answer and is left out.
@@ -121,15 +125,19 @@ impl Pieces {
             Chunk::ToolCall { index, arguments, .. } => (Part::Call(*index), arguments.len()),
             Chunk::Restart { .. } => return,
         };
-        let space = if self.text.is_empty() { "" } else { " " };
-        // Writing to a string never fails.
-        let _ = match part {
-            _ if self.part == Some(part) => write!(self.text, " {length}"),
-            Part::Content => write!(self.text, "{space}c {length}"),
-            Part::Reasoning => write!(self.text, "{space}r {length}"),
-            Part::Call(index) => write!(self.text, "{space}t{index} {length}"),
-        };
-        self.part = Some(part);
+        if self.part.replace(part) != Some(part) {
+            let space = if self.text.is_empty() { "" } else { " " };
+            // Writing to a string never fails.
+            let _ = match part {
+                Part::Content => write!(self.text, "{space}c:"),
+                Part::Reasoning => write!(self.text, "{space}r:"),
+                Part::Call(index) => write!(self.text, "{space}t{index}:"),
+            };
+        }
+        match LETTERS.get(length) {
+            Some(letter) => self.text.push(char::from(*letter)),
+            None => _ = write!(self.text, "({length})"),
+        }
     }
 
     /// Reads what [`Pieces::as_str`] gave. `None` for what does not begin like it.
@@ -149,25 +157,25 @@ impl Pieces {
     pub fn chunks(&self, content: &str, reasoning: &str, calls: &[ToolCall]) -> Option<Vec<Chunk>> {
         let (mut content, mut reasoning) = (content, reasoning);
         let mut arguments: Vec<(&str, bool)> = calls.iter().map(|call| (call.arguments.as_str(), true)).collect();
-        let (mut chunks, mut part) = (Vec::new(), None);
+        let mut chunks = Vec::new();
         for word in self.text.split(' ') {
-            let Ok(length) = word.parse::<usize>() else {
-                part = Some(read_part(word)?);
-                continue;
-            };
-            chunks.push(match part? {
-                Part::Content => Chunk::Content { delta: cut(&mut content, length)? },
-                Part::Reasoning => Chunk::Reasoning { delta: cut(&mut reasoning, length)? },
-                Part::Call(index) => {
-                    let place = usize::try_from(index).ok()?;
-                    let (rest, is_first) = arguments.get_mut(place)?;
-                    let arguments = cut(rest, length)?;
-                    let call = Some(&calls[place]).filter(|_| std::mem::take(is_first));
-                    let named = |name: &String| Some(name.clone()).filter(|name| !name.is_empty());
-                    let id = call.and_then(|call| named(&call.id));
-                    Chunk::ToolCall { index, id, name: call.and_then(|call| named(&call.name)), arguments }
-                }
-            });
+            let (part, mut lengths) = word.split_once(':')?;
+            let part = read_part(part)?;
+            while let Some(length) = next_length(&mut lengths)? {
+                chunks.push(match part {
+                    Part::Content => Chunk::Content { delta: cut(&mut content, length)? },
+                    Part::Reasoning => Chunk::Reasoning { delta: cut(&mut reasoning, length)? },
+                    Part::Call(index) => {
+                        let place = usize::try_from(index).ok()?;
+                        let (rest, is_first) = arguments.get_mut(place)?;
+                        let arguments = cut(rest, length)?;
+                        let call = Some(&calls[place]).filter(|_| std::mem::take(is_first));
+                        let named = |name: &String| Some(name.clone()).filter(|name| !name.is_empty());
+                        let id = call.and_then(|call| named(&call.id));
+                        Chunk::ToolCall { index, id, name: call.and_then(|call| named(&call.name)), arguments }
+                    }
+                });
+            }
         }
         let is_all_said = arguments.iter().all(|(rest, is_first)| rest.is_empty() && !is_first);
         (content.is_empty() && reasoning.is_empty() && is_all_said).then_some(chunks)
@@ -180,6 +188,19 @@ fn read_part(word: &str) -> Option<Part> {
         "r" => Some(Part::Reasoning),
         _ => Some(Part::Call(word.strip_prefix('t')?.parse().ok()?)),
     }
+}
+
+/// Takes the next length; inside `None` at the end, outside for what is no length.
+#[allow(clippy::option_option, reason = "two answers to two questions")]
+fn next_length(lengths: &mut &str) -> Option<Option<usize>> {
+    let Some(first) = lengths.bytes().next() else { return Some(None) };
+    if first != b'(' {
+        *lengths = lengths.get(1..)?;
+        return LETTERS.iter().position(|letter| *letter == first).map(Some);
+    }
+    let (length, rest) = lengths.get(1..)?.split_once(')')?;
+    *lengths = rest;
+    length.parse().ok().map(Some)
 }
 
 /// Takes the first `length` bytes.
@@ -210,7 +231,7 @@ mod tests {
 
     /// Chunks as a provider sends them: a call brings its id and name with its first piece.
     fn chunks() -> impl Strategy<Value = Vec<Chunk>> {
-        prop::collection::vec((0..4_u32, "\\PC{0,6}"), 0..20).prop_map(|pieces| {
+        prop::collection::vec((0..4_u32, prop_oneof!["\\PC{0,6}", "[a-z]{40,70}"]), 0..20).prop_map(|pieces| {
             let mut known = 0;
             let chunk = |(kind, delta): (u32, String)| match kind {
                 0 => Chunk::Content { delta },
@@ -267,7 +288,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_cutting_panic(text in "[crt0-9 ]{0,30}", content in "\\PC{0,10}") {
+        fn no_text_makes_cutting_panic(text in "[crt][a-e0-9:() ]{0,30}", content in "\\PC{0,10}") {
             let calls = [ToolCall::default()];
             if let Some(pieces) = Pieces::parse(&text) {
                 let _ = pieces.chunks(&content, "", &calls);

@@ -17,7 +17,7 @@ use thryd::kinds::Body;
 use model::{Choices, Json, Object};
 
 /// Fields of a body that are not in the key, as docs/cache.md lists them.
-const LEFT_OUT: [&str; 10] = [
+const LEFT_OUT: [&str; 11] = [
     "model",
     "stream",
     "stream_options",
@@ -26,6 +26,7 @@ const LEFT_OUT: [&str; 10] = [
     "safety_identifier",
     "metadata",
     "prompt_cache_key",
+    "prompt_cache_options",
     "prompt_cache_retention",
     "timeout",
 ];

@@ -15,8 +15,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::{Codec, Key, Namespace, Record};
+use super::super::{Codec, Key, MAX_SKETCH_BYTES, Namespace, Record};
 use super::time;
+
+/// Longer than any name of a model, and short enough for a record.
+const MAX_NAME_BYTES: usize = 1 << 16;
 
 /// Writes a line, without its end. `namespace` is the record's, if that is known.
 pub(super) fn write(key: &Key, record: &Record, namespace: Option<&str>) -> String {
@@ -45,7 +48,9 @@ pub(super) fn write(key: &Key, record: &Record, namespace: Option<&str>) -> Stri
 pub(super) fn read(line: &str, codec: &Codec) -> Result<(Key, Record), String> {
     let mut fields = Fields::parse(line, "a JSON object")?;
     let key = fields.take("key", "64 hexadecimal digits", |text: String| unhex(&text))?;
-    let deployment = fields.take("deployment", "a string", Some)?;
+    let deployment = fields.take("deployment", "a string of at most 65536 bytes", |name: String| {
+        Some(name).filter(|name| name.len() <= MAX_NAME_BYTES)
+    })?;
     let created_ms = fields.take("created", MOMENT, unmoment)?;
     let expires_ms = fields.take("expires", MOMENT, unmoment)?;
     let namespace = if fields.0.contains_key("tag") {
@@ -55,10 +60,14 @@ pub(super) fn read(line: &str, codec: &Codec) -> Result<(Key, Record), String> {
     } else {
         codec.namespace("")
     };
-    let question = fields.0.remove("question").map(|raw| Bytes::copy_from_slice(raw.get().as_bytes()));
+    let question = fields.0.remove("question").map_or("", RawValue::get);
+    if question.len() > MAX_SKETCH_BYTES {
+        let length = question.len();
+        return Err(format!("question: expected at most {MAX_SKETCH_BYTES} bytes of JSON, got {length}"));
+    }
+    let question = Bytes::copy_from_slice(question.as_bytes());
     let payload = read_answer(fields.raw("answer")?)?;
     fields.finish("key, deployment, created, expires, namespace, tag, question, answer")?;
-    let question = question.unwrap_or_default();
     Ok((Key(key), Record { deployment, created_ms, expires_ms, namespace, question, payload }))
 }
 
@@ -230,9 +239,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_was_expected_and_what_came() {
         let good = write(&Key([7; 32]), &record(b"null".to_vec(), "", (0, 1)), None);
+        let long = |field: &str, bytes: usize| format!("\"{field}\":\"{}\",\"answer\":", "x".repeat(bytes));
+        let (question, name) = (long("question", 1_023), long("deployment", 65_537));
         for (old, new, message) in [
             ("\"key\":\"07", "\"key\":\"7", "key: expected 64 hexadecimal digits, got \"70707"),
             ("\"deployment\":", "\"deployed\":", "deployment: it is missing"),
+            ("\"answer\":", &name, "deployment: expected a string of at most 65536 bytes, got \"xxx"),
+            ("\"answer\":", &question, "question: expected at most 1024 bytes of JSON, got 1025"),
             ("\"expires\":", "\"x\":1,\"expires\":", "x: expected one of the fields key, deployment,"),
             ("1970-01-01T00:00:00.001Z", "1970-01-32T00:00:00.001Z", "expires: expected a time such as"),
             ("{\"json\":[null]}", "{\"base64\":\"?\"}", "answer.base64: expected base64, got \"?\""),
