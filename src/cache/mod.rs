@@ -218,7 +218,8 @@ impl Cache {
         Some(found)
     }
 
-    /// The answer from disk, which then is in memory too. Counts a hit or a miss, without a file always a miss.
+    /// The answer from disk, which then is in memory too. Counts a hit or a miss, without a file always a miss. Needs a
+    /// Tokio runtime with its clock on.
     pub fn disk_get(&self, key: &Key) -> impl Future<Output = Option<Arc<Record>>> + Send + 'static + use<> {
         let (cache, key) = (self.clone(), *key);
         async move {

@@ -18,15 +18,12 @@ pub(super) fn order(lengths: &[usize]) -> Vec<usize> {
     longest_first.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     let mut pages: Vec<(usize, Vec<usize>)> = Vec::new();
     for (index, size) in longest_first {
-        match pages.iter_mut().find(|(room, _)| *room >= size) {
-            Some((room, rows)) => {
-                *room -= size;
-                rows.push(index);
-            }
-            None => {
-                let page = (HEADER + size).next_power_of_two().max(PAGE);
-                pages.push((page - HEADER - size, vec![index]));
-            }
+        if let Some((room, rows)) = pages.iter_mut().find(|(room, _)| *room >= size) {
+            *room -= size;
+            rows.push(index);
+        } else {
+            let page = (HEADER + size).next_power_of_two().max(PAGE);
+            pages.push((page - HEADER - size, vec![index]));
         }
     }
     pages.into_iter().flat_map(|(_, rows)| rows).collect()
