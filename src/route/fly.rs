@@ -104,6 +104,8 @@ impl<K: Kind> Prepared<K> {
             let (end, work) = (EndOfLog(Arc::clone(shared)), start(Arc::clone(shared)));
             async move {
                 let _end = end;
+                // When the runtime is behind, a call that was left meanwhile is dropped here and not in line.
+                tokio::task::yield_now().await;
                 work.await
             }
         });
