@@ -14,6 +14,12 @@ enum State {
     Rung,
 }
 
+impl Default for Bell {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Bell {
     pub fn new() -> Self {
         Self(Mutex::new(State::Silent(None)))

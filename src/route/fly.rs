@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::answer::{Answer, CacheStatus};
+use super::bell::Bell;
 use super::call::{Keeper, Prepared, free_of_charge};
 use super::log::{Log, Reader, Wish};
 use super::patience::Patience;
@@ -19,6 +20,8 @@ const REJOINS: u32 = 3;
 /// What those who wait for one call share with it.
 #[derive(Default)]
 pub(crate) struct Shared {
+    /// Rung when somebody waits: a call that was left before the runtime came to it does not stand in line.
+    start: Bell,
     pub log: Arc<Log>,
     pub patience: Arc<Patience>,
 }
@@ -39,8 +42,14 @@ pub(crate) struct Seat<T: Clone> {
 }
 
 impl<T: Clone> Seat<T> {
+    /// Sets the call going, if nobody has.
+    pub fn start(&self) {
+        self.flight.companion().start.ring();
+    }
+
     /// Waits for the outcome.
     pub async fn outcome(&mut self) -> Result<T> {
+        self.start();
         settled((&mut self.flight).await)
     }
 }
@@ -103,9 +112,8 @@ impl<K: Kind> Prepared<K> {
             reader = enter(shared);
             let (end, work) = (EndOfLog(Arc::clone(shared)), start(Arc::clone(shared)));
             async move {
+                end.0.start.rung().await;
                 let _end = end;
-                // When the runtime is behind, a call that was left meanwhile is dropped here and not in line.
-                tokio::task::yield_now().await;
                 work.await
             }
         });

@@ -64,6 +64,7 @@ impl CompletionStream {
             Stage::Ending(answer.chunks(), Box::new(answer))
         } else {
             let seat = prepared.fly(Reading::Streamed, wish, Box::new(guard), 0);
+            seat.start();
             Stage::Following { seat, is_given: false, rejoins: 0 }
         };
         Self { prepared, wish, inner: Mutex::new(Inner { stage, waker: None }) }
@@ -176,6 +177,7 @@ impl CompletionStream {
                 // A router that is closed meanwhile ends what it has begun.
                 let guard = self.prepared.core.begin().ok();
                 let seat = self.prepared.fly(Reading::Streamed, self.wish, Box::new(guard), rejoins);
+                seat.start();
                 Followed::Found(Stage::Following { seat, is_given, rejoins }, None)
             }
             Err(error) => Followed::Found(Stage::Over, Some(Err(error))),
