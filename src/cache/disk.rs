@@ -3,7 +3,10 @@
 use std::fs::{Metadata, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use super::memory::Memory;
 use super::record::MAX_PAYLOAD_BYTES;
@@ -11,6 +14,9 @@ use super::store::{Scanned, Store};
 use super::writes::Writes;
 use super::{Codec, Key, Namespace, Record};
 use crate::error::{Error, Result};
+
+/// The longest that asking for the size waits for others who hold the file: on the JavaScript thread, a blink.
+const SIZE_PATIENCE: Duration = Duration::from_millis(20);
 
 /// The files that are open in this process.
 static DISKS: Mutex<Vec<Weak<Disk>>> = Mutex::new(Vec::new());
@@ -22,6 +28,8 @@ pub(super) struct Disk {
     store: Arc<Store>,
     writes: Writes,
     memories: Mutex<Vec<Weak<Memory>>>,
+    /// Somebody is finding out how large it is.
+    is_measuring: Arc<AtomicBool>,
 }
 
 /// Waits until everything that was put into any cache of this process is on disk: for the end of the process.
@@ -56,12 +64,21 @@ impl Disk {
             return Ok(disk);
         }
         let store = Arc::new(Store::open(&canonical, max_bytes, codec).map_err(refused)?);
+        // Known from the start, for whoever asks while the file is held.
+        store.size();
         let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
         let writes = Writes::new(Box::new(move |group| behind.write(group)), Box::new(move |now| aside.tend(now)));
         if store.is_migrating() || store.is_over_bound() {
             writes.tend();
         }
-        let disk = Arc::new(Self { path: canonical, identity, store, writes, memories: Mutex::default() });
+        let disk = Arc::new(Self {
+            path: canonical,
+            identity,
+            store,
+            writes,
+            memories: Mutex::default(),
+            is_measuring: Arc::default(),
+        });
         disks.push(Arc::downgrade(&disk));
         Ok(disk)
     }
@@ -139,9 +156,24 @@ impl Disk {
         outcome
     }
 
-    /// Entries on disk and the bytes they take there, about; zeros if that cannot be read.
+    /// Entries on disk and the bytes they take there, about; zeros if that cannot be read. While another process holds
+    /// the file, which may be for seconds, what was known last.
     pub fn size(&self) -> (u64, u64) {
-        self.store.size()
+        if self.is_measuring.swap(true, Ordering::AcqRel) {
+            return self.store.last_size();
+        }
+        let (store, is_measuring) = (Arc::clone(&self.store), Arc::clone(&self.is_measuring));
+        let (sender, measured) = sync_channel(1);
+        let measure = move || {
+            let size = store.size();
+            is_measuring.store(false, Ordering::Release);
+            // Whoever asked may have stopped waiting.
+            let _ = sender.send(size);
+        };
+        if std::thread::Builder::new().name("thryd-size".to_owned()).spawn(measure).is_err() {
+            self.is_measuring.store(false, Ordering::Release);
+        }
+        measured.recv_timeout(SIZE_PATIENCE).unwrap_or_else(|_| self.store.last_size())
     }
 
     /// Waits until all that was put before is on disk or lost, and leaves it to the next flush to tell what was lost.

@@ -240,7 +240,6 @@ impl Cache {
     }
 
     /// Stores an answer: in memory at once, on disk soon. Never waits and never fails; what is lost is counted.
-    ///
     pub fn put(&self, key: Key, entry: Entry<'_>) {
         let ttl = entry.ttl.unwrap_or(self.0.options.ttl);
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);

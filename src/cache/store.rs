@@ -244,11 +244,10 @@ impl Store {
     }
 
     /// Entries, and the bytes of the file that they take, about; zeros if that cannot be read. Does not wait for a
-    /// compaction of this process.
+    /// compaction of this process, but for one of another.
     pub fn size(&self) -> (u64, u64) {
-        let mut last = self.last_size.lock().unwrap_or_else(PoisonError::into_inner);
         if self.database.try_read().is_err() {
-            return *last;
+            return self.last_size();
         }
         let _ = self.mend();
         let size = self.with(|database| {
@@ -257,8 +256,14 @@ impl Store {
             let entries = transaction.open_table(INDEX)?.len()? + left;
             Ok((entries, stored_bytes(&transaction.open_table(META)?)?))
         });
-        *last = size.unwrap_or_default();
-        *last
+        let size = size.unwrap_or_default();
+        *self.last_size.lock().unwrap_or_else(PoisonError::into_inner) = size;
+        size
+    }
+
+    /// What [`Store::size`] would have said when this process last read or wrote it.
+    pub fn last_size(&self) -> (u64, u64) {
+        *self.last_size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a group, in transactions so small that other processes get their turn. Room is made before each, so that
