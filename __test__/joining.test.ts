@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
-import { type CompletionChunk, CompletionRouter, EmbeddingRouter } from '..'
+import { EmbeddingRouter } from '..'
 import { caught, collected } from './support/caught'
 import { type Answer, TestServer, beginEvents, chat, event, piece, send, status } from './support/server'
+import { streamingFrom, text } from './support/streams'
 
 let server: TestServer
 
@@ -12,15 +13,7 @@ beforeAll(async () => {
 beforeEach(() => server.reset())
 afterAll(() => server.close())
 
-function routed(deployments = ['local::m'], cache?: object): CompletionRouter {
-  const router = new CompletionRouter({ retry: { baseDelayMs: 0, cooldownMs: 1 }, ...(cache && { cache }) })
-  router.addProvider({ type: 'openai-compatible', name: 'local', baseUrl: server.url })
-  for (const model of deployments) router.deploy('default', model)
-  return router.configureGroup('default', { strategy: 'first-available' })
-}
-
-const text = (chunks: CompletionChunk[]) =>
-  chunks.map((chunk) => (chunk.type === 'content' ? chunk.delta : '')).join('')
+const routed = (deployments?: string[], cache?: object) => streamingFrom(server, deployments, cache)
 
 /** A gate that holds an answer back. */
 function gate(): { opened: Promise<void>; open: () => void } {
