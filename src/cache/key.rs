@@ -84,6 +84,14 @@ pub(super) fn distinct<'a>(models: impl Iterator<Item = &'a str>) -> Vec<&'a str
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u8; 32]);
 
+impl Key {
+    /// Names the question as it is asked within this group.
+    #[must_use]
+    pub fn within(&self, group: &str) -> Self {
+        Self(*blake3::keyed_hash(&self.0, group.as_bytes()).as_bytes())
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -170,7 +170,10 @@ impl<K: Kind> Prepared<K> {
         let seat = fly(&self, 0);
         Box::pin(async move {
             let work = self.land(seat, |rejoins| fly(&self, rejoins));
-            let mut answer = within_total(&self.timeouts, self.started, work).await?;
+            let (mut answer, is_joined) = within_total(&self.timeouts, self.started, work).await?;
+            if is_joined {
+                self.note_joined();
+            }
             answer.latency = self.started.elapsed();
             Ok(answer)
         })

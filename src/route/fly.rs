@@ -1,7 +1,13 @@
 //! Calls as flights: equal ones are one, streams included. A call that may not be joined is a flight of its own.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
 use super::bell::Bell;
@@ -9,21 +15,81 @@ use super::call::{Keeper, Prepared, free_of_charge};
 use super::log::{Log, Reader, Wish};
 use super::patience::Patience;
 use super::serve::{Job, Reading, serve};
-use crate::cache::{Cache, Flight, FlightPanic, Flights};
+use crate::cache::{Cache, Flight, FlightPanic, Flights, Key};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::kinds::Kind;
 use crate::options::{CacheUse, Timeouts};
+use crate::sync::{Mutex, lock};
 
 /// How often a call joins another after one that it had joined ended for reasons that are not its own; then it goes alone.
-const REJOINS: u32 = 3;
+pub(crate) const REJOINS: u32 = 3;
+
+/// How much later than the call's own clocks those of a caller who joined it run out.
+const CLOCK_GRACE: Duration = Duration::from_millis(20);
+
+/// How often a caller looks how far the call is that it has joined.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What those who wait for one call share with it.
 #[derive(Default)]
 pub(crate) struct Shared {
     /// Rung when somebody waits: a call that was left before the runtime came to it does not stand in line.
     start: Bell,
+    stage: Mutex<Stage>,
+    /// Whether it fails also for what others asked for in the same batch.
+    pub is_mixed: AtomicBool,
     pub log: Arc<Log>,
     pub patience: Arc<Patience>,
+}
+
+/// How far a call is.
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    /// Has not sent anything, and does not wait for a limit.
+    #[default]
+    Before,
+    /// Waits for a limit, since then.
+    InLine(Instant),
+    /// Was sent, then.
+    Sent(Instant),
+}
+
+impl Shared {
+    /// The call waits for a limit from now on.
+    pub fn stand_in_line(&self) {
+        *lock(&self.stage) = Stage::InLine(Instant::now());
+    }
+
+    /// The call is sent now.
+    pub fn sent(&self) {
+        *lock(&self.stage) = Stage::Sent(Instant::now());
+    }
+
+    /// Waits until a clock of a caller runs out that is shorter than those the call was started with: the longest wait for
+    /// a limit, and for the first token.
+    pub async fn out_of_time(&self, started: Instant, timeouts: &Timeouts, is_stream: bool) -> Error {
+        loop {
+            let stage = *lock(&self.stage);
+            let clock = match stage {
+                Stage::Before => None,
+                Stage::InLine(since) => Some((since.max(started), timeouts.queue, Phase::Queue)),
+                Stage::Sent(_) if self.log.has_begun() => return std::future::pending().await,
+                Stage::Sent(at) => {
+                    let limit = timeouts.first_token_of(is_stream);
+                    limit.map(|limit| (at.max(started), limit, Phase::FirstToken))
+                }
+            };
+            // The call's own clock goes first, because it knows the trail.
+            let end = clock.map(|(from, limit, _)| from + limit + CLOCK_GRACE);
+            let now = Instant::now();
+            match (clock, end) {
+                (Some((_, limit, phase)), Some(end)) if end <= now => {
+                    return ErrorKind::Timeout { phase, limit, deployment: None }.into();
+                }
+                _ => tokio::time::sleep_until(end.unwrap_or(now + LOOK_AGAIN).min(now + LOOK_AGAIN)).await,
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -90,6 +156,12 @@ impl<K: Kind> Prepared<K> {
         self.take_seat(alone.as_ref().unwrap_or(&self.core.flights), wish, held, start)
     }
 
+    /// What equal calls have in common while they are under way: the key, and the group, whose fallbacks and deployments
+    /// are those of its callers alone.
+    fn flight_key(&self) -> Key {
+        self.key.within(&self.group.name)
+    }
+
     /// Joins the flight of this call's key in a table, or starts it.
     pub fn take_seat<T, F>(
         &self,
@@ -108,58 +180,73 @@ impl<K: Kind> Prepared<K> {
             held.take().map(|held| shared.log.enter(wish, held))
         };
         let mut reader = None;
-        let flight = flights.join(self.key, |shared| {
+        let flight = flights.join(self.flight_key(), |shared| {
             reader = enter(shared);
             let (end, work) = (EndOfLog(Arc::clone(shared)), start(Arc::clone(shared)));
             async move {
                 end.0.start.rung().await;
-                let _end = end;
-                work.await
+                match select(pin!(work), pin!(end.0.log.abandoned())).await {
+                    Either::Left((outcome, _)) => outcome,
+                    // All who are left have their error and need only take it.
+                    Either::Right(_) => Err(ErrorKind::Cancelled.into()),
+                }
             }
         });
         let reader = reader.or_else(|| enter(flight.companion()));
         Seat { reader: reader.expect("one of the two entered"), flight }
     }
 
-    /// Waits for the answer; joins another call if the one that it had joined ended for reasons that are not its own.
-    pub async fn land(&self, mut seat: Seat<Answer<K>>, again: impl Fn(u32) -> Seat<Answer<K>>) -> Result<Answer<K>> {
+    /// Waits for the answer, and says whether another call gave it; joins another call if the one that it had joined ended
+    /// for reasons that are not its own.
+    pub async fn land(
+        &self,
+        mut seat: Seat<Answer<K>>,
+        again: impl Fn(u32) -> Seat<Answer<K>>,
+    ) -> Result<(Answer<K>, bool)> {
         let mut rejoins = 0;
         loop {
             let is_joined = seat.flight.is_joined();
-            let result = seat.outcome().await;
+            if !is_joined {
+                return Ok((seat.outcome().await?, false));
+            }
+            let shared = Arc::clone(seat.flight.companion());
+            let own_clocks = shared.out_of_time(self.started, &self.timeouts, false);
+            let result = match select(pin!(seat.outcome()), pin!(own_clocks)).await {
+                Either::Left((result, _)) => result,
+                Either::Right((error, _)) => return Err(error),
+            };
             match result {
-                Err(error) if is_joined && !self.is_own(&error, false) => {
+                Ok(answer) => return Ok((joined(answer), true)),
+                Err(error) if self.is_own(&error, &shared, rejoins, false) => return Err(error),
+                Err(_) => {
                     rejoins += 1;
                     seat = again(rejoins);
                 }
-                Ok(answer) if is_joined => return Ok(self.joined(answer)),
-                result => return result,
             }
         }
     }
 
-    /// The answer of a call that another caller started.
-    pub fn joined(&self, mut answer: Answer<K>) -> Answer<K> {
+    /// Counts that it was joined with another.
+    pub fn note_joined(&self) {
         if let Some(cache) = self.core.open_cache() {
             cache.note_joined();
         }
-        answer.cache = CacheStatus::Joined;
-        free_of_charge(&mut answer.value);
-        answer
     }
 
-    /// Whether a flight would have failed in this way also if this call had started it: its clocks are its starter's, and
-    /// only its starter may have been shown something.
-    pub fn is_own(&self, error: &Error, is_stream: bool) -> bool {
+    /// Whether a flight would have failed in this way also if this call had started it: most of its clocks are its
+    /// starter's, only its starter may have been shown something, and what it was sent together with is another's.
+    pub fn is_own(&self, error: &Error, shared: &Shared, rejoins: u32, is_stream: bool) -> bool {
+        if rejoins == 0 && shared.is_mixed.load(Ordering::Relaxed) {
+            return false;
+        }
         match error.kind() {
+            // The longest of all who wait.
+            ErrorKind::Timeout { phase: Phase::Queue | Phase::Total, .. } => true,
             ErrorKind::Timeout { phase, limit, .. } => {
                 clock(&self.timeouts, *phase, is_stream).is_some_and(|own| own <= *limit)
             }
-            ErrorKind::RateLimited { retry_after, .. } => {
-                let own = Patience::default();
-                own.extend(self.started, &self.timeouts);
-                let end = own.queue_end(std::time::Duration::ZERO);
-                end.is_none_or(|end| end < tokio::time::Instant::now() + *retry_after)
+            ErrorKind::Exhausted { errors, .. } => {
+                errors.iter().all(|error| self.is_own(error, shared, rejoins, is_stream))
             }
             ErrorKind::Cancelled | ErrorKind::Interrupted { .. } => false,
             _ => true,
@@ -191,6 +278,13 @@ impl<K: Kind> Prepared<K> {
             })
         }
     }
+}
+
+/// The answer of a call that another caller started.
+pub(crate) fn joined<K: Kind>(mut answer: Answer<K>) -> Answer<K> {
+    answer.cache = CacheStatus::Joined;
+    free_of_charge(&mut answer.value);
+    answer
 }
 
 fn clock(timeouts: &Timeouts, phase: Phase, is_stream: bool) -> Option<std::time::Duration> {

@@ -46,6 +46,8 @@ struct State {
     next_reader: u64,
     /// The call, while it waits for a reader.
     writer: Option<Waker>,
+    /// Who waits for [`Log::abandoned`].
+    watcher: Option<Waker>,
     is_over: bool,
 }
 
@@ -118,7 +120,7 @@ impl Log {
         }
         state.is_broken = true;
         let script = Arc::clone(&state.script);
-        let mut wakers = Vec::new();
+        let mut wakers: Vec<_> = state.watcher.take().into_iter().collect();
         // With nobody there, somebody is still on the way.
         let mut is_wanted = state.readers.is_empty();
         for reader in state.readers.values_mut().filter(|reader| !reader.is_told()) {
@@ -135,6 +137,25 @@ impl Log {
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         if is_wanted { Ok(()) } else { Err(script.content()) }
+    }
+
+    /// Whether anything was said.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !lock(&self.0).script.is_empty()
+    }
+
+    /// Waits until nobody is left but readers who were told that it is over for them.
+    pub async fn abandoned(&self) {
+        poll_fn(|context| {
+            let mut state = lock(&self.0);
+            if !state.readers.is_empty() && state.readers.values().all(Follower::is_told) {
+                return Poll::Ready(());
+            }
+            state.watcher = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Adds chunks, when the fastest reader is not too far behind.
@@ -272,11 +293,12 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = lock(&self.log.0);
         let gone = state.readers.remove(&self.number);
-        // It may have been the one that the call waited for.
-        let writer = state.writer.take();
+        // It may have been the one that the call waited for, or went on for.
+        let (writer, watcher) = (state.writer.take(), state.watcher.take());
         drop(state);
         drop(gone);
         wake(writer);
+        wake(watcher);
     }
 }
 

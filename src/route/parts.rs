@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, try_join_all};
@@ -9,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Keeper, Prepared, within_total};
-use super::fly::{Calls, Seat, Shared};
+use super::fly::{Calls, REJOINS, Seat, Shared};
 use super::log::Wish;
 use super::serve::Reading;
 use crate::error::{Error, ErrorKind, Result};
@@ -55,9 +56,8 @@ pub(crate) fn launch<K: Kind>(mut whole: Prepared<K>, parts: Vec<K::Request>) ->
         let _guard = guard;
         within_total(&whole.timeouts, whole.started, async {
             let landings = order.parts.iter().zip(seats).map(|(part, seat)| async move {
-                let is_joined = seat.flight.is_joined();
-                let again = |_| Order::new(part, vec![part.again()]).seats().remove(0);
-                let mut answer = part.land(seat, again).await?;
+                let again = |rejoins| Order::again(part, rejoins).seats().remove(0);
+                let (mut answer, is_joined) = part.land(seat, again).await?;
                 if is_joined {
                     // The history of another call.
                     (answer.attempts, answer.queued, answer.position) = (Vec::new(), Duration::ZERO, 0);
@@ -65,6 +65,9 @@ pub(crate) fn launch<K: Kind>(mut whole: Prepared<K>, parts: Vec<K::Request>) ->
                 Ok::<_, Error>(answer)
             });
             let answers = try_join_all(landings).await?;
+            if answers.iter().any(|answer| answer.cache == CacheStatus::Joined) {
+                whole.note_joined();
+            }
             let mut is_counted = vec![false; answers.len()];
             let answers = standing.into_iter().map(|place| {
                 let mut answer = answers[place].clone();
@@ -107,12 +110,18 @@ struct State<K: Kind> {
 }
 
 impl<K: Kind> Order<K> {
+    /// The order of one part that another call did not answer.
+    fn again(part: &Prepared<K>, rejoins: u32) -> Arc<Self> {
+        Self::joining(part, vec![part.again()], part.joins() && rejoins < REJOINS)
+    }
+
     fn new(whole: &Prepared<K>, parts: Vec<Prepared<K>>) -> Arc<Self> {
-        let (flights, batches) = if whole.joins() {
-            (whole.core.flights.clone(), whole.core.batches.clone())
-        } else {
-            (Calls::new(), Calls::new())
-        };
+        Self::joining(whole, parts, whole.joins())
+    }
+
+    fn joining(whole: &Prepared<K>, parts: Vec<Prepared<K>>, joins: bool) -> Arc<Self> {
+        let (flights, batches) =
+            if joins { (whole.core.flights.clone(), whole.core.batches.clone()) } else { (Calls::new(), Calls::new()) };
         Arc::new(Self {
             whole: whole.again(),
             parts,
@@ -148,6 +157,7 @@ impl<K: Kind> Order<K> {
             return Ok(answer);
         }
         let (index, batch) = open.missing().await?;
+        shared.is_mixed.store(batch.keepers.len() > 1, Ordering::Relaxed);
         let mut seat = batch.fly();
         // Whoever waits for the part waits for its batch.
         shared.patience.pass_on_to(&seat.flight.companion().patience);

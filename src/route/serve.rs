@@ -177,6 +177,7 @@ impl<K: Kind> CallState<'_, K> {
         let tokens = reserved.min().unwrap_or(0);
         let spent = (begun - self.job.started).saturating_sub(self.queued);
         let patience = &self.job.shared.patience;
+        self.job.shared.stand_in_line();
         let line = group.line_of(&able);
         let estimate =
             |ahead, now, patience| group.wait(Behind { line: &line, priority, ahead, patience }, demand, excluded, now);
@@ -224,6 +225,7 @@ impl<K: Kind> CallState<'_, K> {
                 Mode::Streamed(log)
             }
         };
+        self.job.shared.sent();
         let begun = Instant::now();
         let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &self.job.timeouts, mode);
         let result =

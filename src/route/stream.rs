@@ -1,13 +1,15 @@
 //! A streamed answer as its reader has it: what has arrived, taken in batches.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll as Progress, Waker};
+
+use futures_util::future::{Either, select};
 
 use super::answer::Answer;
 use super::call::{Prepared, within_total};
-use super::fly::{Seat, settled};
+use super::fly::{Seat, Shared, joined, settled};
 use super::log::{Found, Wish};
 use super::serve::Reading;
 use crate::error::{Error, ErrorKind};
@@ -78,23 +80,46 @@ impl CompletionStream {
         let arrived = poll_fn(|context| {
             let mut inner = self.inner();
             inner.waker = Some(context.waker().clone());
-            if let Stage::Following { seat, .. } = &mut inner.stage {
-                // Both, because the last chunks come before the outcome. Asked again below, whatever this says.
-                seat.reader.register(context.waker());
-                let _ = Pin::new(&mut seat.flight).poll(context);
-            }
-            match self.take(&mut inner) {
-                Poll::Ready(batch) => Progress::Ready(batch),
-                Poll::Waiting => Progress::Pending,
+            loop {
+                let rejoins = inner.rejoins();
+                if let Stage::Following { seat, .. } = &mut inner.stage {
+                    // Both, because the last chunks come before the outcome. Asked again below, whatever this says.
+                    seat.reader.register(context.waker());
+                    let _ = Pin::new(&mut seat.flight).poll(context);
+                }
+                match self.take(&mut inner) {
+                    Poll::Ready(batch) => return Progress::Ready(batch),
+                    // On another seat, which does not know yet whom to wake.
+                    Poll::Waiting if inner.rejoins() != rejoins => {}
+                    Poll::Waiting => return Progress::Pending,
+                }
             }
         });
+        let arrived = async {
+            let Some(shared) = self.joined_and_silent() else { return Ok(arrived.await) };
+            let own_clocks = shared.out_of_time(self.prepared.started, &self.prepared.timeouts, true);
+            match select(pin!(arrived), pin!(own_clocks)).await {
+                Either::Left((batch, _)) => Ok(batch),
+                Either::Right((error, _)) => Err(error),
+            }
+        };
         let (timeouts, started) = (&self.prepared.timeouts, self.prepared.started);
-        let batch = within_total(timeouts, started, async { Ok(arrived.await) }).await;
+        let batch = within_total(timeouts, started, arrived).await;
         batch.unwrap_or_else(|error| {
             let left = std::mem::replace(&mut self.inner().stage, Stage::Over);
             drop(left);
             Some(Err(error))
         })
+    }
+
+    /// The call that was joined, as long as it has said nothing: its clocks are not this reader's.
+    fn joined_and_silent(&self) -> Option<Arc<Shared>> {
+        match &self.inner().stage {
+            Stage::Following { seat, is_given: false, .. } if seat.flight.is_joined() => {
+                Some(Arc::clone(seat.flight.companion()))
+            }
+            _ => None,
+        }
     }
 
     /// What has arrived, without waiting. Needs the context of a Tokio runtime.
@@ -166,13 +191,16 @@ impl CompletionStream {
         let is_joined = seat.flight.is_joined();
         match outcome {
             Ok(answer) => {
-                let mut answer = if is_joined { self.prepared.joined(answer) } else { answer };
+                let mut answer = if is_joined { joined(answer) } else { answer };
+                if is_joined {
+                    self.prepared.note_joined();
+                }
                 answer.latency = self.prepared.started.elapsed();
                 // A call that nobody streamed, or one that was answered by the cache, said nothing on the way.
                 let chunks = if is_given { Vec::new() } else { answer.chunks() };
                 Followed::Found(Stage::Ending(chunks, Box::new(answer)), None)
             }
-            Err(error) if is_joined && !is_given && !self.prepared.is_own(&error, true) => {
+            Err(error) if is_joined && !is_given && !self.is_own(&error, seat, rejoins) => {
                 let rejoins = rejoins + 1;
                 // A router that is closed meanwhile ends what it has begun.
                 let guard = self.prepared.core.begin().ok();
@@ -184,9 +212,23 @@ impl CompletionStream {
         }
     }
 
+    fn is_own(&self, error: &Error, seat: &Seat<Answer<Completion>>, rejoins: u32) -> bool {
+        self.prepared.is_own(error, seat.flight.companion(), rejoins, true)
+    }
+
     // A std mutex: nothing is awaited while it is held.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Tells one seat from the next.
+    fn rejoins(&self) -> u32 {
+        match self.stage {
+            Stage::Following { rejoins, .. } => rejoins,
+            _ => 0,
+        }
     }
 }
 
