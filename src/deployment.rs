@@ -185,6 +185,12 @@ impl Deployment {
         Arc::clone(&self.cached_as.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The model that it is, whoever serves it: what its options say, else the name after its provider's.
+    pub fn answers_as(&self) -> Arc<str> {
+        let cached_as = self.cached_as();
+        if *cached_as == *self.name { Arc::from(&*self.model) } else { cached_as }
+    }
+
     /// Whether it serves the router's kind of request.
     pub fn is_able(&self) -> bool {
         self.hot.is_able.load(Ordering::Relaxed)

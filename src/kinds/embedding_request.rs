@@ -78,7 +78,10 @@ impl EmbeddingRequest {
 
     /// One request for each input.
     pub(super) fn split(&self) -> Vec<Self> {
-        self.inputs.iter().map(|input| Self::of(self.body.clone(), vec![input.clone()])).collect()
+        // Without the inputs, which all of them together would copy for each.
+        let mut rest = self.body.clone();
+        rest.remove("input");
+        self.inputs.iter().map(|input| Self::of(rest.clone(), vec![input.clone()])).collect()
     }
 
     /// One request for the inputs of all parts, with every other field of the first.

@@ -1,7 +1,7 @@
 //! One try on one deployment: write, send, read, each against its clock.
 
 use std::future::Future;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
@@ -9,6 +9,7 @@ use memchr::memmem;
 use tokio::time::{Instant, timeout};
 
 use super::log::Log;
+use super::patience::Patience;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
@@ -51,7 +52,7 @@ pub(crate) async fn attempt<K: Kind>(
     deployment: &Deployment,
     permit: &mut Permit,
     request: &K::Request,
-    timeouts: &Timeouts,
+    patience: &Patience,
     mode: Mode<'_>,
 ) -> Result<Got<K>, Ended> {
     let (provider, latency) = (deployment.provider(), &deployment.latency);
@@ -59,23 +60,22 @@ pub(crate) async fn attempt<K: Kind>(
     let call = Call { kind: K::NAME, path: K::PATH, model: &deployment.model, body: request.as_ref(), is_stream };
     let outgoing = provider.write(&call).map_err(Ended::Refused)?;
     permit.sent();
-    let exchange = Exchange { provider: &*provider, call, timeouts, begun: Instant::now(), request, permit, latency };
+    let exchange = Exchange { provider: &*provider, call, patience, begun: Instant::now(), request, permit, latency };
     let result = match outgoing {
         Outgoing::Http(http) => {
             let secrets = Secrets::of(&http);
-            let result = timeout(timeouts.attempt, exchange.over_http::<K>(http, mode)).await;
-            result.map(|got| got.map_err(|failure| secrets.taken_out_of(failure)))
+            let result = exchange.in_time(exchange.over_http::<K>(http, mode)).await;
+            result.map_err(|failure| secrets.taken_out_of(failure))
         }
-        Outgoing::Local(future) => timeout(timeouts.attempt, exchange.in_process::<K>(future, mode)).await,
+        Outgoing::Local(future) => exchange.in_time(exchange.in_process::<K>(future, mode)).await,
     };
-    let got = result.unwrap_or_else(|_| Err(Failure::timeout(Phase::Attempt, timeouts.attempt)))?;
-    Ok(got)
+    Ok(result?)
 }
 
 struct Exchange<'a, R> {
     provider: &'a dyn Provider,
     call: Call<'a>,
-    timeouts: &'a Timeouts,
+    patience: &'a Patience,
     begun: Instant,
     request: &'a R,
     permit: &'a Permit,
@@ -90,7 +90,7 @@ enum Events {
 
 impl<R: Sync> Exchange<'_, R> {
     async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<Got<K>, Failure> {
-        let client = Client::shared(self.timeouts.connect)?;
+        let client = Client::shared(self.patience.timeouts().connect)?;
         let response = self.within_first_token(client.send(http)).await?;
         self.permit.hear(&rate_limits(response.headers(), SystemTime::now()), Instant::now());
         let status = response.status();
@@ -133,7 +133,7 @@ impl<R: Sync> Exchange<'_, R> {
     /// What the provider said instead of answering.
     async fn rejection(&self, response: HttpResponse) -> Failure {
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = timeout(self.timeouts.idle, response.error_body()).await.unwrap_or_default();
+        let body = timeout(self.patience.timeouts().idle, response.error_body()).await.unwrap_or_default();
         self.provider.classify(&Rejection { status, headers: &headers, body: &body }).refused()
     }
 
@@ -150,7 +150,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     async fn next_chunk(&self, response: &mut HttpResponse) -> Result<Option<Bytes>, Failure> {
-        within(self.timeouts.idle, Phase::Idle, response.chunk()).await
+        self.within_gap(response.chunk()).await
     }
 
     /// Told at once and not with the end of the answer, which may take minutes.
@@ -175,11 +175,7 @@ impl<R: Sync> Exchange<'_, R> {
         let mut is_done = false;
         while !is_done {
             let next = source.next(&mut batch);
-            let is_open = if has_begun {
-                within(self.timeouts.idle, Phase::Idle, next).await?
-            } else {
-                self.within_first_token(next).await?
-            };
+            let is_open = if has_begun { self.within_gap(next).await? } else { self.within_first_token(next).await? };
             is_done = !is_open;
             for data in batch.drain(..) {
                 if data == "[DONE]" {
@@ -221,11 +217,20 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     async fn within_first_token<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let Some(limit) = self.timeouts.first_token_of(self.call.is_stream) else { return work.await };
-        match tokio::time::timeout_at(self.begun + limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::timeout(Phase::FirstToken, limit)),
-        }
+        let clock = |timeouts: &Timeouts| timeouts.first_token_of(self.call.is_stream);
+        let result = self.patience.within_clock(self.begun, clock, work).await;
+        result.unwrap_or_else(|limit| Err(Failure::timeout(Phase::FirstToken, limit)))
+    }
+
+    async fn within_gap<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let result = self.patience.within_clock(Instant::now(), |timeouts| Some(timeouts.idle), work).await;
+        result.unwrap_or_else(|limit| Err(Failure::timeout(Phase::Idle, limit)))
+    }
+
+    /// The whole attempt.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let result = self.patience.within_clock(self.begun, |timeouts| Some(timeouts.attempt), work).await;
+        result.unwrap_or_else(|limit| Err(Failure::timeout(Phase::Attempt, limit)))
     }
 }
 
@@ -264,15 +269,4 @@ async fn deliver<K: Kind>(got: Got<K>, mode: Mode<'_>) -> Result<Got<K>, Failure
         log.push(&got.value.chunks()).await;
     }
     Ok(got)
-}
-
-async fn within<T>(
-    limit: Duration,
-    phase: Phase,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    match timeout(limit, work).await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::timeout(phase, limit)),
-    }
 }

@@ -72,6 +72,13 @@ impl<K: Kind> Prepared<K> {
         self.with_key(Arc::new(request), key)
     }
 
+    /// Whether its parts may be answered apart: not by models whose answers do not go together.
+    pub fn is_of_one_model(&self) -> bool {
+        let mut models = self.deployments.iter().map(|deployment| deployment.answers_as());
+        let first = models.next();
+        models.all(|model| Some(model) == first)
+    }
+
     /// The same call, for a task of its own.
     pub fn again(&self) -> Self {
         self.with_key(Arc::clone(&self.request), self.key)

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Answer, CacheStatus};
 use super::bell::Bell;
@@ -24,18 +25,14 @@ use crate::sync::{Mutex, lock};
 /// How often a call joins another after one that it had joined ended for reasons that are not its own; then it goes alone.
 pub(crate) const REJOINS: u32 = 3;
 
-/// How much later than the call's own clocks those of a caller who joined it run out.
-const CLOCK_GRACE: Duration = Duration::from_millis(20);
-
-/// How often a caller looks how far the call is that it has joined.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
 /// What those who wait for one call share with it.
 #[derive(Default)]
 pub(crate) struct Shared {
     /// Rung when somebody waits: a call that was left before the runtime came to it does not stand in line.
     start: Bell,
     stage: Mutex<Stage>,
+    /// Told when the stage or the callers change.
+    changed: Notify,
     /// Whether it fails also for what others asked for in the same batch.
     pub is_mixed: AtomicBool,
     pub log: Arc<Log>,
@@ -57,37 +54,51 @@ enum Stage {
 impl Shared {
     /// The call waits for a limit from now on.
     pub fn stand_in_line(&self) {
-        *lock(&self.stage) = Stage::InLine(Instant::now());
+        self.enter_stage(Stage::InLine(Instant::now()));
     }
 
     /// The call is sent now.
     pub fn sent(&self) {
-        *lock(&self.stage) = Stage::Sent(Instant::now());
+        self.enter_stage(Stage::Sent(Instant::now()));
     }
 
-    /// Waits until a clock of a caller runs out that is shorter than those the call was started with: the longest wait for
-    /// a limit, and for the first token.
+    fn enter_stage(&self, stage: Stage) {
+        *lock(&self.stage) = stage;
+        // Alone, a caller's clocks are the call's.
+        if self.patience.is_shared() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Waits until a clock of a caller runs out that is shorter than those of the others, by which the call goes: the
+    /// longest wait for a limit, and for the first token.
     pub async fn out_of_time(&self, started: Instant, timeouts: &Timeouts, is_stream: bool) -> Error {
         loop {
-            let stage = *lock(&self.stage);
-            let clock = match stage {
-                Stage::Before => None,
-                Stage::InLine(since) => Some((since.max(started), timeouts.queue, Phase::Queue)),
-                Stage::Sent(_) if self.log.has_begun() => return std::future::pending().await,
-                Stage::Sent(at) => {
-                    let limit = timeouts.first_token_of(is_stream);
-                    limit.map(|limit| (at.max(started), limit, Phase::FirstToken))
-                }
+            let changed = self.changed.notified();
+            let Some((from, limit, phase)) = self.shorter_clock(started, timeouts, is_stream) else {
+                changed.await;
+                continue;
             };
-            // The call's own clock goes first, because it knows the trail.
-            let end = clock.map(|(from, limit, _)| from + limit + CLOCK_GRACE);
-            let now = Instant::now();
-            match (clock, end) {
-                (Some((_, limit, phase)), Some(end)) if end <= now => {
-                    return ErrorKind::Timeout { phase, limit, deployment: None }.into();
-                }
-                _ => tokio::time::sleep_until(end.unwrap_or(now + LOOK_AGAIN).min(now + LOOK_AGAIN)).await,
+            let end = from + limit;
+            if end <= Instant::now() {
+                return ErrorKind::Timeout { phase, limit, deployment: None }.into();
             }
+            // Whichever comes first, it is asked again.
+            let _ = timeout_at(end, changed).await;
+        }
+    }
+
+    fn shorter_clock(&self, started: Instant, own: &Timeouts, is_stream: bool) -> Option<(Instant, Duration, Phase)> {
+        let all = self.patience.timeouts();
+        let stage = *lock(&self.stage);
+        match stage {
+            Stage::InLine(since) if own.queue < all.queue => Some((since.max(started), own.queue, Phase::Queue)),
+            Stage::Sent(at) if !self.log.has_begun() => {
+                let limit = own.first_token_of(is_stream)?;
+                let is_shorter = all.first_token_of(is_stream).is_none_or(|all| limit < all);
+                is_shorter.then_some((at.max(started), limit, Phase::FirstToken))
+            }
+            _ => None,
         }
     }
 }
@@ -176,7 +187,7 @@ impl<K: Kind> Prepared<K> {
     {
         let mut held = Some(held);
         let mut enter = |shared: &Arc<Shared>| {
-            shared.patience.extend(self.started, &self.timeouts);
+            shared.patience.extend(self.started, &self.timeouts, self.options.priority);
             held.take().map(|held| shared.log.enter(wish, held))
         };
         let mut reader = None;
@@ -192,7 +203,11 @@ impl<K: Kind> Prepared<K> {
                 }
             }
         });
-        let reader = reader.or_else(|| enter(flight.companion()));
+        let reader = reader.or_else(|| {
+            let reader = enter(flight.companion());
+            flight.companion().changed.notify_waiters();
+            reader
+        });
         Seat { reader: reader.expect("one of the two entered"), flight }
     }
 
@@ -206,9 +221,6 @@ impl<K: Kind> Prepared<K> {
         let mut rejoins = 0;
         loop {
             let is_joined = seat.flight.is_joined();
-            if !is_joined {
-                return Ok((seat.outcome().await?, false));
-            }
             let shared = Arc::clone(seat.flight.companion());
             let own_clocks = shared.out_of_time(self.started, &self.timeouts, false);
             let result = match select(pin!(seat.outcome()), pin!(own_clocks)).await {
@@ -216,8 +228,9 @@ impl<K: Kind> Prepared<K> {
                 Either::Right((error, _)) => return Err(error),
             };
             match result {
-                Ok(answer) => return Ok((joined(answer), true)),
-                Err(error) if self.is_own(&error, &shared, rejoins, false) => return Err(error),
+                Ok(answer) if is_joined => return Ok((joined(answer), true)),
+                Ok(answer) => return Ok((answer, false)),
+                Err(error) if !is_joined || self.is_own(&error, &shared, rejoins, false) => return Err(error),
                 Err(_) => {
                     rejoins += 1;
                     seat = again(rejoins);
@@ -261,8 +274,8 @@ impl<K: Kind> Prepared<K> {
         cache: Option<Cache>,
     ) -> impl Future<Output = Result<Answer<K>>> + Send + 'static + use<K> {
         let (core, group) = (Arc::clone(&self.core), Arc::clone(&self.group));
-        let (request, timeouts, started) = (Arc::clone(&self.request), self.timeouts, self.started);
-        let job = Job { request, timeouts, shared, started, priority: self.options.priority, reading };
+        let (request, started) = (Arc::clone(&self.request), self.started);
+        let job = Job { request, shared, started, reading };
         let keeper = self.keeper(cache);
         async move {
             let served = serve(&core, &group, &job).await?;

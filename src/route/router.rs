@@ -27,6 +27,9 @@ use crate::provider::{Provider, ProviderOptions, create_provider};
 use crate::tokens;
 use crate::tracker::go_on;
 
+/// A request of more parts is looked up and taken apart by the runtime, so as not to hold up the JavaScript thread.
+const PARTS_AT_ONCE: usize = 64;
+
 /// Routes requests of one kind to groups of deployments. Clones are the same router.
 ///
 /// Its calls run on the Tokio runtime that they are made on.
@@ -214,18 +217,22 @@ impl<K: Kind> Router<K> {
     /// Begins a call with a request that [`Kind::request`] has checked: what memory can answer, and what can be refused at once, is ready; for all else
     /// it needs the context of a Tokio runtime.
     pub fn begin(&self, group: &str, request: K::Request, options: InvokeOptions) -> Begun<K> {
-        let parts = K::split(&request);
         let prepared = match Prepared::new(&self.0, group, request, options) {
             Ok(prepared) => prepared,
             Err(error) => return Begun::Ready(Err(error)),
         };
+        let parts = K::split(&prepared.request).filter(|_| prepared.is_of_one_model());
         let hit = match &parts {
             None => prepared.in_memory(),
+            Some(parts) if parts.len() > PARTS_AT_ONCE => None,
             Some(parts) => parts::in_memory(&prepared, parts),
         };
         match (hit, parts) {
             (Some(answer), _) => Begun::Ready(Ok(answer)),
             (None, None) => Begun::Pending(prepared.launch()),
+            (None, Some(parts)) if parts.len() > PARTS_AT_ONCE => {
+                Begun::Pending(Box::pin(async move { parts::launch(prepared, parts).await }))
+            }
             (None, Some(parts)) => Begun::Pending(parts::launch(prepared, parts)),
         }
     }

@@ -2,9 +2,11 @@
 //!
 //! The rules are those of `docs/design.md`, failures. Nothing here knows how a request is written or sent.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
 use super::attempt::{Ended, Mode, attempt};
@@ -19,19 +21,16 @@ use crate::deployment::Deployment;
 use crate::error::{Attempt, Error, ErrorKind, Failure, FailureClass, Outcome, Phase};
 use crate::health::RestOptions;
 use crate::kinds::Kind;
-use crate::options::Timeouts;
 use crate::tracker::Turn;
 
 /// What one call asks of its deployments.
 #[derive(Clone, Debug)]
 pub(crate) struct Job<K: Kind> {
     pub request: Arc<K::Request>,
-    pub timeouts: Timeouts,
     /// Who waits for the call, for how long, and what they were told so far.
     pub shared: Arc<Shared>,
     /// When the call began.
     pub started: Instant,
-    pub priority: i64,
     pub reading: Reading,
 }
 
@@ -160,28 +159,35 @@ impl<K: Kind> CallState<'_, K> {
             return Err(self.nobody(group, demand, excluded));
         }
         let begun = Instant::now();
-        let priority = self.job.priority;
-        let mut turn = Turn::default();
-        let pick = |now, ticket| {
-            turn.begin(ticket);
-            let picked = match again.map(|same| pick_one(same, demand, false, now, &mut turn)) {
-                Some(Ok(picked)) => Ok(picked),
-                _ => group.pick(demand, excluded, now, &mut turn),
-            };
-            if picked.is_err() {
-                turn.end();
-            }
-            picked
-        };
         let reserved = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, begun));
         let tokens = reserved.min().unwrap_or(0);
         let spent = (begun - self.job.started).saturating_sub(self.queued);
         let patience = &self.job.shared.patience;
         self.job.shared.stand_in_line();
         let line = group.line_of(&able);
-        let estimate =
-            |ahead, now, patience| group.wait(Behind { line: &line, priority, ahead, patience }, demand, excluded, now);
-        let admitted = line.admit_until(tokens, priority, || patience.queue_end(spent), pick, estimate).await;
+        let admitted = loop {
+            let (mut turn, priority) = (Turn::default(), patience.priority());
+            let pick = |now, ticket| {
+                turn.begin(ticket);
+                let picked = match again.map(|same| pick_one(same, demand, false, now, &mut turn)) {
+                    Some(Ok(picked)) => Ok(picked),
+                    _ => group.pick(demand, excluded, now, &mut turn),
+                };
+                if picked.is_err() {
+                    turn.end();
+                }
+                picked
+            };
+            let estimate = |ahead, now, patience| {
+                group.wait(Behind { line: &line, priority, ahead, patience }, demand, excluded, now)
+            };
+            let waiting = line.admit_until(tokens, priority, || patience.queue_end(spent), pick, estimate);
+            match select(pin!(waiting), pin!(patience.raised())).await {
+                Either::Left((admitted, _)) => break admitted,
+                // Somebody more urgent waits for it too: it stands further ahead.
+                Either::Right(_) => {}
+            }
+        };
         self.queued += admitted.as_ref().map_or_else(|_| begun.elapsed(), |admitted| admitted.queued);
         match admitted {
             Ok(admitted) => {
@@ -190,7 +196,7 @@ impl<K: Kind> CallState<'_, K> {
             }
             Err(Refusal::WouldTimeOut { retry_after }) => Err(Verdict::GaveUp(Some(rate_limited(group, retry_after)))),
             Err(Refusal::TimedOut { .. }) => {
-                let limit = self.job.timeouts.queue;
+                let limit = self.job.shared.patience.timeouts().queue;
                 Err(Verdict::GaveUp(Some(ErrorKind::Timeout { phase: Phase::Queue, limit, deployment: None }.into())))
             }
             Err(Refusal::Never) if !demand.is_counted && group.counts_tokens(Instant::now()).is_some() => Ok(None),
@@ -227,7 +233,7 @@ impl<K: Kind> CallState<'_, K> {
         };
         self.job.shared.sent();
         let begun = Instant::now();
-        let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &self.job.timeouts, mode);
+        let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &self.job.shared.patience, mode);
         let result =
             self.job.shared.patience.within(work).await.unwrap_or_else(|deadline| {
                 Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started)))

@@ -96,7 +96,7 @@ impl CompletionStream {
             }
         });
         let arrived = async {
-            let Some(shared) = self.joined_and_silent() else { return Ok(arrived.await) };
+            let Some(shared) = self.silent() else { return Ok(arrived.await) };
             let own_clocks = shared.out_of_time(self.prepared.started, &self.prepared.timeouts, true);
             match select(pin!(arrived), pin!(own_clocks)).await {
                 Either::Left((batch, _)) => Ok(batch),
@@ -112,12 +112,10 @@ impl CompletionStream {
         })
     }
 
-    /// The call that was joined, as long as it has said nothing: its clocks are not this reader's.
-    fn joined_and_silent(&self) -> Option<Arc<Shared>> {
+    /// The call that is followed, as long as it has said nothing: its clocks may be longer than this reader's.
+    fn silent(&self) -> Option<Arc<Shared>> {
         match &self.inner().stage {
-            Stage::Following { seat, is_given: false, .. } if seat.flight.is_joined() => {
-                Some(Arc::clone(seat.flight.companion()))
-            }
+            Stage::Following { seat, is_given: false, .. } => Some(Arc::clone(seat.flight.companion())),
             _ => None,
         }
     }
