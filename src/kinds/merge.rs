@@ -80,11 +80,16 @@ impl Rule {
     /// What OpenAI, and those who speak its dialect, do today.
     fn of(name: &str) -> Self {
         match name {
-            "logprobs" | "annotations" | "images" | "reasoning_details" | "token_ids" => Self::Grow,
-            "arguments" | "input" | "data" | "transcript" | "text" | "thinking" => Self::Grow,
+            "logprobs" | "annotations" | "images" | "reasoning_details" | "token_ids" | "arguments" | "input"
+            | "data" | "transcript" | "text" | "thinking" => Self::Grow,
             "function_call" | "audio" | "custom" => Self::Parts,
-            "content_filter_results" | "content_filter_result" | "content_filter_offsets" => Self::Last,
-            "channel" | "stop_reason" | "native_finish_reason" | "matched_stop" => Self::Last,
+            "content_filter_results"
+            | "content_filter_result"
+            | "content_filter_offsets"
+            | "channel"
+            | "stop_reason"
+            | "native_finish_reason"
+            | "matched_stop" => Self::Last,
             _ => Self::Guess,
         }
     }
