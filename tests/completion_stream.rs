@@ -161,3 +161,138 @@ fn a_replay_feels_like_a_stream() {
     let deltas = ["one two three ", "four five six ", "seven"].map(|delta| Chunk::Content { delta: delta.to_owned() });
     assert_eq!(completion.chunks(), deltas);
 }
+
+/// The answer of a stream of these choices, as `raw` shows it, and whether it may be kept.
+fn assemble_choices(choices: &[Value]) -> (Value, bool) {
+    let events: Vec<Value> = choices.iter().map(|choice| json!({ "model": "m", "choices": [choice] })).collect();
+    let completion = assemble(&events).1.unwrap();
+    (serde_json::from_slice::<Value>(completion.raw()).unwrap()["choices"][0].clone(), completion.is_storable())
+}
+
+/// The same of these deltas, with this finish reason.
+fn assemble_deltas(deltas: &[Value], finish_reason: &str) -> (Value, bool) {
+    let mut choices: Vec<Value> = deltas.iter().map(|delta| json!({ "delta": delta })).collect();
+    choices.push(json!({ "delta": {}, "finish_reason": finish_reason }));
+    let (choice, is_storable) = assemble_choices(&choices);
+    (choice["message"].clone(), is_storable)
+}
+
+#[test]
+fn the_probabilities_of_every_event_are_in_the_answer() {
+    let token = |token: &str| json!({ "token": token, "logprob": -0.5, "bytes": null, "top_logprobs": [] });
+    let (choice, is_storable) = assemble_choices(&[
+        json!({ "delta": { "content": "a" }, "logprobs": { "content": [token("a")], "refusal": null } }),
+        json!({ "delta": { "content": "aa" }, "logprobs": { "content": [token("a"), token("a")] } }),
+        json!({ "delta": {}, "logprobs": { "content": [] } }),
+        json!({ "delta": { "refusal": "no" }, "logprobs": { "refusal": [token("no")] } }),
+        json!({ "delta": {}, "logprobs": null, "finish_reason": "stop" }),
+    ]);
+    let expected = json!({ "content": [token("a"), token("a"), token("a")], "refusal": [token("no")] });
+    assert_eq!((&choice["logprobs"], is_storable), (&expected, true));
+}
+
+#[test]
+fn a_function_call_of_the_old_form_is_put_together() {
+    let (message, is_storable) = assemble_deltas(
+        &[
+            json!({ "function_call": { "name": "f", "arguments": "" }, "content": null }),
+            json!({ "function_call": { "arguments": "{\"x\":" } }),
+            json!({ "function_call": { "arguments": "1}" } }),
+        ],
+        "function_call",
+    );
+    assert_eq!(message["function_call"], json!({ "name": "f", "arguments": "{\"x\":1}" }));
+    assert_eq!((&message["content"], is_storable), (&Value::Null, true));
+}
+
+#[test]
+fn annotations_citations_and_sound_are_in_the_answer() {
+    let (message, is_storable) = assemble_deltas(
+        &[
+            json!({ "annotations": [{ "url": "a" }], "citations": ["u"], "audio": { "id": "x", "data": "AA" } }),
+            json!({ "annotations": [], "audio": { "data": "AA", "transcript": "h" } }),
+            json!({ "annotations": [{ "url": "b" }], "citations": ["u"], "audio": { "transcript": "i" } }),
+        ],
+        "stop",
+    );
+    assert_eq!(message["annotations"], json!([{ "url": "a" }, { "url": "b" }]));
+    assert_eq!(message["citations"], json!(["u"]));
+    assert_eq!(message["audio"], json!({ "id": "x", "data": "AAAA", "transcript": "hi" }));
+    assert!(is_storable);
+}
+
+#[test]
+fn what_a_tool_call_holds_beside_its_function_is_in_the_answer() {
+    let signature = json!({ "google": { "thought_signature": "s" } });
+    let (message, is_storable) = assemble_deltas(
+        &[
+            json!({ "tool_calls": [{ "index": 0, "id": "a", "function": { "name": "f" }, "extra_content": signature }] }),
+            json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{}" } }] }),
+        ],
+        "tool_calls",
+    );
+    let function = json!({ "name": "f", "arguments": "{}" });
+    let expected = json!([{ "id": "a", "type": "function", "function": function, "extra_content": signature }]);
+    assert_eq!((&message["tool_calls"], is_storable), (&expected, true));
+}
+
+#[test]
+fn a_call_of_a_custom_tool_is_put_together() {
+    let call = |custom: Value| json!({ "tool_calls": [{ "index": 0, "id": "a", "type": "custom", "custom": custom }] });
+    let (message, _) =
+        assemble_deltas(&[call(json!({ "name": "f", "input": "x" })), call(json!({ "input": "y" }))], "tool_calls");
+    let expected = json!([{ "id": "a", "type": "custom", "custom": { "name": "f", "input": "xy" } }]);
+    assert_eq!(message["tool_calls"], expected);
+}
+
+#[test]
+fn of_a_filters_verdicts_the_last_counts() {
+    let verdict = |severity: &str| json!({ "hate": { "filtered": false, "severity": severity } });
+    let (choice, is_storable) = assemble_choices(&[
+        json!({ "delta": { "content": "a" }, "content_filter_results": verdict("safe") }),
+        json!({ "delta": { "content": "b" }, "content_filter_results": verdict("low") }),
+        json!({ "delta": {}, "content_filter_results": {}, "finish_reason": "stop" }),
+    ]);
+    assert_eq!((&choice["content_filter_results"], is_storable), (&verdict("low"), true));
+}
+
+#[test]
+fn a_field_that_says_the_same_in_every_event_says_it_once() {
+    let (message, is_storable) =
+        assemble_deltas(&[json!({ "x": "same", "y": [1] }), json!({ "x": "same", "y": [1] })], "stop");
+    assert_eq!((&message["x"], &message["y"], is_storable), (&json!("same"), &json!([1]), true));
+}
+
+#[test]
+fn an_answer_of_pieces_that_nobody_knows_how_to_join_is_shown_but_not_kept() {
+    let cases = [
+        (json!({ "x": "a" }), json!({ "x": "b" }), json!({ "x": "ab" })),
+        (json!({ "x": [1] }), json!({ "x": [2] }), json!({ "x": [1, 2] })),
+        (json!({ "x": 1 }), json!({ "x": 2 }), json!({ "x": 2 })),
+        (json!({ "x": "a" }), json!({ "x": [2] }), json!({ "x": [2] })),
+        (json!({ "x": { "y": 1 } }), json!({ "x": { "z": 2 } }), json!({ "x": { "y": 1, "z": 2 } })),
+    ];
+    for (first, second, expected) in cases {
+        let (message, is_storable) = assemble_deltas(&[first, json!({ "content": "c" }), second], "stop");
+        assert_eq!((&message["x"], is_storable), (&expected["x"], false));
+    }
+}
+
+#[test]
+fn an_answer_with_pictures_among_its_text_is_not_kept_without_them() {
+    let text = json!({ "content": [{ "type": "text", "text": "a" }] });
+    let picture = json!({ "content": [{ "type": "image_url", "image_url": { "url": "https://a.example" } }] });
+    assert!(assemble_deltas(std::slice::from_ref(&text), "stop").1);
+    assert!(!assemble_deltas(&[text, picture], "stop").1);
+}
+
+#[test]
+fn what_an_event_in_the_middle_says_of_the_answer_is_not_lost() {
+    let (_, completion) = assemble(&[
+        delta(&json!({ "content": "a" })),
+        json!({ "choices": [], "search_results": ["u"], "obfuscation": "xyz" }),
+        finish("stop"),
+    ]);
+    let raw: Value = serde_json::from_slice(completion.unwrap().raw()).unwrap();
+    assert_eq!((&raw["search_results"], raw.get("obfuscation")), (&json!(["u"]), None));
+}

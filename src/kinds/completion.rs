@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::merge::Known;
 use super::wire::{object, unreadable, usage};
 use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Pieces, Prompt, StreamAssembly, Usage};
 use crate::error::{Failure, Invalid};
@@ -40,6 +42,8 @@ pub struct Completion {
     raw: Bytes,
     /// The pieces that it came in, if it was streamed.
     pieces: Option<Pieces>,
+    /// Whether it is known to be what a whole answer would be: nobody knows how each field of a stream goes together.
+    is_sure: bool,
     /// Content and arguments together, if there are tool calls.
     counted: Option<String>,
 }
@@ -58,9 +62,9 @@ impl Completion {
         &self.raw
     }
 
-    /// The same answer, which came in these pieces.
-    pub(super) fn in_pieces(self, pieces: Pieces) -> Self {
-        Self { pieces: Some(pieces).filter(|pieces| !pieces.as_str().is_empty()), ..self }
+    /// The same answer, which came in these pieces; `is_sure` unless it is not known how some of them go together.
+    pub(super) fn in_pieces(self, pieces: Pieces, is_sure: bool) -> Self {
+        Self { pieces: Some(pieces).filter(|pieces| !pieces.as_str().is_empty()), is_sure, ..self }
     }
 
     /// The pieces that it came in, if it was streamed.
@@ -76,7 +80,7 @@ impl Completion {
                     let arguments = tool_calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
                     std::iter::once(content.as_str()).chain(arguments).collect()
                 });
-                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, pieces: None, counted })
+                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, pieces: None, is_sure: true, counted })
             }
             Err(reason) => Err(unreadable(reason, &raw)),
         }
@@ -136,8 +140,9 @@ impl Kind for Completion {
     }
 
     fn is_storable(&self) -> bool {
-        let is_json = |call: &ToolCall| serde_json::from_str::<&RawValue>(&call.arguments).is_ok();
-        COMPLETE.contains(&self.finish_reason.as_str()) && self.tool_calls.iter().all(is_json)
+        self.is_sure
+            && serde_json::from_slice(&self.raw)
+                .is_ok_and(|answer: Answer<'_>| answer.choices.iter().all(Choice::is_complete))
     }
 
     fn model(&self) -> &str {
@@ -203,6 +208,23 @@ struct Message<'a> {
     reasoning: Option<&'a RawValue>,
     #[serde(borrow, default)]
     tool_calls: Option<Vec<WireToolCall<'a>>>,
+    #[serde(borrow, default)]
+    function_call: Option<&'a RawValue>,
+}
+
+impl Choice<'_> {
+    /// Whether it came to its end, and what it calls can be called.
+    fn is_complete(&self) -> bool {
+        let is_json = |function: &WireFunction<'_>| serde_json::from_str::<&RawValue>(&function.arguments()).is_ok();
+        let is_call = |call: &WireToolCall<'_>| call.function.as_ref().is_some_and(is_json);
+        let is_old_call = |raw: &RawValue| {
+            serde_json::from_str::<Option<WireFunction<'_>>>(raw.get())
+                .is_ok_and(|function| function.as_ref().is_none_or(is_json))
+        };
+        self.finish_reason.as_deref().is_some_and(|reason| COMPLETE.contains(&reason))
+            && self.message.tool_calls.iter().flatten().all(is_call)
+            && self.message.function_call.is_none_or(is_old_call)
+    }
 }
 
 /// OpenAI's tool call, or a piece of one in a stream.
@@ -222,6 +244,10 @@ pub(super) struct WireFunction<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
+}
+
+impl Known for WireToolCall<'_> {
+    const FIELDS: &'static [&'static str] = &["index", "id", "function", "type"];
 }
 
 impl WireFunction<'_> {
@@ -259,6 +285,20 @@ pub(super) fn content(raw: Option<&RawValue>) -> Option<String> {
     }
     let parts: Vec<Part> = serde_json::from_str(raw).ok()?;
     Some(parts.into_iter().filter_map(|part| part.text).collect())
+}
+
+/// Whether content or reasoning is more than text, e.g. a list with pictures.
+pub(super) fn has_more_than_text(raw: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Text {
+        #[serde(default, rename = "type")]
+        _type: IgnoredAny,
+        #[serde(rename = "text")]
+        _text: String,
+    }
+    let raw = raw.map_or("null", RawValue::get);
+    !(raw == "null" || raw.starts_with('"') || serde_json::from_str::<Vec<Text>>(raw).is_ok())
 }
 
 /// Reasoning under either of its names, if it is text.

@@ -11,6 +11,7 @@ mod embedding;
 mod embedding_request;
 mod field;
 mod image;
+mod merge;
 mod prompt;
 mod rerank;
 mod script;

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
-use super::completion::{WireToolCall, content, reasoning};
+use super::completion::{WireToolCall, content, has_more_than_text, reasoning};
+use super::merge::{Known, Merge, Open};
 use super::wire::{object, unreadable};
 use super::{Assembly, Body, Completion, Pieces, ToolCall};
 use crate::error::{Failure, FailureClass};
@@ -53,8 +54,8 @@ pub enum Chunk {
 pub struct StreamAssembly {
     choices: Vec<Assembled>,
     usage: Option<Box<RawValue>>,
-    first: String,
-    last: String,
+    /// The events' own fields, the last that came of each.
+    top: Body,
     pieces: Pieces,
 }
 
@@ -68,18 +69,24 @@ struct Assembled {
     refusal: String,
     tool_calls: Vec<AssembledCall>,
     finish_reason: Option<String>,
+    /// What else came of the choice, and of its message.
+    rest: Merge,
+    message_rest: Merge,
+    /// Whether a piece held more than this keeps.
+    is_partial: bool,
 }
 
 #[derive(Debug, Default)]
 struct AssembledCall {
     wire_index: Option<u64>,
     call: ToolCall,
+    rest: Merge,
 }
 
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(borrow, default)]
-    choices: Option<Vec<EventChoice<'a>>>,
+    choices: Option<Vec<Open<'a, EventChoice<'a>>>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -91,7 +98,7 @@ struct EventChoice<'a> {
     #[serde(default)]
     index: Option<u64>,
     #[serde(borrow, default)]
-    delta: Option<Delta<'a>>,
+    delta: Option<Open<'a, Delta<'a>>>,
     #[serde(borrow, default)]
     finish_reason: Option<Cow<'a, str>>,
 }
@@ -109,7 +116,21 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     refusal: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    tool_calls: Option<Vec<WireToolCall<'a>>>,
+    tool_calls: Option<Vec<Open<'a, WireToolCall<'a>>>>,
+}
+
+impl Known for Event<'_> {
+    const FIELDS: &'static [&'static str] = &["choices", "usage", "error", "obfuscation"];
+}
+
+impl Known for EventChoice<'_> {
+    // Some servers send what has come so far as `message` in every event.
+    const FIELDS: &'static [&'static str] = &["index", "delta", "finish_reason", "message"];
+}
+
+impl Known for Delta<'_> {
+    const FIELDS: &'static [&'static str] =
+        &["role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls"];
 }
 
 impl StreamAssembly {
@@ -118,14 +139,14 @@ impl StreamAssembly {
     /// # Errors
     /// If the event cannot be read, or is an error that the provider sent inside the stream.
     pub fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let event: Event<'_> = object(data.as_bytes())
+        let Open { known: event, rest }: Open<'_, Event<'_>> = object(data.as_bytes())
             .map_err(|reason| unreadable(format!("an event of the stream: {reason}"), data.as_bytes()))?;
         if event.error.is_some() {
             return Err(unreadable("an event of the stream is an error", data.as_bytes()));
         }
         let known = chunks.len();
         for choice in event.choices.unwrap_or_default() {
-            let index = choice.index.unwrap_or(0);
+            let index = choice.known.index.unwrap_or(0);
             let place = self.choices.iter().position(|known| known.index == index).unwrap_or_else(|| {
                 self.choices.push(Assembled { index, ..Assembled::default() });
                 self.choices.len() - 1
@@ -140,11 +161,11 @@ impl StreamAssembly {
         if let Some(usage) = event.usage {
             self.usage = Some(usage.to_owned());
         }
-        if self.first.is_empty() {
-            self.first.push_str(data);
+        for (name, raw) in rest {
+            if self.top.get(&name) != Some(raw.get()) {
+                self.top.set(&name, &raw);
+            }
         }
-        self.last.clear();
-        self.last.push_str(data);
         Ok(())
     }
 
@@ -164,21 +185,16 @@ impl StreamAssembly {
         if !is_complete {
             return Err(Failure::new(FailureClass::Truncated, "the stream ended without a finish reason"));
         }
+        let is_sure = self.choices.iter().all(Assembled::is_sure);
         let completion = Completion::parse(self.assemble())?;
-        Ok(completion.in_pieces(self.pieces))
+        Ok(completion.in_pieces(self.pieces, is_sure))
     }
 
-    /// One `chat.completion` object: the events' top-level fields, the last event's where they differ, and the choices.
+    /// One `chat.completion` object: the events' top-level fields, the last of each, and the choices.
     fn assemble(&self) -> Bytes {
-        let mut answer = Body::parse(&self.first).unwrap_or_default();
-        let last = Body::parse(&self.last).unwrap_or_default();
-        for name in last.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>() {
-            if let Ok(Some(value)) = last.read::<Box<RawValue>>(&name, "JSON") {
-                answer.set(&name, &value);
-            }
-        }
+        let mut answer = self.top.clone();
         answer.set("object", &"chat.completion");
-        answer.set("choices", &self.choices.iter().map(Assembled::message).collect::<Vec<_>>());
+        answer.set("choices", &self.choices.iter().map(Assembled::choice).collect::<Vec<_>>());
         answer.set("usage", &self.usage);
         answer.drop_nulls();
         answer.write(&[])
@@ -186,11 +202,16 @@ impl StreamAssembly {
 }
 
 impl Assembled {
-    fn push(&mut self, event: EventChoice<'_>, chunks: &mut Vec<Chunk>) -> Result<(), &'static str> {
+    fn push(&mut self, event: Open<'_, EventChoice<'_>>, chunks: &mut Vec<Chunk>) -> Result<(), &'static str> {
+        let Open { known: event, rest } = event;
+        self.rest.push(rest);
         if let Some(reason) = event.finish_reason.filter(|reason| !reason.is_empty()) {
             self.finish_reason = Some(reason.into_owned());
         }
-        let Some(delta) = event.delta else { return Ok(()) };
+        let Some(Open { known: delta, rest }) = event.delta else { return Ok(()) };
+        self.message_rest.push(rest);
+        let texts = [delta.content, delta.reasoning_content, delta.reasoning];
+        self.is_partial |= texts.into_iter().any(has_more_than_text);
         if let Some(role) = delta.role.filter(|role| !role.is_empty()) {
             self.role = Some(role.into_owned());
         }
@@ -206,18 +227,20 @@ impl Assembled {
             chunks.push(Chunk::Content { delta: delta_content });
         }
         for piece in delta.tool_calls.unwrap_or_default() {
-            chunks.extend(self.push_tool_call(&piece));
+            chunks.extend(self.push_tool_call(piece));
         }
         Ok(())
     }
 
-    fn push_tool_call(&mut self, piece: &WireToolCall<'_>) -> Option<Chunk> {
+    fn push_tool_call(&mut self, piece: Open<'_, WireToolCall<'_>>) -> Option<Chunk> {
+        let Open { known: piece, rest } = piece;
         let id = piece.id.as_deref().filter(|id| !id.is_empty());
         let name =
             piece.function.as_ref().and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
         let arguments = piece.function.as_ref().map(super::completion::WireFunction::arguments).unwrap_or_default();
         let place = self.place_of(piece.index, id);
-        let known = &mut self.tool_calls.get_mut(place)?.call;
+        let AssembledCall { call: known, rest: known_rest, .. } = self.tool_calls.get_mut(place)?;
+        known_rest.push(rest);
         let id = id.filter(|_| known.id.is_empty()).map(str::to_owned);
         let name = name.filter(|_| known.name.is_empty()).map(str::to_owned);
         known.id.push_str(id.as_deref().unwrap_or_default());
@@ -242,30 +265,58 @@ impl Assembled {
         if let Some(place) = known.filter(|place| !is_other(*place)) {
             return place;
         }
-        self.tool_calls.push(AssembledCall { wire_index, call: ToolCall::default() });
+        self.tool_calls.push(AssembledCall { wire_index, ..AssembledCall::default() });
         self.tool_calls.len() - 1
     }
 
-    fn message(&self) -> Value {
-        let has_no_text = self.content.is_empty() && !(self.tool_calls.is_empty() && self.refusal.is_empty());
-        let mut message = json!({
-            "role": self.role.as_deref().unwrap_or("assistant"),
-            "content": if has_no_text { Value::Null } else { self.content.as_str().into() },
-        });
+    /// Whether this is known to be what a whole answer would hold.
+    fn is_sure(&self) -> bool {
+        let calls = self.tool_calls.iter().map(|call| &call.rest);
+        !self.is_partial && [&self.rest, &self.message_rest].into_iter().chain(calls).all(Merge::is_sure)
+    }
+
+    fn choice(&self) -> Body {
+        let mut choice = Body::new();
+        choice.set("index", &self.index);
+        choice.set("message", &self.message());
+        choice.set("finish_reason", &self.finish_reason);
+        self.rest.write(&mut choice);
+        choice
+    }
+
+    fn message(&self) -> Body {
+        let calls_something = !self.tool_calls.is_empty() || self.message_rest.has("function_call");
+        let has_no_text = self.content.is_empty() && (calls_something || !self.refusal.is_empty());
+        let mut message = Body::new();
+        message.set("role", &self.role.as_deref().unwrap_or("assistant"));
+        message.set("content", &Some(&self.content).filter(|_| !has_no_text));
         if !self.reasoning.is_empty() {
-            message["reasoning_content"] = self.reasoning.as_str().into();
+            message.set("reasoning_content", &self.reasoning);
         }
         if !self.refusal.is_empty() {
-            message["refusal"] = self.refusal.as_str().into();
+            message.set("refusal", &self.refusal);
         }
         if !self.tool_calls.is_empty() {
-            let wire = |known: &AssembledCall| {
-                let ToolCall { id, name, arguments } = &known.call;
-                json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
-            };
-            message["tool_calls"] = self.tool_calls.iter().map(wire).collect();
+            message.set("tool_calls", &self.tool_calls.iter().map(AssembledCall::wire).collect::<Vec<_>>());
         }
-        json!({ "index": self.index, "message": message, "finish_reason": self.finish_reason })
+        self.message_rest.write(&mut message);
+        message
+    }
+}
+
+impl AssembledCall {
+    fn wire(&self) -> Body {
+        let ToolCall { id, name, arguments } = &self.call;
+        let mut call = Body::new();
+        call.set("id", id);
+        if self.rest.has("custom") {
+            call.set("type", &"custom");
+        } else {
+            call.set("type", &"function");
+            call.set("function", &json!({ "name": name, "arguments": arguments }));
+        }
+        self.rest.write(&mut call);
+        call
     }
 }
 

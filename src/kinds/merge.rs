@@ -1,0 +1,258 @@
+//! The fields of a streamed answer that thryd does not know: how what the events say of one goes together.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::Body;
+
+/// The fields of an object that thryd reads itself.
+pub(super) trait Known {
+    const FIELDS: &'static [&'static str];
+}
+
+/// An object of which some fields are known, and the rest kept as text.
+pub(super) struct Open<'a, T> {
+    pub(super) known: T,
+    /// In their order; without those that are null.
+    pub(super) rest: Vec<(String, &'a RawValue)>,
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de> + Known> Deserialize<'de> for Open<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        let mut fields = serde_json::Deserializer::from_str(raw.get());
+        let rest = fields.deserialize_map(Rest(PhantomData::<T>)).map_err(D::Error::custom)?;
+        Ok(Self { known: serde_json::from_str(raw.get()).map_err(D::Error::custom)?, rest })
+    }
+}
+
+struct Rest<T>(PhantomData<T>);
+
+impl<'de, T: Known> Visitor<'de> for Rest<T> {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut rest = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if T::FIELDS.contains(&name.as_str()) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let raw: &RawValue = map.next_value()?;
+            if raw.get() != "null" {
+                rest.push((name, raw));
+            }
+        }
+        Ok(rest)
+    }
+}
+
+/// What is known of an object of which nothing is.
+#[derive(Deserialize)]
+struct Nothing {}
+
+impl Known for Nothing {
+    const FIELDS: &'static [&'static str] = &[];
+}
+
+/// How the pieces of a field go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// Texts and lists are appended, in this field and in all below it.
+    Grow,
+    /// The last piece counts, in this field and in all below it.
+    Last,
+    /// An object whose fields have rules of their own.
+    Parts,
+    /// Nobody knows. A field that always says the same has said it; else it grows, and the answer is not sure.
+    Guess,
+}
+
+impl Rule {
+    /// What OpenAI, and those who speak its dialect, do today.
+    fn of(name: &str) -> Self {
+        match name {
+            "logprobs" | "annotations" | "images" | "reasoning_details" | "token_ids" | "arguments" | "input"
+            | "data" | "transcript" | "text" | "thinking" => Self::Grow,
+            "function_call" | "audio" | "custom" => Self::Parts,
+            "content_filter_results"
+            | "content_filter_result"
+            | "content_filter_offsets"
+            | "channel"
+            | "stop_reason"
+            | "native_finish_reason"
+            | "matched_stop" => Self::Last,
+            _ => Self::Guess,
+        }
+    }
+
+    /// The rule of a field of an object that has this one.
+    fn below(self, name: &str) -> Self {
+        match self {
+            Self::Grow | Self::Last => self,
+            Self::Parts | Self::Guess => Self::of(name),
+        }
+    }
+}
+
+/// What the pieces of an event say of that event alone: no whole answer has it.
+const OF_ONE_EVENT: [&str; 2] = ["token_id", "obfuscation"];
+
+/// Fields as far as they have come.
+#[derive(Debug, Default)]
+pub(super) struct Merge {
+    fields: Vec<Field>,
+}
+
+#[derive(Debug)]
+struct Field {
+    name: String,
+    rule: Rule,
+    last: Box<RawValue>,
+    whole: Whole,
+    /// Whether all pieces were the same.
+    is_constant: bool,
+    /// Whether a piece was of another type than those before it.
+    is_mixed: bool,
+}
+
+/// All pieces of a field together.
+#[derive(Debug)]
+enum Whole {
+    Text(String),
+    /// The items' texts, with commas between them.
+    List(String),
+    Object(Merge),
+    Other,
+}
+
+impl Merge {
+    /// Takes what one event says.
+    pub(super) fn push(&mut self, rest: Vec<(String, &RawValue)>) {
+        self.push_below(Rule::Parts, rest);
+    }
+
+    fn push_below(&mut self, parent: Rule, rest: Vec<(String, &RawValue)>) {
+        for (name, raw) in rest {
+            if OF_ONE_EVENT.contains(&name.as_str()) {
+                continue;
+            }
+            if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
+                field.push(raw);
+                continue;
+            }
+            let rule = parent.below(&name);
+            let last = raw.to_owned();
+            let whole = Whole::new(raw, rule);
+            self.fields.push(Field { name, rule, last, whole, is_constant: true, is_mixed: false });
+        }
+    }
+
+    /// Whether it is known how all pieces go together.
+    pub(super) fn is_sure(&self) -> bool {
+        self.fields.iter().all(Field::is_sure)
+    }
+
+    /// Whether a field came.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name == name)
+    }
+
+    /// Adds the fields to a body; those that it has already stay as they are.
+    pub(super) fn write(&self, body: &mut Body) {
+        for field in &self.fields {
+            if body.get(&field.name).is_none() {
+                body.set(&field.name, &field.value());
+            }
+        }
+    }
+}
+
+impl Field {
+    fn push(&mut self, raw: &RawValue) {
+        // Servers that have nothing to say of a field in an event say that with an empty value.
+        if matches!(raw.get(), "\"\"" | "[]" | "{}") {
+            return;
+        }
+        let is_first = matches!(self.last.get(), "\"\"" | "[]" | "{}");
+        self.is_constant &= is_first || self.last.get() == raw.get();
+        if !self.whole.push(raw, self.rule) {
+            self.is_mixed |= !is_first;
+            self.whole = Whole::new(raw, self.rule);
+        }
+        if self.last.get() != raw.get() {
+            self.last = raw.to_owned();
+        }
+    }
+
+    fn is_sure(&self) -> bool {
+        if self.rule == Rule::Last {
+            return true;
+        }
+        let is_whole = match &self.whole {
+            Whole::Text(_) | Whole::List(_) => self.rule == Rule::Grow || self.is_constant,
+            Whole::Object(fields) => (self.rule != Rule::Guess || self.is_constant) && fields.is_sure(),
+            Whole::Other => self.is_constant,
+        };
+        is_whole && !self.is_mixed
+    }
+
+    fn value(&self) -> Box<RawValue> {
+        let shows_last = match self.rule {
+            Rule::Last => !matches!(self.whole, Whole::Object(_)),
+            Rule::Grow => false,
+            Rule::Parts | Rule::Guess => self.is_constant,
+        };
+        let whole = match &self.whole {
+            Whole::Other => return self.last.clone(),
+            _ if shows_last => return self.last.clone(),
+            Whole::Text(text) => serde_json::value::to_raw_value(text),
+            Whole::List(items) => RawValue::from_string(format!("[{items}]")),
+            Whole::Object(fields) => {
+                let mut body = Body::new();
+                fields.write(&mut body);
+                RawValue::from_string(String::from_utf8_lossy(&body.write(&[])).into_owned())
+            }
+        };
+        whole.unwrap_or_else(|_| self.last.clone())
+    }
+}
+
+impl Whole {
+    fn new(raw: &RawValue, rule: Rule) -> Self {
+        let mut whole = match raw.get().as_bytes().first() {
+            Some(b'"') => Self::Text(String::new()),
+            Some(b'[') => Self::List(String::new()),
+            Some(b'{') => Self::Object(Merge::default()),
+            _ => Self::Other,
+        };
+        whole.push(raw, rule);
+        whole
+    }
+
+    /// Appends a piece, and says whether it is of the same type.
+    fn push(&mut self, raw: &RawValue, rule: Rule) -> bool {
+        match self {
+            Self::Text(text) => serde_json::from_str::<String>(raw.get()).map(|piece| text.push_str(&piece)).is_ok(),
+            Self::List(items) => {
+                let piece = raw.get().strip_prefix('[').and_then(|raw| raw.strip_suffix(']')).map(str::trim);
+                let comma = if items.is_empty() || piece.is_none_or(str::is_empty) { "" } else { "," };
+                items.push_str(comma);
+                items.push_str(piece.unwrap_or_default());
+                piece.is_some()
+            }
+            Self::Object(fields) => serde_json::from_str::<Open<'_, Nothing>>(raw.get())
+                .map(|object| fields.push_below(rule, object.rest))
+                .is_ok(),
+            Self::Other => !raw.get().starts_with(['"', '[', '{']),
+        }
+    }
+}
