@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use quick_cache::sync::{EntryAction, EntryResult};
 use quick_cache::{OptionsBuilder, Weighter, sync};
 
 use super::uses::Uses;
@@ -97,11 +98,22 @@ impl Memory {
         Epoch(self.cleared.load(Ordering::SeqCst))
     }
 
-    /// Keeps an answer that was read elsewhere after `since`, unless something was cleared in between.
+    /// Keeps an answer that was read elsewhere after `since`, unless something was cleared in between, or one that is not
+    /// older came here while it was read.
     pub fn promote(&self, key: Key, record: &Arc<Record>, since: Epoch) {
-        self.insert(key, Arc::clone(record));
+        let Some(records) = &self.records else { return };
+        let replace_older = |_: &Key, held: &mut Arc<Record>| {
+            if held.created_ms < record.created_ms {
+                *held = Arc::clone(record);
+            }
+            EntryAction::Retain(())
+        };
+        if let EntryResult::Vacant(place) = records.entry(&key, None, replace_older) {
+            // An error means that an answer was inserted here meanwhile, which is newer.
+            let _ = place.insert(Arc::clone(record));
+        }
         // Asked after the insertion: a clear that came before this line is seen here, a later one sees the record.
-        if let Some(records) = self.records.as_ref().filter(|_| self.epoch().0 != since.0) {
+        if self.epoch().0 != since.0 {
             records.remove_if(&key, |held| Arc::ptr_eq(held, record));
         }
     }
@@ -220,6 +232,18 @@ mod tests {
         assert!(memory.get(&key(1), 0).is_none());
         memory.promote(key(1), &record(1, u64::MAX, ""), memory.epoch());
         assert!(memory.get(&key(1), 0).is_some());
+    }
+
+    #[test]
+    fn an_older_answer_that_was_being_read_does_not_replace_a_newer_one() {
+        let made_at = |created_ms| Arc::new(Record { created_ms, ..(*record(1, u64::MAX, "")).clone() });
+        let memory = Memory::new(1 << 20);
+        for (read, expected) in [(5, 5), (4, 5), (5, 5), (6, 6)] {
+            memory.promote(key(1), &made_at(read), memory.epoch());
+            assert_eq!(memory.get(&key(1), 0).unwrap().created_ms, expected, "after one of {read} was read");
+        }
+        memory.insert(key(1), made_at(3));
+        assert_eq!(memory.get(&key(1), 0).unwrap().created_ms, 3, "what is stored counts, whenever it was made");
     }
 
     #[test]
