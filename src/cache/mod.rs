@@ -48,9 +48,9 @@ use crate::error::{Error, ErrorKind, Result};
 use disk::Disk;
 use memory::Memory;
 
-/// How long a read of the file may take before it counts as a miss: about as long as a provider takes to answer. Reads
-/// take microseconds, but while a process makes the file shorter all others wait for it.
-const READ_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a call waits for the file, to be opened or to be read, before it does without: about as long as a provider
+/// takes to answer. Reads take microseconds, but while a process makes the file shorter all others wait for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A cache; clones share it. Caches that name one file share the file, and the memory before it if they give it the
 /// same size, whichever router or thread opened them.
@@ -199,7 +199,7 @@ impl Cache {
                 Some(disk) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
                     let read = tokio::task::spawn_blocking(move || disk.get(&key, now_ms));
-                    let read = tokio::time::timeout(READ_PATIENCE, read).await.ok().and_then(|read| read.ok()?);
+                    let read = tokio::time::timeout(PATIENCE, read).await.ok().and_then(|read| read.ok()?);
                     read.inspect(|record| inner.memory.promote(key, record, since))
                 }
             };
