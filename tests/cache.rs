@@ -84,6 +84,30 @@ async fn caches_that_name_one_file_share_it_and_the_memory_before_it() {
 }
 
 #[tokio::test]
+async fn caches_on_one_file_with_other_memories_serve_what_was_stored_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let one = Cache::open(CacheOptions::at(&path)).unwrap();
+    let other = Cache::open(CacheOptions { memory_bytes: 1 << 20, ..CacheOptions::at(&path) }).unwrap();
+    let store = |text: &'static str| one.put(key(1), Entry { payload: text.into(), ..Entry::default() });
+    store("old");
+    assert_eq!(other.disk_get(&key(1)).await.unwrap().payload, "old");
+    store("new");
+    assert_eq!(other.memory_get(&key(1)).unwrap().payload, "new");
+}
+
+#[tokio::test]
+async fn an_answer_too_long_for_memory_leaves_no_older_one_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(CacheOptions { memory_bytes: 1 << 20, ..CacheOptions::at(dir.path().join("c")) }).unwrap();
+    for size in [500, 2 << 20] {
+        cache.put(key(1), Entry { payload: answer(1, size), ..Entry::default() });
+    }
+    assert!(cache.memory_get(&key(1)).is_none());
+    assert_eq!(cache.disk_get(&key(1)).await.unwrap().payload, answer(1, 2 << 20));
+}
+
+#[tokio::test]
 async fn dropping_a_cache_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c");

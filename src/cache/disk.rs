@@ -18,13 +18,41 @@ use crate::error::{Error, Result};
 /// The longest that asking for the size waits for others who hold the file: on the JavaScript thread, a blink.
 const SIZE_PATIENCE: Duration = Duration::from_millis(20);
 
-/// The files that are open in this process.
-static DISKS: Mutex<Vec<Weak<Disk>>> = Mutex::new(Vec::new());
+/// The files that are open in this process, or being opened. Its lock is never held while anybody waits for a file.
+static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
+
+/// Where a file stands that is open, or being opened.
+struct Slot {
+    path: PathBuf,
+    identity: (u64, u64),
+    /// Held by the one who opens it, for as long as that takes.
+    opening: Mutex<()>,
+    /// Never locked for longer than a look.
+    disk: Mutex<Weak<Disk>>,
+}
+
+impl Slot {
+    /// The place of this file, which nobody else has.
+    fn of(path: PathBuf, identity: (u64, u64)) -> Arc<Self> {
+        let mut slots = locked(&SLOTS);
+        // With the lock held nobody gets hold of one, so what only the list holds stays so.
+        slots.retain(|slot| Arc::strong_count(slot) > 1 || slot.disk().is_some());
+        if let Some(slot) = slots.iter().find(|slot| slot.path == path && slot.identity == identity) {
+            return Arc::clone(slot);
+        }
+        let slot = Arc::new(Self { path, identity, opening: Mutex::default(), disk: Mutex::default() });
+        slots.push(Arc::clone(&slot));
+        slot
+    }
+
+    fn disk(&self) -> Option<Arc<Disk>> {
+        locked(&self.disk).upgrade()
+    }
+}
 
 /// One open file, shared by every router and thread of the process. Dropped, it writes what waits to be written.
 pub(super) struct Disk {
     path: PathBuf,
-    identity: (u64, u64),
     store: Arc<Store>,
     writes: Writes,
     memories: Mutex<Vec<Weak<Memory>>>,
@@ -32,10 +60,11 @@ pub(super) struct Disk {
     is_measuring: Arc<AtomicBool>,
 }
 
-/// Waits until everything that was put into any cache of this process is on disk: for the end of the process.
+/// Waits until everything that was put into any cache of this process is on disk: for the end of the process. Does not
+/// wait for a file that is being opened, into which nothing was put yet.
 pub fn flush_all() {
-    let disks: Vec<_> = locked(&DISKS).iter().filter_map(Weak::upgrade).collect();
-    for disk in disks {
+    let slots = locked(&SLOTS).clone();
+    for disk in slots.iter().filter_map(|slot| slot.disk()) {
         // Whoever asked for durability by `flush` is told; here is nobody left to tell.
         let _ = disk.flush();
     }
@@ -49,13 +78,12 @@ impl Disk {
     /// could not read; it is not touched.
     pub fn open(path: &Path, max_bytes: u64, codec: Codec) -> Result<Arc<Self>> {
         let refused = |message: String| Error::cache(path.display(), message);
-        let mut disks = locked(&DISKS);
         let metadata = prepare(path).map_err(refused)?;
         let canonical = path.canonicalize().map_err(|error| refused(error.to_string()))?;
-        let identity = identity(&metadata);
-        disks.retain(|disk| disk.strong_count() > 0);
-        let is_same = |disk: &Arc<Self>| disk.path == canonical && disk.identity == identity;
-        if let Some(disk) = disks.iter().filter_map(Weak::upgrade).find(is_same) {
+        let slot = Slot::of(canonical, identity(&metadata));
+        let opening = locked(&slot.opening);
+        if let Some(disk) = slot.disk() {
+            drop(opening);
             disk.store.check_seal(&codec).map_err(refused)?;
             disk.store.lower_bound(max_bytes);
             if disk.store.is_over_bound() {
@@ -63,7 +91,7 @@ impl Disk {
             }
             return Ok(disk);
         }
-        let store = Arc::new(Store::open(&canonical, max_bytes, codec).map_err(refused)?);
+        let store = Arc::new(Store::open(&slot.path, max_bytes, codec).map_err(refused)?);
         // Known from the start, for whoever asks while the file is held.
         store.size();
         let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
@@ -72,14 +100,13 @@ impl Disk {
             writes.tend();
         }
         let disk = Arc::new(Self {
-            path: canonical,
-            identity,
+            path: slot.path.clone(),
             store,
             writes,
             memories: Mutex::default(),
             is_measuring: Arc::default(),
         });
-        disks.push(Arc::downgrade(&disk));
+        *locked(&slot.disk) = Arc::downgrade(&disk);
         Ok(disk)
     }
 
@@ -111,13 +138,19 @@ impl Disk {
         self.store.scan(after, limit).map_err(|message| Error::cache(self.path.display(), message))
     }
 
-    /// Stores an answer soon; never waits.
-    pub fn put(&self, key: Key, record: Arc<Record>) {
+    /// Stores an answer soon, and lets no memory but its `own`, which has it already, serve an older one. Never waits.
+    pub fn put(&self, key: Key, record: Arc<Record>, own: &Arc<Memory>) {
         if record.payload.len() > MAX_PAYLOAD_BYTES {
             let size = record.payload.len();
             self.writes.refuse(format!("an answer of {size} bytes is longer than {MAX_PAYLOAD_BYTES}"));
         } else {
-            self.writes.put(key, record);
+            self.writes.put(key, Arc::clone(&record));
+        }
+        // Only now: whoever reads from here on finds the new one above.
+        for memory in locked(&self.memories).iter().filter_map(Weak::upgrade) {
+            if !Arc::ptr_eq(&memory, own) {
+                memory.renew(key, &record);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use quick_cache::sync::{EntryAction, EntryResult};
 use quick_cache::{OptionsBuilder, Weighter, sync};
 
 use super::uses::Uses;
@@ -21,8 +22,8 @@ const TYPICAL_BYTES: u64 = 4 << 10;
 pub(super) struct Memory {
     capacity: u64,
     records: Option<sync::Cache<Key, Arc<Record>, Size>>,
-    /// How often something was cleared: what was read before must not come back after.
-    cleared: AtomicU64,
+    /// How often something was cleared or renewed: what was read before must not come back after.
+    changed: AtomicU64,
     /// Where a hit is noted, for the file below to know what is in use.
     uses: Option<Arc<Uses>>,
 }
@@ -36,7 +37,7 @@ impl Weighter<Key, Arc<Record>> for Size {
     }
 }
 
-/// A moment between two clears.
+/// A moment between two changes that a read must not undo.
 #[derive(Clone, Copy)]
 pub(super) struct Epoch(u64);
 
@@ -63,7 +64,7 @@ impl Memory {
                 sync::DefaultLifecycle::default(),
             )
         });
-        Self { capacity, records, cleared: AtomicU64::new(0), uses }
+        Self { capacity, records, changed: AtomicU64::new(0), uses }
     }
 
     /// What [`Memory::new`] was given.
@@ -92,23 +93,43 @@ impl Memory {
         }
     }
 
-    /// Now, for [`Memory::promote`].
-    pub fn epoch(&self) -> Epoch {
-        Epoch(self.cleared.load(Ordering::SeqCst))
+    /// Keeps an answer that was stored elsewhere in the place of an older one, if there is one.
+    pub fn renew(&self, key: Key, record: &Arc<Record>) {
+        if let Some(records) = &self.records {
+            self.changed.fetch_add(1, Ordering::SeqCst);
+            // An error means that there is none.
+            let _ = records.replace(key, Arc::clone(record), true);
+        }
     }
 
-    /// Keeps an answer that was read elsewhere after `since`, unless something was cleared in between.
+    /// Now, for [`Memory::promote`].
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.changed.load(Ordering::SeqCst))
+    }
+
+    /// Keeps an answer that was read elsewhere after `since`, unless something was cleared or renewed in between, or one that
+    /// is not older came here while it was read.
     pub fn promote(&self, key: Key, record: &Arc<Record>, since: Epoch) {
-        self.insert(key, Arc::clone(record));
-        // Asked after the insertion: a clear that came before this line is seen here, a later one sees the record.
-        if let Some(records) = self.records.as_ref().filter(|_| self.epoch().0 != since.0) {
+        let Some(records) = &self.records else { return };
+        let replace_older = |_: &Key, held: &mut Arc<Record>| {
+            if held.created_ms < record.created_ms {
+                *held = Arc::clone(record);
+            }
+            EntryAction::Retain(())
+        };
+        if let EntryResult::Vacant(place) = records.entry(&key, None, replace_older) {
+            // An error means that an answer was inserted here meanwhile, which is newer.
+            let _ = place.insert(Arc::clone(record));
+        }
+        // Asked after the insertion: a change that came before this line is seen here, a later one sees the record.
+        if self.epoch().0 != since.0 {
             records.remove_if(&key, |held| Arc::ptr_eq(held, record));
         }
     }
 
     /// Removes the answers of one namespace, or all.
     pub fn clear(&self, namespace: Option<Namespace>) {
-        self.cleared.fetch_add(1, Ordering::SeqCst);
+        self.changed.fetch_add(1, Ordering::SeqCst);
         self.retain(|record| namespace.is_some_and(|namespace| record.namespace != namespace));
     }
 
@@ -220,6 +241,28 @@ mod tests {
         assert!(memory.get(&key(1), 0).is_none());
         memory.promote(key(1), &record(1, u64::MAX, ""), memory.epoch());
         assert!(memory.get(&key(1), 0).is_some());
+    }
+
+    #[test]
+    fn what_was_read_before_another_memory_took_a_new_one_does_not_come_here_after_it() {
+        let memory = Memory::new(1 << 20);
+        let before = memory.epoch();
+        memory.renew(key(1), &record(2, u64::MAX, ""));
+        assert_eq!(memory.entries(), 0, "nobody asked for it here");
+        memory.promote(key(1), &record(1, u64::MAX, ""), before);
+        assert!(memory.get(&key(1), 0).is_none());
+    }
+
+    #[test]
+    fn an_older_answer_that_was_being_read_does_not_replace_a_newer_one() {
+        let made_at = |created_ms| Arc::new(Record { created_ms, ..(*record(1, u64::MAX, "")).clone() });
+        let memory = Memory::new(1 << 20);
+        for (read, expected) in [(5, 5), (4, 5), (5, 5), (6, 6)] {
+            memory.promote(key(1), &made_at(read), memory.epoch());
+            assert_eq!(memory.get(&key(1), 0).unwrap().created_ms, expected, "after one of {read} was read");
+        }
+        memory.insert(key(1), made_at(3));
+        assert_eq!(memory.get(&key(1), 0).unwrap().created_ms, 3, "what is stored counts, whenever it was made");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod options;
 mod question;
 mod record;
 mod seal;
+mod stats;
 mod store;
 mod transfer;
 mod uses;
@@ -29,7 +30,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use serde::Serialize;
 
 pub use canonical::{MAX_DEPTH, canonical_json};
 pub use codec::Codec;
@@ -41,15 +41,16 @@ pub use nearest::{Nearest, Same, SearchBounds};
 pub use options::{CacheMode, CacheOptions};
 pub use question::{Difference, MAX_SKETCH_BYTES, Question, Side};
 pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
+pub use stats::CacheStats;
 pub use transfer::{ImportReport, Progress};
 
 use crate::error::{Error, ErrorKind, Result};
 use disk::Disk;
 use memory::Memory;
 
-/// How long a read of the file may take before it counts as a miss: about as long as a provider takes to answer. Reads
-/// take microseconds, but while a process makes the file shorter all others wait for it.
-const READ_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a call waits for the file, to be opened or to be read, before it does without: about as long as a provider
+/// takes to answer. Reads take microseconds, but while a process makes the file shorter all others wait for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A cache; clones share it. Caches that name one file share the file, and the memory before it if they give it the
 /// same size, whichever router or thread opened them.
@@ -91,37 +92,6 @@ pub struct Entry<'a> {
 
 /// What tells the time, in milliseconds since 1970.
 type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// What a cache holds and what it has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CacheStats {
-    /// Answers on disk, or in memory if there is no file. What is being written is not yet counted.
-    pub entries: u64,
-    /// Bytes that they take there, about.
-    pub bytes: u64,
-    /// The length of the file, 0 if there is none. It is shortened when nobody has used it for a while.
-    pub file_bytes: u64,
-    /// Answers that were removed from the file to make room, by anyone in this process who uses it.
-    pub evictions: u64,
-    /// Lookups of this cache that found an answer: the sum of the next two.
-    pub hits: u64,
-    /// Those that found it in memory.
-    pub memory_hits: u64,
-    /// Those that found it on disk.
-    pub disk_hits: u64,
-    /// Lookups of this cache that did not.
-    pub misses: u64,
-    /// Calls that joined an equal call in flight.
-    pub joined: u64,
-    /// Answers that were lost before they were on disk, by anyone in this process who uses the file.
-    pub write_errors: u64,
-    /// Reads of the file that failed and were taken for misses, by anyone in this process who uses it.
-    pub read_errors: u64,
-    /// Why the last answer that did not reach the disk did not, or why there is no file although there should be one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-}
 
 impl Cache {
     /// Opens a cache, and its file if it has one. Blocks for the disk: call it where that is allowed.
@@ -229,7 +199,7 @@ impl Cache {
                 Some(disk) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
                     let read = tokio::task::spawn_blocking(move || disk.get(&key, now_ms));
-                    let read = tokio::time::timeout(READ_PATIENCE, read).await.ok().and_then(|read| read.ok()?);
+                    let read = tokio::time::timeout(PATIENCE, read).await.ok().and_then(|read| read.ok()?);
                     read.inspect(|record| inner.memory.promote(key, record, since))
                 }
             };
@@ -262,45 +232,13 @@ impl Cache {
     fn take_in(&self, key: Key, record: Arc<Record>) {
         self.0.memory.insert(key, Arc::clone(&record));
         if let Some(disk) = self.disk() {
-            disk.put(key, record);
+            disk.put(key, record, &self.0.memory);
         }
     }
 
     /// Counts a call that joined another.
     pub fn note_joined(&self) {
         self.0.joined.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What it holds and has done. Reads a little from the file, if there is one.
-    #[must_use]
-    pub fn stats(&self) -> CacheStats {
-        let disk = self.disk();
-        let (entries, bytes) = match &disk {
-            Some(disk) => disk.size(),
-            None if self.is_closed() => (0, 0),
-            None => (self.0.memory.entries() as u64, self.0.memory.bytes()),
-        };
-        let hits = [&self.0.memory_hits, &self.0.disk_hits].map(|hits| hits.load(Ordering::Relaxed));
-        CacheStats {
-            entries,
-            bytes,
-            file_bytes: disk.as_ref().map_or(0, |disk| disk.file_bytes()),
-            evictions: disk.as_ref().map_or(0, |disk| disk.evictions()),
-            hits: hits[0] + hits[1],
-            memory_hits: hits[0],
-            disk_hits: hits[1],
-            misses: self.0.misses.load(Ordering::Relaxed),
-            joined: self.0.joined.load(Ordering::Relaxed),
-            write_errors: disk.as_ref().map_or(0, |disk| disk.write_errors()) + u64::from(self.0.failure.is_some()),
-            read_errors: disk.as_ref().map_or(0, |disk| disk.read_errors()),
-            last_error: self.last_error(),
-        }
-    }
-
-    /// Why the last answer that did not reach the disk did not.
-    #[must_use]
-    pub fn last_error(&self) -> Option<String> {
-        self.disk().and_then(|disk| disk.last_error()).or_else(|| self.0.failure.clone())
     }
 
     /// Removes what has expired.

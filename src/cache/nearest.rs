@@ -1,5 +1,6 @@
 //! The stored question that is nearest to one that was asked: what a test suite is told when an answer is not there.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -108,11 +109,11 @@ impl Search<'_> {
         }
         self.compared += 1;
         let (is_expired, created_ms) = (record.is_expired(self.now_ms), record.created_ms);
-        let rank =
-            |candidate: &Candidate| (candidate.distance, candidate.is_expired, std::cmp::Reverse(candidate.created_ms));
-        let candidate = Candidate { distance, is_expired, created_ms, question: record.question.clone() };
-        if self.best.as_ref().is_none_or(|best| rank(&candidate) < rank(best)) {
-            self.best = Some(candidate);
+        let rank = (distance, is_expired, Reverse(created_ms));
+        if self.best.as_ref().is_none_or(|best| rank < (best.distance, best.is_expired, Reverse(best.created_ms))) {
+            // A copy: a slice would keep the whole answer.
+            let question = Bytes::copy_from_slice(&record.question);
+            self.best = Some(Candidate { distance, is_expired, created_ms, question });
         }
     }
 }

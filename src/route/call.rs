@@ -120,7 +120,7 @@ impl<K: Kind> Prepared<K> {
     /// # Errors
     /// `ERR_NOT_CACHED` if only the cache may answer and cannot.
     pub async fn in_cache(&self) -> Result<Option<Answer<K>>> {
-        let cache = self.core.cache().await?;
+        let cache = self.core.cache(self.options.cache == CacheUse::OnlyIfCached).await?;
         let is_cache_only = self.options.cache == CacheUse::OnlyIfCached
             || cache.as_ref().is_some_and(|cache| cache.options().mode == CacheMode::Replay);
         let found = match cache.as_ref().filter(|_| self.reads_cache() || is_cache_only) {

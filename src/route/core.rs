@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::Notify;
 
 use super::answer::Answer;
 use super::fly::Calls;
 use super::group::Group;
+use super::mount::Mount;
 use super::parts::Batch;
 use super::retired::Retired;
 use super::retry::{RetryBudget, RetryOptions};
-use crate::cache::{Cache, CacheMode, CacheOptions};
+use crate::cache::{Cache, CacheOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::Kind;
 use crate::options::Timeouts;
@@ -30,13 +31,6 @@ pub(crate) struct Core<K: Kind> {
     cache: RwLock<Option<Arc<Mount>>>,
     budget: Mutex<RetryBudget>,
     active: Arc<Active>,
-}
-
-/// A cache that is open, or will be when it is first needed.
-#[derive(Debug)]
-struct Mount {
-    options: CacheOptions,
-    cache: OnceCell<Cache>,
 }
 
 /// Calls in flight, and whether new ones are taken.
@@ -70,7 +64,7 @@ impl<K: Kind> Core<K> {
             budget: Mutex::new(RetryBudget::new(&retry)),
             retry,
             timeouts,
-            cache: RwLock::new(cache.map(|options| Arc::new(Mount { options, cache: OnceCell::new() }))),
+            cache: RwLock::new(cache.map(Mount::closed)),
             active: Arc::default(),
         }
     }
@@ -125,8 +119,7 @@ impl<K: Kind> Core<K> {
     }
 
     pub fn mount(&self, cache: Cache) {
-        let mount = Mount { options: cache.options().clone(), cache: OnceCell::new_with(Some(cache)) };
-        *self.cache.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(mount));
+        *self.cache.write().unwrap_or_else(PoisonError::into_inner) = Some(Mount::open(cache));
     }
 
     fn mounted(&self) -> Option<Arc<Mount>> {
@@ -140,27 +133,21 @@ impl<K: Kind> Core<K> {
 
     /// The cache, if it is open.
     pub fn open_cache(&self) -> Option<Cache> {
-        self.mounted()?.cache.get().cloned()
+        self.mounted()?.in_use()
     }
 
     /// The cache, opened now if it is not.
     ///
-    /// A cache that cannot be opened costs caching, not answers: the router goes on with memory alone and the failure
-    /// stands in the statistics. Only replay, which has nothing else to answer from, fails.
+    /// A cache that cannot be opened costs caching, not answers: the router goes on with memory alone, the failure stands
+    /// in the statistics, and opening it is tried again after a while. One whose opening takes long is not waited for,
+    /// unless by a call that `is_patient`. Replay, which has nothing else to answer from, waits, and fails.
     ///
     /// # Errors
     /// `ERR_CACHE` in replay mode.
-    pub async fn cache(&self) -> Result<Option<Cache>> {
-        let Some(mount) = self.mounted() else { return Ok(None) };
-        let open = || async {
-            let options = mount.options.clone();
-            let opened = tokio::task::spawn_blocking(move || Cache::open(options)).await;
-            match opened.unwrap_or_else(|panic| Err(ErrorKind::Bug(panic.to_string()).into())) {
-                Ok(cache) => Ok(cache),
-                Err(error) if mount.options.mode == CacheMode::Replay => Err(error),
-                Err(error) => Ok(Cache::degraded(mount.options.clone(), &error)),
-            }
-        };
-        mount.cache.get_or_try_init(open).await.cloned().map(Some)
+    pub async fn cache(&self, is_patient: bool) -> Result<Option<Cache>> {
+        match self.mounted() {
+            Some(mount) => mount.cache(is_patient).await,
+            None => Ok(None),
+        }
     }
 }

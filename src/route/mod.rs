@@ -11,6 +11,7 @@ mod group;
 pub mod line;
 pub mod log;
 mod missing;
+mod mount;
 mod parts;
 mod patience;
 mod pick;

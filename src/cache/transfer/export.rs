@@ -43,7 +43,9 @@ impl Export {
         let mut find = |key: Key, record: &Record, held: Option<Arc<Record>>| {
             let is_wanted = tag.is_none_or(|tag| record.namespace == tag);
             if is_wanted && !record.is_expired(now_ms) {
-                entries.push(Entry { question: record.question.clone(), key, held });
+                // A copy: a slice would keep the whole answer.
+                let question = Bytes::copy_from_slice(&record.question);
+                entries.push(Entry { question, key, held });
             }
         };
         match &disk {
