@@ -4,17 +4,19 @@
 mod dummies;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dummies::{ask, dummy, request, router, router_of};
 use serde_json::{Value, json};
 use thryd::Result;
+use thryd::cache::{Cache, CacheOptions};
 use thryd::error::FailureClass;
 use thryd::kinds::{Completion, EmbeddingRequest, Embeddings};
-use thryd::options::{DeployOptions, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
+use thryd::options::{CacheUse, DeployOptions, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
 use thryd::provider::{CustomCall, CustomHandler, CustomProvider, LocalFuture, Reply};
-use thryd::route::{Answer, Batch, CompletionStream, Router};
+use thryd::route::{Answer, Batch, CacheStatus, CompletionStream, Router};
 use tokio::time::{Instant, sleep, timeout};
 
 fn slow(text: &str, ms: u64) -> Value {
@@ -329,4 +331,46 @@ async fn the_impatience_of_the_one_who_started_it_interrupts_no_other() {
     let patient = router.stream("default", &request("same"), StreamOptions::default()).unwrap();
     let (_, patient) = tokio::join!(read(&hasty), read(&patient));
     assert_eq!(patient.unwrap().content, "one two three");
+}
+
+/// Answers "old" after a while to the first who asks, "new" at once to the next.
+fn overtaken() -> Router<Completion> {
+    let script = |text: &str, ms: u64| json!({ "responses": [text], "repeat": true, "latencyMs": ms, "cache": true });
+    router(json!({
+        "providers": [dummy("slow", script("old", 1_000)), dummy("quick", script("new", 10))],
+        "groups": { "default": { "strategy": "round-robin", "deployments": ["slow::m", "quick::m"] } },
+        "cache": {},
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_asked_for_earlier_does_not_replace_one_that_is_newer() {
+    let router = overtaken();
+    let now = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&now);
+    router.mount_cache(Cache::open_with_clock(CacheOptions::default(), move || clock.load(Ordering::SeqCst)).unwrap());
+    let early = ask_in(&router, "default", InvokeOptions::default());
+    let late = async {
+        sleep(Duration::from_millis(100)).await;
+        now.store(100, Ordering::SeqCst);
+        let options = InvokeOptions { cache: CacheUse::Reload, ..InvokeOptions::default() };
+        ask_in(&router, "default", options).await
+    };
+    let (early, late) = tokio::join!(early, late);
+    assert_eq!((early.unwrap().content.as_str(), late.unwrap().content.as_str()), ("old", "new"));
+    let next = ask_in(&router, "default", InvokeOptions::default()).await.unwrap();
+    assert_eq!((next.content.as_str(), next.cache), ("new", CacheStatus::Memory));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_asked_for_before_all_was_cleared_is_not_kept() {
+    let router = overtaken();
+    let early = ask_in(&router, "default", InvokeOptions::default());
+    let clear = async {
+        sleep(Duration::from_millis(500)).await;
+        router.cache().unwrap().clear(None).await.unwrap();
+    };
+    let (early, ()) = tokio::join!(early, clear);
+    assert_eq!(early.unwrap().content, "old");
+    assert_eq!(router.stats().cache.unwrap().entries, 0);
 }

@@ -88,6 +88,15 @@ pub struct Entry<'a> {
     pub ttl: Option<Duration>,
     /// Whom it belongs to, for [`Cache::clear`]; the empty name is the default namespace.
     pub namespace: &'a str,
+    /// When it was asked for: it is not kept if something was cleared, or a newer answer kept, since then.
+    pub since: Option<Moment>,
+}
+
+/// A moment in the life of a cache; [`Cache::moment`] gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    cleared: u64,
+    at_ms: u64,
 }
 
 /// What tells the time, in milliseconds since 1970.
@@ -209,6 +218,18 @@ impl Cache {
         }
     }
 
+    /// Now, for an answer that is asked for.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment { cleared: self.0.memory.cleared(), at_ms: (self.0.clock)() }
+    }
+
+    /// Whether an answer that was asked for then is older than what was done with the cache since.
+    fn is_overtaken(&self, key: &Key, since: Moment, now_ms: u64) -> bool {
+        let is_newer = |held: Arc<Record>| held.created_ms > since.at_ms;
+        self.0.memory.cleared() != since.cleared || self.0.memory.get(key, now_ms).is_some_and(is_newer)
+    }
+
     /// Stores an answer: in memory at once, on disk soon. Never waits and never fails; what is lost is counted.
     pub fn put(&self, key: Key, entry: Entry<'_>) {
         let ttl = entry.ttl.unwrap_or(self.0.options.ttl);
@@ -217,6 +238,9 @@ impl Cache {
             return;
         }
         let created_ms = (self.0.clock)();
+        if entry.since.is_some_and(|since| self.is_overtaken(&key, since, created_ms)) {
+            return;
+        }
         let record = Arc::new(Record {
             deployment: entry.deployment.to_owned(),
             created_ms,

@@ -13,7 +13,7 @@ use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
 use super::serve::Reading;
-use crate::cache::{Cache, CacheMode, Entry, Key, KeyBuilder, Question, Record};
+use crate::cache::{Cache, CacheMode, Entry, Key, KeyBuilder, Moment, Question, Record};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
 use crate::kinds::{Body, Kind, Usage};
@@ -155,7 +155,8 @@ impl<K: Kind> Prepared<K> {
         let cache = cache.filter(|_| self.options.cache != CacheUse::NoStore)?;
         let (deployments, namespace) = (Arc::clone(&self.deployments), self.namespace.clone());
         let (request, kind) = (Arc::clone(&self.request) as Arc<dyn AsRef<Body> + Send + Sync>, K::NAME);
-        Some(Keeper { cache, deployments, kind, request, key: self.key, ttl: self.options.cache_ttl, namespace })
+        let since = cache.moment();
+        Some(Keeper { since, cache, deployments, kind, request, key: self.key, ttl: self.options.cache_ttl, namespace })
     }
 
     /// What the key is the hash of, but for the namespace.
@@ -190,6 +191,8 @@ impl<K: Kind> Prepared<K> {
 /// Where an answer is to be kept.
 pub(crate) struct Keeper {
     cache: Cache,
+    /// When the answer was asked for.
+    since: Moment,
     /// The deployments that the key stands for.
     deployments: Arc<[Arc<Deployment>]>,
     kind: &'static str,
@@ -211,7 +214,14 @@ impl Keeper {
         if value.is_storable() && own.is_some() {
             let payload = pack(value);
             let question = question(keeper.kind, &keeper.deployments, (*keeper.request).as_ref()).sketch();
-            let entry = Entry { deployment, payload, question, ttl: keeper.ttl, namespace: &keeper.namespace };
+            let entry = Entry {
+                deployment,
+                payload,
+                question,
+                ttl: keeper.ttl,
+                namespace: &keeper.namespace,
+                since: Some(keeper.since),
+            };
             keeper.cache.put(keeper.key, entry);
         }
         CacheStatus::Miss
