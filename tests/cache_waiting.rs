@@ -149,3 +149,26 @@ async fn a_file_that_could_not_be_opened_is_tried_again_after_a_while() {
     let stats: Value = serde_json::to_value(router.stats().cache.unwrap()).unwrap();
     assert_eq!(stats["entries"], 1, "{stats}");
 }
+
+/// The addon has a bounded number of threads for all that blocks.
+#[test]
+fn reads_that_are_held_up_leave_threads_for_other_files_and_other_work() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(20).build().unwrap();
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, free) = (dir.path().join("c"), dir.path().join("free"));
+        closed_file(&free).await;
+        let (slow, quick) = (Cache::open(on_disk(&path)).unwrap(), Cache::open(on_disk(&free)).unwrap());
+        let held = hold(&path);
+        put(&slow, 7);
+        let reads = (0..100).map(|_| tokio::spawn(slow.disk_get(&key(1)))).collect::<Vec<_>>();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(quick.disk_get(&key(1)).await.is_some(), "another file");
+        assert!(slow.disk_get(&key(7)).await.is_some(), "what waits to be written");
+        for read in reads {
+            assert!(read.await.unwrap().is_none(), "a miss");
+        }
+        drop(held);
+        assert!(slow.disk_get(&key(7)).await.is_some(), "it goes on");
+    });
+}

@@ -324,3 +324,28 @@ async fn a_closed_cache_does_neither() {
     assert_eq!(cache.export(&path, None, |_| ()).await.unwrap_err().code(), "ERR_CLOSED");
     assert_eq!(import(&cache, &path).await.unwrap_err().code(), "ERR_CLOSED");
 }
+
+#[tokio::test]
+async fn an_import_into_a_cache_that_is_closed_meanwhile_does_not_say_that_all_was_taken_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = dir.path().join("lines");
+    let (full, _) = with_clock(CacheOptions::default());
+    (0..1_000).for_each(|number| put(&full, number, b"{}\n{}", ""));
+    assert_eq!(full.export(&lines, None, |_| ()).await.unwrap(), 1_000);
+    for options in [CacheOptions::default(), on_disk(&dir.path().join("c"))] {
+        let (cache, _) = with_clock(options);
+        let (closing, is_begun) = (cache.clone(), Arc::new(tokio::sync::Notify::new()));
+        let begun = Arc::clone(&is_begun);
+        let import = cache.import(&lines, move |progress| {
+            if progress.done == 256 {
+                begun.notify_one();
+            }
+        });
+        let close = async {
+            is_begun.notified().await;
+            closing.close().await.unwrap();
+        };
+        let (outcome, ()) = tokio::join!(import, close);
+        assert_eq!(outcome.unwrap_err().code(), "ERR_CLOSED");
+    }
+}

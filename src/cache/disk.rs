@@ -8,6 +8,8 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::memory::Memory;
 use super::record::MAX_PAYLOAD_BYTES;
 use super::store::{Scanned, Store};
@@ -17,6 +19,10 @@ use crate::error::{Error, Result};
 
 /// The longest that asking for the size waits for others who hold the file: on the JavaScript thread, a blink.
 const SIZE_PATIENCE: Duration = Duration::from_millis(20);
+
+/// Reads of one file at a time. More gain nothing, and while another process holds the file each keeps a thread from other
+/// work.
+const READS: usize = 16;
 
 /// The files that are open in this process, or being opened. Its lock is never held while anybody waits for a file.
 static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
@@ -56,6 +62,8 @@ pub(super) struct Disk {
     store: Arc<Store>,
     writes: Writes,
     memories: Mutex<Vec<Weak<Memory>>>,
+    /// Turns of those who read.
+    reads: Arc<Semaphore>,
     /// Somebody is finding out how large it is.
     is_measuring: Arc<AtomicBool>,
 }
@@ -104,6 +112,7 @@ impl Disk {
             store,
             writes,
             memories: Mutex::default(),
+            reads: Arc::new(Semaphore::new(READS)),
             is_measuring: Arc::default(),
         });
         *locked(&slot.disk) = Arc::downgrade(&disk);
@@ -126,6 +135,19 @@ impl Disk {
     pub fn get(&self, key: &Key, now_ms: u64) -> Option<Arc<Record>> {
         let record = self.writes.get(key).or_else(|| self.store.read(key).map(Arc::new))?;
         (!record.is_expired(now_ms)).then_some(record)
+    }
+
+    /// The same without blocking, with few others at a time: dropped, a read that is held up goes on holding its thread.
+    pub async fn read(self: Arc<Self>, key: Key, now_ms: u64) -> Option<Arc<Record>> {
+        if let Some(record) = self.writes.get(&key) {
+            return (!record.is_expired(now_ms)).then_some(record);
+        }
+        let turn = Arc::clone(&self.reads).acquire_owned().await.ok()?;
+        let read = move || {
+            let _turn = turn;
+            self.get(&key, now_ms)
+        };
+        tokio::task::spawn_blocking(read).await.ok()?
     }
 
     /// Up to `limit` entries that are on disk, expired ones too, in the order of their places: from the first after

@@ -5,7 +5,7 @@
 //! before its outcome can be seen, so a finished call is never joined; an aborted one is gone before it is aborted. What
 //! the call and its callers tell each other on the way (chunks, deadlines) is a companion `S` that they share.
 //!
-//! Modelled in `tests/loom.rs`.
+//! Modelled in `tests/loom_joining.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;

@@ -207,8 +207,7 @@ impl Cache {
                 None => None,
                 Some(disk) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
-                    let read = tokio::task::spawn_blocking(move || disk.get(&key, now_ms));
-                    let read = tokio::time::timeout(PATIENCE, read).await.ok().and_then(|read| read.ok()?);
+                    let read = tokio::time::timeout(PATIENCE, disk.read(key, now_ms)).await.ok().flatten();
                     read.inspect(|record| inner.memory.promote(key, record, since))
                 }
             };

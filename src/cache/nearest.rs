@@ -23,7 +23,7 @@ const PAGE: usize = 256;
 pub struct SearchBounds {
     /// Most answers that are looked at.
     pub records: usize,
-    /// How long it goes on.
+    /// How long it goes on, and how long it waits for its turn before that.
     pub time: Duration,
 }
 
@@ -38,6 +38,8 @@ pub struct Nearest {
     pub differences: Vec<Difference>,
     /// Why the same question does not count, if it is there.
     pub same: Option<Same>,
+    /// It was not searched for, because others were.
+    pub is_left_out: bool,
 }
 
 /// Why an answer to the very question does not count.
@@ -54,6 +56,9 @@ pub enum Same {
 impl fmt::Display for Nearest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, " ({})", self.place)?;
+        if self.is_left_out {
+            return f.write_str("; ask for it alone to see what differs");
+        }
         match self.same {
             Some(Same::Expired) => return f.write_str(". The same request is stored, but its answer has expired"),
             Some(Same::Elsewhere) => return f.write_str(". The same request is stored in another namespace"),
@@ -119,11 +124,15 @@ impl Search<'_> {
 }
 
 impl Cache {
-    /// Looks for the stored question that is nearest to this one, in memory and on disk. One search at a time.
+    /// Looks for the stored question that is nearest to this one, in memory and on disk. One search at a time, so that a
+    /// suite of which everything misses leaves the machine to its other work; whose turn does not come is left out.
     pub async fn nearest(&self, question: Question, namespace: &str, bounds: SearchBounds) -> Nearest {
-        let _turn = self.0.searching.lock().await;
         let place = self.0.options.path.as_ref().map_or("memory".to_owned(), |path| path.display().to_string());
-        let nothing = Nearest { place: place.clone(), compared: 0, differences: Vec::new(), same: None };
+        let nothing =
+            Nearest { place: place.clone(), compared: 0, differences: Vec::new(), same: None, is_left_out: false };
+        let Ok(_turn) = tokio::time::timeout(bounds.time, self.0.searching.lock()).await else {
+            return Nearest { is_left_out: true, ..nothing };
+        };
         let (in_memory, disk) = (self.0.memory.records(), self.disk());
         let (namespace, now_ms) = (self.0.codec.namespace(namespace), (self.0.clock)());
         let search = move || {
@@ -139,7 +148,7 @@ impl Cache {
                 }
                 _ => is_elsewhere.then_some(Same::Elsewhere),
             };
-            Nearest { place, compared, differences, same }
+            Nearest { place, compared, differences, same, is_left_out: false }
         };
         tokio::task::spawn_blocking(search).await.unwrap_or(nothing)
     }
@@ -178,5 +187,26 @@ fn look_at_all(
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::CacheOptions;
+    use super::*;
+    use crate::kinds::Body;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_while_another_search_goes_on_is_told_what_to_do_instead_of_waiting_for_all() {
+        let cache = Cache::open(CacheOptions::default()).unwrap();
+        let bounds = SearchBounds { records: 10, time: Duration::from_millis(250) };
+        let search = || {
+            let body = Body::parse("{}").unwrap();
+            cache.nearest(Question::new("completion", ["a::b"].into_iter(), &body), "", bounds)
+        };
+        let turn = cache.0.searching.lock().await;
+        assert_eq!(search().await.to_string(), " (memory); ask for it alone to see what differs");
+        drop(turn);
+        assert!(!search().await.is_left_out);
     }
 }

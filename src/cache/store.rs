@@ -19,12 +19,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, WriteTransaction};
 
 use super::uses::Uses;
-use super::writes::Group;
+use super::writes::{Group, Lost};
 use super::{Codec, Key, Record};
 use crate::error::panic_text;
 use evict::Pass;
@@ -59,6 +59,8 @@ pub(super) struct Store {
     freed: AtomicU64,
     /// When this process last read or wrote the file.
     used: Mutex<Instant>,
+    /// When anybody had last written it, as of the last look.
+    modified: Mutex<Option<SystemTime>>,
     last_size: Mutex<(u64, u64)>,
     read_errors: AtomicU64,
 }
@@ -116,6 +118,7 @@ impl Store {
             evictions: AtomicU64::new(0),
             freed: AtomicU64::new(0),
             used: Mutex::new(Instant::now()),
+            modified: Mutex::default(),
             last_size: Mutex::default(),
             read_errors: AtomicU64::new(0),
         })
@@ -270,9 +273,15 @@ impl Store {
     /// what is stored is never more than the bound; a record that is longer than that is not stored.
     ///
     /// # Errors
-    /// Why the group, or some of it, is lost.
-    pub fn write(&self, group: &Group) -> Result<(), String> {
+    /// What of the group is lost.
+    pub fn write(&self, group: &Group) -> Result<(), Lost> {
         self.note_use();
+        let mut left = group.len() as u64;
+        self.write_all(group, &mut left).map_err(|message| Lost { entries: left, message })
+    }
+
+    /// Counts down what is `left` of the group.
+    fn write_all(&self, group: &Group, left: &mut u64) -> Result<(), String> {
         self.mend()?;
         let limit = self.max_bytes.load(Ordering::Relaxed);
         let (mut chunk, mut size) = (Vec::new(), 0);
@@ -281,17 +290,24 @@ impl Store {
             let footprint = footprint(bytes.len());
             if footprint > limit {
                 self.evictions.fetch_add(1, Ordering::Relaxed);
+                *left -= 1;
                 continue;
             }
             let most = WRITTEN_BYTES_AT_ONCE.min(limit);
             if chunk.len() == WRITTEN_AT_ONCE || (size + footprint > most && !chunk.is_empty()) {
                 self.write_some(&chunk, size)?;
+                *left -= chunk.len() as u64;
                 (chunk, size) = (Vec::new(), 0);
             }
             chunk.push(Encoded { place: self.codec.place(key), record: Arc::clone(record), bytes });
             size += footprint;
         }
-        self.write_some(&chunk, size)
+        self.write_some(&chunk, size)?;
+        *left -= chunk.len() as u64;
+        match left {
+            0 => Ok(()),
+            _ => Err("an answer is too long, or there is no randomness to encrypt it with".to_owned()),
+        }
     }
 
     fn write_some(&self, chunk: &[Encoded], size: u64) -> Result<(), String> {

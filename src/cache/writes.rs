@@ -25,8 +25,15 @@ const QUEUE_BYTES: u64 = 64 << 20;
 /// A group of entries, by key: of two answers to one question the later one counts.
 pub(super) type Group = HashMap<Key, Arc<Record>>;
 
-/// Commits a group; an error says why the group is lost.
-pub(super) type Commit = dyn Fn(&Group) -> Result<(), String> + Send + Sync;
+/// Commits a group; an error says what of it is lost.
+pub(super) type Commit = dyn Fn(&Group) -> Result<(), Lost> + Send + Sync;
+
+/// Entries that were not written, and why.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub entries: u64,
+    pub message: String,
+}
 
 /// Does one step of what has to be done between groups, at this time; says when the next is due, `None` for after the
 /// next group.
@@ -208,11 +215,13 @@ impl Shared {
     }
 
     fn commit(&self, group: &Group, last: u64) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.commit)(group)))
-            .unwrap_or_else(|panic| Err(format!("a defect of thryd: {}", panic_text(&*panic))));
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.commit)(group))).unwrap_or_else(|panic| {
+            let message = format!("a defect of thryd: {}", panic_text(&*panic));
+            Err(Lost { entries: group.len() as u64, message })
+        });
         let mut state = self.lock();
-        if let Err(message) = outcome {
-            state.fail(group.len() as u64, message);
+        if let Err(Lost { entries, message }) = outcome {
+            state.fail(entries, message);
         }
         state.committing = Arc::default();
         state.committing_bytes = 0;

@@ -6,8 +6,10 @@ use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 
-/// Threads for blocking work: the cache's file, long counts.
-const BLOCKING_THREADS: usize = 4;
+/// Most threads for blocking work: the cache's files, long counts. They are started when they are needed and end when they
+/// have been idle for a while. Far more than there is work for at a time: what waits for a file that another process
+/// holds, for seconds, must not keep counts and other files from theirs.
+const BLOCKING_THREADS: usize = 64;
 
 /// The runtime.
 ///

@@ -5,7 +5,7 @@
 //! again elsewhere after they were shown something ([`Wish`]). The pace is that of the fastest reader: a slow one holds up
 //! nobody, and costs nothing that is not kept for late comers anyway. When all pause, the call does, and so its socket.
 //!
-//! Modelled in `tests/loom.rs`.
+//! Modelled in `tests/loom_joining.rs`.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;

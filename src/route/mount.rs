@@ -98,7 +98,10 @@ impl Mount {
         });
         if is_ours {
             let mut opening = Opening { mount: Arc::clone(self), outcome: None };
-            tokio::task::spawn_blocking(move || opening.outcome = Some(Cache::open(opening.mount.options.clone())));
+            tokio::task::spawn_blocking(move || {
+                let outcome = Cache::open(opening.mount.options.clone());
+                _ = opening.outcome.insert(outcome);
+            });
         }
         since
     }

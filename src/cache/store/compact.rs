@@ -8,7 +8,7 @@ use redb::{CompactionError, TransactionError};
 
 use super::{Store, caught};
 
-/// How long this process has to leave the file alone before it is made shorter.
+/// How long the file has to be left alone, by this process and by others who write, before it is made shorter.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Less is not worth it, 4 MiB; nor is less than a third of the file.
@@ -35,7 +35,7 @@ impl Store {
         if !self.is_worthwhile() {
             return None;
         }
-        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = self.last_used(now);
         if now < used + IDLE {
             return Some(used + IDLE);
         }
@@ -43,6 +43,18 @@ impl Store {
             Ok(true) | Err(_) => None,
             Ok(false) => Some(now + IDLE),
         }
+    }
+
+    /// When anybody last used the file, as far as this process knows: it learns at this look that others have written
+    /// since the one before, not that they have read.
+    fn last_used(&self, now: Instant) -> Instant {
+        let modified = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified()).ok();
+        let before = std::mem::replace(&mut *self.modified.lock().unwrap_or_else(PoisonError::into_inner), modified);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.is_some() && before != modified {
+            *used = now.max(*used);
+        }
+        *used
     }
 
     fn is_worthwhile(&self) -> bool {

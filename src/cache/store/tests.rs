@@ -1,6 +1,7 @@
 //! Fears about the file itself: whose it is, that its tables drift apart, that it never shrinks, that a change of its
 //! format loses what an earlier one kept.
 
+mod compaction_tests;
 mod failing_tests;
 
 use std::fs::File;
@@ -32,6 +33,17 @@ fn record(number: u64) -> Arc<Record> {
 
 fn group(numbers: std::ops::Range<u64>) -> Group {
     numbers.map(|number| (key(number), record(number))).collect()
+}
+
+/// Answers that are long and cannot be compressed; nine of ten are of a tenant that will be gone.
+fn long(numbers: std::ops::Range<u64>) -> Group {
+    let long = |number| {
+        let mut rng = fastrand::Rng::with_seed(number);
+        let payload = std::iter::repeat_with(|| rng.u8(..)).take(3_000).collect::<Vec<_>>().into();
+        let namespace = Namespace::new(if number.is_multiple_of(10) { "" } else { "gone" });
+        (key(number), Arc::new(Record { namespace, payload, ..(*record(number)).clone() }))
+    };
+    numbers.map(long).collect()
 }
 
 fn empty_file() -> (tempfile::TempDir, PathBuf) {
@@ -187,104 +199,16 @@ fn a_scan_finds_every_entry_once_in_the_order_of_places() {
     assert!(found.iter().all(|(place, found, record)| place == found && *found == key(record.created_ms)));
 }
 
-// --------------------------------------------------------------------------------------------------------- shrinking
-
-/// Answers that are long and cannot be compressed; nine of ten are of a tenant that will be gone.
-fn long(numbers: std::ops::Range<u64>) -> Group {
-    let long = |number| {
-        let mut rng = fastrand::Rng::with_seed(number);
-        let payload = std::iter::repeat_with(|| rng.u8(..)).take(3_000).collect::<Vec<_>>().into();
-        let namespace = Namespace::new(if number.is_multiple_of(10) { "" } else { "gone" });
-        (key(number), Arc::new(Record { namespace, payload, ..(*record(number)).clone() }))
-    };
-    numbers.map(long).collect()
-}
-
-fn later() -> Instant {
-    Instant::now() + Duration::from_secs(60)
-}
-
-/// Does what is due at this time.
-fn tend(store: &Store, now: Instant) {
-    while store.tend(now).is_some_and(|next| next <= now) {}
-}
-
 #[test]
-fn an_idle_file_gives_the_room_of_what_has_left_it_back_to_the_disk() {
+fn an_answer_that_cannot_be_written_is_told_of_and_takes_no_other_with_it() {
     let (_dir, path) = empty_file();
     let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
-    store.write(&long(0..4_000)).unwrap();
-    let (full, full_on_disk) = (store.file_bytes(), store.disk_bytes());
-    assert!(full > 12_000_000);
-    store.clear(Some(Namespace::new("gone"))).unwrap();
-    assert_eq!(store.size().0, 400);
-    // Not at once: somebody may be about to ask.
-    tend(&store, Instant::now());
-    assert!(store.disk_bytes() > full_on_disk / 2);
-    tend(&store, later());
-    assert!(store.file_bytes() < full / 4, "{} of {full}", store.file_bytes());
-    assert!(store.disk_bytes() < full_on_disk / 4);
-    for number in (0..4_000).step_by(10) {
-        assert_eq!(store.read(&key(number)).as_ref(), Some(&*long(number..number + 1)[&key(number)]));
-    }
-    // Nothing more to win, so nobody has to look again.
-    assert_eq!(store.tend(later()), None);
-}
-
-/// Not a test: what `docs/cache.md` says of it.
-/// `cargo test --no-default-features --lib how_long_a_compaction_takes -- --ignored --nocapture`
-#[test]
-#[ignore = "measures"]
-fn how_long_a_compaction_takes() {
-    for (entries, kept, holes) in [(100_000, 10, false), (100_000, 2, false), (100_000, 2, true), (500_000, 2, false)] {
-        let (_dir, path) = empty_file();
-        let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
-        for start in (0..entries).step_by(2_000) {
-            let long = |number| {
-                let mut rng = fastrand::Rng::with_seed(number);
-                let payload = std::iter::repeat_with(|| rng.u8(..)).take(900).collect::<Vec<_>>().into();
-                let is_kept = if holes { number % kept == 0 } else { number > entries - entries / kept };
-                let namespace = Namespace::new(if is_kept { "" } else { "gone" });
-                (key(number), Arc::new(Record { namespace, payload, ..(*record(number)).clone() }))
-            };
-            store.write(&(start..start + 2_000).map(long).collect()).unwrap();
-        }
-        store.clear(Some(Namespace::new("gone"))).unwrap();
-        let (stored, before, started) = (store.size().1 >> 20, store.disk_bytes() >> 20, Instant::now());
-        assert!(store.compact().unwrap());
-        let (took, after) = (started.elapsed(), store.disk_bytes() >> 20);
-        println!("{stored} MiB stored, holes {holes}: {before} to {after} MiB in {took:?}");
-    }
-}
-
-#[test]
-fn nothing_is_made_shorter_while_somebody_reads_or_writes() {
-    let (_dir, path) = empty_file();
-    let store = Store::open(&path, u64::MAX, Codec::default()).unwrap();
-    store.write(&long(0..4_000)).unwrap();
-    store.clear(None).unwrap();
-    let full = store.file_bytes();
-    let mut builder = Builder::new();
-    builder.set_concurrency_mode(ConcurrencyMode::MultiWriter);
-    // As another process would: what it holds is not this handle's.
-    let other = builder.create(&path).unwrap();
-    let reading = other.begin_read().unwrap();
-    tend(&store, later());
-    assert_eq!(store.file_bytes(), full);
-    drop(reading);
-    let writing = other.begin_write().unwrap();
-    tend(&store, later());
-    assert_eq!(store.file_bytes(), full);
-    writing.abort().unwrap();
-    // One of this process, in the middle of a read.
-    let held = Arc::clone(&store.database.read().unwrap());
-    tend(&store, later());
-    assert_eq!(store.file_bytes(), full);
-    drop(held);
-    tend(&store, later());
-    assert!(store.file_bytes() < full / 4);
-    store.write(&group(0..10)).unwrap();
-    assert_eq!(store.read_errors(), 0);
+    let mut group = group(0..600);
+    let question = Bytes::from(vec![0; 70 << 20]);
+    group.insert(key(600), Arc::new(Record { question, ..(*record(600)).clone() }));
+    let lost = store.write(&group).unwrap_err();
+    assert!(lost.entries == 1 && lost.message.contains("too long"), "{lost:?}");
+    assert_eq!(store.size().0, 600);
 }
 
 // ------------------------------------------------------------------------------------------------- an earlier format

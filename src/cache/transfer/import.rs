@@ -97,7 +97,11 @@ impl Import {
     }
 
     fn flush(&self) -> Result<()> {
-        self.cache.disk().map_or(Ok(()), |disk| disk.flush())
+        match self.cache.disk() {
+            Some(disk) => disk.flush(),
+            // A cache that was closed meanwhile has let go of its file, and what came after is lost.
+            None => self.cache.check_open(),
+        }
     }
 
     /// The next line, whose number is only for messages; `None` at the end.

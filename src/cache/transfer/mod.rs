@@ -87,7 +87,8 @@ impl Cache {
     ///
     /// # Errors
     /// `ERR_CACHE` if the file cannot be read, is not such a file, or has a line that is wrong, naming the line and the
-    /// field: what stands before it was taken in. `ERR_CLOSED` after [`Cache::close`]; an empty path.
+    /// field: what stands before it was taken in. `ERR_CLOSED` after [`Cache::close`], or if that comes meanwhile; an
+    /// empty path.
     pub async fn import(&self, path: impl AsRef<Path>, mut progress: impl FnMut(Progress)) -> Result<ImportReport> {
         self.check_open()?;
         let (cache, path) = (self.clone(), checked(path.as_ref())?);

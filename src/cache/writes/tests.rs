@@ -28,7 +28,7 @@ fn writes(act: impl Fn(usize) -> Result<(), String> + Send + Sync + 'static) -> 
     let seen = Arc::clone(&groups);
     let commit = move |group: &Group| {
         seen.lock().unwrap().push(group.len());
-        act(group.len())
+        act(group.len()).map_err(|message| Lost { entries: group.len() as u64, message })
     };
     (Writes::new(Box::new(commit), Box::new(|_| None)), groups)
 }
