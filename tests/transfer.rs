@@ -38,7 +38,7 @@ fn put(cache: &Cache, number: u64, payload: &'static [u8], namespace: &str) {
     let question = format!(r#"{{"kind":"completion","number":{}}}"#, number % 100);
     let ttl = Some(Duration::from_secs(number + 1));
     let (payload, question) = (Bytes::from_static(payload), question.into());
-    cache.put(key(number), Entry { deployment: "a::b", payload, question, ttl, namespace });
+    cache.put(key(number), Entry { deployment: "a::b", payload, question, ttl, namespace, since: None });
 }
 
 async fn find(cache: &Cache, number: u64) -> Option<Arc<thryd::cache::Record>> {
@@ -348,4 +348,26 @@ async fn an_import_into_a_cache_that_is_closed_meanwhile_does_not_say_that_all_w
         let (outcome, ()) = tokio::join!(import, close);
         assert_eq!(outcome.unwrap_err().code(), "ERR_CLOSED");
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_no_file_is_neither_replaced_nor_waited_for_and_a_link_stays_a_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(CacheOptions::default()).unwrap();
+    let (pipe, link, target) = (dir.path().join("pipe"), dir.path().join("link"), dir.path().join("target"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for place in [pipe.as_path(), dir.path(), Path::new("/dev/null")] {
+        for outcome in [cache.export(place, None, |_| ()).await.map(drop), cache.import(place, |_| ()).await.map(drop)]
+        {
+            let message = outcome.unwrap_err().to_string();
+            assert!(message.contains("not a file") || message.contains("directory"), "{message}");
+        }
+    }
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let message = cache.export(&link, None, |_| ()).await.unwrap_err().to_string();
+    assert!(message.contains("a link to a file that is not there"), "{message}");
+    std::fs::write(&target, "").unwrap();
+    cache.export(&link, None, |_| ()).await.unwrap();
+    assert!(link.is_symlink() && std::fs::metadata(&target).unwrap().len() > 0);
 }

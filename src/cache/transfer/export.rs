@@ -112,9 +112,11 @@ struct Temporary {
 
 impl Temporary {
     /// A new file beside this place, which must be free or hold an export.
-    fn beside(place: PathBuf) -> Result<Self> {
+    fn beside(given: PathBuf) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let refused = |message: String| Error::cache(place.display(), message);
+        let refused = |message: String| Error::cache(given.display(), message);
+        // A link stays, and what it leads to is replaced.
+        let place = resolve(&given).map_err(refused)?.unwrap_or_else(|| given.clone());
         check_place(&place).map_err(refused)?;
         let mut name =
             place.file_name().map(ToOwned::to_owned).ok_or_else(|| refused("it names no file".to_owned()))?;
@@ -156,7 +158,20 @@ impl Drop for Temporary {
     }
 }
 
-/// Refuses to replace what is not an export: a cache, a source, somebody's notes.
+/// What stands at a place, by its own name; nothing if the place is free. Refuses what is not a file: opening a pipe
+/// would wait for ever, and a device would be replaced.
+pub(super) fn resolve(place: &Path) -> Result<Option<PathBuf>, String> {
+    match std::fs::metadata(place) {
+        Ok(metadata) if metadata.is_file() => place.canonicalize().map(Some).map_err(|error| error.to_string()),
+        Ok(metadata) if metadata.is_dir() => Err("it is a directory; give the path of a file".to_owned()),
+        Ok(_) => Err("it is not a file".to_owned()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+        Err(_) if place.is_symlink() => Err("it is a link to a file that is not there".to_owned()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Refuses to replace what is not an export: a cache, a source, somebody's notes. An empty file is nobody's.
 fn check_place(place: &Path) -> Result<(), String> {
     let mut head = Vec::new();
     let start = format!("{{\"thryd\":\"{NAME}\"");

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::super::Cache;
 use super::super::key::KEY_VERSION;
+use super::export::resolve;
 use super::{Header, NAME, Progress, STEP, VERSION, line};
 use crate::error::{Error, Result};
 
@@ -39,6 +40,7 @@ pub(super) struct Import {
 impl Import {
     pub fn begin(cache: Cache, path: PathBuf) -> Result<Self> {
         let refused = |message: String| Error::cache(path.display(), message);
+        resolve(&path).map_err(refused)?;
         let opened = File::open(&path).and_then(|file| {
             let mut reader = BufReader::new(file);
             let lines = count_lines(&mut reader)?;
