@@ -38,7 +38,10 @@ export interface CacheStats {
   entries: number
   /** What they take on disk, or in memory if there is no file. */
   bytes: number
-  /** The length of the file, 0 if there is none. It is shortened when nobody has used it for a while. */
+  /**
+   * The length of the file, 0 if there is none: up to twice what is kept in it, and what is unused of it may take nothing on
+   * the disk. With up to 128 MiB kept, it is shortened when it has been left alone for half a minute.
+   */
   fileBytes: number
   /** Answers that left the file to make room, by this process. */
   evictions: number
@@ -126,7 +129,10 @@ export class Cache {
     )
   }
 
-  /** Counters, cheap enough to poll. */
+  /**
+   * Counters, cheap enough to poll. While another process holds the file, `entries` and `bytes` are what was known last,
+   * after a wait of at most 20 milliseconds.
+   */
   stats(): CacheStats {
     return valueOf(this.#native.stats(), Cache.prototype.stats)
   }

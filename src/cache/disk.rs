@@ -161,17 +161,17 @@ impl Disk {
     }
 
     /// Stores an answer soon, and lets no memory but its `own`, which has it already, serve an older one. Never waits.
-    pub fn put(&self, key: Key, record: Arc<Record>, own: &Arc<Memory>) {
+    pub fn put(&self, key: Key, record: &Arc<Record>, own: &Arc<Memory>) {
         if record.payload.len() > MAX_PAYLOAD_BYTES {
             let size = record.payload.len();
             self.writes.refuse(format!("an answer of {size} bytes is longer than {MAX_PAYLOAD_BYTES}"));
         } else {
-            self.writes.put(key, Arc::clone(&record));
+            self.writes.put(key, Arc::clone(record));
         }
         // Only now: whoever reads from here on finds the new one above.
         for memory in locked(&self.memories).iter().filter_map(Weak::upgrade) {
             if !Arc::ptr_eq(&memory, own) {
-                memory.renew(key, &record);
+                memory.renew(key, record);
             }
         }
     }

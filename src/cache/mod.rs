@@ -248,12 +248,12 @@ impl Cache {
             question: entry.question,
             payload: entry.payload,
         });
-        self.take_in(key, record);
+        self.take_in(key, &record);
     }
 
     /// Keeps a record as it is.
-    fn take_in(&self, key: Key, record: Arc<Record>) {
-        self.0.memory.insert(key, Arc::clone(&record));
+    fn take_in(&self, key: Key, record: &Arc<Record>) {
+        self.0.memory.insert(key, Arc::clone(record));
         if let Some(disk) = self.disk() {
             disk.put(key, record, &self.0.memory);
         }

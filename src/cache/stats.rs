@@ -14,7 +14,8 @@ pub struct CacheStats {
     pub entries: u64,
     /// Bytes that they take there, about.
     pub bytes: u64,
-    /// The length of the file, 0 if there is none. It is shortened when nobody has used it for a while.
+    /// The length of the file, 0 if there is none: up to twice what is kept in it, and what is unused of it may take nothing
+    /// on the disk. With up to 128 MiB kept, it is shortened when it has been left alone for half a minute.
     pub file_bytes: u64,
     /// Answers that were removed from the file to make room, by anyone in this process who uses it.
     pub evictions: u64,

@@ -100,9 +100,9 @@ fn a_file_that_others_write_is_not_made_shorter() {
     // As another process would: this one does not hear of it but from the file.
     let other = Store::open(&path, u64::MAX, Codec::default()).unwrap();
     let second = Duration::from_secs(1);
-    for number in 0..3 {
-        other.write(&group(number..number + 1)).unwrap();
-        let look = begun + (number as u32 + 1) * 40 * second;
+    for number in 0..3_u32 {
+        other.write(&group(number.into()..u64::from(number) + 1)).unwrap();
+        let look = begun + (number + 1) * 40 * second;
         assert_eq!(store.tend(look), Some(look + 30 * second), "as if this process had used it");
         assert_eq!(store.file_bytes(), full);
     }
