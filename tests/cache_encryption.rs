@@ -28,6 +28,7 @@ fn entry() -> Entry<'static> {
         question: Bytes::from_static(QUESTION.as_bytes()),
         ttl: Some(Duration::from_secs(3_600)),
         namespace: TENANT,
+        since: None,
     }
 }
 

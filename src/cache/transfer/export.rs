@@ -35,7 +35,7 @@ struct Entry {
 }
 
 impl Export {
-    pub fn begin(cache: &Cache, path: PathBuf, namespace: Option<String>) -> Result<Self> {
+    pub fn begin(cache: &Cache, path: &Path, namespace: Option<String>) -> Result<Self> {
         let (disk, now_ms) = (cache.disk(), (cache.0.clock)());
         let codec = cache.0.codec.clone();
         let tag = namespace.as_deref().map(|name| codec.namespace(name));
@@ -112,11 +112,11 @@ struct Temporary {
 
 impl Temporary {
     /// A new file beside this place, which must be free or hold an export.
-    fn beside(given: PathBuf) -> Result<Self> {
+    fn beside(given: &Path) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let refused = |message: String| Error::cache(given.display(), message);
         // A link stays, and what it leads to is replaced.
-        let place = resolve(&given).map_err(refused)?.unwrap_or_else(|| given.clone());
+        let place = resolve(given).map_err(refused)?.unwrap_or_else(|| given.to_owned());
         check_place(&place).map_err(refused)?;
         let mut name =
             place.file_name().map(ToOwned::to_owned).ok_or_else(|| refused("it names no file".to_owned()))?;

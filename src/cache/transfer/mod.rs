@@ -69,7 +69,7 @@ impl Cache {
         self.check_open()?;
         let (cache, path) = (self.clone(), checked(path.as_ref())?);
         let namespace = namespace.map(str::to_owned);
-        let mut export = blocking(move || Export::begin(&cache, path, namespace)).await?;
+        let mut export = blocking(move || Export::begin(&cache, &path, namespace)).await?;
         loop {
             progress(export.progress());
             if export.is_done() {
