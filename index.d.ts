@@ -49,7 +49,10 @@ export declare class Cache {
      * on bad options
      */
     static open(options: string | CacheOptions): Promise<Cache>;
-    /** Counters, cheap enough to poll. */
+    /**
+     * Counters, cheap enough to poll. While another process holds the file, `entries` and `bytes` are what was known last,
+     * after a wait of at most 20 milliseconds.
+     */
     stats(): CacheStats;
     /** Removes what has expired. @returns how many */
     prune(): Promise<number>;
@@ -143,7 +146,10 @@ export declare interface CacheStats {
     entries: number;
     /** What they take on disk, or in memory if there is no file. */
     bytes: number;
-    /** The length of the file, 0 if there is none. It is shortened when nobody has used it for a while. */
+    /**
+     * The length of the file, 0 if there is none: up to twice what is kept in it, and what is unused of it may take nothing on
+     * the disk. With up to 128 MiB kept, it is shortened when it has been left alone for half a minute.
+     */
     fileBytes: number;
     /** Answers that left the file to make room, by this process. */
     evictions: number;
