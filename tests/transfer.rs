@@ -196,11 +196,16 @@ async fn a_tenants_answers_are_still_its_own_in_a_cache_with_another_key() {
         target.clear(Some("tenant")).await.unwrap();
         assert!(find(&target, 100).await.is_none());
     }
+    // Without the name nobody could clear them there.
     source.export(&path, None, |_| ()).await.unwrap();
-    let target = Cache::open(sealed("c", "c")).unwrap();
-    import(&target, &path).await.unwrap();
-    target.clear(Some("")).await.unwrap();
-    assert!(find(&target, 100).await.is_some() && find(&target, 101).await.is_none());
+    for options in [sealed("c", "c"), CacheOptions::default()] {
+        let error = import(&Cache::open(options).unwrap(), &path).await.unwrap_err().to_string();
+        assert!(error.contains("tag: expected that of a cache with the same encryptionKey"), "{error}");
+    }
+    let same = Cache::open(sealed("d", "a")).unwrap();
+    assert_eq!(import(&same, &path).await.unwrap().imported, 2);
+    same.clear(Some("tenant")).await.unwrap();
+    assert!(find(&same, 100).await.is_none() && find(&same, 101).await.is_some());
 }
 
 #[tokio::test]

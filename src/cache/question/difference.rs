@@ -38,12 +38,22 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.path)?;
         match (&self.stored, &self.asked) {
-            (Side::Value(stored), Side::Value(asked)) => write!(f, "{stored} is stored, {asked} was asked"),
+            (Side::Value(stored), Side::Value(asked)) => {
+                write!(f, "{stored} is stored, {asked} was asked")?;
+                if begin_alike(stored, asked) { f.write_str(" (they differ further on)") } else { Ok(()) }
+            }
             (Side::Value(stored), Side::Absent) => write!(f, "{stored} is stored, asked without it"),
             (Side::Absent, Side::Value(asked)) => write!(f, "stored without it, {asked} was asked"),
             (Side::Absent, Side::Absent) => f.write_str("neither has it"),
         }
     }
+}
+
+/// Whether what is shown of two abbreviated values tells nothing of where they differ.
+fn begin_alike(stored: &str, asked: &str) -> bool {
+    let shown = |side: &'_ str| side.split_once(MARK).map(|(shown, _)| shown.to_owned());
+    let both = shown(stored).zip(shown(asked));
+    both.is_some_and(|(stored, asked)| stored.starts_with(&*asked) || asked.starts_with(&*stored))
 }
 
 /// Every difference, in the order of the asked question.

@@ -83,7 +83,7 @@ impl Export {
             // What was evicted meanwhile is not there.
             let Some(record) = entry.held.clone().or_else(read) else { continue };
             let name = if record.namespace == default { Some("") } else { self.namespace.as_deref() };
-            self.file.write_line(&line::write(&entry.key, &record, name))?;
+            self.file.write_line(&line::write(&entry.key, &record, name, &self.codec))?;
             self.written += 1;
         }
         Ok(self)

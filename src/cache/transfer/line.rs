@@ -4,7 +4,7 @@
 //! or as milliseconds since 1970 where the year has more than four digits; the sketch of the question, if there is one.
 //! The answer is `{"json":[…]}`, the JSON values that stand one on a line in it, each to the letter, or `{"text":…}`, or
 //! `{"base64":…}`. What is not of the default namespace has its `namespace` after `expires`, or, if the name is not known,
-//! the `tag` that this kind of file has for it, in hexadecimal.
+//! the `tag` that this file has for it, in hexadecimal.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use super::time;
 /// Longer than any name of a model, and short enough for a record.
 const MAX_NAME_BYTES: usize = 1 << 16;
 
-/// Writes a line, without its end. `namespace` is the record's, if that is known.
-pub(super) fn write(key: &Key, record: &Record, namespace: Option<&str>) -> String {
+/// Writes a line of a cache with this codec, without its end. `namespace` is the record's, if that is known.
+pub(super) fn write(key: &Key, record: &Record, namespace: Option<&str>, codec: &Codec) -> String {
     let mut out = format!("{{\"key\":\"{}\"", hex(&key.0));
     let mut push = |name: &str, json: &str| out.extend([",\"", name, "\":", json]);
     push("deployment", &quoted(&record.deployment));
@@ -31,7 +31,7 @@ pub(super) fn write(key: &Key, record: &Record, namespace: Option<&str>) -> Stri
     match namespace {
         Some("") => {}
         Some(name) => push("namespace", &quoted(name)),
-        None => push("tag", &quoted(&hex(&record.namespace.0.to_be_bytes()))),
+        None => push("tag", &quoted(&tag(record.namespace, codec))),
     }
     if let Some(question) = std::str::from_utf8(&record.question).ok().and_then(one_line) {
         push("question", question);
@@ -54,7 +54,7 @@ pub(super) fn read(line: &str, codec: &Codec) -> Result<(Key, Record), String> {
     let created_ms = fields.take("created", MOMENT, unmoment)?;
     let expires_ms = fields.take("expires", MOMENT, unmoment)?;
     let namespace = if fields.0.contains_key("tag") {
-        Namespace(u64::from_be_bytes(fields.take("tag", "16 hexadecimal digits", |text: String| unhex(&text))?))
+        fields.take("tag", TAG, |text: String| untag(&text, codec))?
     } else if fields.0.contains_key("namespace") {
         codec.namespace(&fields.take("namespace", "a string", |name: String| Some(name))?)
     } else {
@@ -105,6 +105,30 @@ fn read_answer(raw: &RawValue) -> Result<Bytes, String> {
 fn one_line(text: &str) -> Option<&str> {
     let value: &RawValue = serde_json::from_str(text).ok()?;
     Some(text).filter(|text| value.get().len() == text.len() && !text.contains(['\n', '\r']))
+}
+
+const TAG: &str = "that of a cache with the same encryptionKey, or none, as this one (an export of one namespace has its name instead)";
+
+/// How a file marks a namespace: 16 hexadecimal digits, in an encrypted one after those that tell its key, as another key
+/// marks the same namespace otherwise.
+fn tag(namespace: Namespace, codec: &Codec) -> String {
+    let tag = hex(&namespace.0.to_be_bytes());
+    match codec.seal() {
+        0 => tag,
+        seal => format!("{}:{tag}", hex(&seal.to_be_bytes())),
+    }
+}
+
+fn untag(text: &str, codec: &Codec) -> Option<Namespace> {
+    let (seal, tag) = text.split_once(':').map_or((Some(0), text), |(seal, tag)| (number(seal), tag));
+    if seal != Some(codec.seal()) {
+        return None;
+    }
+    number(tag).map(Namespace)
+}
+
+fn number(digits: &str) -> Option<u64> {
+    unhex(digits).map(u64::from_be_bytes)
 }
 
 const MOMENT: &str = "a time such as 2026-01-31T09:30:00.250Z, or milliseconds since 1970";
@@ -212,7 +236,7 @@ mod tests {
         ) {
             let (key, record) = (Key(bytes), record(payload, question, times));
             for namespace in [Some("tenant"), None] {
-                let line = write(&key, &record, namespace);
+                let line = write(&key, &record, namespace, &Codec::default());
                 prop_assert!(!line.contains('\n'));
                 prop_assert_eq!(read(&line, &Codec::default()), Ok((key, record.clone())), "{}", line);
             }
@@ -227,7 +251,7 @@ mod tests {
     #[test]
     fn a_line_can_be_read_by_people() {
         let record = record(b"null\n{\"choices\": []}".to_vec(), r#"{"kind":"completion"}"#, (0, u64::MAX));
-        let line = write(&Key([7; 32]), &record, Some("ten\"ant"));
+        let line = write(&Key([7; 32]), &record, Some("ten\"ant"), &Codec::default());
         assert!(line.starts_with("{\"key\":\"0707"), "{line}");
         let expected =
             r#","created":"1970-01-01T00:00:00.000Z","expires":18446744073709551615,"namespace":"ten\"ant","#;
@@ -238,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_what_was_expected_and_what_came() {
-        let good = write(&Key([7; 32]), &record(b"null".to_vec(), "", (0, 1)), None);
+        let good = write(&Key([7; 32]), &record(b"null".to_vec(), "", (0, 1)), None, &Codec::default());
         let long = |field: &str, bytes: usize| format!("\"{field}\":\"{}\",\"answer\":", "x".repeat(bytes));
         let (question, name) = (long("question", 1_023), long("deployment", 65_537));
         for (old, new, message) in [
@@ -254,11 +278,26 @@ mod tests {
             ("{\"json\":[null]}", "{}", "answer: expected an object with one of json, text, base64, got {}"),
             ("{\"json\":[null]}", "7", "answer: expected an object with one of json, text, base64, got 7"),
             ("\"tag\":", "\"namespace\":7,\"tag\":", "namespace: expected one of the fields"),
-            ("\"tag\":\"", "\"tag\":\"z", "tag: expected 16 hexadecimal digits, got \"z"),
+            ("\"tag\":\"", "\"tag\":\"z", "tag: expected that of a cache with the same encryptionKey"),
             ("{\"key\"", "[\"key\"", "expected a JSON object, got [\"key\""),
         ] {
             let error = read(&good.replacen(old, new, 1), &Codec::default()).unwrap_err();
             assert!(error.starts_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mark_of_a_namespace_is_read_only_where_it_was_made() {
+        use crate::cache::EncryptionKey;
+        let codecs = [None, Some([1; 32]), Some([2; 32])].map(|key| Codec::new(key.map(EncryptionKey::new).as_ref()));
+        for (maker, made) in codecs.iter().enumerate() {
+            let record = record(b"null".to_vec(), "", (0, 1));
+            let record = Record { namespace: made.namespace("tenant"), ..record };
+            let line = write(&Key([7; 32]), &record, None, made);
+            for (reader, codec) in codecs.iter().enumerate() {
+                assert_eq!(read(&line, codec).is_ok(), reader == maker, "{line}");
+            }
+            assert_eq!(read(&line, made).unwrap().1.namespace, record.namespace);
         }
     }
 }
