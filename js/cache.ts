@@ -192,7 +192,10 @@ export class Cache {
     await settled((id) => this.#native.flush(id, mailbox))
   }
 
-  /** Flushes and lets go of the file. Idempotent. Not needed for the process to exit. */
+  /**
+   * Flushes and lets go of the file. Idempotent. Not needed for the process to exit.
+   * @throws CacheError if answers could not be stored since the last flush; it is closed all the same
+   */
   async close(): Promise<void> {
     await settled((id) => this.#native.close(id, mailbox))
   }

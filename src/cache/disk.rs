@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::memory::Memory;
 use super::record::MAX_PAYLOAD_BYTES;
 use super::store::{Scanned, Store};
-use super::writes::Writes;
+use super::writes::{Group, Lost, Writes};
 use super::{Codec, Key, Namespace, Record};
 use crate::error::{Error, Result};
 
@@ -103,7 +103,13 @@ impl Disk {
         // Known from the start, for whoever asks while the file is held.
         store.size();
         let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
-        let writes = Writes::new(Box::new(move |group| behind.write(group)), Box::new(move |now| aside.tend(now)));
+        let place = Place { path: slot.path.clone(), identity: Mutex::new(slot.identity) };
+        let commit = move |group: &Group| {
+            let lost = |message| Lost { entries: group.len() as u64, message };
+            place.check(&behind).map_err(lost)?;
+            behind.write(group)
+        };
+        let writes = Writes::new(Box::new(commit), Box::new(move |now| aside.tend(now)));
         if store.is_migrating() || store.is_over_bound() {
             writes.tend();
         }
@@ -263,6 +269,24 @@ impl Disk {
 
     fn memories(&self) -> Vec<Arc<Memory>> {
         locked(&self.memories).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Where a store's file stands, or stood.
+struct Place {
+    path: PathBuf,
+    identity: Mutex<(u64, u64)>,
+}
+
+impl Place {
+    /// Has the store go on with the file that stands there now, made anew if there is none: what is written to one that
+    /// was removed or replaced, nobody would find.
+    fn check(&self, store: &Store) -> Result<(), String> {
+        let found = identity(&prepare(&self.path)?);
+        if std::mem::replace(&mut *locked(&self.identity), found) != found {
+            store.let_go();
+        }
+        Ok(())
     }
 }
 

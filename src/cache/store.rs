@@ -198,6 +198,11 @@ impl Store {
         Ok(outcome)
     }
 
+    /// Goes on with whatever file has the path now.
+    pub fn let_go(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
+    }
+
     /// Opens the database anew if it has seen an error.
     fn mend(&self) -> Result<(), String> {
         if self.is_broken.swap(false, Ordering::Relaxed) {
