@@ -74,32 +74,13 @@ async fn two_short_clocks_of_the_starter_are_not_the_clocks_of_the_others() {
     assert_eq!(patient.unwrap().content, "late");
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_fallback_of_another_group_answers_nobody_here() {
+/// Two groups of one deployment, which refuses its key; `loose` has a fallback, `strict` has none. What both say to one
+/// question, asked in this order.
+async fn loose_and_strict(groups: [&str; 2]) -> [std::result::Result<String, String>; 2] {
+    let refusal = json!({ "error": { "status": 401, "message": "no" } });
     let router = router(json!({
         "providers": [
-            dummy("x", json!({ "responses": [{ "error": { "status": 401, "message": "no" } }], "repeat": true, "latencyMs": 100 })),
-            dummy("y", slow("of another model", 10)),
-        ],
-        "groups": {
-            "other": { "deployments": ["y::cheap"] },
-            "loose": { "deployments": ["x::m"], "fallbacks": ["other"] },
-            "strict": { "deployments": ["x::m"] },
-        },
-    }));
-    let (loose, strict) = tokio::join!(
-        ask_in(&router, "loose", InvokeOptions::default()),
-        ask_in(&router, "strict", InvokeOptions::default())
-    );
-    assert_eq!(loose.unwrap().deployment, "y::cheap");
-    assert!(strict.is_err(), "group strict has x::m alone, but was answered by {}", strict.unwrap().deployment);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_group_without_a_fallback_takes_no_fallback_from_others() {
-    let router = router(json!({
-        "providers": [
-            dummy("x", json!({ "responses": [{ "error": { "status": 401, "message": "no" } }], "repeat": true, "latencyMs": 100 })),
+            dummy("x", json!({ "responses": [refusal], "repeat": true, "latencyMs": 100 })),
             dummy("y", slow("fallback", 10)),
         ],
         "groups": {
@@ -108,12 +89,18 @@ async fn a_group_without_a_fallback_takes_no_fallback_from_others() {
             "strict": { "deployments": ["x::m"] },
         },
     }));
-    let (strict, loose) = tokio::join!(
-        ask_in(&router, "strict", InvokeOptions::default()),
-        ask_in(&router, "loose", InvokeOptions::default())
-    );
-    assert!(strict.is_err());
-    assert_eq!(loose.map(|answer| answer.deployment).map_err(|error| error.to_string()), Ok("y::cheap".to_owned()));
+    let ask = async |group| {
+        let answer = ask_in(&router, group, InvokeOptions::default()).await;
+        answer.map(|answer| answer.deployment).map_err(|error| error.code().to_owned())
+    };
+    tokio::join!(ask(groups[0]), ask(groups[1])).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_take_no_fallback_from_each_other_and_no_failure_whoever_came_first() {
+    let (loose, strict) = (Ok("y::cheap".to_owned()), Err("ERR_PROVIDER".to_owned()));
+    assert_eq!(loose_and_strict(["loose", "strict"]).await, [loose.clone(), strict.clone()]);
+    assert_eq!(loose_and_strict(["strict", "loose"]).await, [strict, loose]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,15 +78,21 @@ fn a_lost_group_is_counted_and_told_once() {
     assert_eq!(writes.errors(), (2, Some("disk full".to_owned())));
 }
 
+/// Writes that are not committed while the gate is held.
+fn writes_behind(gate: &Arc<Mutex<()>>) -> Writes {
+    let gate = Arc::clone(gate);
+    let (writes, _) = writes(move |_| {
+        drop(gate.lock().unwrap());
+        Ok(())
+    });
+    writes
+}
+
 #[test]
 fn a_slow_disk_costs_entries_never_memory_and_never_a_wait() {
     let gate = Arc::new(Mutex::new(()));
     let held = gate.lock().unwrap();
-    let behind = Arc::clone(&gate);
-    let (writes, _) = writes(move |_| {
-        drop(behind.lock().unwrap());
-        Ok(())
-    });
+    let writes = writes_behind(&gate);
     for number in 0..100 {
         writes.put(key(number), record(1 << 20));
     }
@@ -101,11 +107,7 @@ fn a_slow_disk_costs_entries_never_memory_and_never_a_wait() {
 fn what_waits_to_be_written_can_be_read() {
     let gate = Arc::new(Mutex::new(()));
     let held = gate.lock().unwrap();
-    let behind = Arc::clone(&gate);
-    let (writes, _) = writes(move |_| {
-        drop(behind.lock().unwrap());
-        Ok(())
-    });
+    let writes = writes_behind(&gate);
     for number in 0..600 {
         writes.put(key(number), record(1));
     }
