@@ -217,19 +217,17 @@ async fn read(mut flight: Flight<usize, Arc<Log>>, reader: Reader) -> (String, b
 }
 
 /// Says `a`, breaks, and if somebody wants it says `b` and `c`.
-fn breaking(log: Arc<Log>) -> impl Future<Output = usize> + Send + 'static {
-    async move {
-        log.begin("first");
-        log.push(&[content("a")]).await;
-        if log.interrupt(|_| ErrorKind::Cancelled.into()).is_err() {
-            return 1;
-        }
-        log.begin("second");
-        log.push(&[content("b")]).await;
-        log.push(&[content("c")]).await;
-        log.end();
-        2
+async fn breaking(log: Arc<Log>) -> usize {
+    log.begin("first");
+    log.push(&[content("a")]).await;
+    if log.interrupt(|_| ErrorKind::Cancelled.into()).is_err() {
+        return 1;
     }
+    log.begin("second");
+    log.push(&[content("b")]).await;
+    log.push(&[content("c")]).await;
+    log.end();
+    2
 }
 
 #[test]
