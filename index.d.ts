@@ -75,7 +75,10 @@ export declare class Cache {
     import(path: string, options?: CacheImportOptions): Promise<CacheImportResult>;
     /** Waits until all that was stored is on disk. @throws CacheError if it cannot be */
     flush(): Promise<void>;
-    /** Flushes and lets go of the file. Idempotent. Not needed for the process to exit. */
+    /**
+     * Flushes and lets go of the file. Idempotent. Not needed for the process to exit.
+     * @throws CacheError if answers could not be stored since the last flush; it is closed all the same
+     */
     close(): Promise<void>;
     /** As `close`, for `await using`. */
     [Symbol.asyncDispose](): Promise<void>;
