@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, MapAccess};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::merge::Known;
+use super::merge::{Known, set, skip};
 use super::wire::{object, unreadable, usage};
 use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Pieces, Prompt, StreamAssembly, Usage};
 use crate::error::{Failure, Invalid};
@@ -228,7 +228,7 @@ impl Choice<'_> {
 }
 
 /// OpenAI's tool call, or a piece of one in a stream.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct WireToolCall<'a> {
     #[serde(default)]
     pub(super) index: Option<u64>,
@@ -246,8 +246,16 @@ pub(super) struct WireFunction<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-impl Known for WireToolCall<'_> {
-    const FIELDS: &'static [&'static str] = &["index", "id", "function", "type"];
+impl<'de> Known<'de> for WireToolCall<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "index" => set(&mut self.index, map),
+            "id" => set(&mut self.id, map),
+            "function" => set(&mut self.function, map),
+            "type" => skip(map),
+            _ => Ok(false),
+        }
+    }
 }
 
 impl WireFunction<'_> {

@@ -1,5 +1,6 @@
 //! The fields of a streamed answer that thryd does not know: how what the events say of one goes together.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -10,57 +11,81 @@ use serde_json::value::RawValue;
 use super::Body;
 
 /// The fields of an object that thryd reads itself.
-pub(super) trait Known {
-    const FIELDS: &'static [&'static str];
+pub(super) trait Known<'de>: Default {
+    /// Reads the value of a field that it knows, and says whether it does.
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
-/// An object of which some fields are known, and the rest kept as text.
+/// Reads the value of a field; one that is null is absent.
+pub(super) fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+    field: &mut Option<T>,
+    map: &mut A,
+) -> Result<bool, A::Error> {
+    if field.is_some() {
+        return Err(A::Error::custom("a field stands twice"));
+    }
+    *field = map.next_value()?;
+    Ok(true)
+}
+
+/// Passes over the value of a field that is not to be kept.
+pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error> {
+    map.next_value::<IgnoredAny>().map(|_| true)
+}
+
+/// Fields by name, each as the text that came.
+pub(super) type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+/// An object of which some fields are known, and the rest kept as text: read in one pass, because events come by the
+/// thousand.
 pub(super) struct Open<'a, T> {
     pub(super) known: T,
     /// In their order; without those that are null.
-    pub(super) rest: Vec<(String, &'a RawValue)>,
+    pub(super) rest: Rest<'a>,
 }
 
-impl<'de: 'a, 'a, T: Deserialize<'de> + Known> Deserialize<'de> for Open<'a, T> {
+impl<'de, T: Known<'de>> Deserialize<'de> for Open<'de, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'de RawValue>::deserialize(deserializer)?;
-        let mut fields = serde_json::Deserializer::from_str(raw.get());
-        let rest = fields.deserialize_map(Rest(PhantomData::<T>)).map_err(D::Error::custom)?;
-        Ok(Self { known: serde_json::from_str(raw.get()).map_err(D::Error::custom)?, rest })
+        deserializer.deserialize_map(Fields(PhantomData::<T>))
     }
 }
 
-struct Rest<T>(PhantomData<T>);
+struct Fields<T>(PhantomData<T>);
 
-impl<'de, T: Known> Visitor<'de> for Rest<T> {
-    type Value = Vec<(String, &'de RawValue)>;
+impl<'de, T: Known<'de>> Visitor<'de> for Fields<T> {
+    type Value = Open<'de, T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut rest = Vec::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if T::FIELDS.contains(&name.as_str()) {
-                map.next_value::<IgnoredAny>()?;
+        let mut open = Open { known: T::default(), rest: Vec::new() };
+        while let Some(Name(name)) = map.next_key()? {
+            if open.known.take(&name, &mut map)? {
                 continue;
             }
             let raw: &RawValue = map.next_value()?;
             if raw.get() != "null" {
-                rest.push((name, raw));
+                open.rest.push((name, raw));
             }
         }
-        Ok(rest)
+        Ok(open)
     }
 }
 
-/// What is known of an object of which nothing is.
+/// The name of a field, borrowed if it was written without escapes.
 #[derive(Deserialize)]
-struct Nothing {}
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl Known for Nothing {
-    const FIELDS: &'static [&'static str] = &[];
+/// What is known of an object of which nothing is.
+#[derive(Default)]
+struct Nothing;
+
+impl<'de> Known<'de> for Nothing {
+    fn take<A: MapAccess<'de>>(&mut self, _name: &str, _map: &mut A) -> Result<bool, A::Error> {
+        Ok(false)
+    }
 }
 
 /// How the pieces of a field go together.
@@ -136,13 +161,13 @@ enum Whole {
 
 impl Merge {
     /// Takes what one event says.
-    pub(super) fn push(&mut self, rest: Vec<(String, &RawValue)>) {
+    pub(super) fn push(&mut self, rest: Rest<'_>) {
         self.push_below(Rule::Parts, rest);
     }
 
-    fn push_below(&mut self, parent: Rule, rest: Vec<(String, &RawValue)>) {
+    fn push_below(&mut self, parent: Rule, rest: Rest<'_>) {
         for (name, raw) in rest {
-            if OF_ONE_EVENT.contains(&name.as_str()) {
+            if OF_ONE_EVENT.contains(&&*name) {
                 continue;
             }
             if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
@@ -152,7 +177,7 @@ impl Merge {
             let rule = parent.below(&name);
             let last = raw.to_owned();
             let whole = Whole::new(raw, rule);
-            self.fields.push(Field { name, rule, last, whole, is_constant: true, is_mixed: false });
+            self.fields.push(Field { name: name.into_owned(), rule, last, whole, is_constant: true, is_mixed: false });
         }
     }
 

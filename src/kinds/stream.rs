@@ -1,14 +1,13 @@
 //! Streamed completions: OpenAI's `chat.completion.chunk` events to chunks, and to one answer at the end.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::MapAccess;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::completion::{WireToolCall, content, has_more_than_text, reasoning};
-use super::merge::{Known, Merge, Open};
+use super::merge::{Known, Merge, Open, set, skip};
 use super::wire::{object, unreadable};
 use super::{Assembly, Body, Completion, Pieces, ToolCall};
 use crate::error::{Failure, FailureClass};
@@ -83,54 +82,68 @@ struct AssembledCall {
     rest: Merge,
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Event<'a> {
-    #[serde(borrow, default)]
     choices: Option<Vec<Open<'a, EventChoice<'a>>>>,
-    #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct EventChoice<'a> {
-    #[serde(default)]
-    index: Option<u64>,
-    #[serde(borrow, default)]
-    delta: Option<Open<'a, Delta<'a>>>,
-    #[serde(borrow, default)]
-    finish_reason: Option<Cow<'a, str>>,
+impl<'de> Known<'de> for Event<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "choices" => set(&mut self.choices, map),
+            "usage" => set(&mut self.usage, map),
+            "error" => set(&mut self.error, map),
+            // Of one event alone.
+            "obfuscation" => skip(map),
+            _ => Ok(false),
+        }
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
+struct EventChoice<'a> {
+    index: Option<u64>,
+    delta: Option<Open<'a, Delta<'a>>>,
+    finish_reason: Option<String>,
+}
+
+impl<'de> Known<'de> for EventChoice<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "index" => set(&mut self.index, map),
+            "delta" => set(&mut self.delta, map),
+            "finish_reason" => set(&mut self.finish_reason, map),
+            // Some servers send what has come so far in every event.
+            "message" => skip(map),
+            _ => Ok(false),
+        }
+    }
+}
+
+#[derive(Default)]
 struct Delta<'a> {
-    #[serde(borrow, default)]
-    role: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    role: Option<String>,
     content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     reasoning_content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     reasoning: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    refusal: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    refusal: Option<String>,
     tool_calls: Option<Vec<Open<'a, WireToolCall<'a>>>>,
 }
 
-impl Known for Event<'_> {
-    const FIELDS: &'static [&'static str] = &["choices", "usage", "error", "obfuscation"];
-}
-
-impl Known for EventChoice<'_> {
-    // Some servers send what has come so far as `message` in every event.
-    const FIELDS: &'static [&'static str] = &["index", "delta", "finish_reason", "message"];
-}
-
-impl Known for Delta<'_> {
-    const FIELDS: &'static [&'static str] =
-        &["role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls"];
+impl<'de> Known<'de> for Delta<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "role" => set(&mut self.role, map),
+            "content" => set(&mut self.content, map),
+            "reasoning_content" => set(&mut self.reasoning_content, map),
+            "reasoning" => set(&mut self.reasoning, map),
+            "refusal" => set(&mut self.refusal, map),
+            "tool_calls" => set(&mut self.tool_calls, map),
+            _ => Ok(false),
+        }
+    }
 }
 
 impl StreamAssembly {
@@ -206,14 +219,14 @@ impl Assembled {
         let Open { known: event, rest } = event;
         self.rest.push(rest);
         if let Some(reason) = event.finish_reason.filter(|reason| !reason.is_empty()) {
-            self.finish_reason = Some(reason.into_owned());
+            self.finish_reason = Some(reason);
         }
         let Some(Open { known: delta, rest }) = event.delta else { return Ok(()) };
         self.message_rest.push(rest);
         let texts = [delta.content, delta.reasoning_content, delta.reasoning];
         self.is_partial |= texts.into_iter().any(has_more_than_text);
         if let Some(role) = delta.role.filter(|role| !role.is_empty()) {
-            self.role = Some(role.into_owned());
+            self.role = Some(role);
         }
         self.refusal.push_str(delta.refusal.as_deref().unwrap_or_default());
         if let Some(delta) = reasoning(delta.reasoning_content, delta.reasoning) {
