@@ -2,7 +2,7 @@
 
 mod answers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use answers::{answer, key, on_disk, put};
 use thryd::cache::{Cache, CacheOptions};
@@ -124,18 +124,38 @@ async fn a_file_that_was_cut_off_gives_right_answers_or_none() {
 }
 
 #[cfg(unix)]
+#[test]
+#[ignore = "a child: the superuser may write to any file"]
+fn child_that_may_only_read() {
+    let path = PathBuf::from(std::env::var_os("THRYD_TEST_FILE").unwrap());
+    let message = refusal(&path).to_lowercase();
+    assert!(message.contains("permission denied"), "{message}");
+}
+
+#[cfg(unix)]
 #[tokio::test]
 async fn a_file_that_may_only_be_read_is_refused_by_name_and_not_touched() {
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("c");
+    let (path, copy) = (dir.path().join("c"), dir.path().join("test"));
     let good = good_file(&path).await;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
-    // The superuser may write it all the same.
-    if std::fs::OpenOptions::new().write(true).open(&path).is_err() {
-        assert!(refusal(&path).to_lowercase().contains("permission denied"));
-        assert_eq!(std::fs::read(&path).unwrap(), good);
+    // This test's program, where another user finds it.
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    for (place, mode) in [(dir.path(), 0o755), (&path, 0o444), (&copy, 0o555)] {
+        std::fs::set_permissions(place, std::fs::Permissions::from_mode(mode)).unwrap();
     }
+    let mut child = std::process::Command::new(&copy);
+    child.args(["--ignored", "--exact", "child_that_may_only_read"]).env("THRYD_TEST_FILE", &path).current_dir("/");
+    let is_superuser = std::fs::OpenOptions::new().write(true).open(&path).is_ok();
+    if is_superuser {
+        // Nobody, on most systems; whoever it is, the file is not theirs.
+        child.uid(65_534).gid(65_534);
+    }
+    let output = child.output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && report.contains("1 passed"), "{report}");
+    assert_eq!(std::fs::read(&path).unwrap(), good);
 }
 
 #[cfg(unix)]
@@ -206,11 +226,11 @@ fn noise(number: u64) -> bytes::Bytes {
     std::iter::repeat_with(|| rng.u8(..)).take(10_000).collect::<Vec<_>>().into()
 }
 
-/// Does nothing unless the test below started it, where no file may be longer than a few MiB.
 #[cfg(unix)]
 #[tokio::test]
-async fn on_a_full_disk() {
-    let Some(path) = std::env::var_os(FULL) else { return };
+#[ignore = "a child: no file may be longer than a few MiB"]
+async fn child_on_a_full_disk() {
+    let path = std::env::var_os(FULL).unwrap();
     let entry = |number| thryd::cache::Entry { payload: noise(number), ..Default::default() };
     let cache = Cache::open(CacheOptions::at(&path)).unwrap();
     let mut kept = 0;
@@ -247,7 +267,7 @@ async fn a_full_disk_costs_no_answer_and_is_told() {
     let binary = std::env::current_exe().unwrap();
     // As a full disk does, writing beyond the limit fails; the signal that would end the process is ignored.
     let output = std::process::Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" --exact on_a_full_disk --nocapture"])
+        .args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" --ignored --exact child_on_a_full_disk --nocapture"])
         .arg(binary)
         .env(FULL, &path)
         .output()

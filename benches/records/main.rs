@@ -11,6 +11,7 @@
 //! `corpus.rs` says what training and measuring share.
 
 mod corpus;
+mod spelling;
 
 use std::hint::black_box;
 use std::path::Path;

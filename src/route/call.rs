@@ -13,7 +13,7 @@ use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
 use super::serve::Reading;
-use crate::cache::{Cache, CacheMode, Entry, Key, KeyBuilder, Moment, Question, Record};
+use crate::cache::{Cache, Entry, Key, KeyBuilder, Moment, Question, Record};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
 use crate::kinds::{Body, Kind, Usage};
@@ -35,6 +35,8 @@ pub(crate) struct Prepared<K: Kind> {
     pub options: InvokeOptions,
     pub timeouts: Timeouts,
     pub namespace: String,
+    /// Made once: a call may have thousands of parts.
+    keys: Arc<KeyBuilder>,
     pub key: Key,
     /// The group's deployments when the call began: what the key stands for.
     deployments: Arc<[Arc<Deployment>]>,
@@ -48,9 +50,10 @@ impl<K: Kind> Prepared<K> {
         let active = core.begin()?;
         let group =
             core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
-        let namespace = options.namespace.clone().or_else(|| core.cache_options()?.namespace).unwrap_or_default();
+        let namespace = options.namespace.clone().or_else(|| core.cache_namespace()).unwrap_or_default();
         let deployments = group.deployments();
-        let key = key::<K>(&deployments, &namespace, &request);
+        let keys = Arc::new(keys::<K>(&deployments, &namespace));
+        let key = keys.body(request.as_ref());
         let timeouts = options.timeouts.unwrap_or(core.timeouts);
         Ok(Self {
             core: Arc::clone(core),
@@ -59,6 +62,7 @@ impl<K: Kind> Prepared<K> {
             options,
             timeouts,
             namespace,
+            keys,
             key,
             deployments,
             started: Instant::now(),
@@ -68,7 +72,7 @@ impl<K: Kind> Prepared<K> {
 
     /// The same call with another request: a part of this one, or several parts together.
     pub fn with_request(&self, request: K::Request) -> Self {
-        let key = key::<K>(&self.deployments, &self.namespace, &request);
+        let key = self.keys.body(request.as_ref());
         self.with_key(Arc::new(request), key)
     }
 
@@ -91,6 +95,7 @@ impl<K: Kind> Prepared<K> {
             options: self.options.clone(),
             timeouts: self.timeouts,
             namespace: self.namespace.clone(),
+            keys: Arc::clone(&self.keys),
             key,
             deployments: Arc::clone(&self.deployments),
             request,
@@ -120,9 +125,12 @@ impl<K: Kind> Prepared<K> {
     /// # Errors
     /// `ERR_NOT_CACHED` if only the cache may answer and cannot.
     pub async fn in_cache(&self) -> Result<Option<Answer<K>>> {
+        let is_cache_only = self.options.cache == CacheUse::OnlyIfCached || self.core.is_replay();
+        if self.options.cache == CacheUse::NoStore && !is_cache_only {
+            // It neither reads nor keeps, so it does not wait for the file.
+            return Ok(None);
+        }
         let cache = self.core.cache(self.options.cache == CacheUse::OnlyIfCached).await?;
-        let is_cache_only = self.options.cache == CacheUse::OnlyIfCached
-            || cache.as_ref().is_some_and(|cache| cache.options().mode == CacheMode::Replay);
         let found = match cache.as_ref().filter(|_| self.reads_cache() || is_cache_only) {
             None => None,
             Some(cache) => match cache.memory_get(&self.key) {
@@ -255,10 +263,10 @@ pub(crate) fn free_of_charge<K: Kind>(value: &mut K) {
     }
 }
 
-/// The key of a request to these deployments.
-fn key<K: Kind>(deployments: &[Arc<Deployment>], namespace: &str, request: &K::Request) -> Key {
+/// Makes the keys of requests to these deployments.
+fn keys<K: Kind>(deployments: &[Arc<Deployment>], namespace: &str) -> KeyBuilder {
     let models: Vec<_> = deployments.iter().map(|deployment| deployment.cached_as()).collect();
-    KeyBuilder::new(namespace, K::NAME, models.iter().map(|model| &**model)).body(request.as_ref())
+    KeyBuilder::new(namespace, K::NAME, models.iter().map(|model| &**model))
 }
 
 /// What such a key is the hash of, but for the namespace.

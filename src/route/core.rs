@@ -126,9 +126,14 @@ impl<K: Kind> Core<K> {
         self.cache.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The options of the mounted cache, whether it is open yet or not.
-    pub fn cache_options(&self) -> Option<CacheOptions> {
-        self.mounted().map(|mount| mount.options.clone())
+    /// Whose answers those of the mounted cache are, unless a call says otherwise; whether it is open yet or not.
+    pub fn cache_namespace(&self) -> Option<String> {
+        self.mounted()?.options.namespace.clone()
+    }
+
+    /// Whether the mounted cache answers alone.
+    pub fn is_replay(&self) -> bool {
+        self.mounted().is_some_and(|mount| mount.is_replay())
     }
 
     /// The cache, if it is open.

@@ -300,7 +300,7 @@ pub(crate) fn joined<K: Kind>(mut answer: Answer<K>) -> Answer<K> {
     answer
 }
 
-fn clock(timeouts: &Timeouts, phase: Phase, is_stream: bool) -> Option<std::time::Duration> {
+fn clock(timeouts: &Timeouts, phase: Phase, is_stream: bool) -> Option<Duration> {
     match phase {
         Phase::Queue => Some(timeouts.queue),
         Phase::Connect => Some(timeouts.connect),

@@ -76,7 +76,7 @@ impl Mount {
         }
     }
 
-    fn is_replay(&self) -> bool {
+    pub fn is_replay(&self) -> bool {
         self.options.mode == CacheMode::Replay
     }
 
