@@ -1,6 +1,6 @@
 //! Fears about processes that share one file: that one harms another, that a killed one takes others' answers with it.
 //!
-//! The test runs itself again as the writers: with `THRYD_TEST_WRITER` set, this binary's `writer` test is one.
+//! The test runs itself again as the writers: `child_that_writes`, told by `THRYD_TEST_WRITER` which of them it is.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
