@@ -46,6 +46,8 @@ pub(crate) struct Deployment {
 #[derive(Debug)]
 struct Hot {
     is_able: AtomicBool,
+    /// See [`Deployment::streams`].
+    streams: AtomicBool,
     /// The bits of an `f64`.
     weight: AtomicU64,
     /// `u64::MAX` is unlimited.
@@ -118,6 +120,7 @@ impl Deployment {
             cached_as: RwLock::new(name.into()),
             hot: Hot {
                 is_able: AtomicBool::new(false),
+                streams: AtomicBool::new(true),
                 weight: AtomicU64::default(),
                 context_window: AtomicU64::default(),
                 typical: AtomicU64::new(FIRST_GUESS),
@@ -146,6 +149,7 @@ impl Deployment {
     pub fn set_provider(&self, provider: Arc<dyn Provider>) {
         self.health.reset();
         self.tracker.forget_heard();
+        self.hot.streams.store(true, Ordering::Relaxed);
         self.use_provider(&provider);
         *self.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
         self.subscribe();
@@ -194,6 +198,16 @@ impl Deployment {
     /// Whether it serves the router's kind of request.
     pub fn is_able(&self) -> bool {
         self.hot.is_able.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may be asked to stream what its caller wants whole: until it refuses to.
+    pub fn streams(&self) -> bool {
+        self.hot.streams.load(Ordering::Relaxed)
+    }
+
+    /// It refused to stream.
+    pub fn refuse_streams(&self) {
+        self.hot.streams.store(false, Ordering::Relaxed);
     }
 
     /// Whether a request's tokens have to be known before it is sent here.

@@ -97,7 +97,7 @@ pub enum CacheUse {
 }
 
 /// Options of one call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct InvokeOptions {
     /// Clocks; the router's if absent.
     pub timeouts: Option<Timeouts>,
@@ -109,6 +109,9 @@ pub struct InvokeOptions {
     pub namespace: Option<String>,
     /// Higher goes first. Default 0.
     pub priority: i64,
+    /// Whether a second attempt may start while the first is under way, where [`RetryOptions::hedge_quantile`] asks for it.
+    /// Default true.
+    pub hedge: bool,
 }
 
 /// What happens when a stream breaks after its first chunk.
@@ -130,6 +133,13 @@ pub struct StreamOptions {
     pub on_interrupt: OnInterrupt,
     /// Assemble the answer before the first chunk, so that failover is invisible.
     pub buffer: bool,
+}
+
+impl Default for InvokeOptions {
+    fn default() -> Self {
+        let (cache, timeouts) = (CacheUse::default(), None);
+        Self { timeouts, cache, cache_ttl: None, namespace: None, priority: 0, hedge: true }
+    }
 }
 
 impl Default for DeployOptions {
@@ -175,6 +185,8 @@ impl Timeouts {
 
 /// Priorities reach this far either way.
 const FURTHEST: f64 = 1e9;
+
+const CALL_NAMES: &str = "signal, cache, cacheTtlMs, namespace, priority, hedge";
 
 const TIMEOUT_NAMES: &str = "connectMs, firstTokenMs, idleMs, attemptMs, totalMs, queueMs";
 
@@ -290,7 +302,7 @@ impl InvokeOptions {
     /// If a field is unknown, of the wrong type or out of range.
     pub fn read(mut fields: Fields, timeouts: &Timeouts) -> Result<Self, Invalid> {
         let options = Self::take(&mut fields, timeouts)?;
-        fields.finish(&format!("signal, cache, cacheTtlMs, namespace, priority, {TIMEOUT_NAMES}"))?;
+        fields.finish(&format!("{CALL_NAMES}, {TIMEOUT_NAMES}"))?;
         Ok(options)
     }
 
@@ -309,6 +321,7 @@ impl InvokeOptions {
             namespace: fields.string("namespace")?,
             // A thousandth is kept, so that 0.5 goes before 0.
             priority: (fields.number("priority", -FURTHEST, FURTHEST)?.unwrap_or(0.0) * 1000.0) as i64,
+            hedge: fields.boolean("hedge")?.unwrap_or(true),
         })
     }
 }
@@ -325,7 +338,7 @@ impl StreamOptions {
             buffer: fields.boolean("buffer")?.unwrap_or(false),
             invoke: InvokeOptions::take(&mut fields, timeouts)?,
         };
-        let known = format!("onInterrupt, buffer, signal, cache, cacheTtlMs, namespace, priority, {TIMEOUT_NAMES}");
+        let known = format!("onInterrupt, buffer, {CALL_NAMES}, {TIMEOUT_NAMES}");
         fields.finish(&known)?;
         Ok(options)
     }
@@ -372,9 +385,6 @@ impl RouterOptions {
             return Err(unsupported("a cache in Redis (`cache.redis`) is not in this version"));
         }
         let retry = fields.nested("retry", "retry options", RetryOptions::read)?.unwrap_or_default();
-        if retry.hedge_quantile.is_some() {
-            return Err(unsupported("hedging (`retry.hedgeQuantile`) is not in this version"));
-        }
         let timeouts = fields.nested("timeouts", "timeouts", |mut fields| {
             let timeouts = Timeouts::default().overlay(&mut fields)?;
             fields.finish(TIMEOUT_NAMES)?;

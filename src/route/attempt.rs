@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::log::Log;
 use super::patience::Patience;
+use super::race::Lead;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
@@ -21,11 +22,13 @@ use crate::tracker::Permit;
 
 /// How an answer is wanted.
 #[derive(Clone, Copy)]
-pub(crate) enum Mode<'a> {
-    /// At once.
-    Whole,
-    /// Piece by piece, for those who read along.
-    Streamed(&'a Log),
+pub(crate) struct Mode<'a> {
+    /// Whether the provider is asked for it piece by piece.
+    pub is_stream: bool,
+    /// Who reads along.
+    pub log: Option<&'a Log>,
+    /// Taken before anything is said.
+    pub lead: Lead<'a>,
 }
 
 /// A successful attempt.
@@ -56,11 +59,12 @@ pub(crate) async fn attempt<K: Kind>(
     mode: Mode<'_>,
 ) -> Result<Got<K>, Ended> {
     let (provider, latency) = (deployment.provider(), &deployment.latency);
-    let is_stream = !matches!(mode, Mode::Whole);
-    let call = Call { kind: K::NAME, path: K::PATH, model: &deployment.model, body: request.as_ref(), is_stream };
+    let (model, is_stream) = (&*deployment.model, mode.is_stream);
+    let call = Call { kind: K::NAME, path: K::PATH, model, body: request.as_ref(), is_stream };
     let outgoing = provider.write(&call).map_err(Ended::Refused)?;
     permit.sent();
-    let exchange = Exchange { provider: &*provider, call, patience, begun: Instant::now(), request, permit, latency };
+    let (provider, name, begun) = (&*provider, &*deployment.name, Instant::now());
+    let exchange = Exchange { provider, name, call, patience, begun, request, permit, latency };
     let result = match outgoing {
         Outgoing::Http(http) => {
             let secrets = Secrets::of(&http);
@@ -74,6 +78,8 @@ pub(crate) async fn attempt<K: Kind>(
 
 struct Exchange<'a, R> {
     provider: &'a dyn Provider,
+    /// `provider::model`.
+    name: &'a str,
     call: Call<'a>,
     patience: &'a Patience,
     begun: Instant,
@@ -107,8 +113,8 @@ impl<R: Sync> Exchange<'_, R> {
         } else {
             let answer = self.whole_body(response).await?;
             let read = self.provider.read(&self.call, answer.clone());
-            match read.and_then(|answer| self.whole(&answer)) {
-                Ok(got) => deliver(got, mode).await,
+            match read.and_then(|answer| K::read(&answer, self.request)) {
+                Ok(got) => self.deliver(got, mode).await,
                 // A provider that fails in a success's clothes.
                 Err(failure) => Err(std::str::from_utf8(&answer).ok().and_then(in_band).unwrap_or(failure)),
             }
@@ -125,7 +131,7 @@ impl<R: Sync> Exchange<'_, R> {
         mode: Mode<'_>,
     ) -> Result<Got<K>, Failure> {
         match self.within_first_token(future).await.map_err(Failure::refused)? {
-            Reply::Whole(answer) => deliver(self.whole(&answer)?, mode).await,
+            Reply::Whole(answer) => self.deliver(K::read(&answer, self.request)?, mode).await,
             Reply::Events(stream) => self.events(Events::Local(stream), mode).await,
         }
     }
@@ -153,17 +159,6 @@ impl<R: Sync> Exchange<'_, R> {
         self.within_gap(response.chunk()).await
     }
 
-    /// Told at once and not with the end of the answer, which may take minutes.
-    fn note_first_token(&self) {
-        self.latency.record_first_token(self.begun.elapsed(), Instant::now());
-    }
-
-    fn whole<K: Kind<Request = R>>(&self, answer: &Bytes) -> Result<Got<K>, Failure> {
-        let value = K::read(answer, self.request)?;
-        self.note_first_token();
-        Ok(Got { value })
-    }
-
     /// Reads events to the end and hands on what they say as it comes.
     async fn events<K: Kind<Request = R>>(&self, mut source: Events, mode: Mode<'_>) -> Result<Got<K>, Failure> {
         let Some(mut assembly) = K::assembly() else {
@@ -186,9 +181,9 @@ impl<R: Sync> Exchange<'_, R> {
             }
             if !chunks.is_empty() {
                 if !std::mem::replace(&mut has_begun, true) {
-                    self.note_first_token();
+                    self.begin(mode).await;
                 }
-                if let Mode::Streamed(log) = mode {
+                if let Some(log) = mode.log {
                     log.push(&chunks).await;
                 }
                 chunks.clear();
@@ -197,11 +192,30 @@ impl<R: Sync> Exchange<'_, R> {
         source.let_go();
         let value = assembly.finish()?;
         if !has_begun {
-            self.note_first_token();
-            if let Mode::Streamed(log) = mode {
+            self.begin(mode).await;
+            if let Some(log) = mode.log {
                 // It said nothing, which may replace something that was said.
                 log.push(&[]).await;
             }
+        }
+        Ok(Got { value })
+    }
+
+    /// The first token is there.
+    async fn begin(&self, mode: Mode<'_>) {
+        mode.lead.take().await;
+        // Told at once and not with the end of the answer, which may take minutes.
+        self.latency.record_first_token(self.begun.elapsed(), Instant::now());
+        if let Some(log) = mode.log {
+            log.begin(self.name);
+        }
+    }
+
+    /// Gives a whole answer also to those who wanted it piece by piece.
+    async fn deliver<K: Kind<Request = R>>(&self, value: K, mode: Mode<'_>) -> Result<Got<K>, Failure> {
+        self.begin(mode).await;
+        if let Some(log) = mode.log {
+            log.push(&value.chunks()).await;
         }
         Ok(Got { value })
     }
@@ -261,12 +275,4 @@ impl Events {
             let _end = http.0.chunk().now_or_never();
         }
     }
-}
-
-/// Gives a whole answer to a reader who wanted it piece by piece.
-async fn deliver<K: Kind>(got: Got<K>, mode: Mode<'_>) -> Result<Got<K>, Failure> {
-    if let Mode::Streamed(log) = mode {
-        log.push(&got.value.chunks()).await;
-    }
-    Ok(got)
 }

@@ -1,0 +1,137 @@
+//! What a failed attempt means for the rest of its call: the table of `docs/design.md`, failures.
+
+use std::sync::Arc;
+
+use super::group::{Demand, Group};
+use super::race::Loss;
+use super::serve::{CallState, Reading, Verdict};
+use crate::deployment::Deployment;
+use crate::error::{Error, ErrorKind, Failure, FailureClass, Phase};
+use crate::kinds::Kind;
+
+/// The deployments of a group that a call does not ask, or asks first.
+#[derive(Default)]
+pub(super) struct Barred {
+    /// Failed this call in a way that another try cannot mend.
+    pub for_good: Vec<Arc<Deployment>>,
+    /// Asked to be left alone: not asked while another could be.
+    pub for_now: Vec<Arc<Deployment>>,
+    /// After a transient fault, the same deployment once more.
+    pub again: Option<Arc<Deployment>>,
+}
+
+impl Barred {
+    /// Everyone who is not asked while another could be.
+    pub fn all(&self) -> Vec<Arc<Deployment>> {
+        self.for_good.iter().chain(&self.for_now).cloned().collect()
+    }
+}
+
+impl<K: Kind> CallState<'_, K> {
+    /// Decides on the attempts of one round. True if the next one is no retry.
+    pub(super) fn consider_all(
+        &mut self,
+        group: &Group,
+        demand: &Demand,
+        losses: &[Loss],
+        barred: &mut Barred,
+    ) -> Result<bool, Verdict> {
+        let before = barred.again.take();
+        let mut is_free = false;
+        for loss in losses {
+            if self.refuses_streams(loss) {
+                loss.deployment.refuse_streams();
+                barred.again = Some(Arc::clone(&loss.deployment));
+                is_free = true;
+                continue;
+            }
+            let was_again = before.as_ref().is_some_and(|same| Arc::ptr_eq(same, &loss.deployment));
+            let again = self.consider(group, demand, loss, was_again, barred)?;
+            barred.again = again.or(barred.again.take());
+        }
+        Ok(is_free && losses.len() == 1)
+    }
+
+    /// Whether a deployment refused only to stream what its caller did not ask to have streamed.
+    fn refuses_streams(&self, Loss { deployment, failure, .. }: &Loss) -> bool {
+        let is_own_choice = self.job.reading == Reading::Watched && deployment.streams();
+        let says = |text: &str| text.to_ascii_lowercase().contains("stream");
+        is_own_choice
+            && failure.class == FailureClass::Rejected
+            && (says(&failure.message) || failure.body.as_deref().is_some_and(says))
+    }
+
+    /// Decides what a failure means; gives the deployment that is to be asked once more.
+    fn consider(
+        &mut self,
+        group: &Group,
+        demand: &Demand,
+        loss: &Loss,
+        was_again: bool,
+        barred: &mut Barred,
+    ) -> Result<Option<Arc<Deployment>>, Verdict> {
+        let Loss { deployment, failure, was_first } = loss;
+        if failure.is_exhausted {
+            let kind =
+                ErrorKind::Exhausted { message: failure.message.clone(), errors: std::mem::take(&mut self.errors) };
+            return Err(Verdict::Final(kind.into()));
+        }
+        let is_shown = *was_first && self.job.shared.log.is_shown();
+        if *was_first {
+            self.interrupt(deployment, failure)?;
+        }
+        let error = error_of(deployment, failure);
+        let is_over = matches!(failure.timeout, Some((Phase::Total, _)));
+        if is_over || failure.class == FailureClass::Rejected {
+            return Err(Verdict::Final(error));
+        }
+        self.errors.push(error);
+        let has_others = || group.able(demand, &barred.for_good).iter().any(|other| !Arc::ptr_eq(other, deployment));
+        // A reader who has to begin again gets another deployment, if there is one.
+        let is_restart = is_shown && has_others();
+        let asks_for_rest = failure.class == FailureClass::RateLimited
+            || (failure.class == FailureClass::Transient && failure.retry_after.is_some());
+        match failure.class {
+            // It rests for what it said. Others now; the line waits for it if nobody else is there.
+            _ if asks_for_rest && failure.retry_after.is_none_or(|after| after <= self.core.retry.max_delay) => {
+                barred.for_now.push(Arc::clone(deployment));
+            }
+            _ if asks_for_rest => barred.for_good.push(Arc::clone(deployment)),
+            FailureClass::Transient if !was_again && !is_restart => return Ok(Some(Arc::clone(deployment))),
+            FailureClass::Transient | FailureClass::Truncated if !has_others() => {
+                return Ok(Some(Arc::clone(deployment)));
+            }
+            FailureClass::TooLong => {
+                let window = deployment.context_window();
+                // Whose window is known to be no larger cannot hold it either.
+                let is_as_small = |other: &Deployment| window < u64::MAX && other.context_window() <= window;
+                let deployments = group.deployments();
+                let unable = deployments.iter().filter(|other| other.model == deployment.model || is_as_small(other));
+                barred.for_good.extend(unable.cloned());
+            }
+            _ => barred.for_good.push(Arc::clone(deployment)),
+        }
+        Ok(None)
+    }
+
+    /// Tells those who read along that what they were shown is not continued. Fails if nobody wants the call to go on.
+    fn interrupt(&self, deployment: &Deployment, failure: &Failure) -> Result<(), Verdict> {
+        let interrupted = |delivered| {
+            let (deployment, failure) = (deployment.name.clone(), failure.clone());
+            Error::from(ErrorKind::Interrupted { deployment, delivered, failure })
+        };
+        let tell = |delivered| interrupted(delivered).with_attempts(self.attempts.clone());
+        match self.job.shared.log.interrupt(tell) {
+            Ok(()) => Ok(()),
+            Err(delivered) => Err(Verdict::Final(interrupted(delivered))),
+        }
+    }
+}
+
+fn error_of(deployment: &Deployment, failure: &Failure) -> Error {
+    let deployment = deployment.name.clone();
+    match failure.timeout {
+        Some((phase, limit)) => ErrorKind::Timeout { phase, limit, deployment: Some(deployment) }.into(),
+        None => ErrorKind::Provider { deployment, failure: failure.clone() }.into(),
+    }
+}
