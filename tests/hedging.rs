@@ -184,7 +184,7 @@ async fn a_reader_sees_one_answer_and_no_word_of_the_other() {
         let first = json!({ "latencyMs": slow, "tokenIntervalMs": 20, "responses": ["one two three"], "repeat": true });
         let second = json!({ "latencyMs": 60, "tokenIntervalMs": 20, "responses": ["four five six"], "repeat": true });
         let router = warmed(first, second, json!({})).await;
-        let stream = router.stream("default", request("hi"), StreamOptions::default()).unwrap();
+        let stream = router.stream("default", &request("hi"), StreamOptions::default()).unwrap();
         let mut text = String::new();
         let answer = loop {
             match stream.next().await.unwrap().unwrap() {

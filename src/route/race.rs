@@ -120,7 +120,10 @@ impl<K: Kind> CallState<'_, K> {
         };
         let mut lanes = vec![lane(picked, 0)];
         let is_late = timeout_at(begun + delay, run(&trial, &race, &mut lanes)).await.is_err();
-        if is_late && race.leader().is_none() && let Some(second) = self.pick_second(group, demand, &excluded) {
+        if is_late
+            && race.leader().is_none()
+            && let Some(second) = self.pick_second(group, demand, &excluded)
+        {
             lanes.push(lane(second, 1));
         }
         run(&trial, &race, &mut lanes).await;

@@ -165,12 +165,7 @@ impl<K: Kind> CallState<'_, K> {
 
     /// Waits in the group's line for a deployment; `None` if the request has to be counted first, because somebody limits
     /// tokens now who did not when it came.
-    async fn admit(
-        &mut self,
-        group: &Group,
-        demand: &Demand,
-        barred: &mut Barred,
-    ) -> Result<Option<Picked>, Verdict> {
+    async fn admit(&mut self, group: &Group, demand: &Demand, barred: &mut Barred) -> Result<Option<Picked>, Verdict> {
         let mut excluded = barred.all();
         if !barred.for_now.is_empty() && group.able(demand, &excluded).is_empty() {
             // Nobody else is left: it waits for those that have asked to be left alone.

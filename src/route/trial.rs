@@ -45,9 +45,10 @@ impl<K: Kind> Trial<'_, K> {
         let mode = Mode { is_stream, log: is_stream.then_some(&*shared.log), lead };
         let begun = Instant::now();
         let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &shared.patience, mode);
-        let result = shared.patience.within(work).await.unwrap_or_else(|deadline| {
-            Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started)))
-        });
+        let result =
+            shared.patience.within(work).await.unwrap_or_else(|deadline| {
+                Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started)))
+            });
         let now = Instant::now();
         let mut note = self.note(&deployment, begun, now);
         let result = match result {
