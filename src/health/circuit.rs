@@ -1,12 +1,14 @@
 //! The circuit of one deployment: arithmetic on what happened, with `now` as an argument.
 //!
-//! Closed, open until a time, half-open with one probe: the breaker of Nygard's "Release It!".
+//! Closed, open until a time, half-open with one probe: the breaker of Nygard's "Release It!". Two things are added: a
+//! request speaks only for the stage of the circuit in which it was sent, and one that has recovered ramps up.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::ramp::Ramp;
 use crate::error::FailureClass;
 
 /// Transient failures in a row that open a closed circuit. Three: one is retried on the spot, two are bad luck.
@@ -18,6 +20,15 @@ pub const LONG_REST_FACTOR: u32 = 12;
 
 /// When it is worth asking again while another request probes, a quarter of a second: nobody knows how long that takes.
 pub const PROBE_PATIENCE: Duration = Duration::from_millis(250);
+
+/// A rest after an outage may be as long as this, 5 s, however short the outage was.
+const PROMPT_REST: Duration = Duration::from_secs(5);
+
+/// After an outage, a rest may be as long as this part of it, a twelfth: 5 s after a minute, 25 s after five.
+const OUTAGE_PARTS: u32 = 12;
+
+/// The share of a rest that the jitter may take off, a fifth.
+const JITTER: f64 = 0.2;
 
 /// The longest rest, a day, whatever the options say, so that no sum of times overflows.
 const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
@@ -34,6 +45,17 @@ pub struct RestOptions {
     pub cap: Duration,
 }
 
+/// How a request failed, as far as the circuit is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Whose fault it was, and how bad.
+    pub class: FailureClass,
+    /// When the provider said to come back.
+    pub retry_after: Option<Duration>,
+    /// How long the attempt took.
+    pub took: Duration,
+}
+
 /// Whether a deployment is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,25 +68,62 @@ pub enum CircuitState {
     HalfOpen,
 }
 
-/// What a circuit says to a request.
+/// A circuit at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    Open,
-    Probe(u64),
+pub struct Status {
+    /// Whether the deployment is asked.
+    pub state: CircuitState,
+    /// For how long it is not; zero unless it is open.
+    pub rest: Duration,
+    /// What it rests for, or is probed after; `None` while it is closed.
+    pub class: Option<FailureClass>,
+    /// How many requests it takes at once, while it ramps up after a rest.
+    pub allowance: Option<u64>,
+}
+
+/// Why a deployment is not asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It rests until this moment.
     Rest(Instant),
+    /// As many as it is to take now are on trial. Ask again when one of them has ended, or at this moment.
+    Full(Instant),
+}
+
+impl Hold {
+    /// When it is worth asking again, if nothing happens before.
+    #[must_use]
+    pub fn until(self) -> Instant {
+        let (Self::Rest(at) | Self::Full(at)) = self;
+        at
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Circuit {
-    /// `None` while closed.
-    rest: Option<Rest>,
-    /// Transient failures in a row while closed.
+    state: State,
+    /// Goes up with each rest and each reset: a request speaks for the stage in which it was sent. What was under way
+    /// when a deployment failed, or was replaced, says nothing about the time after.
+    stage: u64,
+    /// Requests of this stage that find out whether it is back, or how much it takes.
+    on_trial: u64,
+    /// Failures in a row while closed.
     failures: u32,
-    /// The number of the probe that is under way.
-    probe: Option<u64>,
-    /// Probes so far, so that a late guard does not free a later one's place.
-    probes: u64,
+    /// When the first failure that no success has ended was sent.
+    failing_since: Option<Instant>,
     rng: fastrand::Rng,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Closed,
+    /// Half-open once the rest is over.
+    Open(Rest),
+    RampingUp {
+        ramp: Ramp,
+        /// Rests before it in a row: until a whole answer has come, the first token alone ends no outage.
+        doublings: Option<u32>,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,102 +136,212 @@ struct Rest {
 
 impl Circuit {
     pub(super) fn new(rng: fastrand::Rng) -> Self {
-        Self { rest: None, failures: 0, probe: None, probes: 0, rng }
+        Self { state: State::Closed, stage: 0, on_trial: 0, failures: 0, failing_since: None, rng }
     }
 
-    /// As new, but for the numbers of probes, which stay unique.
+    /// As new, for requests that are sent from now on.
     pub(super) fn reset(&mut self) {
-        (self.rest, self.failures, self.probe) = (None, 0, None);
+        self.enter_stage(State::Closed);
+        (self.failures, self.failing_since) = (0, None);
     }
 
-    pub(super) fn enter(&mut self, now: Instant) -> Entry {
-        if self.rest.is_none() {
-            return Entry::Open;
+    /// The stage, and whether a request that is sent now would be on trial.
+    pub(super) fn stage(&self) -> (u64, bool) {
+        (self.stage, !matches!(self.state, State::Closed))
+    }
+
+    /// Lets a request in, if it may: see [`Circuit::stage`].
+    pub(super) fn enter(&mut self, now: Instant) -> Result<(u64, bool), Hold> {
+        self.end_ramp(now);
+        if let Some(hold) = self.hold(now, 0) {
+            return Err(hold);
         }
-        if let Some(until) = self.rest_until(now) {
-            return Entry::Rest(until);
-        }
-        self.probes += 1;
-        self.probe = Some(self.probes);
-        Entry::Probe(self.probes)
+        let (stage, is_on_trial) = self.stage();
+        self.on_trial += u64::from(is_on_trial);
+        Ok((stage, is_on_trial))
     }
 
-    pub(super) fn leave(&mut self, probe: u64) {
-        if self.probe == Some(probe) {
-            self.probe = None;
+    /// A request that was on trial has ended.
+    pub(super) fn leave(&mut self, stage: u64) {
+        if self.stage == stage {
+            self.on_trial = self.on_trial.saturating_sub(1);
         }
     }
 
-    pub(super) fn rest_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.rest?.until;
-        if until > now { Some(until) } else { self.probe.map(|_| now + PROBE_PATIENCE) }
+    /// Why a request is not let in that has this many in front of it.
+    pub(super) fn hold(&self, now: Instant, ahead: u64) -> Option<Hold> {
+        match self.state {
+            State::Closed => None,
+            State::Open(rest) if rest.until > now => Some(Hold::Rest(rest.until)),
+            State::Open(_) => (self.on_trial > 0).then(|| Hold::Full(now + PROBE_PATIENCE)),
+            State::RampingUp { ramp, .. } => {
+                let before = self.on_trial.saturating_add(ahead);
+                let is_full = before >= ramp.allowance(now) && !ramp.is_over(now);
+                is_full.then(|| Hold::Full(ramp.exceeds_at(before)))
+            }
+        }
     }
 
-    pub(super) fn state(&self, now: Instant) -> (CircuitState, Duration) {
-        match self.rest {
-            None => (CircuitState::Closed, Duration::ZERO),
-            Some(rest) if rest.until > now => (CircuitState::Open, rest.until - now),
-            Some(_) => (CircuitState::HalfOpen, Duration::ZERO),
+    /// Whether it has rested and waits for a probe.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        matches!(self.state, State::Open(rest) if rest.until <= now) && self.on_trial == 0
+    }
+
+    pub(super) fn status(&self, now: Instant) -> Status {
+        let closed = Status { state: CircuitState::Closed, rest: Duration::ZERO, class: None, allowance: None };
+        match self.state {
+            State::Closed => closed,
+            State::Open(rest) => {
+                let left = rest.until.saturating_duration_since(now);
+                let state = if left.is_zero() { CircuitState::HalfOpen } else { CircuitState::Open };
+                Status { state, rest: left, class: Some(rest.class), allowance: None }
+            }
+            State::RampingUp { ramp, .. } => {
+                Status { allowance: (!ramp.is_over(now)).then(|| ramp.allowance(now)), ..closed }
+            }
         }
     }
 
     pub(super) fn class(&self) -> Option<FailureClass> {
-        self.rest.map(|rest| rest.class)
+        if let State::Open(rest) = self.state { Some(rest.class) } else { None }
     }
 
-    pub(super) fn succeed(&mut self, now: Instant) {
-        if self.rest.is_some_and(|rest| rest.until > now) {
-            return;
+    /// The first token of an answer has come. True if that ends a rest.
+    pub(super) fn begin_answer(&mut self, stage: u64, now: Instant) -> bool {
+        match self.state {
+            // That answers begin was never in doubt.
+            State::Open(rest) if rest.class == FailureClass::Truncated => false,
+            State::Open(rest) if stage == self.stage => {
+                self.recover(rest, 0, now);
+                true
+            }
+            _ => false,
         }
-        self.rest = None;
-        self.failures = 0;
-        self.probe = None;
     }
 
-    pub(super) fn fail(
-        &mut self,
-        class: FailureClass,
-        retry_after: Option<Duration>,
-        now: Instant,
-        options: &RestOptions,
-    ) {
-        let factor = match class {
-            FailureClass::Rejected | FailureClass::TooLong => return,
-            FailureClass::RateLimited => 1,
-            FailureClass::Quota | FailureClass::Auth => LONG_REST_FACTOR,
-            FailureClass::Transient | FailureClass::Silent | FailureClass::Truncated => {
-                let is_resting = self.rest.is_some_and(|rest| rest.until > now);
-                self.failures = self.failures.saturating_add(1);
-                if is_resting || (self.rest.is_none() && self.failures < FAILURES_TO_OPEN) {
-                    return;
-                }
-                1
+    /// An answer has come. True if that ends a rest.
+    pub(super) fn succeed(&mut self, stage: u64, now: Instant) -> bool {
+        if stage != self.stage {
+            return false;
+        }
+        (self.failures, self.failing_since) = (0, None);
+        match &mut self.state {
+            State::Closed => false,
+            State::Open(rest) => {
+                let rest = *rest;
+                self.recover(rest, 1, now);
+                true
+            }
+            State::RampingUp { ramp, doublings } => {
+                *doublings = None;
+                ramp.succeed();
+                self.end_ramp(now);
+                false
+            }
+        }
+    }
+
+    /// A mended key or a paid bill needs no care.
+    fn recover(&mut self, rest: Rest, answered: u64, now: Instant) {
+        self.state = match rest.class {
+            FailureClass::Auth | FailureClass::Quota => State::Closed,
+            _ => {
+                let doublings = (answered == 0).then_some(rest.doublings);
+                State::RampingUp { ramp: Ramp::new(now, answered), doublings }
             }
         };
-        let doublings = match self.rest {
-            None => 0,
-            Some(rest) if rest.until > now => rest.doublings,
-            Some(rest) => rest.doublings.saturating_add(1).min(MOST_DOUBLINGS),
-        };
-        let told = retry_after.map(|told| told.min(options.cap.saturating_mul(factor)).min(LONGEST_REST));
-        let length = match (class, told) {
-            // To the letter: what the provider says is neither jittered nor outgrown.
-            (FailureClass::RateLimited, Some(told)) => told,
-            _ => self.grown(options, factor, doublings).max(told.unwrap_or_default()),
-        };
-        let until = now + length;
-        match &mut self.rest {
-            Some(rest) if rest.until >= until => rest.doublings = doublings,
-            rest => *rest = Some(Rest { until, class, doublings }),
+    }
+
+    fn end_ramp(&mut self, now: Instant) {
+        if matches!(self.state, State::RampingUp { ramp, .. } if ramp.is_over(now)) {
+            self.state = State::Closed;
         }
     }
 
-    /// `base * 2^doublings`, jittered by 20 % either way, at most the cap; a base above the cap is its own cap.
-    fn grown(&mut self, options: &RestOptions, factor: u32, doublings: u32) -> Duration {
+    fn enter_stage(&mut self, state: State) {
+        self.state = state;
+        self.stage += 1;
+        self.on_trial = 0;
+    }
+
+    /// True if it rests because of this failure, or longer because of it.
+    pub(super) fn fail(&mut self, stage: u64, fault: &Fault, now: Instant, options: &RestOptions) -> bool {
+        if matches!(fault.class, FailureClass::Rejected | FailureClass::TooLong) {
+            return false;
+        }
+        self.end_ramp(now);
+        let under_way = match self.state {
+            State::Open(rest) if rest.until > now => Some(rest),
+            _ => None,
+        };
+        // Those that were under way when the rest began may lengthen it; older ones have nothing to say.
+        let is_late = stage != self.stage;
+        if is_late && (under_way.is_none() || stage + 1 != self.stage) {
+            return false;
+        }
+        let is_soft = fault.is_soft();
+        if is_soft && under_way.is_some() {
+            return false;
+        }
+        let failing_since = *self.failing_since.get_or_insert(now.checked_sub(fault.took).unwrap_or(now));
+        self.failures = self.failures.saturating_add(1);
+        let doublings = match (self.state, under_way) {
+            (_, Some(rest)) => rest.doublings,
+            (State::Closed, None) if is_soft && self.failures < FAILURES_TO_OPEN => return false,
+            (State::Closed | State::RampingUp { doublings: None, .. }, None) => 0,
+            (State::Open(Rest { doublings, .. }) | State::RampingUp { doublings: Some(doublings), .. }, None) => {
+                doublings.saturating_add(1).min(MOST_DOUBLINGS)
+            }
+        };
+        let until = now + self.length(fault, doublings, now.saturating_duration_since(failing_since), options);
+        let rest = Rest { until, class: fault.class, doublings };
+        match under_way {
+            Some(before) if before.until >= until => return false,
+            Some(_) => self.state = State::Open(rest),
+            None => self.enter_stage(State::Open(rest)),
+        }
+        true
+    }
+
+    /// How long to rest for a fault, after so many rests in a row, in an outage of this age.
+    fn length(&mut self, fault: &Fault, doublings: u32, outage: Duration, options: &RestOptions) -> Duration {
+        let factor = if fault.is_hard() { LONG_REST_FACTOR } else { 1 };
+        let told = fault.retry_after.map(|told| told.min(options.cap.saturating_mul(factor)).min(LONGEST_REST));
+        if let (FailureClass::RateLimited | FailureClass::Transient, Some(told)) = (fault.class, told) {
+            // To the letter: what the provider says is neither jittered nor outgrown.
+            return told;
+        }
         let base = options.base.saturating_mul(factor);
         let cap = options.cap.max(options.base).saturating_mul(factor).min(LONGEST_REST);
-        let seconds = base.as_secs_f64() * f64::from(1_u32 << doublings.min(MOST_DOUBLINGS));
-        let jittered = seconds.min(cap.as_secs_f64()) * (0.8 + 0.4 * self.rng.f64());
-        Duration::try_from_secs_f64(jittered).map_or(cap, |length| length.min(cap))
+        let grown = base.saturating_mul(1 << doublings.min(MOST_DOUBLINGS)).min(cap);
+        let bound = if fault.is_soft() {
+            options.base.max(PROMPT_REST).max(outage / OUTAGE_PARTS).max(fault.took)
+        } else {
+            cap
+        };
+        let length = grown.min(bound).mul_f64(1.0 - JITTER * self.rng.f64());
+        if fault.is_soft() {
+            // Counted from when it was sent, so that one that hangs until a clock runs out is tried as often as one that
+            // fails at once; but as long as the attempt took, if the length allows, so that it is not probed all the time.
+            return length.saturating_sub(fault.took).max(length.min(fault.took));
+        }
+        length.max(told.unwrap_or_default())
+    }
+}
+
+impl Fault {
+    /// Whether it may be over at any moment, and nobody has said when. A probe that fails fast costs its caller little, so
+    /// it may come often; one that hangs for a minute may not.
+    fn is_soft(&self) -> bool {
+        match self.class {
+            FailureClass::Transient => self.retry_after.is_none(),
+            FailureClass::Silent | FailureClass::Truncated => true,
+            _ => false,
+        }
+    }
+
+    /// Whether somebody has to do something before it is over.
+    fn is_hard(&self) -> bool {
+        matches!(self.class, FailureClass::Quota | FailureClass::Auth)
     }
 }
