@@ -1,7 +1,8 @@
 //! The circuit of one deployment: arithmetic on what happened, with `now` as an argument.
 //!
-//! Closed, open until a time, half-open with one probe: the breaker of Nygard's "Release It!". Two things are added: a
-//! request speaks only for the stage of the circuit in which it was sent, and one that has recovered ramps up.
+//! Closed, open until a time, half-open with one probe: the breaker of Nygard's "Release It!". Two things are added. A
+//! request speaks for the time at which it was sent: requests are numbered, and what was under way when a rest began, or a
+//! row of failures, says nothing about the time after. And one that has recovered ramps up.
 
 use std::time::Duration;
 
@@ -102,13 +103,18 @@ impl Hold {
 #[derive(Debug)]
 pub(super) struct Circuit {
     state: State,
-    /// Goes up with each rest and each reset: a request speaks for the stage in which it was sent. What was under way
-    /// when a deployment failed, or was replaced, says nothing about the time after.
-    stage: u64,
-    /// Requests of this stage that find out whether it is back, or how much it takes.
+    /// The number of the next request.
+    next: u64,
+    /// The first request since the last rest or reset began: those before it are late.
+    first: u64,
+    /// The first one since the rest or reset before that.
+    first_before: u64,
+    /// Requests that find out whether it is back, or how much it takes.
     on_trial: u64,
     /// Failures in a row while closed.
     failures: u32,
+    /// The first request since they began.
+    first_in_row: u64,
     /// When the first failure that no success has ended was sent.
     failing_since: Option<Instant>,
     rng: fastrand::Rng,
@@ -136,34 +142,45 @@ struct Rest {
 
 impl Circuit {
     pub(super) fn new(rng: fastrand::Rng) -> Self {
-        Self { state: State::Closed, stage: 0, on_trial: 0, failures: 0, failing_since: None, rng }
+        Self {
+            state: State::Closed,
+            next: 0,
+            first: 0,
+            first_before: 0,
+            on_trial: 0,
+            failures: 0,
+            first_in_row: 0,
+            failing_since: None,
+            rng,
+        }
     }
 
     /// As new, for requests that are sent from now on.
     pub(super) fn reset(&mut self) {
-        self.enter_stage(State::Closed);
+        self.begin(State::Closed);
         (self.failures, self.failing_since) = (0, None);
     }
 
-    /// The stage, and whether a request that is sent now would be on trial.
-    pub(super) fn stage(&self) -> (u64, bool) {
-        (self.stage, !matches!(self.state, State::Closed))
-    }
-
-    /// Lets a request in, if it may: see [`Circuit::stage`].
+    /// Lets a request in, if it may: its number, and whether it is on trial.
     pub(super) fn enter(&mut self, now: Instant) -> Result<(u64, bool), Hold> {
         self.end_ramp(now);
         if let Some(hold) = self.hold(now, 0) {
             return Err(hold);
         }
-        let (stage, is_on_trial) = self.stage();
+        let is_on_trial = !matches!(self.state, State::Closed);
         self.on_trial += u64::from(is_on_trial);
-        Ok((stage, is_on_trial))
+        Ok((self.number(), is_on_trial))
+    }
+
+    /// The number of a request that is sent now.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
     }
 
     /// A request that was on trial has ended.
-    pub(super) fn leave(&mut self, stage: u64) {
-        if self.stage == stage {
+    pub(super) fn leave(&mut self, number: u64) {
+        if number >= self.first {
             self.on_trial = self.on_trial.saturating_sub(1);
         }
     }
@@ -207,11 +224,11 @@ impl Circuit {
     }
 
     /// The first token of an answer has come. True if that ends a rest.
-    pub(super) fn begin_answer(&mut self, stage: u64, now: Instant) -> bool {
+    pub(super) fn begin_answer(&mut self, number: u64, now: Instant) -> bool {
         match self.state {
             // That answers begin was never in doubt.
             State::Open(rest) if rest.class == FailureClass::Truncated => false,
-            State::Open(rest) if stage == self.stage => {
+            State::Open(rest) if number >= self.first => {
                 self.recover(rest, 0, now);
                 true
             }
@@ -220,8 +237,8 @@ impl Circuit {
     }
 
     /// An answer has come. True if that ends a rest.
-    pub(super) fn succeed(&mut self, stage: u64, now: Instant) -> bool {
-        if stage != self.stage {
+    pub(super) fn succeed(&mut self, number: u64, now: Instant) -> bool {
+        if number < self.first || (matches!(self.state, State::Closed) && number < self.first_in_row) {
             return false;
         }
         (self.failures, self.failing_since) = (0, None);
@@ -258,14 +275,14 @@ impl Circuit {
         }
     }
 
-    fn enter_stage(&mut self, state: State) {
-        self.state = state;
-        self.stage += 1;
-        self.on_trial = 0;
+    /// From now on others speak.
+    fn begin(&mut self, state: State) {
+        (self.state, self.on_trial) = (state, 0);
+        (self.first_before, self.first) = (self.first, self.next);
     }
 
     /// True if it rests because of this failure, or longer because of it.
-    pub(super) fn fail(&mut self, stage: u64, fault: &Fault, now: Instant, options: &RestOptions) -> bool {
+    pub(super) fn fail(&mut self, number: u64, fault: &Fault, now: Instant, options: &RestOptions) -> bool {
         if matches!(fault.class, FailureClass::Rejected | FailureClass::TooLong) {
             return false;
         }
@@ -275,13 +292,15 @@ impl Circuit {
             _ => None,
         };
         // Those that were under way when the rest began may lengthen it; older ones have nothing to say.
-        let is_late = stage != self.stage;
-        if is_late && (under_way.is_none() || stage + 1 != self.stage) {
+        if number < self.first && (under_way.is_none() || number < self.first_before) {
             return false;
         }
         let is_soft = fault.is_soft();
         if is_soft && under_way.is_some() {
             return false;
+        }
+        if self.failures == 0 {
+            self.first_in_row = self.next;
         }
         let failing_since = *self.failing_since.get_or_insert(now.checked_sub(fault.took).unwrap_or(now));
         self.failures = self.failures.saturating_add(1);
@@ -298,7 +317,7 @@ impl Circuit {
         match under_way {
             Some(before) if before.until >= until => return false,
             Some(_) => self.state = State::Open(rest),
-            None => self.enter_stage(State::Open(rest)),
+            None => self.begin(State::Open(rest)),
         }
         true
     }

@@ -36,7 +36,7 @@ struct Shared {
 #[must_use = "one that is dropped lets the next one in"]
 pub struct Pass {
     shared: Arc<Shared>,
-    stage: u64,
+    number: u64,
     is_on_trial: bool,
 }
 
@@ -65,14 +65,14 @@ impl Health {
     /// # Errors
     /// Why not now.
     pub fn admit(&self, now: Instant) -> Result<Pass, Hold> {
-        let (stage, is_on_trial) = self.lock().enter(now)?;
-        Ok(Pass { shared: Arc::clone(&self.shared), stage, is_on_trial })
+        let (number, is_on_trial) = self.lock().enter(now)?;
+        Ok(Pass { shared: Arc::clone(&self.shared), number, is_on_trial })
     }
 
     /// The right to ask it whether it rests or not.
     pub fn overrule(&self) -> Pass {
-        let (stage, _) = self.lock().stage();
-        Pass { shared: Arc::clone(&self.shared), stage, is_on_trial: false }
+        let number = self.lock().number();
+        Pass { shared: Arc::clone(&self.shared), number, is_on_trial: false }
     }
 
     /// Why it may not be asked now, by a request that has this many in front of it: what [`Health::admit`] would say.
@@ -91,7 +91,7 @@ impl Health {
     /// The first token of an answer came. It ends a rest, so that a long answer does not keep everyone else out, unless
     /// the deployment rests because its answers broke off. True if it did.
     pub fn begin_answer(&self, pass: &Pass, now: Instant) -> bool {
-        self.lock().begin_answer(pass.stage, now)
+        self.lock().begin_answer(pass.number, now)
     }
 
     /// It answered. Closes the circuit and ramps up, unless the request was sent before the deployment failed: then it
@@ -100,7 +100,7 @@ impl Health {
     /// While it ramps up it takes as many requests at once as it has answered since, and one more; and at least twice as
     /// many with every half second. After 5 s it takes all. After a dead key or an empty account it does at once.
     pub fn succeed(&self, pass: &Pass, now: Instant) -> bool {
-        self.lock().succeed(pass.stage, now)
+        self.lock().succeed(pass.number, now)
     }
 
     /// It failed. True if it rests because of that, or longer. What follows depends on the class:
@@ -119,7 +119,7 @@ impl Health {
     /// A rest is never shortened by a later, smaller one. Requests that were under way when it began make it longer if
     /// they are of the first two groups that rest at once, do not make it grow, and have nothing to say once it is over.
     pub fn fail(&self, pass: &Pass, fault: &Fault, now: Instant, rest: &RestOptions) -> bool {
-        self.lock().fail(pass.stage, fault, now, rest)
+        self.lock().fail(pass.number, fault, now, rest)
     }
 
     /// The circuit as it is.
@@ -149,7 +149,7 @@ impl Pass {
     /// Gives it back unused, and tells nobody: for who was about to ask, and found that there is no room.
     pub fn give_back(mut self) {
         if std::mem::take(&mut self.is_on_trial) {
-            self.shared.lock().leave(self.stage);
+            self.shared.lock().leave(self.number);
         }
     }
 }
@@ -159,7 +159,7 @@ impl Drop for Pass {
         if !self.is_on_trial {
             return;
         }
-        self.shared.lock().leave(self.stage);
+        self.shared.lock().leave(self.number);
         if let Some(listener) = self.shared.listener.get() {
             listener();
         }

@@ -33,11 +33,6 @@ impl Ramp {
         self.answered = self.answered.saturating_add(1);
     }
 
-    /// Answers since it began.
-    pub fn answered(&self) -> u64 {
-        self.answered
-    }
-
     /// How many requests it takes at once.
     pub fn allowance(&self, now: Instant) -> u64 {
         let doublings = now.saturating_duration_since(self.since).as_secs_f64() / DOUBLING.as_secs_f64();

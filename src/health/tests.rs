@@ -129,6 +129,17 @@ fn a_few_transient_failures_rest_only_when_they_come_in_a_row() {
 }
 
 #[test]
+fn answers_to_requests_sent_before_do_not_hide_a_row_of_failures() {
+    let (health, now) = (Health::default(), Instant::now());
+    let long: Vec<_> = (0..10).map(|_| pass(&health, now)).collect();
+    fail(&health, &fault(FailureClass::Transient), now);
+    health.succeed(&long[0], now);
+    fail(&health, &fault(FailureClass::Transient), now);
+    health.succeed(&long[1], now);
+    assert!(fail(&health, &fault(FailureClass::Transient), now), "streams that go on say nothing of new requests");
+}
+
+#[test]
 fn a_dead_key_or_an_empty_account_rests_at_once_and_long() {
     for class in [FailureClass::Auth, FailureClass::Quota] {
         let (health, now) = (Health::default(), Instant::now());
