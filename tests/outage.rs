@@ -140,3 +140,75 @@ proptest! {
         outage.check(on_a_virtual_clock(outage.run()));
     }
 }
+
+/// What came of the calls of an outage of everybody.
+#[derive(Default)]
+struct Outcomes {
+    answered: usize,
+    /// When, with which code, and with which time to come back.
+    failed: Vec<(Duration, &'static str, Option<Duration>, usize)>,
+}
+
+/// 500 callers, each of whom calls again as soon as it knows how its call went.
+async fn callers(
+    router: &thryd::route::Router<thryd::kinds::Completion>,
+    world: &World,
+    until: Duration,
+    options: Value,
+) -> Outcomes {
+    let outcomes = Arc::new(Mutex::new(Outcomes::default()));
+    let mut callers = JoinSet::new();
+    for _ in 0..500 {
+        let (router, world, outcomes, options) =
+            (router.clone(), world.clone(), Arc::clone(&outcomes), options.clone());
+        callers.spawn(async move {
+            world.until(world.between(ms(0), ms(1000))).await;
+            while world.now() < until {
+                let result = call(&router, options.clone()).await;
+                let mut outcomes = outcomes.lock().unwrap();
+                match result {
+                    Ok(_) => outcomes.answered += 1,
+                    Err(error) => {
+                        outcomes.failed.push((world.now(), error.code(), error.retry_after(), error.attempts().len()))
+                    }
+                }
+            }
+        });
+    }
+    callers.join_all().await;
+    Arc::try_unwrap(outcomes).ok().unwrap().into_inner().unwrap()
+}
+
+fn histogram(logs: &[&Log], from: Duration, to: Duration, width: Duration) -> Vec<usize> {
+    let mut counts = vec![0; usize::try_from((to - from).as_millis() / width.as_millis()).unwrap()];
+    for seen in logs.iter().flat_map(|log| log.within(from, to)) {
+        counts[usize::try_from((seen.at - from).as_millis() / width.as_millis()).unwrap()] += 1;
+    }
+    counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn look() {
+    for partial in [false, true] {
+        let world = World::new(3);
+        let router = router(json!({}));
+        let outage = s(5)..s(65);
+        let script = move |at, luck| {
+            if outage.contains(&at) && (!partial || luck < 0.5) { Behaviour::Status(503) } else { Behaviour::Answer }
+        };
+        let script: world::Script = Arc::new(script);
+        let a = world.provide(&router, "a", (100, 300), Arc::clone(&script));
+        let b = world.provide(&router, "b", (100, 300), script);
+        deploy(&router, Strategy::RoundRobin, &["a::m", "b::m"]);
+        let outcomes = callers(&router, &world, s(75), json!({})).await;
+        println!("partial {partial}: answered {} failed {}", outcomes.answered, outcomes.failed.len());
+        let mut kinds = std::collections::BTreeMap::new();
+        for (at, code, after, attempts) in &outcomes.failed {
+            *kinds.entry((at.as_secs(), *code, after.is_some(), *attempts)).or_insert(0) += 1;
+        }
+        println!("{kinds:?}");
+        println!("{:?}", histogram(&[&a, &b], s(4), s(76), s(1)));
+        println!("{:?}", histogram(&[&a, &b], s(4), s(16), ms(100)));
+        println!("{:?}", histogram(&[&a, &b], s(64), s(74), ms(100)));
+    }
+}

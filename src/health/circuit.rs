@@ -1,19 +1,18 @@
 //! The circuit of one deployment: arithmetic on what happened, with `now` as an argument.
 //!
-//! Closed, open until a time, half-open with one probe: the breaker of Nygard's "Release It!". Two things are added. A
-//! request speaks for the time at which it was sent: requests are numbered, and what was under way when a rest began, or a
-//! row of failures, says nothing about the time after. And one that has recovered ramps up.
+//! Closed, open until a time, half-open with one probe: the breaker of Nygard's "Release It!". Three things are added. A
+//! request speaks for the time at which it was sent: requests are numbered, and what was under way when a rest began says
+//! nothing about the time after. That answers begin and that they are finished are two questions, because a long answer
+//! that is finished says nothing of whether new ones begin. And one that has recovered ramps up.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::evidence::Evidence;
 use super::ramp::Ramp;
 use crate::error::FailureClass;
-
-/// Transient failures in a row that open a closed circuit. Three: one is retried on the spot, two are bad luck.
-pub const FAILURES_TO_OPEN: u32 = 3;
 
 /// How many times longer a deployment without quota, or with a dead key, rests: a minute instead of 5 s at first, with
 /// the defaults, because somebody has to pay a bill or change a key before it helps.
@@ -55,6 +54,15 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
     /// How long the attempt took.
     pub took: Duration,
+}
+
+/// A request, as the circuit knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    /// Later ones have higher numbers.
+    pub number: u64,
+    /// Whether its answer has begun.
+    pub has_begun: bool,
 }
 
 /// Whether a deployment is asked.
@@ -111,12 +119,10 @@ pub(super) struct Circuit {
     first_before: u64,
     /// Requests that find out whether it is back, or how much it takes.
     on_trial: u64,
-    /// Failures in a row while closed.
-    failures: u32,
-    /// The first request since they began.
-    first_in_row: u64,
-    /// When the first failure that no success has ended was sent.
-    failing_since: Option<Instant>,
+    /// Whether answers begin.
+    beginnings: Evidence,
+    /// Whether answers that have begun are finished.
+    endings: Evidence,
     rng: fastrand::Rng,
 }
 
@@ -138,6 +144,8 @@ struct Rest {
     class: FailureClass,
     /// Rests before this one that no success ended.
     doublings: u32,
+    /// Whether answers began and were not finished: then only a whole one shows that it is back.
+    is_broken_off: bool,
 }
 
 impl Circuit {
@@ -148,9 +156,8 @@ impl Circuit {
             first: 0,
             first_before: 0,
             on_trial: 0,
-            failures: 0,
-            first_in_row: 0,
-            failing_since: None,
+            beginnings: Evidence::default(),
+            endings: Evidence::default(),
             rng,
         }
     }
@@ -158,7 +165,7 @@ impl Circuit {
     /// As new, for requests that are sent from now on.
     pub(super) fn reset(&mut self) {
         self.begin(State::Closed);
-        (self.failures, self.failing_since) = (0, None);
+        (self.beginnings, self.endings) = (Evidence::default(), Evidence::default());
     }
 
     /// Lets a request in, if it may: its number, and whether it is on trial.
@@ -225,10 +232,12 @@ impl Circuit {
 
     /// The first token of an answer has come. True if that ends a rest.
     pub(super) fn begin_answer(&mut self, number: u64, now: Instant) -> bool {
+        if number < self.first {
+            return false;
+        }
+        self.beginnings.succeed(now);
         match self.state {
-            // That answers begin was never in doubt.
-            State::Open(rest) if rest.class == FailureClass::Truncated => false,
-            State::Open(rest) if number >= self.first => {
+            State::Open(rest) if !rest.is_broken_off => {
                 self.recover(rest, 0, now);
                 true
             }
@@ -238,10 +247,10 @@ impl Circuit {
 
     /// An answer has come. True if that ends a rest.
     pub(super) fn succeed(&mut self, number: u64, now: Instant) -> bool {
-        if number < self.first || (matches!(self.state, State::Closed) && number < self.first_in_row) {
+        if number < self.first {
             return false;
         }
-        (self.failures, self.failing_since) = (0, None);
+        self.endings.succeed(now);
         match &mut self.state {
             State::Closed => false,
             State::Open(rest) => {
@@ -267,6 +276,10 @@ impl Circuit {
                 State::RampingUp { ramp: Ramp::new(now, answered), doublings }
             }
         };
+        self.beginnings = Evidence::of_probe(now);
+        if answered > 0 {
+            self.endings = Evidence::of_probe(now);
+        }
     }
 
     fn end_ramp(&mut self, now: Instant) {
@@ -282,7 +295,8 @@ impl Circuit {
     }
 
     /// True if it rests because of this failure, or longer because of it.
-    pub(super) fn fail(&mut self, number: u64, fault: &Fault, now: Instant, options: &RestOptions) -> bool {
+    pub(super) fn fail(&mut self, request: Request, fault: &Fault, now: Instant, options: &RestOptions) -> bool {
+        let Request { number, has_begun } = request;
         if matches!(fault.class, FailureClass::Rejected | FailureClass::TooLong) {
             return false;
         }
@@ -299,21 +313,22 @@ impl Circuit {
         if is_soft && under_way.is_some() {
             return false;
         }
-        if self.failures == 0 {
-            self.first_in_row = self.next;
+        let evidence = if has_begun { &mut self.endings } else { &mut self.beginnings };
+        if is_soft {
+            evidence.fail(fault.took, now);
         }
-        let failing_since = *self.failing_since.get_or_insert(now.checked_sub(fault.took).unwrap_or(now));
-        self.failures = self.failures.saturating_add(1);
+        let evidence = *evidence;
         let doublings = match (self.state, under_way) {
             (_, Some(rest)) => rest.doublings,
-            (State::Closed, None) if is_soft && self.failures < FAILURES_TO_OPEN => return false,
+            (State::Closed, None) if is_soft && !evidence.is_down() => return false,
+            (State::RampingUp { .. }, None) if is_soft && !evidence.is_still_down() => return false,
             (State::Closed | State::RampingUp { doublings: None, .. }, None) => 0,
             (State::Open(Rest { doublings, .. }) | State::RampingUp { doublings: Some(doublings), .. }, None) => {
                 doublings.saturating_add(1).min(MOST_DOUBLINGS)
             }
         };
-        let until = now + self.length(fault, doublings, now.saturating_duration_since(failing_since), options);
-        let rest = Rest { until, class: fault.class, doublings };
+        let until = now + self.length(fault, doublings, evidence.failing_for(now), options);
+        let rest = Rest { until, class: fault.class, doublings, is_broken_off: is_soft && has_begun };
         match under_way {
             Some(before) if before.until >= until => return false,
             Some(_) => self.state = State::Open(rest),

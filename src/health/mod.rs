@@ -1,21 +1,24 @@
 //! Whether a deployment is fit to be asked, and how fast it has been.
 
 mod circuit;
+mod evidence;
 mod latency;
 mod ramp;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::time::Instant;
 
-pub use circuit::{CircuitState, FAILURES_TO_OPEN, Fault, Hold, LONG_REST_FACTOR, PROBE_PATIENCE, RestOptions, Status};
+pub use circuit::{CircuitState, Fault, Hold, LONG_REST_FACTOR, PROBE_PATIENCE, RestOptions, Status};
+pub use evidence::FAILURES_TO_OPEN;
 pub use latency::{Latency, Quantiles, hedge_delay};
 
 use crate::error::FailureClass;
-use circuit::Circuit;
+use circuit::{Circuit, Request};
 
 /// One deployment's circuit; clones share it. Who is alone in its group may be asked in spite of it: that is the
 /// caller's business.
@@ -38,6 +41,7 @@ pub struct Pass {
     shared: Arc<Shared>,
     number: u64,
     is_on_trial: bool,
+    has_begun: AtomicBool,
 }
 
 impl Health {
@@ -66,13 +70,17 @@ impl Health {
     /// Why not now.
     pub fn admit(&self, now: Instant) -> Result<Pass, Hold> {
         let (number, is_on_trial) = self.lock().enter(now)?;
-        Ok(Pass { shared: Arc::clone(&self.shared), number, is_on_trial })
+        Ok(self.pass(number, is_on_trial))
     }
 
     /// The right to ask it whether it rests or not.
     pub fn overrule(&self) -> Pass {
         let number = self.lock().number();
-        Pass { shared: Arc::clone(&self.shared), number, is_on_trial: false }
+        self.pass(number, false)
+    }
+
+    fn pass(&self, number: u64, is_on_trial: bool) -> Pass {
+        Pass { shared: Arc::clone(&self.shared), number, is_on_trial, has_begun: AtomicBool::new(false) }
     }
 
     /// Why it may not be asked now, by a request that has this many in front of it: what [`Health::admit`] would say.
@@ -88,9 +96,12 @@ impl Health {
         self.lock().is_due(now)
     }
 
-    /// The first token of an answer came. It ends a rest, so that a long answer does not keep everyone else out, unless
-    /// the deployment rests because its answers broke off. True if it did.
+    /// An answer has begun: its first token came, or all of it at once. It ends a rest, so that a long answer does not keep
+    /// everyone else out, unless the deployment rests because its answers broke off. True if it did. To be told once of
+    /// each request that is answered, before [`Health::succeed`].
     pub fn begin_answer(&self, pass: &Pass, now: Instant) -> bool {
+        // Of one request, whose outcome is told after it: there is nothing to order.
+        pass.has_begun.store(true, Ordering::Relaxed);
         self.lock().begin_answer(pass.number, now)
     }
 
@@ -109,7 +120,9 @@ impl Health {
     /// - rate limited, or transient with a `retry_after`: rests at once for `retry_after`, at most `rest.cap`; a rate
     ///   limit without one for the growing base;
     /// - quota, auth: rests at once, [`LONG_REST_FACTOR`] times as long as others (both base and cap);
-    /// - transient, silent, truncated: rests after [`FAILURES_TO_OPEN`] in a row, or when it was on trial.
+    /// - transient, silent, truncated: rests after [`FAILURES_TO_OPEN`] in a row if less than a quarter of what it was
+    ///   asked in the last second or so went well, or after twenty in a row; when it was being probed, at once; and while
+    ///   it ramps up, as soon as less than a quarter goes well, where the answer to the probe counts for little.
     ///
     /// The base doubles with every rest in a row that no success ended, up to the cap, less a jitter of up to 20 %. For
     /// the last group it is no longer than the longest of the base, 5 s, a twelfth of the time for which the deployment
@@ -119,7 +132,8 @@ impl Health {
     /// A rest is never shortened by a later, smaller one. Requests that were under way when it began make it longer if
     /// they are of the first two groups that rest at once, do not make it grow, and have nothing to say once it is over.
     pub fn fail(&self, pass: &Pass, fault: &Fault, now: Instant, rest: &RestOptions) -> bool {
-        self.lock().fail(pass.number, fault, now, rest)
+        let request = Request { number: pass.number, has_begun: pass.has_begun.load(Ordering::Relaxed) };
+        self.lock().fail(request, fault, now, rest)
     }
 
     /// The circuit as it is.

@@ -54,7 +54,14 @@ fn fail(health: &Health, fault: &Fault, now: Instant) -> bool {
 
 /// Asks, and is answered at once.
 fn succeed(health: &Health, now: Instant) -> bool {
-    health.succeed(&pass(health, now), now)
+    let pass = pass(health, now);
+    answer(health, &pass, now)
+}
+
+/// Begins and ends an answer. True if that ends a rest.
+fn answer(health: &Health, pass: &Pass, now: Instant) -> bool {
+    let is_begun = health.begin_answer(pass, now);
+    health.succeed(pass, now) || is_begun
 }
 
 /// Opens the circuit with a failure that says for how long.
@@ -115,12 +122,13 @@ fn a_header_that_asks_for_an_hour_gets_the_cap() {
 #[test]
 fn a_few_transient_failures_rest_only_when_they_come_in_a_row() {
     for class in SOFT {
-        let (health, now) = (Health::default(), Instant::now());
+        let (health, mut now) = (Health::default(), Instant::now());
         for _ in 0..10 {
             for _ in 1..FAILURES_TO_OPEN {
                 assert!(!fail(&health, &fault(class), now));
             }
             assert!(!succeed(&health, now));
+            now += s(1);
         }
         let rests: Vec<_> = (0..FAILURES_TO_OPEN).map(|_| fail(&health, &fault(class), now)).collect();
         assert_eq!(rests, [false, false, true]);
@@ -129,14 +137,27 @@ fn a_few_transient_failures_rest_only_when_they_come_in_a_row() {
 }
 
 #[test]
-fn answers_to_requests_sent_before_do_not_hide_a_row_of_failures() {
+fn long_answers_that_are_finished_do_not_hide_that_none_begin() {
     let (health, now) = (Health::default(), Instant::now());
     let long: Vec<_> = (0..10).map(|_| pass(&health, now)).collect();
-    fail(&health, &fault(FailureClass::Transient), now);
-    health.succeed(&long[0], now);
-    fail(&health, &fault(FailureClass::Transient), now);
-    health.succeed(&long[1], now);
-    assert!(fail(&health, &fault(FailureClass::Transient), now), "streams that go on say nothing of new requests");
+    long.iter().for_each(|pass| _ = health.begin_answer(pass, now));
+    let now = now + s(10);
+    let rests = long.iter().map(|pass| {
+        health.succeed(pass, now);
+        fail(&health, &fault(FailureClass::Transient), now)
+    });
+    assert_eq!(rests.take(3).collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[test]
+fn answers_that_begin_do_not_hide_that_none_is_finished() {
+    let (health, now) = (Health::default(), Instant::now());
+    let rests = (0..3).map(|_| {
+        let pass = pass(&health, now);
+        health.begin_answer(&pass, now);
+        health.fail(&pass, &fault(FailureClass::Truncated), now, &REST)
+    });
+    assert_eq!(rests.collect::<Vec<_>>(), [false, false, true]);
 }
 
 #[test]
@@ -161,7 +182,7 @@ fn exactly_one_request_probes() {
         assert_eq!(health.admit(now).unwrap_err(), Hold::Full(now + PROBE_PATIENCE));
     }
     assert!(!health.is_due(now));
-    assert!(health.succeed(&probe, now));
+    assert!(answer(&health, &probe, now));
     drop(probe);
     assert!(health.admit(now).is_ok());
 }
@@ -315,7 +336,7 @@ fn late_failures_of_requests_sent_before_do_not_take_a_deployment_out_that_is_ba
         let probing = now + s(1);
         let probe = pass(&health, probing);
         assert!(!health.fail(&before[0], &fault(*class), probing, &REST), "the probe is to find out");
-        assert!(health.succeed(&probe, probing));
+        assert!(answer(&health, &probe, probing));
         for late in &before {
             assert!(!health.fail(late, &fault(*class), probing + s(1), &REST));
         }
@@ -344,7 +365,7 @@ fn who_was_asked_in_spite_of_its_rest_and_answered_is_back() {
     let (health, now) = (Health::default(), Instant::now());
     fail(&health, &fault(FailureClass::Auth), now);
     let pass = health.overrule();
-    assert!(health.succeed(&pass, now + s(1)));
+    assert!(answer(&health, &pass, now + s(1)));
     assert_eq!(health.status(now + s(1)).allowance, None, "a mended key needs no care");
     assert_eq!(state(&health, now + s(1)), CircuitState::Closed);
 }
@@ -382,7 +403,7 @@ fn who_is_back_does_not_get_everybody_at_once() {
     assert!(matches!(health.hold(now, 0), Some(Hold::Full(at)) if at > now && at <= now + s(1)));
     for round in 2..=6 {
         for pass in in_flight.drain(..) {
-            health.succeed(&pass, now);
+            answer(&health, &pass, now);
         }
         assert_eq!(fill(&mut in_flight, now), 1 << round, "each round of answers doubles it");
     }
@@ -392,27 +413,49 @@ fn who_is_back_does_not_get_everybody_at_once() {
 }
 
 #[test]
-fn one_failure_is_enough_to_rest_again_while_it_ramps_up() {
+fn one_failure_after_the_probe_is_enough_to_rest_again() {
     for class in &CLASSES[2..] {
         let now = Instant::now();
         let health = resting(now, s(1));
         let now = now + s(1);
         succeed(&health, now);
-        assert!(fail(&health, &fault(*class), now + s(1)));
+        assert!(fail(&health, &fault(*class), now + ms(100)));
         assert_eq!(health.last_class(), Some(*class));
     }
 }
 
 #[test]
+fn one_failure_among_many_answers_does_not_end_a_recovery() {
+    let now = Instant::now();
+    let health = resting(now, s(1));
+    let mut now = now + s(1);
+    for _ in 0..20 {
+        succeed(&health, now);
+        now += ms(50);
+    }
+    for _ in 0..3 {
+        assert!(!fail(&health, &fault(FailureClass::Transient), now));
+    }
+    assert!((0..20).any(|_| fail(&health, &fault(FailureClass::Transient), now)), "many do");
+}
+
+#[test]
 fn the_first_token_ends_a_rest_unless_answers_broke_off() {
     let now = Instant::now();
-    for (class, is_back) in [(FailureClass::Silent, true), (FailureClass::Truncated, false)] {
-        let health = down(class, 1, now, &REST);
+    for broke_off in [false, true] {
+        let health = Health::with_seed(1);
+        for _ in 0..FAILURES_TO_OPEN {
+            let pass = pass(&health, now);
+            if broke_off {
+                health.begin_answer(&pass, now);
+            }
+            health.fail(&pass, &fault(FailureClass::Truncated), now, &REST);
+        }
         let now = now + s(5);
         let probe = pass(&health, now);
-        assert_eq!(health.begin_answer(&probe, now), is_back);
-        assert_eq!(health.admit(now + ms(500)).is_ok(), is_back, "{class:?}");
-        assert!(health.fail(&probe, &fault(class), now + ms(600), &REST));
+        assert_eq!(health.begin_answer(&probe, now), !broke_off);
+        assert_eq!(health.admit(now + ms(500)).is_ok(), !broke_off);
+        assert!(health.fail(&probe, &fault(FailureClass::Truncated), now + ms(600), &REST));
         let rest = health.status(now + ms(600)).rest;
         assert!(rest > s(3), "{rest:?}");
     }
@@ -423,15 +466,17 @@ fn a_first_token_alone_does_not_make_rests_begin_anew() {
     let options = RestOptions { base: ms(100), cap: s(30) };
     let start = Instant::now();
     let (health, mut now) = (down(FailureClass::Silent, 1, start, &options), start);
+    now += health.status(now).rest;
+    let probe = pass(&health, now);
+    assert!(health.begin_answer(&probe, now));
+    assert!(health.fail(&probe, &fault(FailureClass::Truncated), now, &options));
     for doublings in 1..6 {
-        now += health.status(now).rest;
-        let probe = pass(&health, now);
-        health.begin_answer(&probe, now);
-        health.fail(&probe, &fault(FailureClass::Truncated), now, &options);
         let rest = health.status(now).rest;
-        assert!(rest >= ms(80 << doublings), "{rest:?}");
-        // The class would keep the next first token from counting.
-        health.fail(&health.overrule(), &told(FailureClass::RateLimited, rest + ms(1)), now, &options);
+        assert!((ms(80 << doublings)..=ms(100 << doublings)).contains(&rest), "{rest:?}");
+        now += rest;
+        let probe = pass(&health, now);
+        assert!(!health.begin_answer(&probe, now), "by now it is known that they break off");
+        health.fail(&probe, &fault(FailureClass::Truncated), now, &options);
     }
 }
 
@@ -508,7 +553,7 @@ proptest! {
                     let took = now - sent;
                     match CLASSES.get(how) {
                         None => {
-                            health.succeed(&pass, now);
+                            answer(&health, &pass, now);
                             if let (Some(before), Some(after)) = (before.allowance, health.status(now).allowance) {
                                 prop_assert!(after >= before, "a success made it shrink");
                             }
