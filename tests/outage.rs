@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use proptest::prelude::{Just, ProptestConfig, any, prop_oneof, proptest};
 use proptest::strategy::Strategy as _;
-use serde_json::{Value, json};
-use thryd::error::Outcome;
+use serde_json::json;
+use thryd::Error;
+use thryd::health::CircuitState;
+use thryd::kinds::Completion;
+use thryd::route::Router;
 use thryd::route::strategy::Strategy;
 use tokio::task::JoinSet;
-use world::{Behaviour, Log, Seen, World, call, deploy, router};
+use world::{Behaviour, Log, World, call, deploy, router};
 
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -42,6 +45,15 @@ struct Outage {
     seed: u64,
 }
 
+/// What came of it.
+struct Seen {
+    first: Log,
+    second: Log,
+    failed: Vec<Error>,
+    /// When the circuit was seen open.
+    opened: Option<Duration>,
+}
+
 /// When the outage begins.
 const BEGIN: Duration = Duration::from_secs(5);
 
@@ -59,7 +71,7 @@ impl Outage {
     }
 
     /// Steady calls from before the outage to 20 s after it: what reached both deployments, and what failed.
-    async fn run(&self) -> (Log, Log, Vec<thryd::Error>) {
+    async fn run(&self) -> Seen {
         let world = World::new(self.seed);
         let cooldown = u64::try_from(self.cooldown.as_millis()).unwrap();
         let first_token = u64::try_from(FIRST_TOKEN.as_millis()).unwrap();
@@ -70,30 +82,29 @@ impl Outage {
         let first = world.provide(&router, "a", (30, 80), Arc::new(script));
         let second = world.provide(&router, "b", (30, 80), Arc::new(|_, _| Behaviour::Answer));
         deploy(&router, Strategy::FirstAvailable, &["a::m", "b::m"]);
-        let mut calls = JoinSet::new();
+        let (mut calls, mut opened) = (JoinSet::new(), None);
         while world.now() < self.end() + s(20) {
-            let router = router.clone();
-            calls.spawn(async move { call(&router, json!({})).await });
+            let caller = router.clone();
+            calls.spawn(async move { call(&caller, json!({})).await });
             world.until(world.now() + self.gap).await;
+            let is_open = router.stats().groups["default"].deployments[0].circuit == CircuitState::Open;
+            opened = opened.or(is_open.then(|| world.now()));
         }
-        (first, second, calls.join_all().await.into_iter().filter_map(Result::err).collect())
+        let failed = calls.join_all().await.into_iter().filter_map(Result::err).collect();
+        Seen { first, second, failed, opened }
     }
 
     /// Everyone is answered; the deployment is asked once per rest; it is back soon, and soon for everyone.
-    fn check(&self, (first, second, failed): (Log, Log, Vec<thryd::Error>)) {
+    fn check(&self, Seen { first, second, failed, opened }: Seen) {
         assert!(failed.is_empty(), "{}", failed[0]);
-        let mut bad: Vec<_> = first.within(BEGIN, self.end());
-        let ended = |seen: &Seen| seen.ended.unwrap_or(seen.at + FIRST_TOKEN);
-        bad.sort_by_key(ended);
-        // The third failure opens the circuit; what was under way by then may fail after it.
-        let opening = bad[2];
-        let opened = ended(&opening);
-        let mut sent: Vec<_> = bad.iter().map(|seen| seen.at).filter(|at| *at > opened).collect();
-        sent.insert(0, opening.at);
+        let opened = opened.expect("the outage was seen");
+        assert!(opened <= BEGIN + s(2) + 4 * self.gap + FIRST_TOKEN, "seen at {opened:?}");
+        let probes: Vec<_> = first.within(opened, self.end()).iter().map(|seen| seen.at).collect();
         let mut rest = self.cooldown;
-        for pair in sent.windows(2) {
-            assert!(pair[1] - pair[0] >= rest.mul_f64(0.8), "two within {rest:?}: {sent:?}");
-            rest = (2 * rest).min(s(5));
+        for pair in probes.windows(2) {
+            // The rest before the first of them has not doubled yet.
+            rest = (2 * rest).min(s(5).max(self.cooldown));
+            assert!(pair[1] - pair[0] >= rest.mul_f64(0.8), "two within {rest:?}: {probes:?}");
         }
         let back = first.within(self.end(), s(1000))[0].at;
         let latest = self.end() + s(5).max(self.length / 12) + self.gap;
@@ -120,7 +131,7 @@ fn outages() -> impl proptest::strategy::Strategy<Value = Outage> {
         Just((Behaviour::Cut, false)),
         Just((Behaviour::Cut, true)),
     ];
-    (kinds, 2_u64..150, 20_u64..=5000, 25_u64..400, any::<u64>()).prop_map(
+    (kinds, 4_u64..150, 20_u64..=5000, 40_u64..500, any::<u64>()).prop_map(
         |((kind, is_watched), length, cooldown, gap, seed)| Outage {
             kind,
             length: s(length),
@@ -133,7 +144,7 @@ fn outages() -> impl proptest::strategy::Strategy<Value = Outage> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn so_it_is_in_outages_of_any_kind_and_length_and_with_any_cooldown(outage in outages()) {
@@ -141,74 +152,183 @@ proptest! {
     }
 }
 
-/// What came of the calls of an outage of everybody.
-#[derive(Default)]
-struct Outcomes {
-    answered: usize,
-    /// When, with which code, and with which time to come back.
-    failed: Vec<(Duration, &'static str, Option<Duration>, usize)>,
+/// Two deployments behind which there is one model, and everyone who calls them.
+struct Everybody {
+    world: World,
+    logs: [Log; 2],
+    /// When each call began and ended, and how.
+    calls: Arc<Mutex<Vec<(Duration, Duration, Result<usize, Error>)>>>,
+    router: Router<Completion>,
 }
 
-/// 500 callers, each of whom calls again as soon as it knows how its call went.
-async fn callers(
-    router: &thryd::route::Router<thryd::kinds::Completion>,
-    world: &World,
-    until: Duration,
-    options: Value,
-) -> Outcomes {
-    let outcomes = Arc::new(Mutex::new(Outcomes::default()));
-    let mut callers = JoinSet::new();
-    for _ in 0..500 {
-        let (router, world, outcomes, options) =
-            (router.clone(), world.clone(), Arc::clone(&outcomes), options.clone());
-        callers.spawn(async move {
-            world.until(world.between(ms(0), ms(1000))).await;
-            while world.now() < until {
-                let result = call(&router, options.clone()).await;
-                let mut outcomes = outcomes.lock().unwrap();
-                match result {
-                    Ok(_) => outcomes.answered += 1,
-                    Err(error) => {
-                        outcomes.failed.push((world.now(), error.code(), error.retry_after(), error.attempts().len()))
-                    }
+impl Everybody {
+    /// Answers, good or bad, take half a second on average.
+    fn new(seed: u64, script: impl Fn(Duration, f64) -> Behaviour + Send + Sync + 'static) -> Self {
+        let (world, router) = (World::new(seed), router(json!({})));
+        let script: world::Script = Arc::new(script);
+        let logs = ["a", "b"].map(|name| world.provide(&router, name, (250, 750), Arc::clone(&script)));
+        deploy(&router, Strategy::RoundRobin, &["a::m", "b::m"]);
+        Self { world, logs, calls: Arc::default(), router }
+    }
+
+    /// One call.
+    async fn call(
+        world: World,
+        router: Router<Completion>,
+        calls: Arc<Mutex<Vec<(Duration, Duration, Result<usize, Error>)>>>,
+    ) {
+        let begun = world.now();
+        let result = call(&router, json!({})).await.map(|answer| answer.attempts.len());
+        calls.lock().unwrap().push((begun, world.now(), result));
+    }
+
+    /// So many callers, each of whom calls again as soon as it knows how its call went, until the end.
+    async fn in_turn(&self, callers: usize, end: Duration) {
+        let mut tasks = JoinSet::new();
+        for _ in 0..callers {
+            let (world, router, calls) = (self.world.clone(), self.router.clone(), Arc::clone(&self.calls));
+            tasks.spawn(async move {
+                world.until(world.between(ms(0), s(1))).await;
+                while world.now() < end {
+                    Self::call(world.clone(), router.clone(), Arc::clone(&calls)).await;
                 }
-            }
-        });
+            });
+        }
+        tasks.join_all().await;
     }
-    callers.join_all().await;
-    Arc::try_unwrap(outcomes).ok().unwrap().into_inner().unwrap()
+
+    /// So many calls a second, whatever becomes of those before.
+    async fn arriving(&self, rate: f64, end: Duration) {
+        let mut tasks = JoinSet::new();
+        while self.world.now() < end {
+            tasks.spawn(Self::call(self.world.clone(), self.router.clone(), Arc::clone(&self.calls)));
+            self.world.until(self.world.now() + s(1).mul_f64(2.0 * self.world.draw() / rate)).await;
+        }
+        tasks.join_all().await;
+    }
+
+    /// Every call ends within its time in line and that of its attempts; and a call that was not attempted says when to
+    /// come back, unless it has waited as long as it may.
+    fn check_callers(&self) {
+        for (begun, ended, result) in &*self.calls.lock().unwrap() {
+            assert!(*ended - *begun <= s(60) + s(5), "a call from {begun:?} to {ended:?}");
+            let Err(error) = result else { continue };
+            assert!(error.is_retryable(), "{error}");
+            let is_told = error.retry_after().is_some_and(|after| !after.is_zero());
+            let has_waited = *ended - *begun >= s(59);
+            assert!(is_told || has_waited || !error.attempts().is_empty(), "{error} at {ended:?}");
+        }
+    }
+
+    /// Within this time there are no more attempts than 1.2 for each call, and the 10 a second that are always allowed.
+    fn check_budget(&self, from: Duration, to: Duration) {
+        let attempts: usize = self.logs.iter().map(|log| log.within(from, to).len()).sum();
+        // Whose attempts these may be: of calls that began in that time, or that are known to have been under way.
+        let calls = self.calls.lock().unwrap();
+        let calls = calls.iter().filter(|(begun, ended, _)| *begun < to && *ended > from).count();
+        let most = 1.2 * number(calls) + 10.0 * (to - from).as_secs_f64();
+        assert!(number(attempts) <= most, "{attempts} attempts for {calls} calls");
+    }
+
+    /// Attempts of both in each 100 ms of this time.
+    fn windows(&self, from: Duration, to: Duration) -> Vec<usize> {
+        let mut counts = vec![0; usize::try_from((to - from).as_millis() / 100).unwrap()];
+        for seen in self.logs.iter().flat_map(|log| log.within(from, to)) {
+            counts[usize::try_from((seen.at - from).as_millis() / 100).unwrap()] += 1;
+        }
+        counts
+    }
+
+    /// In no 100 ms of this time there are more than three times as many attempts as on average. The average is that of
+    /// the windows in which there were any: while everyone rests there are to be none, and to count those would forbid
+    /// even a single probe.
+    fn check_bursts(&self, from: Duration, to: Duration) {
+        let windows = self.windows(from, to);
+        let busy = windows.iter().filter(|count| **count > 0).count().max(1);
+        let (sum, most) = (windows.iter().sum::<usize>(), windows.iter().max().copied().unwrap_or(0));
+        assert!(number(most) <= 3.0 * number(sum) / number(busy), "{most} of {sum} in {busy}: {windows:?}");
+    }
+
+    /// A deployment that is back has at once no more requests in flight than the ramp allows: one more than it has
+    /// answered, or twice as many with each half second.
+    fn check_ramp(&self, recovery: Duration) {
+        for log in &self.logs {
+            let back = log.answered().iter().filter(|seen| seen.at >= recovery).filter_map(|seen| seen.ended).min();
+            let back = back.expect("it comes back");
+            let answers: Vec<_> =
+                log.answered().iter().filter_map(|seen| seen.ended).filter(|at| *at >= back).collect();
+            for seen in log.within(back, back + s(10)) {
+                let answered = answers.iter().filter(|at| **at <= seen.at).count();
+                let by_time = ((seen.at - back).as_secs_f64() / 0.5).exp2();
+                let allowance = number(answered + 1).max(by_time + 0.01);
+                assert!(number(seen.others + 1) <= allowance, "{seen:?}: more than {allowance}, back at {back:?}");
+            }
+        }
+    }
+
+    /// How many calls that began in this time were answered, and how many were not.
+    fn outcomes(&self, from: Duration, to: Duration) -> (usize, usize) {
+        let calls = self.calls.lock().unwrap();
+        let within = calls.iter().filter(|(begun, ..)| (from..to).contains(begun));
+        let (good, bad): (Vec<_>, Vec<_>) = within.partition(|(.., result)| result.is_ok());
+        (good.len(), bad.len())
+    }
 }
 
-fn histogram(logs: &[&Log], from: Duration, to: Duration, width: Duration) -> Vec<usize> {
-    let mut counts = vec![0; usize::try_from((to - from).as_millis() / width.as_millis()).unwrap()];
-    for seen in logs.iter().flat_map(|log| log.within(from, to)) {
-        counts[usize::try_from((seen.at - from).as_millis() / width.as_millis()).unwrap()] += 1;
-    }
-    counts
+#[allow(clippy::cast_precision_loss, reason = "counts of a test")]
+fn number(count: usize) -> f64 {
+    count as f64
 }
 
 #[tokio::test(start_paused = true)]
-async fn look() {
-    for partial in [false, true] {
-        let world = World::new(3);
-        let router = router(json!({}));
-        let outage = s(5)..s(65);
-        let script = move |at, luck| {
-            if outage.contains(&at) && (!partial || luck < 0.5) { Behaviour::Status(503) } else { Behaviour::Answer }
-        };
-        let script: world::Script = Arc::new(script);
-        let a = world.provide(&router, "a", (100, 300), Arc::clone(&script));
-        let b = world.provide(&router, "b", (100, 300), script);
-        deploy(&router, Strategy::RoundRobin, &["a::m", "b::m"]);
-        let outcomes = callers(&router, &world, s(75), json!({})).await;
-        println!("partial {partial}: answered {} failed {}", outcomes.answered, outcomes.failed.len());
-        let mut kinds = std::collections::BTreeMap::new();
-        for (at, code, after, attempts) in &outcomes.failed {
-            *kinds.entry((at.as_secs(), *code, after.is_some(), *attempts)).or_insert(0) += 1;
-        }
-        println!("{kinds:?}");
-        println!("{:?}", histogram(&[&a, &b], s(4), s(76), s(1)));
-        println!("{:?}", histogram(&[&a, &b], s(4), s(16), ms(100)));
-        println!("{:?}", histogram(&[&a, &b], s(64), s(74), ms(100)));
-    }
+async fn five_hundred_callers_do_not_storm_providers_that_are_all_down_nor_when_they_are_back() {
+    let outage = s(3)..s(63);
+    let everybody =
+        Everybody::new(1, move |at, _| if outage.contains(&at) { Behaviour::Status(503) } else { Behaviour::Answer });
+    everybody.in_turn(500, s(75)).await;
+    println!("{:?}", everybody.windows(s(2), s(6)));
+    println!("{:?}", everybody.windows(s(60), s(75)));
+    println!("{:?}", everybody.outcomes(s(3), s(63)));
+    everybody.check_callers();
+    everybody.check_budget(s(4), s(63));
+    everybody.check_bursts(s(4), s(63));
+    everybody.check_ramp(s(63));
+    let (answered, failed) = everybody.outcomes(s(70), s(75));
+    assert!(failed == 0 && answered > 4000, "{answered} and {failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_keep_coming_do_not_storm_them_either() {
+    let outage = s(3)..s(63);
+    let everybody =
+        Everybody::new(2, move |at, _| if outage.contains(&at) { Behaviour::Reset } else { Behaviour::Answer });
+    everybody.arriving(100.0, s(75)).await;
+    println!("{:?}", everybody.windows(s(2), s(6)));
+    println!("{:?}", everybody.windows(s(60), s(75)));
+    println!("{:?}", everybody.outcomes(s(3), s(63)));
+    everybody.check_callers();
+    everybody.check_budget(s(4), s(63));
+    everybody.check_bursts(s(4), s(63));
+    everybody.check_ramp(s(63));
+    assert_eq!(everybody.outcomes(s(12), s(75)).1, 0, "whoever may wait until then is served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_half_of_the_attempts_fail_callers_are_served_and_retries_stay_within_their_budget() {
+    let outage = s(3)..s(33);
+    let everybody =
+        Everybody::new(
+            3,
+            move |at, luck| {
+                if outage.contains(&at) && luck < 0.5 { Behaviour::Status(503) } else { Behaviour::Answer }
+            },
+        );
+    everybody.in_turn(200, s(40)).await;
+    println!("{:?}", everybody.windows(s(2), s(6)));
+    println!("{:?}", everybody.windows(s(28), s(40)));
+    println!("{:?}", everybody.outcomes(s(3), s(33)));
+    everybody.check_callers();
+    everybody.check_budget(s(13), s(33));
+    let (answered, failed) = everybody.outcomes(s(3), s(33));
+    assert!(answered > failed, "{answered} and {failed}");
 }

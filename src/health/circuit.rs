@@ -200,7 +200,7 @@ impl Circuit {
             State::Open(_) => (self.on_trial > 0).then(|| Hold::Full(now + PROBE_PATIENCE)),
             State::RampingUp { ramp, .. } => {
                 let before = self.on_trial.saturating_add(ahead);
-                let is_full = before >= ramp.allowance(now) && !ramp.is_over(now);
+                let is_full = before >= ramp.allowance(now) && !ramp.is_over(self.on_trial, now);
                 is_full.then(|| Hold::Full(ramp.exceeds_at(before)))
             }
         }
@@ -221,7 +221,7 @@ impl Circuit {
                 Status { state, rest: left, class: Some(rest.class), allowance: None }
             }
             State::RampingUp { ramp, .. } => {
-                Status { allowance: (!ramp.is_over(now)).then(|| ramp.allowance(now)), ..closed }
+                Status { allowance: (!ramp.is_over(self.on_trial, now)).then(|| ramp.allowance(now)), ..closed }
             }
         }
     }
@@ -283,7 +283,7 @@ impl Circuit {
     }
 
     fn end_ramp(&mut self, now: Instant) {
-        if matches!(self.state, State::RampingUp { ramp, .. } if ramp.is_over(now)) {
+        if matches!(self.state, State::RampingUp { ramp, .. } if ramp.is_over(self.on_trial, now)) {
             self.state = State::Closed;
         }
     }

@@ -109,7 +109,8 @@ impl Health {
     /// says nothing about the time after it. True if it ended a rest.
     ///
     /// While it ramps up it takes as many requests at once as it has answered since, and one more; and at least twice as
-    /// many with every half second. After 5 s it takes all. After a dead key or an empty account it does at once.
+    /// many with every half second. After 5 s it takes all, or after 10 s if a thousand are not enough. After a dead key or
+    /// an empty account it does at once.
     pub fn succeed(&self, pass: &Pass, now: Instant) -> bool {
         self.lock().succeed(pass.number, now)
     }

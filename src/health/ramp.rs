@@ -7,8 +7,12 @@ use tokio::time::Instant;
 /// In this time the number of requests that it takes at once doubles, however slow its answers are.
 const DOUBLING: Duration = Duration::from_millis(500);
 
-/// When it is done at the latest: ten doublings, a thousand at once.
+/// When it is done, unless it is pressed: ten doublings, a thousand requests at once.
 const LENGTH: Duration = Duration::from_secs(5);
+
+/// When it is done in any case: twenty doublings, a million. Whoever waits in a longer line than a thousand is not let
+/// loose at one moment either.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// A deployment on the way from its first request to all of them.
 ///
@@ -47,12 +51,13 @@ impl Ramp {
         let doublings = (in_flight.saturating_add(1) as f64).log2();
         // A microsecond late, so that it is never early by a rounding.
         let after = DOUBLING.mul_f64(doublings) + Duration::from_micros(1);
-        self.since + after.min(LENGTH)
+        self.since + after.min(LONGEST)
     }
 
-    /// Whether it takes whatever comes.
-    pub fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= LENGTH
+    /// Whether it takes whatever comes, with so many requests under way: half of what it may take presses nobody.
+    pub fn is_over(&self, in_flight: u64, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.since);
+        passed >= LONGEST || (passed >= LENGTH && in_flight <= self.allowance(now) / 2)
     }
 }
 
@@ -80,8 +85,9 @@ mod tests {
         for (milliseconds, allowance) in [(0, 2), (499, 2), (1000, 4), (1500, 8), (4500, 512)] {
             assert_eq!(ramp.allowance(now + Duration::from_millis(milliseconds)), allowance, "{milliseconds} ms");
         }
-        assert!(!ramp.is_over(now + Duration::from_millis(4999)) && ramp.is_over(now + LENGTH));
-        assert_eq!(ramp.exceeds_at(u64::MAX), now + LENGTH);
+        assert!(!ramp.is_over(0, now + Duration::from_millis(4999)) && ramp.is_over(512, now + LENGTH));
+        assert!(!ramp.is_over(513, now + LENGTH) && ramp.is_over(u64::MAX, now + LONGEST));
+        assert_eq!(ramp.exceeds_at(u64::MAX), now + LONGEST);
     }
 
     proptest! {
@@ -101,7 +107,7 @@ mod tests {
                 before = allowance;
             }
             let at = ramp.exceeds_at(in_flight);
-            prop_assert!(ramp.allowance(at) > in_flight || ramp.is_over(at));
+            prop_assert!(ramp.allowance(at) > in_flight);
         }
     }
 }
