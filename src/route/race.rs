@@ -190,16 +190,15 @@ impl<K: Kind> CallState<'_, K> {
 /// Runs the lanes until one has answered, the first has settled the matter, or all have ended.
 async fn run<K: Kind>(trial: &Trial<'_, K>, race: &Race, lanes: &mut [Lane<'_, K>]) {
     poll_fn(|context| {
-        let mut is_settled = false;
         for place in 0..lanes.len() {
-            is_settled |= lanes[place].poll(context, place == 0);
-            if let Some(leader) = race.leader().filter(|leader| *leader < lanes.len()) {
-                let others = lanes.iter_mut().enumerate().filter(|(place, _)| *place != leader);
-                others.for_each(|(_, lane)| lane.cancel(trial));
+            let is_settled = lanes[place].poll(context, place == 0);
+            let leader = race.leader();
+            // Before the next is polled, so that nobody is in the way of whoever leads.
+            for (other, lane) in lanes.iter_mut().enumerate() {
+                if is_settled || leader.is_some_and(|leader| leader != other) {
+                    lane.cancel(trial);
+                }
             }
-        }
-        if is_settled {
-            lanes.iter_mut().for_each(|lane| lane.cancel(trial));
         }
         if lanes.iter().all(|lane| lane.work.is_none()) { Poll::Ready(()) } else { Poll::Pending }
     })

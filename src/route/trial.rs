@@ -52,8 +52,7 @@ impl<K: Kind> Trial<'_, K> {
         let now = Instant::now();
         let mut note = self.note(&deployment, begun, now);
         let result = match result {
-            Ok(got) => {
-                let mut value = got.value;
+            Ok(mut value) => {
                 let reported = value.usage().copied();
                 let usage = match reported {
                     Some(usage) => usage,
