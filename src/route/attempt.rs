@@ -166,12 +166,20 @@ impl<R: Sync> Exchange<'_, R> {
             let next = source.next(&mut batch);
             let is_open = if has_begun { self.within_gap(next).await? } else { self.within_first_token(next).await? };
             is_done = !is_open;
+            let mut broken = None;
             for data in batch.drain(..) {
-                if data == "[DONE]" {
-                    is_done = true;
+                is_done |= data == "[DONE]";
+                if is_done {
                     break;
                 }
-                self.event(data, &mut *assembly, &mut chunks)?;
+                if let Err(failure) = self.event(data, &mut *assembly, &mut chunks) {
+                    broken = Some(failure);
+                    break;
+                }
+            }
+            // What came together with a failure continues what was shown; but as long as nothing was, nothing is.
+            if broken.is_some() && !has_begun {
+                chunks.clear();
             }
             if !chunks.is_empty() {
                 if !std::mem::replace(&mut has_begun, true) {
@@ -181,6 +189,9 @@ impl<R: Sync> Exchange<'_, R> {
                     log.push(&chunks).await;
                 }
                 chunks.clear();
+            }
+            if let Some(failure) = broken {
+                return Err(failure);
             }
         }
         source.let_go();
