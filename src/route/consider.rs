@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::group::{Demand, Group};
 use super::race::Loss;
-use super::serve::{CallState, Reading, Verdict};
+use super::serve::{CallState, Verdict};
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Failure, FailureClass, Phase};
 use crate::kinds::Kind;
@@ -27,6 +27,15 @@ impl Barred {
     }
 }
 
+impl Loss {
+    /// Whether it was refused only because it was to be streamed, which its caller did not ask for.
+    fn refuses_streams(&self) -> bool {
+        let says = |text: &str| text.to_ascii_lowercase().contains("stream");
+        let Failure { class, message, body, .. } = &self.failure;
+        self.was_watched && *class == FailureClass::Rejected && (says(message) || body.as_deref().is_some_and(says))
+    }
+}
+
 impl<K: Kind> CallState<'_, K> {
     /// Decides on the attempts of one round. True if the next one is no retry.
     pub(super) fn consider_all(
@@ -39,7 +48,7 @@ impl<K: Kind> CallState<'_, K> {
         let before = barred.again.take();
         let mut is_free = false;
         for loss in losses {
-            if self.refuses_streams(loss) {
+            if loss.refuses_streams() {
                 loss.deployment.refuse_streams();
                 barred.again = Some(Arc::clone(&loss.deployment));
                 is_free = true;
@@ -52,15 +61,6 @@ impl<K: Kind> CallState<'_, K> {
         Ok(is_free && losses.len() == 1)
     }
 
-    /// Whether a deployment refused only to stream what its caller did not ask to have streamed.
-    fn refuses_streams(&self, Loss { deployment, failure, .. }: &Loss) -> bool {
-        let is_own_choice = self.job.reading == Reading::Watched && deployment.streams();
-        let says = |text: &str| text.to_ascii_lowercase().contains("stream");
-        is_own_choice
-            && failure.class == FailureClass::Rejected
-            && (says(&failure.message) || failure.body.as_deref().is_some_and(says))
-    }
-
     /// Decides what a failure means; gives the deployment that is to be asked once more.
     fn consider(
         &mut self,
@@ -70,7 +70,7 @@ impl<K: Kind> CallState<'_, K> {
         was_again: bool,
         barred: &mut Barred,
     ) -> Result<Option<Arc<Deployment>>, Verdict> {
-        let Loss { deployment, failure, was_first } = loss;
+        let Loss { deployment, failure, was_first, .. } = loss;
         if failure.is_exhausted {
             let kind =
                 ErrorKind::Exhausted { message: failure.message.clone(), errors: std::mem::take(&mut self.errors) };

@@ -78,6 +78,8 @@ pub(super) struct Loss {
     pub failure: Failure,
     /// Whether it had said something, that may have been shown.
     pub was_first: bool,
+    /// Whether it was streamed though its caller wanted it whole.
+    pub was_watched: bool,
 }
 
 /// An attempt of a round.
@@ -165,11 +167,12 @@ impl<K: Kind> CallState<'_, K> {
         let (mut won, mut losses, mut refused) = (None, Vec::new(), None);
         for (place, lane) in lanes.into_iter().enumerate() {
             self.attempts.extend(lane.outrun);
-            let Some(Tried { note, result }) = lane.tried else { continue };
+            let Some(Tried { note, result, was_watched }) = lane.tried else { continue };
             match result {
                 Ok(value) => won = Some((value, lane.deployment.name.clone())),
                 Err(Ended::Failed(failure)) => {
-                    losses.push(Loss { deployment: lane.deployment, failure, was_first: leader == Some(place) });
+                    let was_first = leader == Some(place);
+                    losses.push(Loss { deployment: lane.deployment, failure, was_first, was_watched });
                 }
                 // Nothing was sent. Whoever was asked second was not needed.
                 Err(Ended::Refused(error)) => {

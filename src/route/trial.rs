@@ -30,6 +30,8 @@ pub(super) struct Trial<'a, K: Kind> {
 pub(super) struct Tried<K> {
     pub note: Attempt,
     pub result: Result<K, Ended>,
+    /// Whether it was streamed though its caller wanted it whole.
+    pub was_watched: bool,
 }
 
 impl<K: Kind> Trial<'_, K> {
@@ -90,7 +92,7 @@ impl<K: Kind> Trial<'_, K> {
                 Err(Ended::Failed(failure))
             }
         };
-        Tried { note, result }
+        Tried { note, result, was_watched: is_stream && self.job.reading == Reading::Watched }
     }
 
     /// The note of an attempt that was ended because another was faster, or had settled the matter.
