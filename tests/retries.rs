@@ -176,6 +176,46 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// As many deployments as a call has attempts, all but one of them failing in their own ways: every call is answered.
+    #[test]
+    fn no_call_fails_while_somebody_who_could_answer_was_not_asked(
+        faults in prop::collection::vec(0_usize..8, 1..4),
+        place in 0_usize..4,
+        strategy in 0_usize..3,
+        seed in 0_u64..1000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let fault = |kind: &usize| match kind {
+                0 => failing(503),
+                1 => failing(401),
+                2 => failing(402),
+                3 => json!({ "responses": [limited(700)], "repeat": true }),
+                4 => json!({ "faults": { "hang": 1 } }),
+                5 => json!({ "faults": { "cut": 0.5, "reset": 0.5 }, "latencyMs": 20, "seed": seed }),
+                6 => json!({ "faults": { "malformed": 1 } }),
+                _ => json!({ "faults": { "status": { "502": 0.5, "429": 0.5 } }, "latencyMs": 5, "seed": seed }),
+            };
+            let mut options: Vec<_> = faults.iter().map(fault).collect();
+            options.insert(place.min(options.len()), json!({ "latencyMs": 5 }));
+            let deployments: Vec<_> = (0..options.len()).map(|place| format!("p{place}::m")).collect();
+            let providers: Vec<_> = options.into_iter().enumerate().map(|(place, one)| dummy(&format!("p{place}"), one)).collect();
+            let strategy = ["first-available", "round-robin", "lowest-latency"][strategy];
+            let groups = json!({ "default": { "strategy": strategy, "deployments": deployments } });
+            let router = router(json!({ "providers": providers, "groups": groups }));
+            for call in 0..12 {
+                let answer = ask_with(&router, &call.to_string(), json!({ "firstTokenMs": 300 })).await;
+                prop_assert!(answer.is_ok(), "{strategy}: {}", answer.unwrap_err());
+                tokio::time::sleep(Duration::from_millis(seed * 7)).await;
+            }
+            Ok(())
+        })?;
+    }
+}
+
 const ANSWER: &str = r#"{"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}]}"#;
 const NOT_FOR_YOU: &str = r#"{"error":{"message":"Your organization must be verified to stream this model.","type":"invalid_request_error","param":"stream","code":"unsupported_value"}}"#;
 

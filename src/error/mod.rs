@@ -196,7 +196,9 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
             ErrorKind::RateLimited { .. } | ErrorKind::Timeout { .. } => true,
-            ErrorKind::Provider { failure, .. } | ErrorKind::Interrupted { failure, .. } => failure.class.is_retryable(),
+            ErrorKind::Provider { failure, .. } | ErrorKind::Interrupted { failure, .. } => {
+                failure.class.is_retryable()
+            }
             ErrorKind::Exhausted { errors, .. } => errors.iter().any(Self::is_retryable),
             _ => false,
         }

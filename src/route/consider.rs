@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::group::{Demand, Group};
 use super::race::Loss;
 use super::serve::{CallState, Verdict};
@@ -97,7 +99,11 @@ impl<K: Kind> CallState<'_, K> {
                 barred.for_now.push(Arc::clone(deployment));
             }
             _ if asks_for_rest => barred.for_good.push(Arc::clone(deployment)),
-            FailureClass::Transient if !was_again && !is_restart => return Ok(Some(Arc::clone(deployment))),
+            FailureClass::Transient
+                if !was_again && !is_restart && self.can_afford_again(group, demand, deployment, barred) =>
+            {
+                return Ok(Some(Arc::clone(deployment)));
+            }
             FailureClass::Transient | FailureClass::Truncated if !has_others() => {
                 return Ok(Some(Arc::clone(deployment)));
             }
@@ -112,6 +118,14 @@ impl<K: Kind> CallState<'_, K> {
             _ => barred.for_good.push(Arc::clone(deployment)),
         }
         Ok(None)
+    }
+
+    /// Whether the retries that are left are enough to ask this one again and then each of the others that are healthy: nobody
+    /// fails while somebody who could answer was not asked.
+    fn can_afford_again(&self, group: &Group, demand: &Demand, than: &Arc<Deployment>, barred: &Barred) -> bool {
+        let left = self.core.retry.max_retries.saturating_sub(self.retries) as usize;
+        let others = group.healthy_others(demand, &barred.all(), than, Instant::now());
+        others == 0 || others < left
     }
 
     /// Tells those who read along that what they were shown is not continued. Fails if nobody wants the call to go on.

@@ -159,16 +159,16 @@ impl Group {
         Err(wait)
     }
 
-    /// Whether another deployment than this one could be asked at once.
-    pub fn has_healthy_other(
+    /// How many other deployments than this one could be asked at once.
+    pub fn healthy_others(
         &self,
         demand: &Demand,
         excluded: &[Arc<Deployment>],
         than: &Arc<Deployment>,
         now: Instant,
-    ) -> bool {
+    ) -> usize {
         let able = self.able(demand, excluded);
-        able.iter().any(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none())
+        able.iter().filter(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none()).count()
     }
 
     /// For how long nobody is asked who could be; `None` if somebody may be asked, now or when there is room.

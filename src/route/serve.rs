@@ -135,7 +135,7 @@ impl<K: Kind> CallState<'_, K> {
             if self.retries >= self.core.retry.max_retries || !self.core.budget().withdraw(now) {
                 return Err(Verdict::GaveUp(None));
             }
-            if barred.again.is_some() && !group.has_healthy_other(&demand, &barred.all(), &first, now) {
+            if barred.again.is_some() && group.healthy_others(&demand, &barred.all(), &first, now) == 0 {
                 self.pause().await?;
             }
             self.retries += 1;
