@@ -74,6 +74,8 @@ pub(crate) struct Record {
     pub completion_tokens: u64,
     pub cost: f64,
     pub last_error: Option<String>,
+    /// When it last answered.
+    answered: Option<Instant>,
     typical: Typical,
 }
 
@@ -106,6 +108,7 @@ impl Deployment {
             completion_tokens: 0,
             cost: 0.0,
             last_error: None,
+            answered: None,
             typical: Typical::new(),
         };
         let deployment = Self {
@@ -244,11 +247,17 @@ impl Deployment {
         self.latency.record_total(took);
         let mut record = self.record();
         record.succeeded += 1;
+        record.answered = Some(now);
         record.prompt_tokens = record.prompt_tokens.saturating_add(usage.prompt_tokens);
         record.completion_tokens = record.completion_tokens.saturating_add(usage.completion_tokens);
         record.cost += usage.cost.unwrap_or(0.0);
         let typical = record.typical.push(usage.completion_tokens);
         self.hot.typical.store(typical, Ordering::Relaxed);
+    }
+
+    /// Whether somebody was answered after this moment.
+    pub fn has_answered_since(&self, moment: Instant) -> bool {
+        self.record().answered.is_some_and(|answered| answered > moment)
     }
 
     /// An attempt failed, after this long.

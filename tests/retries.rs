@@ -176,6 +176,44 @@ proptest! {
     }
 }
 
+async fn at_once(router: &Router<Completion>, count: usize) -> Vec<Result<thryd::route::Answer<Completion>, Error>> {
+    let texts: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+    futures_util::future::join_all(texts.iter().map(|text| ask(router, text))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_meets_an_outage_is_answered_elsewhere_though_no_budget_is_that_large() {
+    let mut bad = failing(503);
+    bad["latencyMs"] = 10.into();
+    let router = router(json!({
+        "providers": [dummy("bad", bad), dummy("good", json!({ "latencyMs": 20 }))],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["bad::m", "good::m"] } },
+    }));
+    let begun = Instant::now();
+    let answers = at_once(&router, 2000).await;
+    let failed: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0]);
+    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_meets_an_outage_of_all_is_not_multiplied_and_everyone_is_told_in_time() {
+    let bad = || {
+        let mut bad = failing(503);
+        bad["latencyMs"] = 10.into();
+        bad
+    };
+    let router = router(json!({
+        "providers": [dummy("one", bad()), dummy("two", bad())],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["one::m", "two::m"] } },
+    }));
+    let begun = Instant::now();
+    let answers = at_once(&router, 500).await;
+    let attempts: usize = answers.iter().map(|answer| answer.as_ref().unwrap_err().attempts().len()).sum();
+    assert!(attempts <= 500 * 12 / 10 + 100, "{attempts} attempts for 500 calls");
+    assert!(begun.elapsed() <= Timeouts::default().queue, "{:?}", begun.elapsed());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::line::Line;
@@ -29,6 +30,8 @@ pub(crate) struct Group {
     options: RwLock<GroupOptions>,
     deployments: RwLock<Arc<[Arc<Deployment>]>>,
     choice: Mutex<Choice>,
+    /// Told when a deployment has answered, or rests from now on.
+    pub settled: Notify,
 }
 
 /// What a request needs of a deployment.
@@ -56,6 +59,7 @@ impl Group {
             options: RwLock::default(),
             deployments: RwLock::new(Arc::new([])),
             choice: Mutex::default(),
+            settled: Notify::new(),
         }
     }
 

@@ -102,7 +102,7 @@ impl<K: Kind> CallState<'_, K> {
         barred: &Barred,
     ) -> Result<Raced<K>, Verdict> {
         let race = Race::new();
-        let trial = Trial { core: self.core, job: self.job, demand: *demand, started: self.started };
+        let trial = Trial { core: self.core, job: self.job, group, demand: *demand, started: self.started };
         let deployment = Arc::clone(&picked.deployment);
         let mut excluded = barred.all();
         excluded.push(Arc::clone(&deployment));

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::attempt::{Ended, Mode, attempt};
 use super::core::Core;
 use super::estimate::estimate;
-use super::group::Demand;
+use super::group::{Demand, Group};
 use super::pick::Picked;
 use super::race::Lead;
 use super::serve::{Job, Reading};
@@ -21,6 +21,7 @@ use crate::kinds::Kind;
 pub(super) struct Trial<'a, K: Kind> {
     pub core: &'a Core<K>,
     pub job: &'a Job<K>,
+    pub group: &'a Group,
     pub demand: Demand,
     /// When the first attempt could have begun: the trail counts from it.
     pub started: Instant,
@@ -64,6 +65,7 @@ impl<K: Kind> Trial<'_, K> {
                 // Health before the permit: giving back wakes the line, which then has to find the deployment back.
                 deployment.succeeded(&usage, now - begun, now);
                 drop(probe);
+                self.group.settled.notify_waiters();
                 let charged = deployment.provider().charged_tokens(&usage);
                 match reported {
                     Some(_) => permit.settle(charged),
@@ -78,6 +80,9 @@ impl<K: Kind> Trial<'_, K> {
                 let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
                 deployment.failed(&failure, &rest, now - begun, now);
                 drop(probe);
+                if deployment.health.rest_until(now).is_some() {
+                    self.group.settled.notify_waiters();
+                }
                 if !failure.is_sent {
                     permit.give_back();
                 } else if failure.is_refused {
