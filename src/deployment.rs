@@ -76,6 +76,8 @@ pub(crate) struct Record {
     pub last_error: Option<String>,
     /// What put it to rest last.
     pub rest_error: Option<String>,
+    /// When it last answered.
+    answered: Option<Instant>,
     typical: Typical,
 }
 
@@ -109,6 +111,7 @@ impl Deployment {
             cost: 0.0,
             last_error: None,
             rest_error: None,
+            answered: None,
             typical: Typical::new(),
         };
         let deployment = Self {
@@ -260,11 +263,17 @@ impl Deployment {
         self.latency.record_total(took);
         let mut record = self.record();
         record.succeeded += 1;
+        record.answered = Some(now);
         record.prompt_tokens = record.prompt_tokens.saturating_add(usage.prompt_tokens);
         record.completion_tokens = record.completion_tokens.saturating_add(usage.completion_tokens);
         record.cost += usage.cost.unwrap_or(0.0);
         let typical = record.typical.push(usage.completion_tokens);
         self.hot.typical.store(typical, Ordering::Relaxed);
+    }
+
+    /// Whether somebody was answered after this moment.
+    pub fn has_answered_since(&self, moment: Instant) -> bool {
+        self.record().answered.is_some_and(|answered| answered > moment)
     }
 
     /// An attempt failed, after this long.

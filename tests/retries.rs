@@ -176,6 +176,84 @@ proptest! {
     }
 }
 
+async fn at_once(router: &Router<Completion>, count: usize) -> Vec<Result<thryd::route::Answer<Completion>, Error>> {
+    let texts: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+    futures_util::future::join_all(texts.iter().map(|text| ask(router, text))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_meets_an_outage_is_answered_elsewhere_though_no_budget_is_that_large() {
+    let mut bad = failing(503);
+    bad["latencyMs"] = 10.into();
+    let router = router(json!({
+        "providers": [dummy("bad", bad), dummy("good", json!({ "latencyMs": 20 }))],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["bad::m", "good::m"] } },
+    }));
+    let begun = Instant::now();
+    let answers = at_once(&router, 2000).await;
+    let failed: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0]);
+    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_meets_an_outage_of_all_is_not_multiplied_and_everyone_is_told_in_time() {
+    let bad = || {
+        let mut bad = failing(503);
+        bad["latencyMs"] = 10.into();
+        bad
+    };
+    let router = router(json!({
+        "providers": [dummy("one", bad()), dummy("two", bad())],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["one::m", "two::m"] } },
+    }));
+    let begun = Instant::now();
+    let answers = at_once(&router, 500).await;
+    let attempts: usize = answers.iter().map(|answer| answer.as_ref().unwrap_err().attempts().len()).sum();
+    assert!(attempts <= 500 * 12 / 10 + 100, "{attempts} attempts for 500 calls");
+    assert!(begun.elapsed() <= Timeouts::default().queue, "{:?}", begun.elapsed());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// As many deployments as a call has attempts, all but one of them failing in their own ways: every call is answered.
+    #[test]
+    fn no_call_fails_while_somebody_who_could_answer_was_not_asked(
+        faults in prop::collection::vec(0_usize..8, 1..4),
+        place in 0_usize..4,
+        strategy in 0_usize..3,
+        seed in 0_u64..1000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let fault = |kind: &usize| match kind {
+                0 => failing(503),
+                1 => failing(401),
+                2 => failing(402),
+                3 => json!({ "responses": [limited(700)], "repeat": true }),
+                4 => json!({ "faults": { "hang": 1 } }),
+                5 => json!({ "faults": { "cut": 0.5, "reset": 0.5 }, "latencyMs": 20, "seed": seed }),
+                6 => json!({ "faults": { "malformed": 1 } }),
+                _ => json!({ "faults": { "status": { "502": 0.5, "429": 0.5 } }, "latencyMs": 5, "seed": seed }),
+            };
+            let mut options: Vec<_> = faults.iter().map(fault).collect();
+            options.insert(place.min(options.len()), json!({ "latencyMs": 5 }));
+            let deployments: Vec<_> = (0..options.len()).map(|place| format!("p{place}::m")).collect();
+            let providers: Vec<_> = options.into_iter().enumerate().map(|(place, one)| dummy(&format!("p{place}"), one)).collect();
+            let strategy = ["first-available", "round-robin", "lowest-latency"][strategy];
+            let groups = json!({ "default": { "strategy": strategy, "deployments": deployments } });
+            let router = router(json!({ "providers": providers, "groups": groups }));
+            for call in 0..12 {
+                let answer = ask_with(&router, &call.to_string(), json!({ "firstTokenMs": 300 })).await;
+                prop_assert!(answer.is_ok(), "{strategy}: {}", answer.unwrap_err());
+                tokio::time::sleep(Duration::from_millis(seed * 7)).await;
+            }
+            Ok(())
+        })?;
+    }
+}
+
 const ANSWER: &str = r#"{"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}]}"#;
 const NOT_FOR_YOU: &str = r#"{"error":{"message":"Your organization must be verified to stream this model.","type":"invalid_request_error","param":"stream","code":"unsupported_value"}}"#;
 
@@ -225,9 +303,11 @@ async fn who_may_not_stream_is_asked_for_the_whole_at_once_and_from_then_on() {
     })
     .await;
     let router = over(&server, Some(Duration::from_secs(5)));
-    let answer = say(&router, "one").await.unwrap();
-    let outcomes: Vec<_> = answer.attempts.iter().map(|one| one.outcome).collect();
-    assert_eq!((answer.content.as_str(), outcomes), ("hello", vec![Outcome::Rejected, Outcome::Ok]));
+    let (one, other) = tokio::join!(say(&router, "one"), say(&router, "other"));
+    for answer in [one.unwrap(), other.unwrap()] {
+        let outcomes: Vec<_> = answer.attempts.iter().map(|one| one.outcome).collect();
+        assert_eq!((answer.content.as_str(), outcomes), ("hello", vec![Outcome::Rejected, Outcome::Ok]));
+    }
     assert_eq!(say(&router, "two").await.unwrap().attempts.len(), 1, "it is remembered");
     assert_eq!(router.stats().groups["default"].deployments[0].rest_ms, 0.0);
 }

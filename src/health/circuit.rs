@@ -206,6 +206,16 @@ impl Circuit {
         }
     }
 
+    /// Whether it rests or is being probed.
+    pub(super) fn is_out(&self, now: Instant) -> bool {
+        matches!(self.state, State::Open(rest) if rest.until > now || self.on_trial > 0)
+    }
+
+    /// Whether it is not out, and hardly fails.
+    pub(super) fn is_sound(&self, now: Instant) -> bool {
+        !self.is_out(now) && self.beginnings.is_good(now) && self.endings.is_good(now)
+    }
+
     /// Whether it has rested and waits for a probe.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         matches!(self.state, State::Open(rest) if rest.until <= now) && self.on_trial == 0

@@ -65,6 +65,12 @@ impl Evidence {
         self.bad > MOST * self.good || self.row >= OVERWHELMING
     }
 
+    /// Whether most went well, or all but one.
+    pub fn is_good(mut self, now: Instant) -> bool {
+        self.fade(now);
+        self.bad <= (self.good / MOST).max(1.0)
+    }
+
     /// For how long nothing has been good.
     pub fn failing_for(&self, now: Instant) -> Duration {
         self.failing_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
@@ -81,6 +87,20 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_fails_half_of_the_time_is_neither_good_nor_down_until_it_is_forgotten() {
+        let (mut evidence, now) = (Evidence::default(), Instant::now());
+        assert!(evidence.is_good(now));
+        evidence.fail(Duration::ZERO, now);
+        assert!(evidence.is_good(now), "once is nothing");
+        for _ in 0..10 {
+            evidence.succeed(now);
+            evidence.fail(Duration::ZERO, now);
+        }
+        assert!(!evidence.is_good(now) && !evidence.is_down());
+        assert!(evidence.is_good(now + Duration::from_secs(3)));
+    }
 
     /// How many of 20 deployments are found to be down within a minute that fail this share of the time after a good
     /// second, and are asked so often in a second.

@@ -90,6 +90,18 @@ impl Health {
         self.lock().hold(now, ahead)
     }
 
+    /// Whether it rests or is being probed. One that ramps up is not out, though it may not take this request yet.
+    #[must_use]
+    pub fn is_out(&self, now: Instant) -> bool {
+        self.lock().is_out(now)
+    }
+
+    /// Whether it is not out, and three quarters of what it was asked in the last second or so went well; or all but one.
+    #[must_use]
+    pub fn is_sound(&self, now: Instant) -> bool {
+        self.lock().is_sound(now)
+    }
+
     /// Whether it has rested, and the next request would find out whether it is back.
     #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {

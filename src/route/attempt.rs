@@ -17,7 +17,7 @@ use crate::error::{Error, Failure, FailureClass, Phase};
 use crate::health::Pass;
 use crate::kinds::{Assembly, Chunk, Kind};
 use crate::options::Timeouts;
-use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band};
+use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band, not_an_answer};
 use crate::tracker::Permit;
 
 /// How an answer is wanted.
@@ -29,11 +29,6 @@ pub(crate) struct Mode<'a> {
     pub log: Option<&'a Log>,
     /// Taken before anything is said.
     pub lead: Lead<'a>,
-}
-
-/// A successful attempt.
-pub(crate) struct Got<K> {
-    pub value: K,
 }
 
 /// An attempt that did not succeed.
@@ -58,7 +53,7 @@ pub(crate) async fn attempt<K: Kind>(
     request: &K::Request,
     patience: &Patience,
     mode: Mode<'_>,
-) -> Result<Got<K>, Ended> {
+) -> Result<K, Ended> {
     let provider = deployment.provider();
     let (model, is_stream) = (&*deployment.model, mode.is_stream);
     let call = Call { kind: K::NAME, path: K::PATH, model, body: request.as_ref(), is_stream };
@@ -95,28 +90,27 @@ enum Events {
 }
 
 impl<R: Sync> Exchange<'_, R> {
-    async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<Got<K>, Failure> {
+    async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<K, Failure> {
         let client = Client::shared(self.patience.timeouts().connect)?;
-        let response = self.within_first_token(client.send(http)).await?;
+        let mut response = self.within_first_token(client.send(http)).await?;
         self.permit.hear(&rate_limits(response.headers(), SystemTime::now()), Instant::now());
         let status = response.status();
         if !(200..300).contains(&status) {
             return Err(self.rejection(response).await);
         }
-        let is_json = response
-            .headers()
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.to_ascii_lowercase().contains("json"));
-        let result = if self.call.is_stream && !is_json {
+        // Also what nobody asked to have streamed may come so, and the other way round.
+        let is_wanted = self.call.is_stream;
+        let asked = response.is_event_stream(is_wanted);
+        let is_stream = if is_wanted { self.within_first_token(asked).await? } else { self.within_gap(asked).await? };
+        let result = if is_stream {
             self.events(Events::Http(Box::new((response, SseParser::default()))), mode).await
         } else {
-            let answer = self.whole_body(response).await?;
+            let answer = self.whole_body(&mut response).await?;
             let read = self.provider.read(&self.call, answer.clone());
             match read.and_then(|answer| K::read(&answer, self.request)) {
-                Ok(got) => self.deliver(got, mode).await,
-                // A provider that fails in a success's clothes.
-                Err(failure) => Err(std::str::from_utf8(&answer).ok().and_then(in_band).unwrap_or(failure)),
+                Ok(value) => self.deliver(value, mode).await,
+                // A provider that fails in a success's clothes, or something that is none.
+                Err(failure) => Err(not_an_answer(response.headers(), &answer, failure)),
             }
         };
         result.map_err(|mut failure| {
@@ -129,7 +123,7 @@ impl<R: Sync> Exchange<'_, R> {
         &self,
         future: impl Future<Output = Result<Reply, Failure>>,
         mode: Mode<'_>,
-    ) -> Result<Got<K>, Failure> {
+    ) -> Result<K, Failure> {
         match self.within_first_token(future).await.map_err(Failure::refused)? {
             Reply::Whole(answer) => self.deliver(K::read(&answer, self.request)?, mode).await,
             Reply::Events(stream) => self.events(Events::Local(stream), mode).await,
@@ -143,13 +137,13 @@ impl<R: Sync> Exchange<'_, R> {
         self.provider.classify(&Rejection { status, headers: &headers, body: &body }).refused()
     }
 
-    async fn whole_body(&self, mut response: HttpResponse) -> Result<Bytes, Failure> {
-        let first = self.next_chunk(&mut response).await?.unwrap_or_default();
-        let Some(second) = self.next_chunk(&mut response).await? else { return Ok(first) };
+    async fn whole_body(&self, response: &mut HttpResponse) -> Result<Bytes, Failure> {
+        let first = self.next_chunk(response).await?.unwrap_or_default();
+        let Some(second) = self.next_chunk(response).await? else { return Ok(first) };
         let mut all = BytesMut::with_capacity((first.len() + second.len()) * 2);
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
-        while let Some(chunk) = self.next_chunk(&mut response).await? {
+        while let Some(chunk) = self.next_chunk(response).await? {
             all.extend_from_slice(&chunk);
         }
         Ok(all.freeze())
@@ -160,7 +154,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     /// Reads events to the end and hands on what they say as it comes.
-    async fn events<K: Kind<Request = R>>(&self, mut source: Events, mode: Mode<'_>) -> Result<Got<K>, Failure> {
+    async fn events<K: Kind<Request = R>>(&self, mut source: Events, mode: Mode<'_>) -> Result<K, Failure> {
         let Some(mut assembly) = K::assembly() else {
             let message = format!("{} answered a {} with a stream", self.provider.name(), K::NAME);
             return Err(Failure::new(FailureClass::Truncated, message));
@@ -172,12 +166,20 @@ impl<R: Sync> Exchange<'_, R> {
             let next = source.next(&mut batch);
             let is_open = if has_begun { self.within_gap(next).await? } else { self.within_first_token(next).await? };
             is_done = !is_open;
+            let mut broken = None;
             for data in batch.drain(..) {
-                if data == "[DONE]" {
-                    is_done = true;
+                is_done |= data == "[DONE]";
+                if is_done {
                     break;
                 }
-                self.event(data, &mut *assembly, &mut chunks)?;
+                if let Err(failure) = self.event(data, &mut *assembly, &mut chunks) {
+                    broken = Some(failure);
+                    break;
+                }
+            }
+            // What came together with a failure continues what was shown; but as long as nothing was, nothing is.
+            if broken.is_some() && !has_begun {
+                chunks.clear();
             }
             if !chunks.is_empty() {
                 if !std::mem::replace(&mut has_begun, true) {
@@ -187,6 +189,9 @@ impl<R: Sync> Exchange<'_, R> {
                     log.push(&chunks).await;
                 }
                 chunks.clear();
+            }
+            if let Some(failure) = broken {
+                return Err(failure);
             }
         }
         source.let_go();
@@ -198,7 +203,7 @@ impl<R: Sync> Exchange<'_, R> {
                 log.push(&[]).await;
             }
         }
-        Ok(Got { value })
+        Ok(value)
     }
 
     /// The first token is there.
@@ -212,12 +217,12 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     /// Gives a whole answer also to those who wanted it piece by piece.
-    async fn deliver<K: Kind<Request = R>>(&self, value: K, mode: Mode<'_>) -> Result<Got<K>, Failure> {
+    async fn deliver<K: Kind<Request = R>>(&self, value: K, mode: Mode<'_>) -> Result<K, Failure> {
         self.begin(mode).await;
         if let Some(log) = mode.log {
             log.push(&value.chunks()).await;
         }
-        Ok(Got { value })
+        Ok(value)
     }
 
     fn event<K>(&self, data: String, assembly: &mut dyn Assembly<K>, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {

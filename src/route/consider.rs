@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::group::{Demand, Group};
 use super::race::Loss;
-use super::serve::{CallState, Reading, Verdict};
+use super::serve::{CallState, Verdict};
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Failure, FailureClass, Phase};
 use crate::kinds::Kind;
@@ -27,6 +29,15 @@ impl Barred {
     }
 }
 
+impl Loss {
+    /// Whether it was refused only because it was to be streamed, which its caller did not ask for.
+    fn refuses_streams(&self) -> bool {
+        let says = |text: &str| text.to_ascii_lowercase().contains("stream");
+        let Failure { class, message, body, .. } = &self.failure;
+        self.was_watched && *class == FailureClass::Rejected && (says(message) || body.as_deref().is_some_and(says))
+    }
+}
+
 impl<K: Kind> CallState<'_, K> {
     /// Decides on the attempts of one round. True if the next one is no retry.
     pub(super) fn consider_all(
@@ -39,7 +50,7 @@ impl<K: Kind> CallState<'_, K> {
         let before = barred.again.take();
         let mut is_free = false;
         for loss in losses {
-            if self.refuses_streams(loss) {
+            if loss.refuses_streams() {
                 loss.deployment.refuse_streams();
                 barred.again = Some(Arc::clone(&loss.deployment));
                 is_free = true;
@@ -52,15 +63,6 @@ impl<K: Kind> CallState<'_, K> {
         Ok(is_free && losses.len() == 1)
     }
 
-    /// Whether a deployment refused only to stream what its caller did not ask to have streamed.
-    fn refuses_streams(&self, Loss { deployment, failure, .. }: &Loss) -> bool {
-        let is_own_choice = self.job.reading == Reading::Watched && deployment.streams();
-        let says = |text: &str| text.to_ascii_lowercase().contains("stream");
-        is_own_choice
-            && failure.class == FailureClass::Rejected
-            && (says(&failure.message) || failure.body.as_deref().is_some_and(says))
-    }
-
     /// Decides what a failure means; gives the deployment that is to be asked once more.
     fn consider(
         &mut self,
@@ -70,7 +72,7 @@ impl<K: Kind> CallState<'_, K> {
         was_again: bool,
         barred: &mut Barred,
     ) -> Result<Option<Arc<Deployment>>, Verdict> {
-        let Loss { deployment, failure, was_first } = loss;
+        let Loss { deployment, failure, was_first, .. } = loss;
         if failure.is_exhausted {
             let kind =
                 ErrorKind::Exhausted { message: failure.message.clone(), errors: std::mem::take(&mut self.errors) };
@@ -97,7 +99,11 @@ impl<K: Kind> CallState<'_, K> {
                 barred.for_now.push(Arc::clone(deployment));
             }
             _ if asks_for_rest => barred.for_good.push(Arc::clone(deployment)),
-            FailureClass::Transient if !was_again && !is_restart => return Ok(Some(Arc::clone(deployment))),
+            FailureClass::Transient
+                if !was_again && !is_restart && self.can_afford_again(group, demand, deployment, barred) =>
+            {
+                return Ok(Some(Arc::clone(deployment)));
+            }
             FailureClass::Transient | FailureClass::Truncated if !has_others() => {
                 return Ok(Some(Arc::clone(deployment)));
             }
@@ -112,6 +118,14 @@ impl<K: Kind> CallState<'_, K> {
             _ => barred.for_good.push(Arc::clone(deployment)),
         }
         Ok(None)
+    }
+
+    /// Whether the retries that are left are enough to ask this one again and then each of the others that are healthy: nobody
+    /// fails while somebody who could answer was not asked.
+    fn can_afford_again(&self, group: &Group, demand: &Demand, than: &Arc<Deployment>, barred: &Barred) -> bool {
+        let left = self.core.retry.max_retries.saturating_sub(self.retries) as usize;
+        let others = group.healthy_others(demand, &barred.all(), than, Instant::now());
+        others == 0 || others < left
     }
 
     /// Tells those who read along that what they were shown is not continued. Fails if nobody wants the call to go on.

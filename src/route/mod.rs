@@ -16,6 +16,7 @@ mod mount;
 mod parts;
 mod patience;
 mod pick;
+mod proof;
 mod race;
 mod retired;
 pub mod retry;

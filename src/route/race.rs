@@ -78,6 +78,8 @@ pub(super) struct Loss {
     pub failure: Failure,
     /// Whether it had said something, that may have been shown.
     pub was_first: bool,
+    /// Whether it was streamed though its caller wanted it whole.
+    pub was_watched: bool,
 }
 
 /// An attempt of a round.
@@ -100,7 +102,7 @@ impl<K: Kind> CallState<'_, K> {
         barred: &Barred,
     ) -> Result<Raced<K>, Verdict> {
         let race = Race::new();
-        let trial = Trial { core: self.core, job: self.job, demand: *demand, started: self.started };
+        let trial = Trial { core: self.core, job: self.job, group, demand: *demand, started: self.started };
         let deployment = Arc::clone(&picked.deployment);
         let mut excluded = barred.all();
         excluded.push(Arc::clone(&deployment));
@@ -165,11 +167,12 @@ impl<K: Kind> CallState<'_, K> {
         let (mut won, mut losses, mut refused) = (None, Vec::new(), None);
         for (place, lane) in lanes.into_iter().enumerate() {
             self.attempts.extend(lane.outrun);
-            let Some(Tried { note, result }) = lane.tried else { continue };
+            let Some(Tried { note, result, was_watched }) = lane.tried else { continue };
             match result {
                 Ok(value) => won = Some((value, lane.deployment.name.clone())),
                 Err(Ended::Failed(failure)) => {
-                    losses.push(Loss { deployment: lane.deployment, failure, was_first: leader == Some(place) });
+                    let was_first = leader == Some(place);
+                    losses.push(Loss { deployment: lane.deployment, failure, was_first, was_watched });
                 }
                 // Nothing was sent. Whoever was asked second was not needed.
                 Err(Ended::Refused(error)) => {
@@ -190,16 +193,15 @@ impl<K: Kind> CallState<'_, K> {
 /// Runs the lanes until one has answered, the first has settled the matter, or all have ended.
 async fn run<K: Kind>(trial: &Trial<'_, K>, race: &Race, lanes: &mut [Lane<'_, K>]) {
     poll_fn(|context| {
-        let mut is_settled = false;
         for place in 0..lanes.len() {
-            is_settled |= lanes[place].poll(context, place == 0);
-            if let Some(leader) = race.leader().filter(|leader| *leader < lanes.len()) {
-                let others = lanes.iter_mut().enumerate().filter(|(place, _)| *place != leader);
-                others.for_each(|(_, lane)| lane.cancel(trial));
+            let is_settled = lanes[place].poll(context, place == 0);
+            let leader = race.leader();
+            // Before the next is polled, so that nobody is in the way of whoever leads.
+            for (other, lane) in lanes.iter_mut().enumerate() {
+                if is_settled || leader.is_some_and(|leader| leader != other) {
+                    lane.cancel(trial);
+                }
             }
-        }
-        if is_settled {
-            lanes.iter_mut().for_each(|lane| lane.cancel(trial));
         }
         if lanes.iter().all(|lane| lane.work.is_none()) { Poll::Ready(()) } else { Poll::Pending }
     })

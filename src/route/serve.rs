@@ -99,7 +99,7 @@ pub(super) struct CallState<'a, K: Kind> {
     pub core: &'a Core<K>,
     pub job: &'a Job<K>,
     pub started: Instant,
-    queued: Duration,
+    pub queued: Duration,
     /// Its place in the first line that it stood in; 0 if it had to stand in none.
     position: u64,
     pub attempts: Vec<Attempt>,
@@ -131,11 +131,9 @@ impl<K: Kind> CallState<'_, K> {
             if is_free {
                 continue;
             }
+            self.permit_retry(group, &demand, &mut barred).await?;
             let now = Instant::now();
-            if self.retries >= self.core.retry.max_retries || !self.core.budget().withdraw(now) {
-                return Err(Verdict::GaveUp(None));
-            }
-            if barred.again.is_some() && !group.has_healthy_other(&demand, &barred.all(), &first, now) {
+            if barred.again.is_some() && group.healthy_others(&demand, &barred.all(), &first, now) == 0 {
                 self.pause().await?;
             }
             self.retries += 1;

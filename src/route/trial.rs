@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::attempt::{Ended, Mode, attempt};
 use super::core::Core;
 use super::estimate::estimate;
-use super::group::Demand;
+use super::group::{Demand, Group};
 use super::pick::Picked;
 use super::race::Lead;
 use super::serve::{Job, Reading};
@@ -21,6 +21,7 @@ use crate::kinds::Kind;
 pub(super) struct Trial<'a, K: Kind> {
     pub core: &'a Core<K>,
     pub job: &'a Job<K>,
+    pub group: &'a Group,
     pub demand: Demand,
     /// When the first attempt could have begun: the trail counts from it.
     pub started: Instant,
@@ -30,6 +31,8 @@ pub(super) struct Trial<'a, K: Kind> {
 pub(super) struct Tried<K> {
     pub note: Attempt,
     pub result: Result<K, Ended>,
+    /// Whether it was streamed though its caller wanted it whole.
+    pub was_watched: bool,
 }
 
 impl<K: Kind> Trial<'_, K> {
@@ -52,8 +55,7 @@ impl<K: Kind> Trial<'_, K> {
         let now = Instant::now();
         let mut note = self.note(&deployment, begun, now);
         let result = match result {
-            Ok(got) => {
-                let mut value = got.value;
+            Ok(mut value) => {
                 let reported = value.usage().copied();
                 let usage = match reported {
                     Some(usage) => usage,
@@ -63,6 +65,7 @@ impl<K: Kind> Trial<'_, K> {
                 // Health before the permit: giving back wakes the line, which then has to find the deployment back.
                 deployment.succeeded(&pass, &usage, now - begun, now);
                 drop(pass);
+                self.group.settled.notify_waiters();
                 let charged = deployment.provider().charged_tokens(&usage);
                 match reported {
                     Some(_) => permit.settle(charged),
@@ -77,6 +80,9 @@ impl<K: Kind> Trial<'_, K> {
                 let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
                 deployment.failed(&pass, &failure, &rest, now - begun, now);
                 drop(pass);
+                if deployment.health.is_out(now) {
+                    self.group.settled.notify_waiters();
+                }
                 if !failure.is_sent {
                     permit.give_back();
                 } else if failure.is_refused {
@@ -91,7 +97,7 @@ impl<K: Kind> Trial<'_, K> {
                 Err(Ended::Failed(failure))
             }
         };
-        Tried { note, result }
+        Tried { note, result, was_watched: is_stream && self.job.reading == Reading::Watched }
     }
 
     /// The note of an attempt that was ended because another was faster, or had settled the matter.
