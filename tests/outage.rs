@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::{Just, ProptestConfig, any, prop_oneof, proptest};
 use proptest::strategy::Strategy as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use thryd::Error;
 use thryd::health::CircuitState;
 use thryd::kinds::Completion;
@@ -152,12 +152,21 @@ proptest! {
     }
 }
 
+/// How one call went.
+struct Call {
+    begun: Duration,
+    ended: Duration,
+    result: Result<(), Error>,
+}
+
+/// Everyone's calls so far.
+type Calls = Arc<Mutex<Vec<Call>>>;
+
 /// Two deployments behind which there is one model, and everyone who calls them.
 struct Everybody {
     world: World,
     logs: [Log; 2],
-    /// When each call began and ended, and how.
-    calls: Arc<Mutex<Vec<(Duration, Duration, Result<usize, Error>)>>>,
+    calls: Calls,
     router: Router<Completion>,
 }
 
@@ -171,26 +180,27 @@ impl Everybody {
         Self { world, logs, calls: Arc::default(), router }
     }
 
-    /// One call.
-    async fn call(
-        world: World,
-        router: Router<Completion>,
-        calls: Arc<Mutex<Vec<(Duration, Duration, Result<usize, Error>)>>>,
-    ) {
+    /// One call; says for how long to leave them alone.
+    async fn call(world: World, router: Router<Completion>, calls: Calls, options: Value) -> Option<Duration> {
         let begun = world.now();
-        let result = call(&router, json!({})).await.map(|answer| answer.attempts.len());
-        calls.lock().unwrap().push((begun, world.now(), result));
+        let result = call(&router, options).await.map(|_| ());
+        let after = result.as_ref().err().and_then(Error::retry_after);
+        calls.lock().unwrap().push(Call { begun, ended: world.now(), result });
+        after
     }
 
-    /// So many callers, each of whom calls again as soon as it knows how its call went, until the end.
-    async fn in_turn(&self, callers: usize, end: Duration) {
+    /// So many callers, each of whom calls again as soon as it knows how its call went and is not told to come later, until
+    /// the end.
+    async fn in_turn(&self, callers: usize, end: Duration, options: Value) {
         let mut tasks = JoinSet::new();
         for _ in 0..callers {
             let (world, router, calls) = (self.world.clone(), self.router.clone(), Arc::clone(&self.calls));
+            let options = options.clone();
             tasks.spawn(async move {
                 world.until(world.between(ms(0), s(1))).await;
                 while world.now() < end {
-                    Self::call(world.clone(), router.clone(), Arc::clone(&calls)).await;
+                    let after = Self::call(world.clone(), router.clone(), Arc::clone(&calls), options.clone()).await;
+                    tokio::time::sleep(after.unwrap_or_default()).await;
                 }
             });
         }
@@ -201,7 +211,7 @@ impl Everybody {
     async fn arriving(&self, rate: f64, end: Duration) {
         let mut tasks = JoinSet::new();
         while self.world.now() < end {
-            tasks.spawn(Self::call(self.world.clone(), self.router.clone(), Arc::clone(&self.calls)));
+            tasks.spawn(Self::call(self.world.clone(), self.router.clone(), Arc::clone(&self.calls), json!({})));
             self.world.until(self.world.now() + s(1).mul_f64(2.0 * self.world.draw() / rate)).await;
         }
         tasks.join_all().await;
@@ -210,7 +220,7 @@ impl Everybody {
     /// Every call ends within its time in line and that of its attempts; and a call that was not attempted says when to
     /// come back, unless it has waited as long as it may.
     fn check_callers(&self) {
-        for (begun, ended, result) in &*self.calls.lock().unwrap() {
+        for Call { begun, ended, result } in &*self.calls.lock().unwrap() {
             assert!(*ended - *begun <= s(60) + s(5), "a call from {begun:?} to {ended:?}");
             let Err(error) = result else { continue };
             assert!(error.is_retryable(), "{error}");
@@ -225,7 +235,7 @@ impl Everybody {
         let attempts: usize = self.logs.iter().map(|log| log.within(from, to).len()).sum();
         // Whose attempts these may be: of calls that began in that time, or that are known to have been under way.
         let calls = self.calls.lock().unwrap();
-        let calls = calls.iter().filter(|(begun, ended, _)| *begun < to && *ended > from).count();
+        let calls = calls.iter().filter(|call| call.begun < to && call.ended > from).count();
         let most = 1.2 * number(calls) + 10.0 * (to - from).as_secs_f64();
         assert!(number(attempts) <= most, "{attempts} attempts for {calls} calls");
     }
@@ -269,8 +279,8 @@ impl Everybody {
     /// How many calls that began in this time were answered, and how many were not.
     fn outcomes(&self, from: Duration, to: Duration) -> (usize, usize) {
         let calls = self.calls.lock().unwrap();
-        let within = calls.iter().filter(|(begun, ..)| (from..to).contains(begun));
-        let (good, bad): (Vec<_>, Vec<_>) = within.partition(|(.., result)| result.is_ok());
+        let within = calls.iter().filter(|call| (from..to).contains(&call.begun));
+        let (good, bad): (Vec<_>, Vec<_>) = within.partition(|call| call.result.is_ok());
         (good.len(), bad.len())
     }
 }
@@ -285,7 +295,7 @@ async fn five_hundred_callers_do_not_storm_providers_that_are_all_down_nor_when_
     let outage = s(3)..s(63);
     let everybody =
         Everybody::new(1, move |at, _| if outage.contains(&at) { Behaviour::Status(503) } else { Behaviour::Answer });
-    everybody.in_turn(500, s(75)).await;
+    everybody.in_turn(500, s(75), json!({})).await;
     everybody.check_callers();
     everybody.check_budget(s(4), s(63));
     everybody.check_bursts(s(4), s(63));
@@ -308,6 +318,20 @@ async fn calls_that_keep_coming_do_not_storm_them_either() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn callers_who_never_wait_and_come_back_when_they_are_told_do_not_come_all_at_once() {
+    let outage = s(3)..s(33);
+    let everybody =
+        Everybody::new(4, move |at, _| if outage.contains(&at) { Behaviour::Status(503) } else { Behaviour::Answer });
+    everybody.in_turn(500, s(43), json!({ "queueMs": 0 })).await;
+    everybody.check_callers();
+    everybody.check_budget(s(4), s(33));
+    everybody.check_bursts(s(4), s(33));
+    everybody.check_ramp(s(33));
+    let (answered, _) = everybody.outcomes(s(41), s(43));
+    assert!(answered > 1500, "{answered}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_half_of_the_attempts_fail_callers_are_served_and_retries_stay_within_their_budget() {
     let outage = s(3)..s(33);
     let everybody =
@@ -317,7 +341,7 @@ async fn where_half_of_the_attempts_fail_callers_are_served_and_retries_stay_wit
                 if outage.contains(&at) && luck < 0.5 { Behaviour::Status(503) } else { Behaviour::Answer }
             },
         );
-    everybody.in_turn(200, s(40)).await;
+    everybody.in_turn(200, s(40), json!({})).await;
     everybody.check_callers();
     everybody.check_budget(s(13), s(33));
     let (answered, failed) = everybody.outcomes(s(3), s(33));

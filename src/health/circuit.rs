@@ -12,49 +12,11 @@ use tokio::time::Instant;
 
 use super::evidence::Evidence;
 use super::ramp::Ramp;
+use super::rest::{Fault, RestOptions, rest_length};
 use crate::error::FailureClass;
-
-/// How many times longer a deployment without quota, or with a dead key, rests: a minute instead of 5 s at first, with
-/// the defaults, because somebody has to pay a bill or change a key before it helps.
-pub const LONG_REST_FACTOR: u32 = 12;
 
 /// When it is worth asking again while another request probes, a quarter of a second: nobody knows how long that takes.
 pub const PROBE_PATIENCE: Duration = Duration::from_millis(250);
-
-/// A rest after an outage may be as long as this, 5 s, however short the outage was.
-const PROMPT_REST: Duration = Duration::from_secs(5);
-
-/// After an outage, a rest may be as long as this part of it, a twelfth: 5 s after a minute, 25 s after five.
-const OUTAGE_PARTS: u32 = 12;
-
-/// The share of a rest that the jitter may take off, a fifth.
-const JITTER: f64 = 0.2;
-
-/// The longest rest, a day, whatever the options say, so that no sum of times overflows.
-const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
-
-/// The most doublings; the cap is reached long before.
-const MOST_DOUBLINGS: u32 = 20;
-
-/// How long a failing deployment rests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RestOptions {
-    /// The first rest: `cooldownMs`.
-    pub base: Duration,
-    /// The longest, also for a `Retry-After`: `maxDelayMs`. A base above it counts as the longest rest instead.
-    pub cap: Duration,
-}
-
-/// How a request failed, as far as the circuit is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Whose fault it was, and how bad.
-    pub class: FailureClass,
-    /// When the provider said to come back.
-    pub retry_after: Option<Duration>,
-    /// How long the attempt took.
-    pub took: Duration,
-}
 
 /// A request, as the circuit knows it.
 #[derive(Clone, Copy, Debug)]
@@ -334,10 +296,10 @@ impl Circuit {
             (State::RampingUp { .. }, None) if is_soft && !evidence.is_still_down() => return false,
             (State::Closed | State::RampingUp { doublings: None, .. }, None) => 0,
             (State::Open(Rest { doublings, .. }) | State::RampingUp { doublings: Some(doublings), .. }, None) => {
-                doublings.saturating_add(1).min(MOST_DOUBLINGS)
+                doublings.saturating_add(1)
             }
         };
-        let until = now + self.length(fault, doublings, evidence.failing_for(now), options);
+        let until = now + rest_length(fault, doublings, evidence.failing_for(now), options, &mut self.rng);
         let rest = Rest { until, class: fault.class, doublings, is_broken_off: is_soft && has_begun };
         match under_way {
             Some(before) if before.until >= until => return false,
@@ -345,47 +307,5 @@ impl Circuit {
             None => self.begin(State::Open(rest)),
         }
         true
-    }
-
-    /// How long to rest for a fault, after so many rests in a row, in an outage of this age.
-    fn length(&mut self, fault: &Fault, doublings: u32, outage: Duration, options: &RestOptions) -> Duration {
-        let factor = if fault.is_hard() { LONG_REST_FACTOR } else { 1 };
-        let told = fault.retry_after.map(|told| told.min(options.cap.saturating_mul(factor)).min(LONGEST_REST));
-        if let (FailureClass::RateLimited | FailureClass::Transient, Some(told)) = (fault.class, told) {
-            // To the letter: what the provider says is neither jittered nor outgrown.
-            return told;
-        }
-        let base = options.base.saturating_mul(factor);
-        let cap = options.cap.max(options.base).saturating_mul(factor).min(LONGEST_REST);
-        let grown = base.saturating_mul(1 << doublings.min(MOST_DOUBLINGS)).min(cap);
-        let bound = if fault.is_soft() {
-            options.base.max(PROMPT_REST).max(outage / OUTAGE_PARTS).max(fault.took)
-        } else {
-            cap
-        };
-        let length = grown.min(bound).mul_f64(1.0 - JITTER * self.rng.f64());
-        if fault.is_soft() {
-            // Counted from when it was sent, so that one that hangs until a clock runs out is tried as often as one that
-            // fails at once; but as long as the attempt took, if the length allows, so that it is not probed all the time.
-            return length.saturating_sub(fault.took).max(length.min(fault.took));
-        }
-        length.max(told.unwrap_or_default())
-    }
-}
-
-impl Fault {
-    /// Whether it may be over at any moment, and nobody has said when. A probe that fails fast costs its caller little, so
-    /// it may come often; one that hangs for a minute may not.
-    fn is_soft(&self) -> bool {
-        match self.class {
-            FailureClass::Transient => self.retry_after.is_none(),
-            FailureClass::Silent | FailureClass::Truncated => true,
-            _ => false,
-        }
-    }
-
-    /// Whether somebody has to do something before it is over.
-    fn is_hard(&self) -> bool {
-        matches!(self.class, FailureClass::Quota | FailureClass::Auth)
     }
 }

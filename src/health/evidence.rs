@@ -112,9 +112,9 @@ mod tests {
             (0..60 * rate).any(|_| {
                 now += Duration::from_secs(1) / rate;
                 if rng.f64() < share {
-                    evidence.fail(Duration::ZERO, now)
+                    evidence.fail(Duration::ZERO, now);
                 } else {
-                    evidence.succeed(now)
+                    evidence.succeed(now);
                 }
                 evidence.is_down()
             })

@@ -4,6 +4,7 @@ mod circuit;
 mod evidence;
 mod latency;
 mod ramp;
+mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -13,9 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::time::Instant;
 
-pub use circuit::{CircuitState, Fault, Hold, LONG_REST_FACTOR, PROBE_PATIENCE, RestOptions, Status};
+pub use circuit::{CircuitState, Hold, PROBE_PATIENCE, Status};
 pub use evidence::FAILURES_TO_OPEN;
 pub use latency::{Latency, Quantiles, hedge_delay};
+pub use rest::{Fault, LONG_REST_FACTOR, RestOptions};
 
 use crate::error::FailureClass;
 use circuit::{Circuit, Request};
