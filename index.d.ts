@@ -379,10 +379,19 @@ export declare interface DeploymentStats {
         p95: number;
         p99: number;
     };
-    /** `'open'` rests for `restMs`; `'half-open'` is being tried with one call. */
+    /** `'open'` rests for `restMs`; `'half-open'` has rested and is tried with one call at a time; `'closed'` is used. */
     circuit: 'closed' | 'open' | 'half-open';
     /** Milliseconds until it may be used again; 0 is now. */
     restMs: number;
+    /**
+     * Why it rests, or is tried: how the attempt ended that put it to rest, in the words of {@link Attempt.outcome}. Absent while
+     * `circuit` is `'closed'`.
+     */
+    restReason?: Exclude<Attempt['outcome'], 'ok' | 'rejected' | 'too-long' | 'cancelled'>;
+    /** The same in the provider's own words. `lastError` may be about something else that went wrong since. */
+    restError?: string;
+    /** How many calls it takes at once while it ramps up after a rest; absent if it takes all. */
+    rampLimit?: number;
     /** What went wrong last, if anything did. */
     lastError?: string;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
-use thryd::health::{Admission, Health};
+use thryd::health::Health;
 use thryd::route::line::Line;
 use thryd::route::strategy::{Candidate, Strategy, StrategyState};
 use thryd::tracker::{Ahead, Limits, Load, Tracker, Turn, Wait, fits_within, wait_behind, wait_in_order};
@@ -96,7 +96,7 @@ fn crowd(criterion: &mut Criterion) {
         Strategy::LeastLoaded.begin(candidates, state, left);
         while let Some(index) = Strategy::LeastLoaded.next(candidates, state, left) {
             let (tracker, health) = &fleet[index];
-            if !matches!(health.admit(now), Admission::Yes) {
+            if health.admit(now).is_err() {
                 continue;
             }
             if let Ok(permit) = tracker.acquire_in_turn(100, now, turn) {

@@ -1,6 +1,7 @@
 /** What a router can be asked about itself at any time. */
 
 import type { CacheStats } from './cache'
+import type { Attempt } from './served'
 
 /** A router at one moment. Counters run from the router's creation. */
 export interface RouterStats {
@@ -54,10 +55,19 @@ export interface DeploymentStats {
   latencyMs: { p50: number; p95: number; p99: number }
   /** Milliseconds to the first token, recent ones. */
   firstTokenMs: { p50: number; p95: number; p99: number }
-  /** `'open'` rests for `restMs`; `'half-open'` is being tried with one call. */
+  /** `'open'` rests for `restMs`; `'half-open'` has rested and is tried with one call at a time; `'closed'` is used. */
   circuit: 'closed' | 'open' | 'half-open'
   /** Milliseconds until it may be used again; 0 is now. */
   restMs: number
+  /**
+   * Why it rests, or is tried: how the attempt ended that put it to rest, in the words of {@link Attempt.outcome}. Absent while
+   * `circuit` is `'closed'`.
+   */
+  restReason?: Exclude<Attempt['outcome'], 'ok' | 'rejected' | 'too-long' | 'cancelled'>
+  /** The same in the provider's own words. `lastError` may be about something else that went wrong since. */
+  restError?: string
+  /** How many calls it takes at once while it ramps up after a rest; absent if it takes all. */
+  rampLimit?: number
   /** What went wrong last, if anything did. */
   lastError?: string
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{Failure, FailureClass, Invalid, Phase, Result};
-use crate::health::{Health, Latency, RestOptions};
+use crate::health::{Fault, Health, Latency, Pass, RestOptions};
 use crate::kinds::Usage;
 use crate::options::DeployOptions;
 use crate::provider::Provider;
@@ -74,6 +74,8 @@ pub(crate) struct Record {
     pub completion_tokens: u64,
     pub cost: f64,
     pub last_error: Option<String>,
+    /// What put it to rest last.
+    pub rest_error: Option<String>,
     /// When it last answered.
     answered: Option<Instant>,
     typical: Typical,
@@ -108,6 +110,7 @@ impl Deployment {
             completion_tokens: 0,
             cost: 0.0,
             last_error: None,
+            rest_error: None,
             answered: None,
             typical: Typical::new(),
         };
@@ -139,7 +142,9 @@ impl Deployment {
 
     /// Calls `wake` whenever there may be more room than before.
     pub fn on_room(&self, wake: impl Fn() + Send + Sync + 'static) {
-        let _first = self.wake.set(Wake(Arc::new(wake)));
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
+        let _first = self.wake.set(Wake(Arc::clone(&wake)));
+        self.health.on_room(move || wake());
         self.subscribe();
     }
 
@@ -150,11 +155,12 @@ impl Deployment {
     /// Takes another provider of the same name, e.g. with a new key: what the old one failed at is no longer held
     /// against it.
     pub fn set_provider(&self, provider: Arc<dyn Provider>) {
-        self.health.reset();
         self.tracker.forget_heard();
         self.hot.streams.store(true, Ordering::Relaxed);
         self.use_provider(&provider);
         *self.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
+        // Afterwards, so that nothing that is sent to the old one counts.
+        self.health.reset();
         self.subscribe();
     }
 
@@ -241,9 +247,19 @@ impl Deployment {
         }
     }
 
-    /// An attempt succeeded, whose first token was recorded when it came.
-    pub fn succeeded(&self, usage: &Usage, took: Duration, now: Instant) {
-        self.health.succeed(now);
+    /// The first token of an attempt came, after this long.
+    pub fn first_token(&self, pass: &Pass, took: Duration, now: Instant) {
+        if self.health.begin_answer(pass, now) {
+            self.latency.forgive();
+        }
+        self.latency.record_first_token(took, now);
+    }
+
+    /// An attempt succeeded, whose first token was told when it came.
+    pub fn succeeded(&self, pass: &Pass, usage: &Usage, took: Duration, now: Instant) {
+        if self.health.succeed(pass, now) {
+            self.latency.forgive();
+        }
         self.latency.record_total(took);
         let mut record = self.record();
         record.succeeded += 1;
@@ -261,9 +277,11 @@ impl Deployment {
     }
 
     /// An attempt failed, after this long.
-    pub fn failed(&self, failure: &Failure, rest: &RestOptions, took: Duration, now: Instant) {
+    pub fn failed(&self, pass: &Pass, failure: &Failure, rest: &RestOptions, took: Duration, now: Instant) {
+        let mut rests = false;
         if !self.is_impatience(failure, took) {
-            self.health.fail(failure.class, failure.retry_after, now, rest);
+            let fault = Fault { class: failure.class, retry_after: failure.retry_after, took };
+            rests = self.health.fail(pass, &fault, now, rest);
             let is_callers_fault = matches!(failure.class, FailureClass::Rejected | FailureClass::TooLong);
             if !is_callers_fault {
                 self.latency.penalise(now);
@@ -272,6 +290,9 @@ impl Deployment {
         let mut record = self.record();
         record.failed += 1;
         record.last_error = Some(failure.message.clone());
+        if rests {
+            record.rest_error = Some(failure.message.clone());
+        }
     }
 
     /// Whether a call only ran out of its own time, before most answers of this deployment would have been there.

@@ -338,6 +338,7 @@ export function state(router: EmbeddingRouter): void {
       const learned: (number | undefined)[] = [each.learned.rpm, each.learned.tpm]
       const ignored: number = each.ignoredHeaders
       const how: 'closed' | 'open' | 'half-open' = circuit
+      const why: 'rate-limited' | 'quota' | 'auth' | 'transient' | 'silent' | 'truncated' | undefined = each.restReason
       void [
         model,
         numbers,
@@ -347,6 +348,9 @@ export function state(router: EmbeddingRouter): void {
         ignored,
         how,
         each.restMs,
+        why,
+        each.restError,
+        each.rampLimit,
         each.lastError,
         each.inFlight,
         group.waiting,

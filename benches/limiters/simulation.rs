@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use thryd::error::FailureClass;
-use thryd::health::{Admission, Health, Latency, ProbeGuard, RestOptions};
+use thryd::health::{Fault, Health, Hold, Latency, Pass, RestOptions};
 use thryd::route::strategy::{Candidate, Strategy, StrategyState};
 use thryd::tracker::{Limits, Permit, Tracker, Wait};
 use tokio::time::Instant;
@@ -93,7 +93,7 @@ struct Running {
     call: Call,
     deployment: usize,
     permit: Permit,
-    _probe: Option<ProbeGuard>,
+    pass: Pass,
     begun: Duration,
     /// `None` if it fails.
     first_token: Option<Duration>,
@@ -194,7 +194,10 @@ impl Simulation {
             if self.now >= call.joined + QUEUE {
                 self.outcome.refused += 1;
             } else if let Err(wait) = self.send(call) {
-                let room = if let Wait::Until(at) = wait { at - self.zero } else { Duration::MAX };
+                let room = match wait {
+                    Wait::Until(at) | Wait::ReleaseOr(at) => at - self.zero,
+                    Wait::Release | Wait::Never => Duration::MAX,
+                };
                 return room.min(call.joined + QUEUE);
             }
             self.lines[line].pop_front();
@@ -214,15 +217,14 @@ impl Simulation {
                 continue;
             }
             match deployment.admit(call.reserves, now) {
-                Ok((mut permit, probe)) => {
+                Ok((mut permit, pass)) => {
                     self.state.picked(index);
                     permit.sent();
                     call.waited += self.now - call.joined;
                     let in_flight = deployment.tracker.in_flight();
                     self.outcome.picks[index].push(Pick { at: self.now, in_flight });
                     let (took, first_token) = deployment.profile.answer(call.costs, self.now, &mut self.rng);
-                    let running =
-                        Running { call, deployment: index, permit, _probe: probe, begun: self.now, first_token };
+                    let running = Running { call, deployment: index, permit, pass, begun: self.now, first_token };
                     self.running.insert((self.now + took, self.sent), running);
                     self.sent += 1;
                     return Ok(());
@@ -234,16 +236,17 @@ impl Simulation {
     }
 
     fn end(&mut self, running: Running) {
-        let Running { mut call, deployment: index, permit, begun, first_token, .. } = running;
+        let Running { mut call, deployment: index, permit, pass, begun, first_token } = running;
         let (deployment, now) = (&self.deployments[index], self.zero + self.now);
         if let Some(first_token) = first_token {
-            deployment.health.succeed(now);
+            deployment.health.succeed(&pass, now);
             deployment.latency.record(self.now - begun, first_token, now);
             permit.settle(call.costs);
             self.outcome.served.push((call.waited, self.now - call.asked));
             return;
         }
-        deployment.health.fail(FailureClass::Silent, None, now, &REST);
+        let fault = Fault { class: FailureClass::Silent, retry_after: None, took: self.now - begun };
+        deployment.health.fail(&pass, &fault, now, &REST);
         deployment.latency.penalise(now);
         // It may have cost what was reserved.
         drop(permit);
@@ -270,13 +273,12 @@ impl Deployment {
         }
     }
 
-    fn admit(&self, tokens: u64, now: Instant) -> Result<(Permit, Option<ProbeGuard>), Wait> {
-        let probe = match self.health.admit(now) {
-            Admission::Yes => None,
-            Admission::Probe(guard) => Some(guard),
-            Admission::Rest(until) => return Err(Wait::Until(until)),
-        };
-        Ok((self.tracker.try_acquire(tokens, now)?, probe))
+    fn admit(&self, tokens: u64, now: Instant) -> Result<(Permit, Pass), Wait> {
+        let pass = self.health.admit(now).map_err(|hold| match hold {
+            Hold::Rest(until) => Wait::Until(until),
+            Hold::Full(until) => Wait::ReleaseOr(until),
+        })?;
+        Ok((self.tracker.try_acquire(tokens, now)?, pass))
     }
 }
 
@@ -294,11 +296,13 @@ impl Profile {
     }
 }
 
-/// As in the group: a known moment wins over a release, which wakes by itself.
+/// As in the group: a release wakes by itself.
 fn sooner(left: Wait, right: Wait) -> Wait {
     match (left, right) {
-        (Wait::Until(left), Wait::Until(right)) => Wait::Until(left.min(right)),
-        (Wait::Until(at), _) | (_, Wait::Until(at)) => Wait::Until(at),
+        (Wait::Until(left) | Wait::ReleaseOr(left), Wait::Until(right) | Wait::ReleaseOr(right)) => {
+            Wait::ReleaseOr(left.min(right))
+        }
+        (Wait::Until(at) | Wait::ReleaseOr(at), _) | (_, Wait::Until(at) | Wait::ReleaseOr(at)) => Wait::ReleaseOr(at),
         (Wait::Release, _) | (_, Wait::Release) => Wait::Release,
         (Wait::Never, Wait::Never) => Wait::Never,
     }

@@ -1,37 +1,30 @@
 //! The circuit of one deployment: arithmetic on what happened, with `now` as an argument.
 //!
-//! Closed, open until a time, half-open with one probe: the breaker of Nygard's "Release It!".
+//! Closed, open until a time, half-open with one probe: the breaker of Nygard's "Release It!". Three things are added. A
+//! request speaks for the time at which it was sent: requests are numbered, and what was under way when a rest began says
+//! nothing about the time after. That answers begin and that they are finished are two questions, because a long answer
+//! that is finished says nothing of whether new ones begin. And one that has recovered ramps up.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::evidence::Evidence;
+use super::ramp::Ramp;
+use super::rest::{Fault, RestOptions, rest_length};
 use crate::error::FailureClass;
-
-/// Transient failures in a row that open a closed circuit. Three: one is retried on the spot, two are bad luck.
-pub const FAILURES_TO_OPEN: u32 = 3;
-
-/// How many times longer a deployment without quota, or with a dead key, rests: a minute instead of 5 s at first, with
-/// the defaults, because somebody has to pay a bill or change a key before it helps.
-pub const LONG_REST_FACTOR: u32 = 12;
 
 /// When it is worth asking again while another request probes, a quarter of a second: nobody knows how long that takes.
 pub const PROBE_PATIENCE: Duration = Duration::from_millis(250);
 
-/// The longest rest, a day, whatever the options say, so that no sum of times overflows.
-const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
-
-/// The most doublings; the cap is reached long before.
-const MOST_DOUBLINGS: u32 = 20;
-
-/// How long a failing deployment rests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RestOptions {
-    /// The first rest: `cooldownMs`.
-    pub base: Duration,
-    /// The longest, also for a `Retry-After`: `maxDelayMs`. A base above it counts as the longest rest instead.
-    pub cap: Duration,
+/// A request, as the circuit knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    /// Later ones have higher numbers.
+    pub number: u64,
+    /// Whether its answer has begun.
+    pub has_begun: bool,
 }
 
 /// Whether a deployment is asked.
@@ -46,25 +39,65 @@ pub enum CircuitState {
     HalfOpen,
 }
 
-/// What a circuit says to a request.
+/// A circuit at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    Open,
-    Probe(u64),
+pub struct Status {
+    /// Whether the deployment is asked.
+    pub state: CircuitState,
+    /// For how long it is not; zero unless it is open.
+    pub rest: Duration,
+    /// What it rests for, or is probed after; `None` while it is closed.
+    pub class: Option<FailureClass>,
+    /// How many requests it takes at once, while it ramps up after a rest.
+    pub allowance: Option<u64>,
+}
+
+/// Why a deployment is not asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It rests until this moment.
     Rest(Instant),
+    /// As many as it is to take now are on trial. Ask again when one of them has ended, or at this moment.
+    Full(Instant),
+}
+
+impl Hold {
+    /// When it is worth asking again, if nothing happens before.
+    #[must_use]
+    pub fn until(self) -> Instant {
+        let (Self::Rest(at) | Self::Full(at)) = self;
+        at
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Circuit {
-    /// `None` while closed.
-    rest: Option<Rest>,
-    /// Transient failures in a row while closed.
-    failures: u32,
-    /// The number of the probe that is under way.
-    probe: Option<u64>,
-    /// Probes so far, so that a late guard does not free a later one's place.
-    probes: u64,
+    state: State,
+    /// The number of the next request.
+    next: u64,
+    /// The first request since the last rest or reset began: those before it are late.
+    first: u64,
+    /// The first one since the rest or reset before that.
+    first_before: u64,
+    /// Requests that find out whether it is back, or how much it takes.
+    on_trial: u64,
+    /// Whether answers begin.
+    beginnings: Evidence,
+    /// Whether answers that have begun are finished.
+    endings: Evidence,
     rng: fastrand::Rng,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Closed,
+    /// Half-open once the rest is over.
+    Open(Rest),
+    RampingUp {
+        ramp: Ramp,
+        /// Rests before it in a row: until a whole answer has come, the first token alone ends no outage.
+        doublings: Option<u32>,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,106 +106,206 @@ struct Rest {
     class: FailureClass,
     /// Rests before this one that no success ended.
     doublings: u32,
+    /// Whether answers began and were not finished: then only a whole one shows that it is back.
+    is_broken_off: bool,
 }
 
 impl Circuit {
     pub(super) fn new(rng: fastrand::Rng) -> Self {
-        Self { rest: None, failures: 0, probe: None, probes: 0, rng }
+        Self {
+            state: State::Closed,
+            next: 0,
+            first: 0,
+            first_before: 0,
+            on_trial: 0,
+            beginnings: Evidence::default(),
+            endings: Evidence::default(),
+            rng,
+        }
     }
 
-    /// As new, but for the numbers of probes, which stay unique.
+    /// As new, for requests that are sent from now on.
     pub(super) fn reset(&mut self) {
-        (self.rest, self.failures, self.probe) = (None, 0, None);
+        self.begin(State::Closed);
+        (self.beginnings, self.endings) = (Evidence::default(), Evidence::default());
     }
 
-    pub(super) fn enter(&mut self, now: Instant) -> Entry {
-        if self.rest.is_none() {
-            return Entry::Open;
+    /// Lets a request in, if it may: its number, and whether it is on trial.
+    pub(super) fn enter(&mut self, now: Instant) -> Result<(u64, bool), Hold> {
+        self.end_ramp(now);
+        if let Some(hold) = self.hold(now, 0) {
+            return Err(hold);
         }
-        if let Some(until) = self.rest_until(now) {
-            return Entry::Rest(until);
+        let is_on_trial = !matches!(self.state, State::Closed);
+        self.on_trial += u64::from(is_on_trial);
+        Ok((self.number(), is_on_trial))
+    }
+
+    /// The number of a request that is sent now.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// A request that was on trial has ended.
+    pub(super) fn leave(&mut self, number: u64) {
+        if number >= self.first {
+            self.on_trial = self.on_trial.saturating_sub(1);
         }
-        self.probes += 1;
-        self.probe = Some(self.probes);
-        Entry::Probe(self.probes)
     }
 
-    pub(super) fn leave(&mut self, probe: u64) {
-        if self.probe == Some(probe) {
-            self.probe = None;
+    /// Why a request is not let in that has this many in front of it.
+    pub(super) fn hold(&self, now: Instant, ahead: u64) -> Option<Hold> {
+        match self.state {
+            State::Closed => None,
+            State::Open(rest) if rest.until > now => Some(Hold::Rest(rest.until)),
+            State::Open(_) => (self.on_trial > 0).then(|| Hold::Full(now + PROBE_PATIENCE)),
+            State::RampingUp { ramp, .. } => {
+                let before = self.on_trial.saturating_add(ahead);
+                let is_full = before >= ramp.allowance(now) && !ramp.is_over(self.on_trial, now);
+                is_full.then(|| Hold::Full(ramp.exceeds_at(before)))
+            }
         }
     }
 
-    pub(super) fn rest_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.rest?.until;
-        if until > now { Some(until) } else { self.probe.map(|_| now + PROBE_PATIENCE) }
+    /// Whether it rests or is being probed.
+    pub(super) fn is_out(&self, now: Instant) -> bool {
+        matches!(self.state, State::Open(rest) if rest.until > now || self.on_trial > 0)
     }
 
-    pub(super) fn state(&self, now: Instant) -> (CircuitState, Duration) {
-        match self.rest {
-            None => (CircuitState::Closed, Duration::ZERO),
-            Some(rest) if rest.until > now => (CircuitState::Open, rest.until - now),
-            Some(_) => (CircuitState::HalfOpen, Duration::ZERO),
+    /// Whether it is not out, and hardly fails.
+    pub(super) fn is_sound(&self, now: Instant) -> bool {
+        !self.is_out(now) && self.beginnings.is_good(now) && self.endings.is_good(now)
+    }
+
+    /// Whether it has rested and waits for a probe.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        matches!(self.state, State::Open(rest) if rest.until <= now) && self.on_trial == 0
+    }
+
+    pub(super) fn status(&self, now: Instant) -> Status {
+        let closed = Status { state: CircuitState::Closed, rest: Duration::ZERO, class: None, allowance: None };
+        match self.state {
+            State::Closed => closed,
+            State::Open(rest) => {
+                let left = rest.until.saturating_duration_since(now);
+                let state = if left.is_zero() { CircuitState::HalfOpen } else { CircuitState::Open };
+                Status { state, rest: left, class: Some(rest.class), allowance: None }
+            }
+            State::RampingUp { ramp, .. } => {
+                Status { allowance: (!ramp.is_over(self.on_trial, now)).then(|| ramp.allowance(now)), ..closed }
+            }
         }
     }
 
     pub(super) fn class(&self) -> Option<FailureClass> {
-        self.rest.map(|rest| rest.class)
+        if let State::Open(rest) = self.state { Some(rest.class) } else { None }
     }
 
-    pub(super) fn succeed(&mut self, now: Instant) {
-        if self.rest.is_some_and(|rest| rest.until > now) {
-            return;
+    /// The first token of an answer has come. True if that ends a rest.
+    pub(super) fn begin_answer(&mut self, number: u64, now: Instant) -> bool {
+        if number < self.first {
+            return false;
         }
-        self.rest = None;
-        self.failures = 0;
-        self.probe = None;
+        self.beginnings.succeed(now);
+        match self.state {
+            State::Open(rest) if !rest.is_broken_off => {
+                self.recover(rest, 0, now);
+                true
+            }
+            _ => false,
+        }
     }
 
-    pub(super) fn fail(
-        &mut self,
-        class: FailureClass,
-        retry_after: Option<Duration>,
-        now: Instant,
-        options: &RestOptions,
-    ) {
-        let factor = match class {
-            FailureClass::Rejected | FailureClass::TooLong => return,
-            FailureClass::RateLimited => 1,
-            FailureClass::Quota | FailureClass::Auth => LONG_REST_FACTOR,
-            FailureClass::Transient | FailureClass::Silent | FailureClass::Truncated => {
-                let is_resting = self.rest.is_some_and(|rest| rest.until > now);
-                self.failures = self.failures.saturating_add(1);
-                if is_resting || (self.rest.is_none() && self.failures < FAILURES_TO_OPEN) {
-                    return;
-                }
-                1
+    /// An answer has come. True if that ends a rest.
+    pub(super) fn succeed(&mut self, number: u64, now: Instant) -> bool {
+        if number < self.first {
+            return false;
+        }
+        self.endings.succeed(now);
+        match &mut self.state {
+            State::Closed => false,
+            State::Open(rest) => {
+                let rest = *rest;
+                self.recover(rest, 1, now);
+                true
+            }
+            State::RampingUp { ramp, doublings } => {
+                *doublings = None;
+                ramp.succeed();
+                self.end_ramp(now);
+                false
+            }
+        }
+    }
+
+    /// A mended key or a paid bill needs no care.
+    fn recover(&mut self, rest: Rest, answered: u64, now: Instant) {
+        self.state = match rest.class {
+            FailureClass::Auth | FailureClass::Quota => State::Closed,
+            _ => {
+                let doublings = (answered == 0).then_some(rest.doublings);
+                State::RampingUp { ramp: Ramp::new(now, answered), doublings }
             }
         };
-        let doublings = match self.rest {
-            None => 0,
-            Some(rest) if rest.until > now => rest.doublings,
-            Some(rest) => rest.doublings.saturating_add(1).min(MOST_DOUBLINGS),
-        };
-        let told = retry_after.map(|told| told.min(options.cap.saturating_mul(factor)).min(LONGEST_REST));
-        let length = match (class, told) {
-            // To the letter: what the provider says is neither jittered nor outgrown.
-            (FailureClass::RateLimited, Some(told)) => told,
-            _ => self.grown(options, factor, doublings).max(told.unwrap_or_default()),
-        };
-        let until = now + length;
-        match &mut self.rest {
-            Some(rest) if rest.until >= until => rest.doublings = doublings,
-            rest => *rest = Some(Rest { until, class, doublings }),
+        self.beginnings = Evidence::of_probe(now);
+        if answered > 0 {
+            self.endings = Evidence::of_probe(now);
         }
     }
 
-    /// `base * 2^doublings`, jittered by 20 % either way, at most the cap; a base above the cap is its own cap.
-    fn grown(&mut self, options: &RestOptions, factor: u32, doublings: u32) -> Duration {
-        let base = options.base.saturating_mul(factor);
-        let cap = options.cap.max(options.base).saturating_mul(factor).min(LONGEST_REST);
-        let seconds = base.as_secs_f64() * f64::from(1_u32 << doublings.min(MOST_DOUBLINGS));
-        let jittered = seconds.min(cap.as_secs_f64()) * (0.8 + 0.4 * self.rng.f64());
-        Duration::try_from_secs_f64(jittered).map_or(cap, |length| length.min(cap))
+    fn end_ramp(&mut self, now: Instant) {
+        if matches!(self.state, State::RampingUp { ramp, .. } if ramp.is_over(self.on_trial, now)) {
+            self.state = State::Closed;
+        }
+    }
+
+    /// From now on others speak.
+    fn begin(&mut self, state: State) {
+        (self.state, self.on_trial) = (state, 0);
+        (self.first_before, self.first) = (self.first, self.next);
+    }
+
+    /// True if it rests because of this failure, or longer because of it.
+    pub(super) fn fail(&mut self, request: Request, fault: &Fault, now: Instant, options: &RestOptions) -> bool {
+        let Request { number, has_begun } = request;
+        if matches!(fault.class, FailureClass::Rejected | FailureClass::TooLong) {
+            return false;
+        }
+        self.end_ramp(now);
+        let under_way = match self.state {
+            State::Open(rest) if rest.until > now => Some(rest),
+            _ => None,
+        };
+        // Those that were under way when the rest began may lengthen it; older ones have nothing to say.
+        if number < self.first && (under_way.is_none() || number < self.first_before) {
+            return false;
+        }
+        let is_soft = fault.is_soft();
+        if is_soft && under_way.is_some() {
+            return false;
+        }
+        let evidence = if has_begun { &mut self.endings } else { &mut self.beginnings };
+        if is_soft {
+            evidence.fail(fault.took, now);
+        }
+        let evidence = *evidence;
+        let doublings = match (self.state, under_way) {
+            (_, Some(rest)) => rest.doublings,
+            (State::Closed, None) if is_soft && !evidence.is_down() => return false,
+            (State::RampingUp { .. }, None) if is_soft && !evidence.is_still_down() => return false,
+            (State::Closed | State::RampingUp { doublings: None, .. }, None) => 0,
+            (State::Open(Rest { doublings, .. }) | State::RampingUp { doublings: Some(doublings), .. }, None) => {
+                doublings.saturating_add(1)
+            }
+        };
+        let until = now + rest_length(fault, doublings, evidence.failing_for(now), options, &mut self.rng);
+        let rest = Rest { until, class: fault.class, doublings, is_broken_off: is_soft && has_begun };
+        match under_way {
+            Some(before) if before.until >= until => return false,
+            Some(_) => self.state = State::Open(rest),
+            None => self.begin(State::Open(rest)),
+        }
+        true
     }
 }

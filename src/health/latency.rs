@@ -77,6 +77,11 @@ impl Latency {
         record.observe((2.0 * expected).clamp(PENALTY_MS, LARGEST_PENALTY_MS), now);
     }
 
+    /// Forgets what it was compared by: after an outage that says nothing of what is to come. Quantiles stay.
+    pub fn forgive(&self) {
+        self.lock().peak = None;
+    }
+
     /// Of the time to the whole answer.
     #[must_use]
     pub fn total_quantiles(&self) -> Quantiles {

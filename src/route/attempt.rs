@@ -14,7 +14,7 @@ use super::race::Lead;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
-use crate::health::Latency;
+use crate::health::Pass;
 use crate::kinds::{Assembly, Chunk, Kind};
 use crate::options::Timeouts;
 use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band, not_an_answer};
@@ -48,18 +48,19 @@ impl From<Failure> for Ended {
 /// Runs one attempt. `permit` is marked as sent as soon as the provider may see the request.
 pub(crate) async fn attempt<K: Kind>(
     deployment: &Deployment,
+    pass: &Pass,
     permit: &mut Permit,
     request: &K::Request,
     patience: &Patience,
     mode: Mode<'_>,
 ) -> Result<K, Ended> {
-    let (provider, latency) = (deployment.provider(), &deployment.latency);
+    let provider = deployment.provider();
     let (model, is_stream) = (&*deployment.model, mode.is_stream);
     let call = Call { kind: K::NAME, path: K::PATH, model, body: request.as_ref(), is_stream };
     let outgoing = provider.write(&call).map_err(Ended::Refused)?;
     permit.sent();
-    let (provider, name, begun) = (&*provider, &*deployment.name, Instant::now());
-    let exchange = Exchange { provider, name, call, patience, begun, request, permit, latency };
+    let (provider, begun) = (&*provider, Instant::now());
+    let exchange = Exchange { deployment, pass, provider, call, patience, begun, request, permit };
     let result = match outgoing {
         Outgoing::Http(http) => {
             let secrets = Secrets::of(&http);
@@ -72,15 +73,14 @@ pub(crate) async fn attempt<K: Kind>(
 }
 
 struct Exchange<'a, R> {
+    deployment: &'a Deployment,
+    pass: &'a Pass,
     provider: &'a dyn Provider,
-    /// `provider::model`.
-    name: &'a str,
     call: Call<'a>,
     patience: &'a Patience,
     begun: Instant,
     request: &'a R,
     permit: &'a Permit,
-    latency: &'a Latency,
 }
 
 /// Where the data of events comes from.
@@ -210,9 +210,9 @@ impl<R: Sync> Exchange<'_, R> {
     async fn begin(&self, mode: Mode<'_>) {
         mode.lead.take().await;
         // Told at once and not with the end of the answer, which may take minutes.
-        self.latency.record_first_token(self.begun.elapsed(), Instant::now());
+        self.deployment.first_token(self.pass, self.begun.elapsed(), Instant::now());
         if let Some(log) = mode.log {
-            log.begin(self.name);
+            log.begin(&self.deployment.name);
         }
     }
 

@@ -12,6 +12,7 @@ use super::pick::{Choice, Picked, pick_one, sooner};
 use crate::constants::BUCKET_WIDTH;
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, FailureClass};
+use crate::health::Hold;
 use crate::options::GroupOptions;
 use crate::tracker::{Ahead, Tracker, Turn, Wait, fits_within, wait_alone, wait_behind, wait_in_order};
 
@@ -172,14 +173,15 @@ impl Group {
         now: Instant,
     ) -> usize {
         let able = self.able(demand, excluded);
-        able.iter().filter(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none()).count()
+        able.iter().filter(|other| !Arc::ptr_eq(other, than) && !other.health.is_out(now)).count()
     }
 
-    /// For how long nobody is asked who could be; `None` if somebody may be asked, now or when there is room.
+    /// For how long nobody is asked who could be, at rest or ramping up; `None` if somebody may be asked, now or when there
+    /// is room.
     pub fn all_rest(&self, demand: &Demand, excluded: &[Arc<Deployment>], now: Instant) -> Option<Duration> {
         let able = self.able(demand, excluded);
-        let rests = able.iter().map(|one| one.rest(able.len() == 1, now));
-        Some(rests.collect::<Option<Vec<_>>>()?.into_iter().min()? - now)
+        let holds = able.iter().map(|one| Some(one.hold(able.len() == 1, now)?.until()));
+        Some(holds.collect::<Option<Vec<_>>>()?.into_iter().min()?.saturating_duration_since(now))
     }
 
     /// The error for a request that can never fit.
@@ -198,11 +200,12 @@ impl Group {
         ErrorKind::TooLarge { tokens, limit, field }.into()
     }
 
-    /// What put a deployment to rest, if one rests.
+    /// What put a deployment to rest, if one rests or has just come back: the first that is asked again.
     pub fn resting(&self, now: Instant) -> Option<String> {
         let deployments = self.deployments();
-        let resting = deployments.iter().find(|one| one.health.rest_until(now).is_some())?;
-        Some(format!("{}: {}", resting.name, resting.snapshot().last_error?))
+        let resting = deployments.iter().filter_map(|one| Some((one.health.hold(now, 0)?.until(), one)));
+        let (_, first) = resting.min_by_key(|(until, _)| *until)?;
+        Some(format!("{}: {}", first.name, first.snapshot().rest_error?))
     }
 
     /// How long a request waits in this line that has this much in front of it; `None` is for ever. With a patience, any
@@ -217,7 +220,12 @@ impl Group {
         let Behind { line, priority, ahead, patience } = behind;
         let able = self.able(demand, excluded);
         let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, now)).min()?;
-        let rest = |one: &Arc<Deployment>| one.rest(able.len() == 1, now).map_or(Duration::ZERO, |until| until - now);
+        let is_asking = patience.is_none_or(|patience| patience.is_zero());
+        let rest = |one: &Arc<Deployment>| match one.hold_behind(ahead.requests, able.len() == 1, now) {
+            // When those that are on trial have answered nobody knows; so it is a guess for who asks, and refuses nobody.
+            Some(Hold::Full(_)) if !is_asking => Duration::ZERO,
+            hold => hold.map_or(Duration::ZERO, |hold| hold.until().saturating_duration_since(now)),
+        };
         let wait = if ahead.requests == 0 {
             let alone = |one: &Arc<Deployment>| Some(wait_alone(&one.tracker, tokens, now)?.max(rest(one)));
             able.iter().filter_map(alone).min()?
@@ -245,7 +253,6 @@ impl Group {
             soonest?
         };
         // Nobody can say when a slot is free or whoever goes first has gone; but it is not now.
-        let is_asking = patience.is_none_or(|patience| patience.is_zero());
         if is_asking && wait.is_zero() && !able.iter().any(|one| one.tracker.is_open()) {
             return Some(BUCKET_WIDTH);
         }
@@ -271,11 +278,16 @@ impl Deployment {
             && !excluded.iter().any(|other| std::ptr::eq(Arc::as_ptr(other), self))
     }
 
-    /// Until when it is not asked. A deployment without peers is not taken away from its users for a dead key or an
-    /// empty account: the error itself is of more use to them than a wait.
-    pub(super) fn rest(&self, is_alone: bool, now: Instant) -> Option<Instant> {
-        let until = self.health.rest_until(now)?;
+    /// Why it is not asked now. A deployment without peers is not taken away from its users for a dead key or an empty
+    /// account: the error itself is of more use to them than a wait.
+    pub(super) fn hold(&self, is_alone: bool, now: Instant) -> Option<Hold> {
+        self.hold_behind(0, is_alone, now)
+    }
+
+    /// The same for a request that has this many in front of it.
+    fn hold_behind(&self, ahead: u64, is_alone: bool, now: Instant) -> Option<Hold> {
+        let hold = self.health.hold(now, ahead)?;
         let is_dead = matches!(self.health.last_class(), Some(FailureClass::Auth | FailureClass::Quota));
-        (!(is_alone && is_dead)).then_some(until)
+        (!(is_alone && is_dead)).then_some(hold)
     }
 }

@@ -119,7 +119,7 @@ impl Line {
                 Ok(value) => return Ok(Admitted { value, queued: Duration::ZERO, position: 0 }),
                 Err(Wait::Never) => return Err(Refusal::Never),
                 Err(Wait::Until(at)) => earliest = at,
-                Err(Wait::Release) => {}
+                Err(Wait::Release | Wait::ReleaseOr(_)) => {}
             }
         }
         let retry_after = |earliest: Instant, now: Instant, patience: Option<Duration>| {
@@ -134,15 +134,17 @@ impl Line {
         let place = Place::take(self, tokens, priority)?;
         loop {
             let now = Instant::now();
-            let earliest = match place.turn() {
+            // Never twice at one moment, whatever is said.
+            let later = |at: Instant| Some(at.max(now + Duration::from_millis(1)));
+            let (earliest, again) = match place.turn() {
                 Turn::Gone => return Err(Refusal::Gone),
-                Turn::Later => None,
+                Turn::Later => (None, None),
                 Turn::Now => match try_admit(now, Some(place.ticket)) {
                     Ok(value) => return Ok(Admitted { value, queued: now - arrived, position: place.position }),
                     Err(Wait::Never) => return Err(Refusal::Never),
-                    Err(Wait::Release) => None,
-                    // Never twice at one moment, whatever is said.
-                    Err(Wait::Until(at)) => Some(at.max(now + Duration::from_millis(1))),
+                    Err(Wait::Release) => (None, None),
+                    Err(Wait::ReleaseOr(at)) => (None, later(at)),
+                    Err(Wait::Until(at)) => (later(at), later(at)),
                 },
             };
             let deadline = deadline_now();
@@ -160,7 +162,7 @@ impl Line {
                     });
                 }
             }
-            match earliest.into_iter().chain(deadline).min() {
+            match again.into_iter().chain(deadline).min() {
                 // Both ways of waking lead to the same question.
                 Some(until) => drop(timeout_at(until, place.bell.rung()).await),
                 None => place.bell.rung().await,

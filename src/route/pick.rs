@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::group::Demand;
 use super::strategy::{Candidate, Strategy, StrategyState};
 use crate::deployment::Deployment;
-use crate::health::{Admission, ProbeGuard};
+use crate::health::{Hold, Pass};
 use crate::tracker::{Load, Permit, Turn, Wait};
 
 /// A deployment that was picked, with everything that it has to give back.
@@ -15,8 +15,8 @@ use crate::tracker::{Load, Permit, Turn, Wait};
 pub(crate) struct Picked {
     pub deployment: Arc<Deployment>,
     pub permit: Permit,
-    /// Held while the attempt probes a deployment that was out.
-    pub probe: Option<ProbeGuard>,
+    /// Held until its health knows how the attempt went.
+    pub pass: Pass,
 }
 
 /// What a strategy remembers, and room to compute in, so that a pick allocates nothing.
@@ -59,7 +59,8 @@ impl Deployment {
             Strategy::LowestLatency => Candidate {
                 in_flight: self.tracker.in_flight(),
                 weight: self.weight(),
-                latency_ms: self.latency.peak_ewma_ms(now),
+                // What is known of one that is to be probed is from before: it counts as if it had never answered.
+                latency_ms: if self.health.is_due(now) { None } else { self.latency.peak_ewma_ms(now) },
                 ..Candidate::default()
             },
         }
@@ -81,23 +82,32 @@ pub(crate) fn pick_one(
         // A limit that came while the request waited: it has to be counted first.
         return Err(Wait::Never);
     }
-    let probe = match deployment.health.admit(now) {
-        Admission::Yes => None,
-        Admission::Probe(guard) => Some(guard),
-        Admission::Rest(_) if deployment.rest(is_alone, now).is_none() => None,
-        Admission::Rest(until) => return Err(Wait::Until(until)),
+    let pass = match deployment.health.admit(now) {
+        Ok(pass) => pass,
+        Err(_) if deployment.hold(is_alone, now).is_none() => deployment.health.overrule(),
+        Err(Hold::Rest(until)) => return Err(Wait::Until(until)),
+        Err(Hold::Full(until)) => return Err(Wait::ReleaseOr(until)),
     };
     let tokens = deployment.reservation(demand.prompt, demand.completion, now);
-    let permit = deployment.tracker.acquire_in_turn(tokens, now, turn)?;
-    Ok(Picked { deployment: Arc::clone(deployment), permit, probe })
+    match deployment.tracker.acquire_in_turn(tokens, now, turn) {
+        Ok(permit) => Ok(Picked { deployment: Arc::clone(deployment), permit, pass }),
+        Err(wait) => {
+            // Dropped, it would wake the line that is asking.
+            pass.give_back();
+            Err(wait)
+        }
+    }
 }
 
-/// The sooner of two waits. A release can come at any time and wakes the line by itself, so a known moment wins.
+/// The sooner of two waits. A release can come at any time.
 pub(super) fn sooner(left: Wait, right: Wait) -> Wait {
     match (left, right) {
         (Wait::Until(left), Wait::Until(right)) => Wait::Until(left.min(right)),
-        (Wait::Until(moment), _) | (_, Wait::Until(moment)) => Wait::Until(moment),
-        (Wait::Release, _) | (_, Wait::Release) => Wait::Release,
-        (Wait::Never, Wait::Never) => Wait::Never,
+        (Wait::ReleaseOr(left), Wait::Until(right) | Wait::ReleaseOr(right))
+        | (Wait::Until(left), Wait::ReleaseOr(right)) => Wait::ReleaseOr(left.min(right)),
+        (Wait::Until(moment) | Wait::ReleaseOr(moment), Wait::Release)
+        | (Wait::Release, Wait::Until(moment) | Wait::ReleaseOr(moment)) => Wait::ReleaseOr(moment),
+        (Wait::Release, Wait::Release) => Wait::Release,
+        (Wait::Never, other) | (other, Wait::Never) => other,
     }
 }

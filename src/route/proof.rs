@@ -58,6 +58,7 @@ impl<K: Kind> CallState<'_, K> {
 /// Whether a healthy deployment is left, and whether one has answered somebody since.
 fn hope(group: &Group, demand: &Demand, barred: &Barred, since: Instant, now: Instant) -> (bool, bool) {
     let mut able = group.able(demand, &barred.all());
-    able.retain(|one| one.health.rest_until(now).is_none());
+    // Where much of what is asked fails, retries are what the budget is to keep away.
+    able.retain(|one| one.health.is_sound(now));
     (!able.is_empty(), able.iter().any(|one| one.has_answered_since(since)))
 }

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use crate::cache::CacheStats;
 use crate::deployment::Deployment;
-use crate::health::{CircuitState, Quantiles};
+use crate::error::{FailureClass, Outcome};
+use crate::health::{CircuitState, Quantiles, Status};
 use crate::tracker::{Learned, Limits, Spent, Tracker};
 
 /// A router's state.
@@ -83,6 +84,15 @@ pub struct DeploymentStats {
     pub circuit: CircuitState,
     /// For how long it is not, in milliseconds.
     pub rest_ms: f64,
+    /// How the attempt ended that put it to rest, unless the circuit is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest_reason: Option<Outcome>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest_error: Option<String>,
+    /// How many requests it takes at once while it ramps up after a rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ramp_limit: Option<u64>,
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -140,7 +150,7 @@ impl DeploymentStats {
         let tracker = &deployment.tracker;
         let Learned { rpm, tpm } = tracker.learned(now);
         let record = deployment.snapshot();
-        let (circuit, rest) = deployment.health.state(now);
+        let Status { state, rest, class, allowance } = deployment.health.status(now);
         Self {
             model: deployment.name.clone(),
             in_flight: tracker.in_flight(),
@@ -155,8 +165,11 @@ impl DeploymentStats {
             cost: record.cost,
             latency_ms: deployment.latency.total_quantiles(),
             first_token_ms: deployment.latency.first_token_quantiles(),
-            circuit,
+            circuit: state,
             rest_ms: rest.as_secs_f64() * 1000.0,
+            rest_reason: class.map(FailureClass::outcome),
+            rest_error: class.and(record.rest_error),
+            ramp_limit: allowance,
             last_error: record.last_error,
         }
     }

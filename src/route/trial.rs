@@ -38,7 +38,7 @@ pub(super) struct Tried<K> {
 impl<K: Kind> Trial<'_, K> {
     /// One attempt.
     pub async fn run(&self, picked: Picked, lead: Lead<'_>) -> Tried<K> {
-        let Picked { deployment, mut permit, probe } = picked;
+        let Picked { deployment, mut permit, pass } = picked;
         let shared = &self.job.shared;
         let is_stream = match self.job.reading {
             Reading::Whole => false,
@@ -47,7 +47,7 @@ impl<K: Kind> Trial<'_, K> {
         };
         let mode = Mode { is_stream, log: is_stream.then_some(&*shared.log), lead };
         let begun = Instant::now();
-        let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &shared.patience, mode);
+        let work = attempt::<K>(&deployment, &pass, &mut permit, &self.job.request, &shared.patience, mode);
         let result =
             shared.patience.within(work).await.unwrap_or_else(|deadline| {
                 Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started)))
@@ -63,8 +63,8 @@ impl<K: Kind> Trial<'_, K> {
                 };
                 let usage = usage.priced(deployment.options().price.as_ref());
                 // Health before the permit: giving back wakes the line, which then has to find the deployment back.
-                deployment.succeeded(&usage, now - begun, now);
-                drop(probe);
+                deployment.succeeded(&pass, &usage, now - begun, now);
+                drop(pass);
                 self.group.settled.notify_waiters();
                 let charged = deployment.provider().charged_tokens(&usage);
                 match reported {
@@ -78,9 +78,9 @@ impl<K: Kind> Trial<'_, K> {
             Err(Ended::Refused(error)) => Err(Ended::Refused(error)),
             Err(Ended::Failed(failure)) => {
                 let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
-                deployment.failed(&failure, &rest, now - begun, now);
-                drop(probe);
-                if deployment.health.rest_until(now).is_some() {
+                deployment.failed(&pass, &failure, &rest, now - begun, now);
+                drop(pass);
+                if deployment.health.is_out(now) {
                     self.group.settled.notify_waiters();
                 }
                 if !failure.is_sent {

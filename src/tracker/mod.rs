@@ -46,6 +46,9 @@ pub enum Wait {
     Until(Instant),
     /// As soon as a request in flight ends.
     Release,
+    /// As soon as a request in flight ends, or at this moment, whichever is first. No tracker says so, but who asks
+    /// several of them does, or something else that has a bound of its own.
+    ReleaseOr(Instant),
     /// Never: the request is larger than the limit.
     Never,
 }
