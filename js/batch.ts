@@ -7,6 +7,7 @@ import { expect, forget, nextId } from './mailbox'
 import type { BatchOptions } from './options'
 import { END, type Source, readerOf } from './reader'
 import type { Served } from './served'
+import { unwatch, watch } from './signal'
 
 const CONCURRENCY = 64
 /** Results that are kept ahead of the reader, per call under way: a slow call must not idle the others, nor a slow reader fill the memory. */
@@ -115,7 +116,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   #start(): void {
     this.#startedAt = performance.now()
     if (this.#signal?.aborted) this.#onAbort()
-    else this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    else if (this.#signal) watch(this.#signal, this.#onAbort)
   }
 
   /** Begins as many calls as may be under way. */
@@ -173,6 +174,11 @@ class Batch<Request, Response> implements Source<Response | Error> {
     const id = nextId()
     try {
       const letter = this.#call.begin(id, request)
+      // Writing the request ran code of the caller's, which may have ended the batch.
+      if (this.#outcome !== undefined) {
+        this.#call.cancel(id)
+        return
+      }
       if (letter !== null) {
         this.#settle(slot, () => this.#call.read(letter, this.#site))
         return
@@ -227,7 +233,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   async #end(outcome: { error?: unknown }): Promise<void> {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#signal) unwatch(this.#signal, this.#onAbort)
     for (const id of this.#inFlight) {
       forget(id)
       this.#call.cancel(id)

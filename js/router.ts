@@ -149,10 +149,13 @@ export abstract class Router<Request, Response> {
    */
   async invoke(group: string, request: Request, options?: InvokeOptions): Promise<Response> {
     const { signal, encoded } = callOptions(options)
+    const name = text('group', group)
+    const body = encodeRequest(request)
+    // After what runs code of the caller's, so that a signal that has fired sends nothing.
     signal?.throwIfAborted()
     const id = nextId()
     const letter =
-      this.#native.invoke(id, text('group', group), encodeRequest(request), encoded) ??
+      this.#native.invoke(id, name, body, encoded) ??
       (await letterTo(id, signal, (gone) => this.#native.cancel(gone)))
     return this.#read(letter)
   }
