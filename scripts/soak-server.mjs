@@ -43,9 +43,9 @@ const faults = [
 
 let open = 0
 let requests = 0
-const server = createServer((request, response) => void serve(request, response))
-// Idle connections are closed soon, so that whatever is open at the end is held by somebody.
-server.keepAliveTimeout = 1000
+// Connections that are idle, or were never used, are closed soon, so that whatever is open at the end is held by somebody.
+const soon = { keepAliveTimeout: 1000, headersTimeout: 1000, connectionsCheckingInterval: 500 }
+const server = createServer(soon, (request, response) => void serve(request, response))
 server.on('connection', (socket) => {
   open += 1
   socket.on('error', () => undefined)
