@@ -16,7 +16,8 @@ const AHEAD = 16
 /** How the core is asked. */
 export interface BatchCall<Request, Response> {
   /** @throws TypeError if the request is not one */
-  begin(id: number, request: Request): Letter | null
+  encode(request: Request): string
+  begin(id: number, body: string): Letter | null
   cancel(id: number): void
   /** @throws the error that the letter brings, with the frames of `site` */
   read(letter: Letter, site: CallSite): Response
@@ -173,12 +174,10 @@ class Batch<Request, Response> implements Source<Response | Error> {
     this.#slots.push(slot)
     const id = nextId()
     try {
-      const letter = this.#call.begin(id, request)
-      // Writing the request ran code of the caller's, which may have ended the batch.
-      if (this.#outcome !== undefined) {
-        this.#call.cancel(id)
-        return
-      }
+      const body = this.#call.encode(request)
+      // Which runs code of the caller's, and that may have ended the batch.
+      if (this.#outcome !== undefined) return
+      const letter = this.#call.begin(id, body)
       if (letter !== null) {
         this.#settle(slot, () => this.#call.read(letter, this.#site))
         return
@@ -234,7 +233,8 @@ class Batch<Request, Response> implements Source<Response | Error> {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
     if (this.#signal) unwatch(this.#signal, this.#onAbort)
-    for (const id of this.#inFlight) {
+    // The last first, as in `signal.ts`.
+    for (const id of [...this.#inFlight].reverse()) {
       forget(id)
       this.#call.cancel(id)
     }

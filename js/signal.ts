@@ -16,8 +16,9 @@ export function watch(signal: AbortSignal, callback: () => void): void {
   if (its === undefined) {
     const callbacks = new Set<() => void>()
     const listener = (): void => {
-      for (const each of callbacks) each()
       watched.delete(signal)
+      // The last first: who waits in line is to be gone before the one is whose place it would be given.
+      for (const each of [...callbacks].reverse()) if (callbacks.delete(each)) each()
     }
     its = { callbacks, listener }
     watched.set(signal, its)
