@@ -40,10 +40,22 @@ export function batch<Request, Response>(
     [Symbol.asyncIterator]() {
       if (isTaken) throw new TypeError('a batch has one reader, and this one has been read already')
       isTaken = true
-      return readerOf(run)
+      const reader = readerOf(run)
+      run.readBy(reader)
+      return reader
     },
   }
 }
+
+/** A batch, as far as somebody has to end it when its reader was dropped without a word. */
+interface Left {
+  leave(): Promise<void>
+}
+
+// A batch does not lead to its reader, unless that waits for it.
+const dropped = new FinalizationRegistry((left: Left) => {
+  left.leave().catch(() => undefined)
+})
 
 /** The place of one result. */
 interface Slot<Response> {
@@ -81,6 +93,11 @@ class Batch<Request, Response> implements Source<Response | Error> {
     this.#requests = iterator
     this.#isAsync = isAsync
     this.#total = Array.isArray(requests) ? requests.length : requests instanceof Set ? requests.size : undefined
+  }
+
+  /** When this reader is garbage, the rest is cancelled. */
+  readBy(reader: object): void {
+    dropped.register(reader, this, this)
   }
 
   take(): IteratorResult<Response | Error, undefined> | undefined {
@@ -232,6 +249,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   async #end(outcome: { error?: unknown }): Promise<void> {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
+    dropped.unregister(this)
     if (this.#signal) unwatch(this.#signal, this.#onAbort)
     // The last first, as in `signal.ts`.
     for (const id of [...this.#inFlight].reverse()) {
