@@ -252,7 +252,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
     dropped.unregister(this)
     if (this.#signal) unwatch(this.#signal, this.#onAbort)
     // The last first, as in `signal.ts`.
-    for (const id of [...this.#inFlight].reverse()) {
+    for (const id of [...this.#inFlight].toReversed()) {
       forget(id)
       this.#call.cancel(id)
     }

@@ -18,7 +18,7 @@ export function watch(signal: AbortSignal, callback: () => void): void {
     const listener = (): void => {
       watched.delete(signal)
       // The last first: who waits in line is to be gone before the one is whose place it would be given.
-      for (const each of [...callbacks].reverse()) if (callbacks.delete(each)) each()
+      for (const each of [...callbacks].toReversed()) if (callbacks.delete(each)) each()
     }
     its = { callbacks, listener }
     watched.set(signal, its)

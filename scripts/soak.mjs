@@ -17,7 +17,7 @@ const CALLS = Number(process.argv[2] ?? 1_000_000)
 const REPORTS = 10
 const IN_FLIGHT = 64
 /** Share of calls whose signal fires; some of them after the answer. */
-const ABORTS = 0.07
+const ABORTS = 0.09
 /** Different questions to the router with a cache: more than it has room for in a long run. */
 const QUESTIONS = CALLS / 20
 /** How much more memory there may be at the end than after a fifth of the calls; a short run is not warm by then. */
@@ -99,9 +99,9 @@ async function one(number, signal) {
     const equal = Array.from({ length: 3 }, () => bare.invoke('default', { message: text }, { signal }))
     const results = await Promise.allSettled(equal)
     begun += 2
-    for (const { status, value, reason } of results) {
-      if (status === 'rejected') throw reason
-      check(value, text)
+    for (const result of results) {
+      if (result.status === 'rejected') throw result.reason
+      check(result.value, text)
     }
     return
   }
@@ -162,13 +162,16 @@ function report(number) {
   const { rss, heapTotal, heapUsed } = process.memoryUsage()
   // V8 keeps tens of MiB for the young, as it sees fit; the rest is thryd's and Node's.
   memory.push({ number, rss, native: rss - heapTotal })
-  const size = (bytes) => `${(bytes / 2 ** 20).toFixed(1).padStart(6)} MiB`
   const threads = /^Threads:\s+(\d+)/m.exec(status())?.[1] ?? '?'
   const pace = Math.round((number / (performance.now() - started)) * 1000)
   console.log(
     `${String(number).padStart(8)} calls  rss ${size(rss)}  heap ${size(heapUsed)} of ${size(heapTotal)}  ` +
       `the rest ${size(rss - heapTotal)}  threads ${threads}  ${pace}/s`,
   )
+}
+
+function size(bytes) {
+  return `${(bytes / 2 ** 20).toFixed(1).padStart(6)} MiB`
 }
 
 function status() {
@@ -178,14 +181,16 @@ function status() {
 /** Sockets that this process has open; 0 where nobody says. */
 function sockets() {
   if (process.platform !== 'linux') return 0
-  const target = (fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`)
-    } catch {
-      return ''
-    }
-  }
   return readdirSync('/proc/self/fd').filter((fd) => target(fd).startsWith('socket:')).length
+}
+
+/** What a file descriptor is; nothing if it was closed meanwhile. */
+function target(fd) {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return ''
+  }
 }
 
 function once(child) {
@@ -211,8 +216,8 @@ for (let turn = 0; turn < 100 && !routers.every(isIdle); turn += 1) await sleep(
 for (const router of routers) {
   const { inFlight, waiting, groups: all } = router.stats()
   expectThat(inFlight === 0 && waiting === 0, `${inFlight} calls in flight, ${waiting} in line`)
-  for (const one of all.default.deployments)
-    expectThat(one.inFlight === 0, `${one.model} has ${one.inFlight} in flight`)
+  for (const each of all.default.deployments)
+    expectThat(each.inFlight === 0, `${each.model} has ${each.inFlight} in flight`)
 }
 expectThat(leaks === 0, `${leaks} signals with a listener after their call`)
 const listeners = getEventListeners(shared, 'abort').length
