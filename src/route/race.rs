@@ -174,7 +174,13 @@ impl<K: Kind> CallState<'_, K> {
                 Ok(value) => won = Some((value, lane.deployment.name.clone())),
                 Err(Ended::Failed(failure)) => {
                     let was_first = leader == Some(place);
-                    losses.push(Loss { deployment: lane.deployment, failure, was_first, was_watched, note: note.clone() });
+                    losses.push(Loss {
+                        deployment: lane.deployment,
+                        failure,
+                        was_first,
+                        was_watched,
+                        note: note.clone(),
+                    });
                 }
                 // Nothing was sent. Whoever was asked second was not needed.
                 Err(Ended::Refused(error)) => {
