@@ -11,8 +11,6 @@ import { runInNewContext } from 'node:vm'
 
 import { CompletionRouter, EmbeddingRouter, ThrydError } from 'thryd'
 
-import { random } from './soak-random.mjs'
-
 const CALLS = Number(process.argv[2] ?? 1_000_000)
 const REPORTS = 10
 const IN_FLIGHT = 64
@@ -168,6 +166,18 @@ function report(number) {
     `${String(number).padStart(8)} calls  rss ${size(rss)}  heap ${size(heapUsed)} of ${size(heapTotal)}  ` +
       `the rest ${size(rss - heapTotal)}  threads ${threads}  ${pace}/s`,
   )
+}
+
+/** Uniform from 0 to 1, the same in every run. */
+function random(seed) {
+  let state = seed
+  return () => {
+    // mulberry32
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
 }
 
 function size(bytes) {
