@@ -491,10 +491,13 @@ export declare interface ErrorDetails {
 
 /** Every attempt failed, or a dummy ran out of responses. */
 export declare class ExhaustedError extends ThrydError {
-    /** The failures, in order. */
+    /** The failures, in order, each with the attempt that it was. */
     readonly errors: ThrydError[];
+    /** Milliseconds until the first of the providers wants to be asked again, if one said so. */
+    readonly retryAfterMs?: number;
     constructor(message: string, details: ErrorDetails & {
         errors: ThrydError[];
+        retryAfterMs?: number;
     });
 }
 
@@ -534,8 +537,11 @@ export declare interface GroupOptions {
 export declare class InterruptedError extends ThrydError {
     /** The content that the reader already has. */
     readonly delivered: string;
+    /** Milliseconds until the provider wants to be asked again, if it said so. */
+    readonly retryAfterMs?: number;
     constructor(message: string, details: ErrorDetails & {
         delivered: string;
+        retryAfterMs?: number;
     });
 }
 
@@ -863,8 +869,11 @@ export declare class ThrydError extends Error {
 export declare class TimeoutError extends ThrydError {
     /** Which one: see `Timeouts`. */
     readonly phase: 'queue' | 'connect' | 'firstToken' | 'idle' | 'attempt' | 'total';
+    /** The deployment that was silent, if it was one's: `provider::model`. */
+    readonly deployment?: string;
     constructor(message: string, details: ErrorDetails & {
         phase: TimeoutError['phase'];
+        deployment?: string;
     });
 }
 

@@ -26,7 +26,10 @@ const silence: Answer = () => undefined
 /** Nothing is under way or waited for, and as many calls as this were charged. */
 async function expectIdle(router: CompletionRouter, charged: number): Promise<void> {
   // What was cancelled is let go on another thread.
-  await vi.waitFor(() => expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 }), { interval: 1 })
+  await vi.waitFor(() => expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 }), {
+    interval: 1,
+    timeout: 10_000,
+  })
   const [deployment] = router.stats().groups['default']?.deployments ?? []
   expect(deployment?.inFlight).toBe(0)
   expect(deployment?.window.requests).toBe(charged)

@@ -87,7 +87,7 @@ describe(`${COUNT} calls that are cancelled at any moment`, () => {
       // What one call reserves.
       const first = new AbortController()
       const call = caught(router.invoke('default', request, { signal: first.signal }))
-      await vi.waitFor(() => expect(silent.asked).toBe(1), { interval: 1 })
+      await vi.waitFor(() => expect(silent.asked).toBe(1), { interval: 1, timeout: 10_000 })
       const each = router.stats().providers?.['silent']?.window.tokens ?? 0
       expect(each).toBeGreaterThan(1000)
       first.abort()
@@ -101,8 +101,11 @@ describe(`${COUNT} calls that are cancelled at any moment`, () => {
       }
       expect((await Promise.all(calls)).filter((isReason) => !isReason)).toEqual([])
       // What was cancelled is let go on another thread.
-      await vi.waitFor(() => expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 }), { interval: 1 })
-      await vi.waitFor(() => expect(silent.open).toBe(0), { interval: 1 })
+      await vi.waitFor(() => expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 }), {
+        interval: 1,
+        timeout: 10_000,
+      })
+      await vi.waitFor(() => expect(silent.open).toBe(0), { interval: 1, timeout: 10_000 })
 
       const stats = router.stats()
       const deployments = stats.groups['default']?.deployments ?? []
@@ -128,7 +131,7 @@ describe(`${COUNT} calls that are cancelled at any moment`, () => {
     const calls = Array.from({ length: IN_FLIGHT }, () =>
       caught(router.invoke('default', request, { signal: controller.signal, cache: 'no-store' })),
     )
-    await vi.waitFor(() => expect(silent.asked).toBe(before + IN_FLIGHT), { interval: 1 })
+    await vi.waitFor(() => expect(silent.asked).toBe(before + IN_FLIGHT), { interval: 1, timeout: 10_000 })
     expect(router.stats()).toMatchObject({ waiting: 0, providers: { silent: { inFlight: IN_FLIGHT } } })
     controller.abort()
     await Promise.all(calls)

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { type CompletionRequest, CompletionRouter, type CustomProvider, EmbeddingRouter, RerankRouter } from '..'
@@ -210,6 +212,50 @@ describe('what a provider throws', () => {
     const answer = await routed(failing(thrown), good).invoke('default', { message: 'Hi' })
     expect(answer.deployment).toBe('good::m')
     expect(answer.attempts[0]).toMatchObject({ deployment: 'bad::m', outcome: 'transient' })
+  })
+
+  const unreadable = (what: string): never => {
+    throw new Error(`nobody may look at the ${what}`)
+  }
+  test.each([
+    [
+      'an error whose message cannot be read',
+      {
+        get message() {
+          return unreadable('message')
+        },
+      },
+    ],
+    ['an error that cannot be inspected', { [inspect.custom]: () => unreadable('object') }],
+    ['a proxy that refuses everything', new Proxy({}, { get: () => unreadable('proxy') })],
+    ['a symbol', Symbol('broken')],
+    ['a number', 7],
+    ['a function', () => 'broken'],
+    ['a frozen object', Object.freeze({})],
+  ])('%s is one more try as well', async (_what, thrown) => {
+    const answer = await routed(failing(thrown), good).invoke('default', { message: 'Hi' })
+    expect(answer.attempts[0]).toMatchObject({ deployment: 'bad::m', outcome: 'transient' })
+    expect(answer.attempts[0]?.message).toMatch(/./)
+    expect(answer.deployment).toBe('good::m')
+  })
+
+  test.each([
+    ['without a promise', () => unreadable('call')],
+    [
+      'before the first piece',
+      async function* () {
+        yield unreadable('piece') as string
+      },
+    ],
+    ['when it is asked for pieces', () => ({ [Symbol.asyncIterator]: () => unreadable('iterator') })],
+  ])('%s is one more try as well', async (_when, complete) => {
+    const bad = { name: 'bad', complete: complete as CustomProvider['complete'] } as CustomProvider
+    const router = routed(bad, good)
+    const answer = await router.invoke('default', { message: 'Hi' })
+    expect(answer.attempts[0]).toMatchObject({ deployment: 'bad::m', outcome: 'transient' })
+    expect(answer.deployment).toBe('good::m')
+    const stream = router.stream('default', { message: 'Hi' })
+    expect(await collected(stream)).not.toEqual([])
   })
 
   test.each([

@@ -29,6 +29,28 @@ const source = (use: string): string => `
   const first = (options) => router.stream('default', { message: 'Hi' }, options)[Symbol.asyncIterator]().next()
   ${use}`
 
+describe('a batch whose reader is dropped', () => {
+  test('is cancelled, reads no more requests, and leaves no listener', () => {
+    const use = `
+      const { getEventListeners } = await import('node:events')
+      let [read, isClosed] = [0, false]
+      function* requests() {
+        try { for (;;) { read += 1; yield { message: String(read) } } } finally { isClosed = true }
+      }
+      const { signal } = controller
+      router.addProvider({ name: 'quick', complete: async () => 'done' }).deploy('quick', 'quick::model')
+      const one = async () => {
+        const results = router.invokeMany('quick', requests(), { concurrency: 2, signal })[Symbol.asyncIterator]()
+        const { value } = await results.next()
+        return [String(value), getEventListeners(signal, 'abort').length]
+      }
+      const before = await one()
+      while (!isClosed) { gc(); await turn() }
+      console.log(JSON.stringify([...before, getEventListeners(signal, 'abort').length, read < 100]))`
+    expect(run(source(use))).toEqual(['done', 1, 0, true])
+  })
+})
+
 describe('a stream whose reader is dropped', () => {
   test.each(['{}', '{ signal: controller.signal }'])('is cancelled, and its slot is free (options %s)', (options) => {
     const use = `

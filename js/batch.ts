@@ -7,6 +7,7 @@ import { expect, forget, nextId } from './mailbox'
 import type { BatchOptions } from './options'
 import { END, type Source, readerOf } from './reader'
 import type { Served } from './served'
+import { unwatch, watch } from './signal'
 
 const CONCURRENCY = 64
 /** Results that are kept ahead of the reader, per call under way: a slow call must not idle the others, nor a slow reader fill the memory. */
@@ -15,7 +16,8 @@ const AHEAD = 16
 /** How the core is asked. */
 export interface BatchCall<Request, Response> {
   /** @throws TypeError if the request is not one */
-  begin(id: number, request: Request): Letter | null
+  encode(request: Request): string
+  begin(id: number, body: string): Letter | null
   cancel(id: number): void
   /** @throws the error that the letter brings, with the frames of `site` */
   read(letter: Letter, site: CallSite): Response
@@ -38,10 +40,22 @@ export function batch<Request, Response>(
     [Symbol.asyncIterator]() {
       if (isTaken) throw new TypeError('a batch has one reader, and this one has been read already')
       isTaken = true
-      return readerOf(run)
+      const reader = readerOf(run)
+      run.readBy(reader)
+      return reader
     },
   }
 }
+
+/** A batch, as far as somebody has to end it when its reader was dropped without a word. */
+interface Left {
+  leave(): Promise<void>
+}
+
+// A batch does not lead to its reader, unless that waits for it.
+const dropped = new FinalizationRegistry((left: Left) => {
+  left.leave().catch(() => undefined)
+})
 
 /** The place of one result. */
 interface Slot<Response> {
@@ -81,6 +95,11 @@ class Batch<Request, Response> implements Source<Response | Error> {
     this.#total = Array.isArray(requests) ? requests.length : requests instanceof Set ? requests.size : undefined
   }
 
+  /** When this reader is garbage, the rest is cancelled. */
+  readBy(reader: object): void {
+    dropped.register(reader, this, this)
+  }
+
   take(): IteratorResult<Response | Error, undefined> | undefined {
     if (this.#startedAt === undefined) this.#start()
     this.#fill()
@@ -115,7 +134,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   #start(): void {
     this.#startedAt = performance.now()
     if (this.#signal?.aborted) this.#onAbort()
-    else this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    else if (this.#signal) watch(this.#signal, this.#onAbort)
   }
 
   /** Begins as many calls as may be under way. */
@@ -172,7 +191,10 @@ class Batch<Request, Response> implements Source<Response | Error> {
     this.#slots.push(slot)
     const id = nextId()
     try {
-      const letter = this.#call.begin(id, request)
+      const body = this.#call.encode(request)
+      // Which runs code of the caller's, and that may have ended the batch.
+      if (this.#outcome !== undefined) return
+      const letter = this.#call.begin(id, body)
       if (letter !== null) {
         this.#settle(slot, () => this.#call.read(letter, this.#site))
         return
@@ -227,8 +249,10 @@ class Batch<Request, Response> implements Source<Response | Error> {
   async #end(outcome: { error?: unknown }): Promise<void> {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
-    this.#signal?.removeEventListener('abort', this.#onAbort)
-    for (const id of this.#inFlight) {
+    dropped.unregister(this)
+    if (this.#signal) unwatch(this.#signal, this.#onAbort)
+    // The last first, as in `signal.ts`.
+    for (const id of [...this.#inFlight].toReversed()) {
       forget(id)
       this.#call.cancel(id)
     }

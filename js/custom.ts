@@ -120,7 +120,10 @@ export class CustomProviders {
 
 onCall((letter: Letter) => {
   if (letter.kind === LetterKind.Abort) {
-    running.get(letter.id)?.abort()
+    const controller = running.get(letter.id)
+    // Now, because a provider that does not heed its signal may never come to an end.
+    running.delete(letter.id)
+    controller?.abort()
     return
   }
   const call = JSON.parse(letter.text ?? '{}') as CustomCall
@@ -138,8 +141,17 @@ function withPlainVectors(answer: unknown): unknown {
   return answer.map((each: unknown) => (ArrayBuffer.isView(each) ? Array.from(each as Float32Array) : each))
 }
 
-/** What the core and the user should know of whatever was thrown: the stack is all that the provider "said". */
+/** What the core and the user should know of whatever was thrown. Never throws, whatever it was. */
 function thrown(error: unknown): object {
+  try {
+    return described(error)
+  } catch {
+    return { message: 'something was thrown that cannot be looked at' }
+  }
+}
+
+/** The stack is all that the provider "said". */
+function described(error: unknown): object {
   if (typeof error !== 'object' || error === null)
     return { message: typeof error === 'string' ? error : inspect(error) }
   const { name, message, status, retryAfterMs, stack } = error as Record<string, unknown>

@@ -75,10 +75,13 @@ export class RateLimitError extends ThrydError {
 export class TimeoutError extends ThrydError {
   /** Which one: see `Timeouts`. */
   readonly phase: 'queue' | 'connect' | 'firstToken' | 'idle' | 'attempt' | 'total'
+  /** The deployment that was silent, if it was one's: `provider::model`. */
+  declare readonly deployment?: string
 
-  constructor(message: string, details: ErrorDetails & { phase: TimeoutError['phase'] }) {
+  constructor(message: string, details: ErrorDetails & { phase: TimeoutError['phase']; deployment?: string }) {
     super(message, details)
     this.phase = details.phase
+    if (details.deployment !== undefined) this.deployment = details.deployment
   }
 }
 
@@ -118,21 +121,27 @@ export class ProviderError extends ThrydError {
 export class InterruptedError extends ThrydError {
   /** The content that the reader already has. */
   readonly delivered: string
+  /** Milliseconds until the provider wants to be asked again, if it said so. */
+  declare readonly retryAfterMs?: number
 
-  constructor(message: string, details: ErrorDetails & { delivered: string }) {
+  constructor(message: string, details: ErrorDetails & { delivered: string; retryAfterMs?: number }) {
     super(message, details)
     this.delivered = details.delivered
+    if (details.retryAfterMs !== undefined) this.retryAfterMs = details.retryAfterMs
   }
 }
 
 /** Every attempt failed, or a dummy ran out of responses. */
 export class ExhaustedError extends ThrydError {
-  /** The failures, in order. */
+  /** The failures, in order, each with the attempt that it was. */
   readonly errors: ThrydError[]
+  /** Milliseconds until the first of the providers wants to be asked again, if one said so. */
+  declare readonly retryAfterMs?: number
 
-  constructor(message: string, details: ErrorDetails & { errors: ThrydError[] }) {
+  constructor(message: string, details: ErrorDetails & { errors: ThrydError[]; retryAfterMs?: number }) {
     super(message, details)
     this.errors = details.errors
+    if (details.retryAfterMs !== undefined) this.retryAfterMs = details.retryAfterMs
   }
 }
 
@@ -195,14 +204,14 @@ function make(failure: Failure, site: CallSite | undefined): Error {
     case 'RateLimitError':
       return new RateLimitError(message, { ...details, retryAfterMs: failure.retryAfterMs ?? 0 })
     case 'TimeoutError':
-      return new TimeoutError(message, { ...details, phase: failure.phase as TimeoutError['phase'] })
+      return new TimeoutError(message, { ...failure, ...details, phase: failure.phase as TimeoutError['phase'] })
     case 'ProviderError':
       return new ProviderError(message, { ...failure, ...details, deployment: failure.deployment ?? '' })
     case 'InterruptedError':
-      return new InterruptedError(message, { ...details, delivered: failure.delivered ?? '' })
+      return new InterruptedError(message, { ...failure, ...details, delivered: failure.delivered ?? '' })
     case 'ExhaustedError': {
       const errors = (failure.errors ?? []).map((each) => fail(each, site) as ThrydError)
-      return new ExhaustedError(message, { ...details, errors })
+      return new ExhaustedError(message, { ...failure, ...details, errors })
     }
     case 'CacheError':
       return new CacheError(message, details)

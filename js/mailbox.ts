@@ -6,6 +6,7 @@
 import { type Letter, LetterKind } from './letter'
 import { type CallSite, callSite, fail } from './errors'
 import { native } from './native'
+import { unwatch, watch } from './signal'
 
 type Recipient = (letter: Letter) => void
 
@@ -52,9 +53,9 @@ export function letterTo(id: number, signal?: AbortSignal, cancel?: (id: number)
       cancel?.(id)
       reject(signal.reason)
     }
-    signal.addEventListener('abort', onAbort, { once: true })
+    watch(signal, onAbort)
     expect(id, (letter) => {
-      signal.removeEventListener('abort', onAbort)
+      unwatch(signal, onAbort)
       resolve(letter)
     })
   })

@@ -149,11 +149,13 @@ export abstract class Router<Request, Response> {
    */
   async invoke(group: string, request: Request, options?: InvokeOptions): Promise<Response> {
     const { signal, encoded } = callOptions(options)
+    const name = text('group', group)
+    const body = encodeRequest(request)
+    // After what runs code of the caller's, so that a signal that has fired sends nothing.
     signal?.throwIfAborted()
     const id = nextId()
     const letter =
-      this.#native.invoke(id, text('group', group), encodeRequest(request), encoded) ??
-      (await letterTo(id, signal, (gone) => this.#native.cancel(gone)))
+      this.#native.invoke(id, name, body, encoded) ?? (await letterTo(id, signal, (gone) => this.#native.cancel(gone)))
     return this.#read(letter)
   }
 
@@ -174,7 +176,8 @@ export abstract class Router<Request, Response> {
     // Once, so that a mistake in them is not repeated in the place of every answer.
     if (encoded !== null) valueOf(this.#native.checkOptions(encoded), Router.prototype.invokeMany)
     const call = {
-      begin: (id: number, request: Request) => this.#native.invoke(id, name, encodeRequest(request), encoded),
+      encode: (request: Request) => encodeRequest(request),
+      begin: (id: number, body: string) => this.#native.invoke(id, name, body, encoded),
       cancel: (id: number) => this.#native.cancel(id),
       read: (letter: Letter, site: CallSite) => this.#read(letter, site),
     }

@@ -4,6 +4,7 @@ import { type Completion, type CompletionChunk, completion } from './completion'
 import { type Letter, LetterKind } from './letter'
 import { expect, failed, forget, nextId } from './mailbox'
 import { END, type Source, readerOf } from './reader'
+import { unwatch, watch } from './signal'
 
 /**
  * An answer in pieces, for one reader: `for await (const chunk of stream)`. The call starts on the first `next()`; leaving the
@@ -138,7 +139,7 @@ class Chunks implements Source<CompletionChunk> {
       this.#end({ error: this.#signal.reason }, false)
       return undefined
     }
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (this.#signal) watch(this.#signal, this.#onAbort)
     this.#id = nextId()
     if (this.#rest !== undefined) this.#rest.id = this.#id
     return this.#call.start(this.#id) ?? this.#call.pull(this.#id)
@@ -170,7 +171,7 @@ class Chunks implements Source<CompletionChunk> {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
     dropped.unregister(this)
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#signal) unwatch(this.#signal, this.#onAbort)
     if (isCancelled) {
       forget(this.#id)
       this.#call.cancel(this.#id)

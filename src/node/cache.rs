@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::letter::{Kind, Mail};
 use super::mailbox::{Mailbox, Post, lock};
-use super::reply::reply;
+use super::reply::{guarded, reply};
 use crate::cache::{Cache, CacheOptions, Progress};
 use crate::error::Result;
 use crate::fields::Fields;
@@ -78,7 +78,7 @@ impl NativeCache {
     #[napi]
     pub fn open(mailbox: &Mailbox, id: u32, text: String) {
         let post = mailbox.post();
-        let options = options(&text);
+        let options = guarded(|| options(&text));
         mailbox.post().settle(id, async move {
             post.keep_cache(id, open(options).await?);
             Ok(())
@@ -151,5 +151,9 @@ impl NativeCache {
 /// Writes what every open cache still holds back; for the end of the process.
 #[napi]
 pub fn flush_all() {
-    crate::cache::flush_all();
+    // At the end of the process there is nobody to be told.
+    let _told_to_nobody = guarded(|| {
+        crate::cache::flush_all();
+        Ok(())
+    });
 }

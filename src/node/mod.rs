@@ -10,6 +10,8 @@ mod custom;
 mod failure;
 mod letter;
 mod mailbox;
+#[cfg(debug_assertions)]
+mod panicking;
 mod reply;
 mod router;
 mod runtime;

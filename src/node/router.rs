@@ -1,8 +1,10 @@
 //! The three router classes as one binding class: each call converted, made, and converted back.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use futures_util::FutureExt;
 use napi_derive::napi;
 use tokio::task::AbortHandle;
 
@@ -11,7 +13,7 @@ use super::cache::{self, NativeCache};
 use super::custom::{CustomCalls, Handler, Said};
 use super::letter::{Kind as LetterKind, Letter, Mail};
 use super::mailbox::{Mailbox, Post, lock};
-use super::reply::{guarded, reply};
+use super::reply::{bug, guarded, reply};
 use super::runtime;
 use super::served::Crossing;
 use crate::error::{ErrorKind, Result};
@@ -35,6 +37,20 @@ struct PendingCalls {
 impl Drop for PendingCalls {
     fn drop(&mut self) {
         lock(&self.calls).values().for_each(AbortHandle::abort);
+    }
+}
+
+/// A call's place among those that are pending, left however it ends: also by a panic.
+struct Place {
+    pending: Weak<PendingCalls>,
+    id: u32,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.upgrade() {
+            lock(&pending.calls).remove(&self.id);
+        }
     }
 }
 
@@ -138,9 +154,10 @@ impl NativeRouter {
     /// Opens a cache and uses it; settled by letter.
     #[napi]
     pub fn mount_cache(&self, id: u32, options: String) {
-        let (router, options) = (self.router().cloned(), cache::options(&options));
+        let asked = guarded(|| Ok((Arc::clone(self.router()?), cache::options(&options))));
         self.post.settle(id, async move {
-            router?.mount_cache(cache::open(options).await?);
+            let (router, options) = asked?;
+            router.mount_cache(cache::open(options).await?);
             Ok(())
         });
     }
@@ -156,7 +173,7 @@ impl NativeRouter {
 
     #[napi]
     pub fn cache(&self) -> Option<NativeCache> {
-        let cache = self.router().ok()?.cache()?;
+        let cache = guarded(|| Ok(self.router()?.cache())).ok()??;
         Some(NativeCache::new(cache))
     }
 
@@ -177,14 +194,12 @@ impl NativeRouter {
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(Started::Ready(mail)) => Some(mail.into()),
             Ok(Started::Pending(call)) => {
-                let pending = Arc::downgrade(&self.pending.0);
+                let place = Place { pending: Arc::downgrade(&self.pending.0), id };
+                // Held until the task is known, so that it cannot end before it is.
                 let mut calls = lock(&self.pending.0.calls);
                 let task = self.post.spawn(id, async move {
-                    let result = call.await;
-                    if let Some(pending) = pending.upgrade() {
-                        lock(&pending.calls).remove(&id);
-                    }
-                    result
+                    let _place = place;
+                    call.await
                 });
                 calls.insert(id, task);
                 None
@@ -215,10 +230,11 @@ impl NativeRouter {
         let Some(stream) = stream else {
             return Some(Mail::failed(id, &ErrorKind::Closed("stream").into()).into());
         };
-        let runtime = runtime::handle().enter();
-        let arrived = stream.try_next();
-        drop(runtime);
-        if let Poll::Ready(batch) = arrived {
+        let arrived = guarded(|| {
+            let _runtime = runtime::handle().enter();
+            Ok(stream.try_next())
+        });
+        if let Poll::Ready(batch) = arrived.unwrap_or_else(|error| Poll::Ready(Some(Err(error)))) {
             return Some(self.pending.batch(id, batch).unwrap_or_else(|error| Mail::failed(id, &error)).into());
         }
         let pending = Arc::downgrade(&self.pending.0);
@@ -226,7 +242,10 @@ impl NativeRouter {
         let stream = Arc::downgrade(&stream);
         self.post.spawn(id, async move {
             let batch = match stream.upgrade() {
-                Some(stream) => stream.next().await,
+                // Caught here, so that a stream with a defect is forgotten like any other that has failed.
+                Some(stream) => {
+                    AssertUnwindSafe(stream.next()).catch_unwind().await.unwrap_or_else(|panic| Some(Err(bug(&*panic))))
+                }
                 None => None,
             };
             let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
@@ -238,13 +257,17 @@ impl NativeRouter {
     /// The caller is no longer interested.
     #[napi]
     pub fn cancel(&self, id: u32) {
-        if let Some(call) = lock(&self.pending.0.calls).remove(&id) {
-            call.abort();
-        }
-        let stream = lock(&self.pending.0.streams).remove(&id);
-        if let Some(stream) = stream {
-            stream.cancel();
-        }
+        // Nobody waits for it any more, also not for the news of a panic.
+        let _told_to_nobody = guarded(|| {
+            if let Some(call) = lock(&self.pending.0.calls).remove(&id) {
+                call.abort();
+            }
+            let stream = lock(&self.pending.0.streams).remove(&id);
+            if let Some(stream) = stream {
+                stream.cancel();
+            }
+            Ok(())
+        });
     }
 
     #[napi]
@@ -261,7 +284,7 @@ impl NativeRouter {
     #[napi]
     pub fn close(&self, id: u32) {
         // Called here, so that whatever JavaScript asks next is refused.
-        let closing = self.router().map(|router| router.close());
+        let closing = guarded(|| Ok(self.router()?.close()));
         self.post.settle(id, async move { closing?.await });
     }
 
@@ -289,7 +312,7 @@ impl NativeRouter {
         Ok(router)
     }
 
-    fn router(&self) -> Result<&Arc<dyn AnyRouter>> {
+    pub(super) fn router(&self) -> Result<&Arc<dyn AnyRouter>> {
         if let Some(router) = self.router.get() {
             return Ok(router);
         }

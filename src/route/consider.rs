@@ -72,7 +72,7 @@ impl<K: Kind> CallState<'_, K> {
         was_again: bool,
         barred: &mut Barred,
     ) -> Result<Option<Arc<Deployment>>, Verdict> {
-        let Loss { deployment, failure, was_first, .. } = loss;
+        let Loss { deployment, failure, was_first, note, .. } = loss;
         if failure.is_exhausted {
             let kind =
                 ErrorKind::Exhausted { message: failure.message.clone(), errors: std::mem::take(&mut self.errors) };
@@ -82,7 +82,7 @@ impl<K: Kind> CallState<'_, K> {
         if *was_first {
             self.interrupt(deployment, failure)?;
         }
-        let error = error_of(deployment, failure);
+        let error = error_of(deployment, failure).with_attempts(vec![note.clone()]);
         let is_over = matches!(failure.timeout, Some((Phase::Total, _)));
         if is_over || failure.class == FailureClass::Rejected {
             return Err(Verdict::Final(error));

@@ -13,6 +13,8 @@ pub mod line;
 pub mod log;
 mod missing;
 mod mount;
+#[cfg(test)]
+mod panics;
 mod parts;
 mod patience;
 mod pick;

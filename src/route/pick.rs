@@ -37,6 +37,8 @@ impl Choice {
 
     /// The place of the next one to ask.
     pub fn next(&mut self, strategy: Strategy) -> Option<usize> {
+        #[cfg(test)]
+        super::panics::panic_if_due();
         strategy.next(&self.candidates, &mut self.state, &mut self.left)
     }
 

@@ -80,6 +80,8 @@ pub(super) struct Loss {
     pub was_first: bool,
     /// Whether it was streamed though its caller wanted it whole.
     pub was_watched: bool,
+    /// What the trail says of it.
+    pub note: Attempt,
 }
 
 /// An attempt of a round.
@@ -172,7 +174,13 @@ impl<K: Kind> CallState<'_, K> {
                 Ok(value) => won = Some((value, lane.deployment.name.clone())),
                 Err(Ended::Failed(failure)) => {
                     let was_first = leader == Some(place);
-                    losses.push(Loss { deployment: lane.deployment, failure, was_first, was_watched });
+                    losses.push(Loss {
+                        deployment: lane.deployment,
+                        failure,
+                        was_first,
+                        was_watched,
+                        note: note.clone(),
+                    });
                 }
                 // Nothing was sent. Whoever was asked second was not needed.
                 Err(Ended::Refused(error)) => {
