@@ -7,7 +7,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::completion::{WireToolCall, content, has_more_than_text, reasoning};
-use super::merge::{Known, Merge, Open, set, skip};
+use super::merge::{Known, List, MAX_ITEMS, Merge, Open, set, skip};
 use super::wire::{object, unreadable};
 use super::{Assembly, Body, Completion, Pieces, ToolCall};
 use crate::error::{Failure, FailureClass};
@@ -84,7 +84,7 @@ struct AssembledCall {
 
 #[derive(Default)]
 struct Event<'a> {
-    choices: Option<Vec<Open<'a, EventChoice<'a>>>>,
+    choices: Option<List<Open<'a, EventChoice<'a>>>>,
     usage: Option<&'a RawValue>,
     error: Option<&'a RawValue>,
 }
@@ -129,7 +129,7 @@ struct Delta<'a> {
     reasoning_content: Option<&'a RawValue>,
     reasoning: Option<&'a RawValue>,
     refusal: Option<String>,
-    tool_calls: Option<Vec<Open<'a, WireToolCall<'a>>>>,
+    tool_calls: Option<List<Open<'a, WireToolCall<'a>>>>,
 }
 
 impl<'de> Known<'de> for Delta<'de> {
@@ -158,7 +158,7 @@ impl StreamAssembly {
             return Err(unreadable("an event of the stream is an error", data.as_bytes()));
         }
         let known = chunks.len();
-        for choice in event.choices.unwrap_or_default() {
+        for choice in event.choices.unwrap_or_default().0 {
             let index = choice.known.index.unwrap_or(0);
             let place = self.choices.iter().position(|known| known.index == index).unwrap_or_else(|| {
                 self.choices.push(Assembled { index, ..Assembled::default() });
@@ -178,6 +178,9 @@ impl StreamAssembly {
             if self.top.get(&name) != Some(raw.get()) {
                 self.top.set(&name, &raw);
             }
+        }
+        if self.choices.len().max(self.top.iter().count()) > MAX_ITEMS {
+            return Err(unreadable("its events have too many choices or fields", data.as_bytes()));
         }
         Ok(())
     }
@@ -239,10 +242,10 @@ impl Assembled {
             self.content.push_str(&delta_content);
             chunks.push(Chunk::Content { delta: delta_content });
         }
-        for piece in delta.tool_calls.unwrap_or_default() {
+        for piece in delta.tool_calls.unwrap_or_default().0 {
             chunks.extend(self.push_tool_call(piece));
         }
-        Ok(())
+        if self.tool_calls.len() > MAX_ITEMS { Err("its events have too many tool calls") } else { Ok(()) }
     }
 
     fn push_tool_call(&mut self, piece: Open<'_, WireToolCall<'_>>) -> Option<Chunk> {
