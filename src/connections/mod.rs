@@ -8,6 +8,7 @@ mod retry_after;
 mod secrets;
 mod sse;
 mod tls;
+mod transport;
 
 pub use client::{Client, HttpResponse};
 pub use content::is_event_stream;
