@@ -416,8 +416,9 @@ export declare interface DeployOptions {
 /** Answers without a network: scripted, or an echo; faults on demand, seeded. */
 export declare interface DummyOptions {
     /**
-     * Used in order: a text, a whole answer in OpenAI's shape, or a failure. When they run out, the call fails with
-     * `ERR_EXHAUSTED`, unless `repeat`. @default an echo of the last message
+     * Used in order: a text, a whole answer in OpenAI's shape, a failure, or a fault, which in a stream comes after
+     * `afterTokens` of its tokens (half of them by default). When they run out, the call fails with `ERR_EXHAUSTED`, unless
+     * `repeat`. @default an echo of the last message
      */
     responses?: (string | object | {
         error: {
@@ -425,6 +426,9 @@ export declare interface DummyOptions {
             message?: string;
             retryAfterMs?: number;
         };
+    } | {
+        fault: Fault;
+        afterTokens?: number;
     })[];
     /** Begin again when `responses` run out. @default false */
     repeat?: boolean;
@@ -433,18 +437,7 @@ export declare interface DummyOptions {
     /** Milliseconds between two tokens of a stream. @default 0 */
     tokenIntervalMs?: number;
     /** Share of calls, from 0 to 1, that fail this way. @default none */
-    faults?: {
-        /** By HTTP status, e.g. `{ 429: 0.1 }`. */
-        status?: Record<string, number>;
-        /** The connection is reset. */
-        reset?: number;
-        /** Nothing ever comes. */
-        hang?: number;
-        /** The answer ends in its middle. */
-        cut?: number;
-        /** The answer is not what it should be. */
-        malformed?: number;
-    };
+    faults?: FaultShares;
     /** Dimensions of its embeddings, which depend only on the text. @default 8 */
     dimensions?: number;
     /** Makes latencies and faults repeatable. @default 0 */
@@ -496,6 +489,30 @@ export declare class ExhaustedError extends ThrydError {
     });
 }
 
+/** The words for what can go wrong with an answer: the `dummy` and the fault server of `thryd/testing` share them. */
+/**
+ * What goes wrong, beside an HTTP status:
+ *
+ * - `'reset'`: the connection is reset (RST) before an answer
+ * - `'close'`: it is closed (FIN) before an answer
+ * - `'hang'`: no headers ever come
+ * - `'stall'`: silence in the middle of the answer, for ever
+ * - `'cut'`: the connection is lost in the middle
+ * - `'end'`: a clean end in the middle, without a finish reason
+ * - `'malformed'`: an event that cannot be read
+ * - `'errorEvent'`: an error inside an answer with status 200
+ * - `'noDone'`: a stream without its last `[DONE]`, which is no failure
+ * - `'html'`: status 200 with a page
+ * - `'empty'`: status 200 with nothing
+ */
+export declare type Fault = 'reset' | 'close' | 'hang' | 'stall' | 'cut' | 'end' | 'malformed' | 'errorEvent' | 'noDone' | 'html' | 'empty';
+
+/** Shares of calls, from 0 to 1, that go wrong in some way; together at most 1. */
+export declare interface FaultShares extends Partial<Record<Fault, number>> {
+    /** By HTTP status, e.g. `{ 429: 0.1 }`. */
+    status?: Record<string, number>;
+}
+
 /** How a group chooses. */
 export declare interface GroupOptions {
     /** @default 'least-loaded' */
@@ -528,6 +545,11 @@ export declare interface InvokeOptions extends Timeouts {
     namespace?: string;
     /** Higher goes first when calls wait for a limit. @default 0 */
     priority?: number;
+    /**
+     * `false`: never two attempts at once, whatever `retry.hedgeQuantile` says, e.g. because the request makes the provider do
+     * something that must not be done twice. @default true
+     */
+    hedge?: boolean;
 }
 
 /** A deployment failed or refused. Keys and request headers are never kept. */
@@ -641,7 +663,8 @@ export declare interface RetryOptions {
     /** Milliseconds of the first rest of a failing deployment; grows with every further one. @default 5_000 */
     cooldownMs?: number;
     /**
-     * Send a second attempt elsewhere when the first token takes longer than this quantile of recent ones, between 0 and 1.
+     * Send a second attempt elsewhere when the first token takes longer than this quantile of recent ones, between 0 and 1, e.g.
+     * 0.95. The one that says something first goes on, the other is cancelled; both are charged, and the second is a retry.
      * @default off
      */
     hedgeQuantile?: number;
@@ -840,7 +863,10 @@ export declare class TimeoutError extends ThrydError {
 export declare interface Timeouts {
     /** Opening a connection. @default 10_000 */
     connectMs?: number;
-    /** Headers and first token of one attempt. @default 60_000 */
+    /**
+     * Headers and first token of one attempt. If it is set, `invoke` asks for a stream too, because a whole answer has no first
+     * token. @default 60_000 for a stream, `attemptMs` for a whole answer
+     */
     firstTokenMs?: number;
     /** Gap between two tokens. @default 30_000 */
     idleMs?: number;

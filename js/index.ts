@@ -21,6 +21,7 @@ export {
   TimeoutError,
 } from './errors'
 export type { ErrorCode, ErrorDetails } from './errors'
+export type { Fault, FaultShares } from './faults'
 export type {
   BatchOptions,
   BatchProgress,

@@ -2,6 +2,7 @@
 
 import type { CompletionRequest } from './completion'
 import type { EmbeddingRequest } from './embedding'
+import type { Fault, FaultShares } from './faults'
 import type { RerankRequest } from './rerank'
 
 /** The APIs that thryd speaks. */
@@ -109,10 +110,16 @@ export interface CustomProvider {
 /** Answers without a network: scripted, or an echo; faults on demand, seeded. */
 export interface DummyOptions {
   /**
-   * Used in order: a text, a whole answer in OpenAI's shape, or a failure. When they run out, the call fails with
-   * `ERR_EXHAUSTED`, unless `repeat`. @default an echo of the last message
+   * Used in order: a text, a whole answer in OpenAI's shape, a failure, or a fault, which in a stream comes after
+   * `afterTokens` of its tokens (half of them by default). When they run out, the call fails with `ERR_EXHAUSTED`, unless
+   * `repeat`. @default an echo of the last message
    */
-  responses?: (string | object | { error: { status?: number; message?: string; retryAfterMs?: number } })[]
+  responses?: (
+    | string
+    | object
+    | { error: { status?: number; message?: string; retryAfterMs?: number } }
+    | { fault: Fault; afterTokens?: number }
+  )[]
   /** Begin again when `responses` run out. @default false */
   repeat?: boolean
   /** Milliseconds before an answer begins, or the bounds between which they are drawn. @default 0 */
@@ -120,18 +127,7 @@ export interface DummyOptions {
   /** Milliseconds between two tokens of a stream. @default 0 */
   tokenIntervalMs?: number
   /** Share of calls, from 0 to 1, that fail this way. @default none */
-  faults?: {
-    /** By HTTP status, e.g. `{ 429: 0.1 }`. */
-    status?: Record<string, number>
-    /** The connection is reset. */
-    reset?: number
-    /** Nothing ever comes. */
-    hang?: number
-    /** The answer ends in its middle. */
-    cut?: number
-    /** The answer is not what it should be. */
-    malformed?: number
-  }
+  faults?: FaultShares
   /** Dimensions of its embeddings, which depend only on the text. @default 8 */
   dimensions?: number
   /** Makes latencies and faults repeatable. @default 0 */

@@ -89,7 +89,8 @@ impl Client {
     /// None of them names a path, a query or a header's value.
     /// - [`FailureClass::Auth`], unsent: the URL or a header cannot be sent, or a key would go over plain http to another
     ///   machine without `allow_insecure`.
-    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS), or none in time ([`Phase::Connect`]).
+    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS).
+    /// - [`FailureClass::Silent`], unsent: no connection in time ([`Phase::Connect`]).
     /// - [`FailureClass::Transient`]: the connection was lost before the headers came.
     /// - [`FailureClass::Auth`]: a redirect; the message says what to set `baseUrl` to.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
