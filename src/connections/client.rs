@@ -194,10 +194,11 @@ impl HttpResponse {
     /// # Errors
     /// As [`chunk`](HttpResponse::chunk).
     pub async fn is_event_stream(&mut self, is_wanted: bool) -> Result<bool, Failure> {
-        let first = self.chunk().await?;
+        // Nothing at all is no stream: who reads it whole says that it is empty.
+        let Some(first) = self.chunk().await? else { return Ok(false) };
         let content_type = self.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_stream = super::is_event_stream(content_type, first.as_deref().unwrap_or_default(), is_wanted);
-        self.peeked = first;
+        let is_stream = super::is_event_stream(content_type, &first, is_wanted);
+        self.peeked = Some(first);
         Ok(is_stream)
     }
 

@@ -242,6 +242,16 @@ impl Merge {
         !self.is_full && self.fields.iter().all(Field::is_sure)
     }
 
+    /// Bytes that the fields hold, about.
+    pub(super) fn len(&self) -> usize {
+        let whole = |field: &Field| match &field.whole {
+            Whole::Text(text) | Whole::List(text) => text.len(),
+            Whole::Object(fields) => fields.len(),
+            Whole::Other => 0,
+        };
+        self.fields.iter().map(|field| field.name.len() + field.last.get().len() + whole(field)).sum()
+    }
+
     /// Whether a field came.
     pub(super) fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|field| field.name == name)

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::MapAccess;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::completion::{WireToolCall, content, has_more_than_text, reasoning};
-use super::merge::{Known, List, MAX_ITEMS, Merge, Open, set, skip};
+use super::event::{Event, EventChoice};
+use super::merge::{MAX_ITEMS, Merge, Open};
 use super::wire::{object, unreadable};
 use super::{Assembly, Body, Completion, Pieces, ToolCall};
 use crate::error::{Failure, FailureClass};
@@ -48,6 +48,13 @@ pub enum Chunk {
     },
 }
 
+/// Most bytes of an assembled answer, 32 MiB: far more than any model writes, and it is held twice, here and for those who
+/// read along.
+const MAX_ASSEMBLED_BYTES: usize = 32 << 20;
+
+/// After how many bytes of events it is measured again.
+const MEASURED_EVERY: usize = 1 << 20;
+
 /// Assembles a streamed completion from the data of its events, in the kind's wire form.
 #[derive(Debug, Default)]
 pub struct StreamAssembly {
@@ -56,6 +63,8 @@ pub struct StreamAssembly {
     /// The events' own fields, the last that came of each.
     top: Body,
     pieces: Pieces,
+    /// Bytes of events since it was measured.
+    unmeasured: usize,
 }
 
 /// One choice as far as it has come.
@@ -82,75 +91,12 @@ struct AssembledCall {
     rest: Merge,
 }
 
-#[derive(Default)]
-struct Event<'a> {
-    choices: Option<List<Open<'a, EventChoice<'a>>>>,
-    usage: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
-}
-
-impl<'de> Known<'de> for Event<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "choices" => set(&mut self.choices, map),
-            "usage" => set(&mut self.usage, map),
-            "error" => set(&mut self.error, map),
-            // Of one event alone.
-            "obfuscation" => skip(map),
-            _ => Ok(false),
-        }
-    }
-}
-
-#[derive(Default)]
-struct EventChoice<'a> {
-    index: Option<u64>,
-    delta: Option<Open<'a, Delta<'a>>>,
-    finish_reason: Option<String>,
-}
-
-impl<'de> Known<'de> for EventChoice<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "index" => set(&mut self.index, map),
-            "delta" => set(&mut self.delta, map),
-            "finish_reason" => set(&mut self.finish_reason, map),
-            // Some servers send what has come so far in every event.
-            "message" => skip(map),
-            _ => Ok(false),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Delta<'a> {
-    role: Option<String>,
-    content: Option<&'a RawValue>,
-    reasoning_content: Option<&'a RawValue>,
-    reasoning: Option<&'a RawValue>,
-    refusal: Option<String>,
-    tool_calls: Option<List<Open<'a, WireToolCall<'a>>>>,
-}
-
-impl<'de> Known<'de> for Delta<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "role" => set(&mut self.role, map),
-            "content" => set(&mut self.content, map),
-            "reasoning_content" => set(&mut self.reasoning_content, map),
-            "reasoning" => set(&mut self.reasoning, map),
-            "refusal" => set(&mut self.refusal, map),
-            "tool_calls" => set(&mut self.tool_calls, map),
-            _ => Ok(false),
-        }
-    }
-}
-
 impl StreamAssembly {
     /// Takes the data of one event and appends what it says of the first choice to `chunks`.
     ///
     /// # Errors
-    /// If the event cannot be read, or is an error that the provider sent inside the stream.
+    /// If the event cannot be read, or is an error that the provider sent inside the stream; or if the answer grows beyond
+    /// 32 MiB.
     pub fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         let Open { known: event, rest }: Open<'_, Event<'_>> = object(data.as_bytes())
             .map_err(|reason| unreadable(format!("an event of the stream: {reason}"), data.as_bytes()))?;
@@ -181,6 +127,14 @@ impl StreamAssembly {
         }
         if self.choices.len().max(self.top.iter().count()) > MAX_ITEMS {
             return Err(unreadable("its events have too many choices or fields", data.as_bytes()));
+        }
+        self.unmeasured += data.len();
+        if self.unmeasured >= MEASURED_EVERY {
+            self.unmeasured = 0;
+            if self.choices.iter().map(Assembled::len).sum::<usize>() > MAX_ASSEMBLED_BYTES {
+                let reason = format!("it is larger than {} MiB", MAX_ASSEMBLED_BYTES >> 20);
+                return Err(unreadable(reason, data.as_bytes()));
+            }
         }
         Ok(())
     }
@@ -283,6 +237,13 @@ impl Assembled {
         }
         self.tool_calls.push(AssembledCall { wire_index, ..AssembledCall::default() });
         self.tool_calls.len() - 1
+    }
+
+    /// Bytes that it holds, about.
+    fn len(&self) -> usize {
+        let calls = self.tool_calls.iter().map(|call| call.call.arguments.len() + call.rest.len());
+        let texts = self.content.len() + self.reasoning.len() + self.refusal.len();
+        texts + self.rest.len() + self.message_rest.len() + calls.sum::<usize>()
     }
 
     /// Whether this is known to be what a whole answer would hold.
