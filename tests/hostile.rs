@@ -37,6 +37,9 @@ struct Attack {
     name: &'static str,
     start: Vec<u8>,
     piece: Vec<u8>,
+    /// How many bytes of pieces, and what follows them.
+    most: usize,
+    end: &'static str,
     pause: Duration,
     /// The clock of the attempt: short where no bound is there to be reached.
     attempt: Duration,
@@ -48,12 +51,16 @@ struct Attack {
 fn attack(name: &'static str, start: impl Into<Vec<u8>>, piece: impl Into<Vec<u8>>, outcome: Outcome) -> Attack {
     let (start, piece) = (start.into(), piece.into());
     let attempt = Duration::from_secs(120);
-    Attack { name, start, piece, pause: Duration::ZERO, attempt, outcome, says: "" }
+    Attack { name, start, piece, most: GIBIBYTE, end: "", pause: Duration::ZERO, attempt, outcome, says: "" }
 }
 
 impl Attack {
     fn says(self, says: &'static str) -> Self {
         Self { says, ..self }
+    }
+
+    fn ends(self, most: usize, end: &'static str) -> Self {
+        Self { most, end, ..self }
     }
 
     fn until(self, seconds: u64) -> Self {
@@ -89,6 +96,8 @@ fn attacks() -> Vec<Attack> {
     let letters = "a".repeat(1 << 16);
     let reasons = format!("data: {{\"choices\":[{{\"delta\":{{\"x\":\"{}\"}}}}]}}\n\n", &letters[..1_000]);
     let padded = format!("data: {{\"choices\":[],\"obfuscation\":\"{}\"}}\n\n", &letters[..1_000]);
+    // Less than an event may be, and each level of it once more.
+    let levels = format!("{SSE}\r\ndata: {{\"choices\":[{{\"delta\":{{\"x\":{{\"a\":{{\"a\":{{\"a\":{{\"a\":\"");
     let too_long = "longer than 67108864 bytes";
     vec![
         // The head.
@@ -143,9 +152,9 @@ fn attacks() -> Vec<Attack> {
         )
         .says(too_long),
         attack("events without end", format!("{SSE}\r\n"), event(&letters[..1_000]), Truncated)
-            .says("larger than 32 MiB"),
+            .says("larger than 16 MiB"),
         attack("events that say nothing", format!("{SSE}\r\n"), padded, Truncated).says(too_long),
-        attack("reasons without end", format!("{SSE}\r\n"), reasons, Truncated).says("larger than 32 MiB"),
+        attack("reasons without end", format!("{SSE}\r\n"), reasons, Truncated).says("larger than 16 MiB"),
         attack("a gzip bomb of a stream", gzip(SSE), zeros, Truncated).says("larger than 16 MiB"),
         attack(
             "deep JSON in an event",
@@ -153,6 +162,9 @@ fn attacks() -> Vec<Attack> {
             "",
             Truncated,
         ),
+        attack("an event that is large on every level", levels, letters.clone(), Truncated)
+            .ends(15 << 20, "\"}}}}}}]}\n\n")
+            .says("larger than 16 MiB"),
         attack(
             "deep JSON in a failure of an event",
             format!("{SSE}\r\ndata: {{\"error\":{deep_object}}}\n\n"),
@@ -188,12 +200,12 @@ fn serve(attack: Attack) -> u16 {
         let say = |socket: &mut TcpStream| -> io::Result<()> {
             let _request = socket.read(&mut [0; 4096])?;
             socket.write_all(&attack.start)?;
-            let times = GIBIBYTE.checked_div(attack.piece.len()).unwrap_or(0);
+            let times = attack.most.checked_div(attack.piece.len()).unwrap_or(0);
             for _ in 0..times {
                 socket.write_all(&attack.piece)?;
                 thread::sleep(attack.pause);
             }
-            Ok(())
+            socket.write_all(attack.end.as_bytes())
         };
         for socket in listener.incoming() {
             // Whoever is attacked hangs up.

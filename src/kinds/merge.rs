@@ -33,9 +33,9 @@ pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error
     map.next_value::<IgnoredAny>().map(|_| true)
 }
 
-/// How many objects may stand in one another. No answer has as many; one that has is kept as it came last, so that it costs
-/// no more stack than this.
-const MAX_DEPTH: usize = 32;
+/// How many objects in one another go together field by field; what is deeper is kept as it came last. No server sends as
+/// many, and each costs stack, and its text once more.
+const MAX_DEPTH: usize = 2;
 
 /// Most choices of an answer, tool calls of a choice, and fields of an object that nobody knows. OpenAI takes an `n` of up to
 /// 128. An answer with more is none: each costs many times the memory of its text, and is looked for among the others.

@@ -48,9 +48,9 @@ pub enum Chunk {
     },
 }
 
-/// Most bytes of an assembled answer, 32 MiB: far more than any model writes, and it is held twice, here and for those who
-/// read along.
-const MAX_ASSEMBLED_BYTES: usize = 32 << 20;
+/// Most bytes of an assembled answer, 16 MiB: far more than any model writes. It is held twice, here and for those who read
+/// along.
+const MAX_ASSEMBLED_BYTES: usize = 16 << 20;
 
 /// After how many bytes of events it is measured again.
 const MEASURED_EVERY: usize = 1 << 20;
@@ -96,7 +96,7 @@ impl StreamAssembly {
     ///
     /// # Errors
     /// If the event cannot be read, or is an error that the provider sent inside the stream; or if the answer grows beyond
-    /// 32 MiB.
+    /// 16 MiB.
     pub fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         let Open { known: event, rest }: Open<'_, Event<'_>> = object(data.as_bytes())
             .map_err(|reason| unreadable(format!("an event of the stream: {reason}"), data.as_bytes()))?;
