@@ -130,7 +130,7 @@ pub(super) const AUTH_PHRASES: &[&str] = &[
     "api key expired",
     "incorrect api key",
     "invalid api key",
-    "organization must be verified", // OpenAI: newer models, or streams of them
+    "organization must be verified to use", // OpenAI: newer models
     "invalid model",
     "is not a valid model",
     "model not found",
