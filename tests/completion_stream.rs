@@ -368,3 +368,11 @@ fn a_message_is_short_even_if_what_came_is_not() {
     let failure = Completion::read(&Bytes::from(whole), &CompletionRequest::message("hi")).unwrap_err();
     assert!(failure.message.len() <= 500 && failure.body.unwrap().len() <= 64 << 10);
 }
+
+#[test]
+fn an_answer_of_which_nothing_was_shown_is_none() {
+    let second = json!({ "choices": [{ "index": 1, "delta": { "content": "a" }, "finish_reason": "stop" }] });
+    let (chunks, answer) = assemble(&[second]);
+    assert!(chunks.is_empty());
+    assert!(answer.unwrap_err().message.contains("first choice"));
+}

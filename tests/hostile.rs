@@ -162,6 +162,13 @@ fn attacks() -> Vec<Attack> {
             "",
             Truncated,
         ),
+        attack(
+            "a failure of an event that is large",
+            format!("{SSE}\r\ndata: {{\"error\":{{\"details\":[0"),
+            ",0".repeat(1 << 15),
+            Transient,
+        )
+        .ends(15 << 20, "]}}\n\n"),
         attack("an event that is large on every level", levels, letters.clone(), Truncated)
             .ends(15 << 20, "\"}}}}}}]}\n\n")
             .says("larger than 16 MiB"),

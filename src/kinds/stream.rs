@@ -148,9 +148,14 @@ impl StreamAssembly {
     /// The whole answer.
     ///
     /// # Errors
-    /// [`FailureClass::Truncated`] if no finish reason came.
+    /// [`FailureClass::Truncated`] if no finish reason came, or nothing of the first choice.
     pub fn finish(mut self) -> Result<Completion, Failure> {
         self.choices.sort_by_key(|choice| choice.index);
+        // The others are not shown as they come, so an answer without it would be one that nobody saw.
+        let has_first = self.choices.first().is_none_or(|choice| choice.index == 0);
+        if !has_first {
+            return Err(Failure::new(FailureClass::Truncated, "the stream ended without its first choice"));
+        }
         let is_complete = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish_reason.is_some());
         if !is_complete {
             return Err(Failure::new(FailureClass::Truncated, "the stream ended without a finish reason"));

@@ -18,7 +18,7 @@ use super::dialects::{
 };
 use super::mask::masked;
 use super::words::{MAX_MESSAGE_BYTES, Words};
-use crate::connections::{MAX_RETRY_AFTER, Rejection, cut, request_id, retry_after};
+use crate::connections::{MAX_RETRY_AFTER, Rejection, beginning, cut, request_id, retry_after};
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass};
 
@@ -137,9 +137,7 @@ fn failure(
     };
     let message = if words.message.is_empty() { reason() } else { words.message };
     // Masked before the last cut, lest it make a key look harmless.
-    let mut kept = body.to_owned();
-    cut(&mut kept, 2 * MAX_ERROR_BODY_BYTES);
-    kept = masked(&kept);
+    let mut kept = masked(beginning(body, 2 * MAX_ERROR_BODY_BYTES));
     cut(&mut kept, MAX_ERROR_BODY_BYTES);
     let said = || delay_in(&words.text).filter(|_| class == FailureClass::RateLimited);
     let asked = words.retry_s.and_then(|delay| Duration::try_from_secs_f64(delay).ok()).or_else(said);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::mask::masked;
-use crate::connections::cut;
+use crate::connections::{beginning, cut};
 use crate::constants::MAX_ERROR_BODY_BYTES;
 
 /// Most bytes of a message; the whole of what was said is kept beside it.
@@ -40,12 +40,7 @@ impl Words {
 
     fn read_below(body: &str, depth: usize) -> Self {
         if body.len() > MAX_ERROR_BODY_BYTES {
-            let mut beginning = body.get(..MAX_ERROR_BODY_BYTES).unwrap_or_default().to_owned();
-            if beginning.is_empty() {
-                body.clone_into(&mut beginning);
-                cut(&mut beginning, MAX_ERROR_BODY_BYTES);
-            }
-            return Self::text(&beginning);
+            return Self::text(beginning(body, MAX_ERROR_BODY_BYTES));
         }
         match serde_json::from_str(body) {
             Ok(Value::Object(object)) => Self::of(&Value::Object(object), depth),
