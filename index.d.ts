@@ -605,7 +605,7 @@ export declare interface ProviderOptions {
     headers?: Record<string, string>;
     /** A key is not sent over plain http to anything but loopback unless this is true. @default false */
     allowInsecureHttp?: boolean;
-    /** Longest answer that is taken, in bytes: a positive integer. @default 64 MiB */
+    /** Longest answer that is taken, whole or all events of a stream together, in bytes: a positive integer. @default 64 MiB */
     maxResponseBytes?: number;
     /**
      * Requests in any 60 s, charged by every deployment on the provider beside its own `rpm`: a positive integer. One window

@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 
-all=(key record)
+all=(answer key record sse)
 action=run
 case ${1:-} in
   --check | --minimise) action=${1#--} && shift ;;

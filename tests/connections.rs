@@ -301,3 +301,35 @@ fn the_key_is_in_no_debug() {
     let text = format!("{:?} {:?}", client(), request("http://127.0.0.1/"));
     assert!(!text.contains(SECRET), "{text}");
 }
+
+/// The timers of the sockets that are connected to this port: which one is running (2 is keep-alive), and for how long still.
+#[cfg(target_os = "linux")]
+fn timers_of_sockets_to(port: u16) -> Vec<(u8, Duration)> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let sockets = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = sockets.filter(|fields| fields[2] == format!("0100007F:{port:04X}") && fields[3] == "01");
+    let timer = |fields: Vec<&str>| {
+        let (timer, when) = fields[5].split_once(':').unwrap();
+        // In hundredths of a second, whatever the kernel counts in.
+        let when = Duration::from_millis(10 * u64::from_str_radix(when, 16).unwrap());
+        (u8::from_str_radix(timer, 16).unwrap(), when)
+    };
+    ours.map(timer).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_route_that_died_is_noticed_while_the_other_side_thinks() {
+    let server = Server::start(|_| Reply::stream().event("1").hang()).await;
+    let mut response = client().send(request(server.url("/"))).await.unwrap();
+    response.chunk().await.unwrap();
+    // The other timers, of what was just sent, end within a moment.
+    let timers = loop {
+        match &timers_of_sockets_to(server.port())[..] {
+            [(2, left)] => break *left,
+            [_] => tokio::time::sleep(Duration::from_millis(10)).await,
+            other => panic!("one connection: {other:?}"),
+        }
+    };
+    assert!(timers > Duration::from_secs(5) && timers <= Duration::from_secs(15), "{timers:?}");
+}

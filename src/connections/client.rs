@@ -14,8 +14,9 @@ use tokio::runtime::{Handle, Id};
 use super::HttpRequest;
 use super::http::cut;
 use super::tls::{self, Tls};
+use super::transport::Unanswered;
 use crate::constants::MAX_ERROR_BODY_BYTES;
-use crate::error::{Failure, FailureClass, Phase};
+use crate::error::{Failure, FailureClass};
 
 /// Most settings whose connections are kept; the oldest goes first. Programs have one or two.
 const MAX_KEPT: usize = 16;
@@ -23,14 +24,29 @@ const MAX_KEPT: usize = 16;
 /// How long the words of a refusal are waited for. Its status says enough, and no clock of the caller's is as short.
 const ERROR_BODY_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a connection is silent before the system asks whether the other side is still there, how often it asks, and
+/// how often in vain. A model may think for minutes, in which nothing is sent: a NAT or a firewall forgets the connection
+/// after as little as half a minute, and without a question nobody would notice.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_RETRIES: u32 = 3;
+
+/// How long what was sent may stay unacknowledged, where the system can tell (Linux). Its own patience is a quarter of an hour.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// The same question over HTTP/2, which goes through proxies that answer TCP's themselves: after this much silence, while a
+/// request is under way. Not more often, because some servers take frequent pings for an attack.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(15);
+
 /// Opens connections and keeps them.
 ///
 /// Connections are shared by everyone in the process who asks for the same setting on the same Tokio runtime. They live
 /// on the runtime that opened them, so a client itself holds none: it finds those of the runtime that polls
 /// [`send`](Client::send), and may be used on any.
 ///
-/// Kept alive for 90 s, with `TCP_NODELAY`, and TCP keep-alive after 15 s so that a dead route is noticed; HTTP/2 where
-/// a TLS server offers it; gzip; proxies from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (or the platform's
+/// Kept for 90 s, with `TCP_NODELAY`; a dead route is noticed within a minute, by TCP keep-alive and HTTP/2 pings; HTTP/2
+/// where a TLS server offers it; gzip; proxies from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (or the platform's
 /// settings), except for this machine itself; no redirect is followed, because it would carry the key. The head of an
 /// answer is bounded by hyper: 100 headers and 408 KiB over HTTP/1.1, 16 KiB of headers over HTTP/2.
 #[derive(Clone, Debug)]
@@ -111,7 +127,14 @@ impl Client {
                 .redirect(redirect::Policy::none())
                 .connect_timeout(self.connect)
                 .tcp_nodelay(true)
+                .tcp_keepalive(KEEP_ALIVE)
+                .tcp_keepalive_interval(KEEP_ALIVE)
+                .tcp_keepalive_retries(KEEP_ALIVE_RETRIES)
+                .http2_keep_alive_interval(PING)
+                .http2_keep_alive_timeout(PONG)
                 .tls_backend_preconfigured(tls.config.clone());
+            #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+            let builder = builder.tcp_user_timeout(UNACKNOWLEDGED);
             let builder = if is_local { builder.no_proxy() } else { builder };
             builder.build().map_err(|error| unsent(format!("no client can be made: {}", cause(&error))))
         };
@@ -171,10 +194,11 @@ impl HttpResponse {
     /// # Errors
     /// As [`chunk`](HttpResponse::chunk).
     pub async fn is_event_stream(&mut self, is_wanted: bool) -> Result<bool, Failure> {
-        let first = self.chunk().await?;
+        // Nothing at all is no stream: who reads it whole says that it is empty.
+        let Some(first) = self.chunk().await? else { return Ok(false) };
         let content_type = self.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_stream = super::is_event_stream(content_type, first.as_deref().unwrap_or_default(), is_wanted);
-        self.peeked = first;
+        let is_stream = super::is_event_stream(content_type, &first, is_wanted);
+        self.peeked = Some(first);
         Ok(is_stream)
     }
 
@@ -289,25 +313,15 @@ fn headers(request: &HttpRequest) -> Result<HeaderMap, Failure> {
 
 /// Why no headers came.
 fn unanswered(error: &reqwest::Error, origin: &str, connect: Duration) -> Failure {
-    let os = io_error(error).and_then(io::Error::raw_os_error);
-    if error.is_connect() && error.is_timeout() && os.is_none() {
-        return Failure::timeout(Phase::Connect, connect);
-    }
-    let why = cause(error);
-    let message = match (tls::problem(error), io_error(error).map(io::Error::kind)) {
-        (Some(rustls::Error::InvalidCertificate(why)), _) => format!(
-            "the certificate of {origin} is not trusted ({why}); if it comes from your company's proxy, name its \
-             authority's PEM file in NODE_EXTRA_CA_CERTS"
-        ),
-        (Some(why), _) => format!("no TLS with {origin}: {why}"),
-        (None, Some(io::ErrorKind::ConnectionRefused)) => format!("connection refused by {origin}"),
-        (None, Some(io::ErrorKind::ConnectionReset)) => format!("connection reset by {origin}"),
-        _ if error.is_dns() => format!("the name of {origin} cannot be resolved: {why}"),
-        _ if error.is_connect() => format!("no connection to {origin}: {why}"),
-        _ => format!("no answer from {origin}: {why}"),
+    let signs = Unanswered {
+        is_connect: error.is_connect(),
+        is_timeout: error.is_timeout(),
+        is_dns: error.is_dns(),
+        io: io_error(error),
+        tls: tls::problem(error),
+        cause: &cause(error),
     };
-    let failure = Failure::new(FailureClass::Transient, message);
-    if error.is_connect() { failure.unsent() } else { failure }
+    signs.failure(origin, connect)
 }
 
 /// A redirect, which is not followed: only its origin is named, since its query may hold anything.

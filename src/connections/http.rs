@@ -85,10 +85,15 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
     ids.find(|id| !id.is_empty() && id.len() <= 256).map(str::to_owned)
 }
 
+/// The first bytes of a text, at most `most`, up to the end of a character.
+pub(crate) fn beginning(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
+}
+
 /// Cuts a text after at most `most` bytes, between two characters.
 pub(crate) fn cut(text: &mut String, most: usize) {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.truncate(end.unwrap_or_default());
+    text.truncate(beginning(text, most).len());
 }
 
 #[cfg(test)]

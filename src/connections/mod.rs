@@ -8,11 +8,12 @@ mod retry_after;
 mod secrets;
 mod sse;
 mod tls;
+mod transport;
 
 pub use client::{Client, HttpResponse};
 pub use content::is_event_stream;
-pub(crate) use http::cut;
 pub use http::{HeaderText, HttpRequest, Rejection, request_id};
+pub(crate) use http::{beginning, cut};
 pub use rate_limits::rate_limits;
 pub(crate) use retry_after::MAX_RETRY_AFTER;
 pub use retry_after::retry_after;

@@ -7,7 +7,7 @@ use serde::de::{IgnoredAny, MapAccess};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::merge::{Known, set, skip};
+use super::merge::{Known, List, set, skip};
 use super::wire::{object, unreadable, usage};
 use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Pieces, Prompt, StreamAssembly, Usage};
 use crate::error::{Failure, Invalid};
@@ -16,6 +16,9 @@ use crate::error::{Failure, Invalid};
 /// one: the same request would end there again. An answer that a filter cut short is not.
 const COMPLETE: [&str; 9] =
     ["stop", "length", "tool_calls", "function_call", "end_turn", "eos", "eos_token", "stop_sequence", "model_length"];
+
+/// The finish reason of a choice that failed, as OpenRouter and Mistral have it.
+const FAILED: &str = "error";
 
 /// A call that the model wants made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -89,13 +92,15 @@ impl Completion {
     #[allow(clippy::type_complexity, reason = "the parts of one struct, named where they are put together")]
     fn fields(raw: &[u8]) -> Result<(String, Vec<ToolCall>, String, String, Option<Usage>), String> {
         let answer: Answer<'_> = object(raw)?;
-        let place = answer.choices.iter().position(|choice| choice.index.unwrap_or(0) == 0).unwrap_or(0);
-        let choice = answer.choices.get(place).ok_or("`choices` is empty")?;
+        let place = answer.choices.0.iter().position(|choice| choice.index.unwrap_or(0) == 0).unwrap_or(0);
+        let choice = answer.choices.0.get(place).ok_or("`choices` is empty")?;
         let finish_reason = choice.finish_reason.as_deref().filter(|reason| !reason.is_empty());
         let finish_reason = finish_reason.ok_or("it has no finish reason, so it may be cut short")?.to_owned();
+        if answer.choices.0.iter().any(|choice| choice.finish_reason.as_deref() == Some(FAILED)) {
+            return Err(format!("its finish reason is `{FAILED}`"));
+        }
         let content = content(choice.message.content).ok_or("`content` is neither text nor parts of text")?;
-        let tool_calls =
-            choice.message.tool_calls.as_deref().unwrap_or_default().iter().map(WireToolCall::read).collect();
+        let tool_calls = choice.message.tool_calls.iter().flat_map(|calls| &calls.0).map(WireToolCall::read).collect();
         let model = answer.model.unwrap_or_default().into_owned();
         Ok((content, tool_calls, finish_reason, model, usage(answer.usage)))
     }
@@ -103,8 +108,11 @@ impl Completion {
     /// The reasoning that came with the answer, if any did.
     pub(super) fn reasoning(&self) -> Option<String> {
         let answer: Answer<'_> = serde_json::from_slice(&self.raw).ok()?;
-        let place = answer.choices.iter().position(|choice| choice.index.unwrap_or(0) == 0).unwrap_or(0);
-        reasoning(answer.choices.get(place)?.message.reasoning_content, answer.choices.get(place)?.message.reasoning)
+        let place = answer.choices.0.iter().position(|choice| choice.index.unwrap_or(0) == 0).unwrap_or(0);
+        reasoning(
+            answer.choices.0.get(place)?.message.reasoning_content,
+            answer.choices.0.get(place)?.message.reasoning,
+        )
     }
 }
 
@@ -142,7 +150,7 @@ impl Kind for Completion {
     fn is_storable(&self) -> bool {
         self.is_sure
             && serde_json::from_slice(&self.raw)
-                .is_ok_and(|answer: Answer<'_>| answer.choices.iter().all(Choice::is_complete))
+                .is_ok_and(|answer: Answer<'_>| answer.choices.0.iter().all(Choice::is_complete))
     }
 
     fn model(&self) -> &str {
@@ -183,7 +191,7 @@ struct Answer<'a> {
     #[serde(borrow, default)]
     model: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    choices: Vec<Choice<'a>>,
+    choices: List<Choice<'a>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
 }
@@ -207,7 +215,7 @@ struct Message<'a> {
     #[serde(borrow, default)]
     reasoning: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    tool_calls: Option<Vec<WireToolCall<'a>>>,
+    tool_calls: Option<List<WireToolCall<'a>>>,
     #[serde(borrow, default)]
     function_call: Option<&'a RawValue>,
 }
@@ -222,7 +230,7 @@ impl Choice<'_> {
                 .is_ok_and(|function| function.as_ref().is_none_or(is_json))
         };
         self.finish_reason.as_deref().is_some_and(|reason| COMPLETE.contains(&reason))
-            && self.message.tool_calls.iter().flatten().all(is_call)
+            && self.message.tool_calls.iter().flat_map(|calls| &calls.0).all(is_call)
             && self.message.function_call.is_none_or(is_old_call)
     }
 }

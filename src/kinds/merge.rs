@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -31,6 +31,52 @@ pub(super) fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
 /// Passes over the value of a field that is not to be kept.
 pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error> {
     map.next_value::<IgnoredAny>().map(|_| true)
+}
+
+/// How many objects in one another go together field by field; what is deeper is kept as it came last. No server sends as
+/// many, and each costs stack, and its text once more.
+const MAX_DEPTH: usize = 2;
+
+/// Most choices of an answer, tool calls of a choice, and fields of an object that nobody knows. OpenAI takes an `n` of up to
+/// 128. An answer with more is none: each costs many times the memory of its text, and is looked for among the others.
+pub(super) const MAX_ITEMS: usize = 256;
+
+/// A list of at most [`MAX_ITEMS`].
+#[derive(Debug)]
+pub(super) struct List<T>(pub(super) Vec<T>);
+
+// Not derived: a list that is not there is empty, whatever is in it.
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Items(PhantomData))
+    }
+}
+
+struct Items<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            if list.len() == MAX_ITEMS {
+                return Err(A::Error::custom(format_args!("a list of more than {MAX_ITEMS}")));
+            }
+            list.push(item);
+        }
+        Ok(List(list))
+    }
 }
 
 /// Fields by name, each as the text that came.
@@ -66,9 +112,13 @@ impl<'de, T: Known<'de>> Visitor<'de> for Fields<T> {
                 continue;
             }
             let raw: &RawValue = map.next_value()?;
-            if raw.get() != "null" {
-                open.rest.push((name, raw));
+            if raw.get() == "null" {
+                continue;
             }
+            if open.rest.len() == MAX_ITEMS {
+                return Err(A::Error::custom(format_args!("an object of more than {MAX_ITEMS} fields")));
+            }
+            open.rest.push((name, raw));
         }
         Ok(open)
     }
@@ -135,6 +185,8 @@ const OF_ONE_EVENT: [&str; 2] = ["token_id", "obfuscation"];
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     fields: Vec<Field>,
+    /// Whether a field was left out, because there are as many as there may be.
+    is_full: bool,
 }
 
 #[derive(Debug)]
@@ -162,28 +214,42 @@ enum Whole {
 impl Merge {
     /// Takes what one event says.
     pub(super) fn push(&mut self, rest: Rest<'_>) {
-        self.push_below(Rule::Parts, rest);
+        self.push_below(Rule::Parts, rest, MAX_DEPTH);
     }
 
-    fn push_below(&mut self, parent: Rule, rest: Rest<'_>) {
+    fn push_below(&mut self, parent: Rule, rest: Rest<'_>, depth: usize) {
         for (name, raw) in rest {
             if OF_ONE_EVENT.contains(&&*name) {
                 continue;
             }
             if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
-                field.push(raw);
+                field.push(raw, depth);
+                continue;
+            }
+            if self.fields.len() == MAX_ITEMS {
+                self.is_full = true;
                 continue;
             }
             let rule = parent.below(&name);
             let last = raw.to_owned();
-            let whole = Whole::new(raw, rule);
+            let whole = Whole::new(raw, rule, depth);
             self.fields.push(Field { name: name.into_owned(), rule, last, whole, is_constant: true, is_mixed: false });
         }
     }
 
     /// Whether it is known how all pieces go together.
     pub(super) fn is_sure(&self) -> bool {
-        self.fields.iter().all(Field::is_sure)
+        !self.is_full && self.fields.iter().all(Field::is_sure)
+    }
+
+    /// Bytes that the fields hold, about.
+    pub(super) fn len(&self) -> usize {
+        let whole = |field: &Field| match &field.whole {
+            Whole::Text(text) | Whole::List(text) => text.len(),
+            Whole::Object(fields) => fields.len(),
+            Whole::Other => 0,
+        };
+        self.fields.iter().map(|field| field.name.len() + field.last.get().len() + whole(field)).sum()
     }
 
     /// Whether a field came.
@@ -202,16 +268,16 @@ impl Merge {
 }
 
 impl Field {
-    fn push(&mut self, raw: &RawValue) {
+    fn push(&mut self, raw: &RawValue, depth: usize) {
         // Servers that have nothing to say of a field in an event say that with an empty value.
         if matches!(raw.get(), "\"\"" | "[]" | "{}") {
             return;
         }
         let is_first = matches!(self.last.get(), "\"\"" | "[]" | "{}");
         self.is_constant &= is_first || self.last.get() == raw.get();
-        if !self.whole.push(raw, self.rule) {
+        if !self.whole.push(raw, self.rule, depth) {
             self.is_mixed |= !is_first;
-            self.whole = Whole::new(raw, self.rule);
+            self.whole = Whole::new(raw, self.rule, depth);
         }
         if self.last.get() != raw.get() {
             self.last = raw.to_owned();
@@ -252,19 +318,18 @@ impl Field {
 }
 
 impl Whole {
-    fn new(raw: &RawValue, rule: Rule) -> Self {
+    fn new(raw: &RawValue, rule: Rule, depth: usize) -> Self {
         let mut whole = match raw.get().as_bytes().first() {
             Some(b'"') => Self::Text(String::new()),
             Some(b'[') => Self::List(String::new()),
-            Some(b'{') => Self::Object(Merge::default()),
+            Some(b'{') if depth > 0 => Self::Object(Merge::default()),
             _ => Self::Other,
         };
-        whole.push(raw, rule);
-        whole
+        if whole.push(raw, rule, depth) { whole } else { Self::Other }
     }
 
     /// Appends a piece, and says whether it is of the same type.
-    fn push(&mut self, raw: &RawValue, rule: Rule) -> bool {
+    fn push(&mut self, raw: &RawValue, rule: Rule, depth: usize) -> bool {
         match self {
             Self::Text(text) => serde_json::from_str::<String>(raw.get()).map(|piece| text.push_str(&piece)).is_ok(),
             Self::List(items) => {
@@ -275,9 +340,9 @@ impl Whole {
                 piece.is_some()
             }
             Self::Object(fields) => serde_json::from_str::<Open<'_, Nothing>>(raw.get())
-                .map(|object| fields.push_below(rule, object.rest))
+                .map(|object| fields.push_below(rule, object.rest, depth.saturating_sub(1)))
                 .is_ok(),
-            Self::Other => !raw.get().starts_with(['"', '[', '{']),
+            Self::Other => !raw.get().starts_with(['"', '[', '{']) || depth == 0,
         }
     }
 }

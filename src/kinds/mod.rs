@@ -9,6 +9,7 @@ mod completion;
 mod completion_request;
 mod embedding;
 mod embedding_request;
+mod event;
 mod field;
 mod image;
 mod merge;

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::MapAccess;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::completion::{WireToolCall, content, has_more_than_text, reasoning};
-use super::merge::{Known, Merge, Open, set, skip};
+use super::event::{Event, EventChoice};
+use super::merge::{MAX_ITEMS, Merge, Open};
 use super::wire::{object, unreadable};
 use super::{Assembly, Body, Completion, Pieces, ToolCall};
 use crate::error::{Failure, FailureClass};
@@ -48,6 +48,13 @@ pub enum Chunk {
     },
 }
 
+/// Most bytes of an assembled answer, 16 MiB: far more than any model writes. It is held twice, here and for those who read
+/// along.
+const MAX_ASSEMBLED_BYTES: usize = 16 << 20;
+
+/// After how many bytes of events it is measured again.
+const MEASURED_EVERY: usize = 1 << 20;
+
 /// Assembles a streamed completion from the data of its events, in the kind's wire form.
 #[derive(Debug, Default)]
 pub struct StreamAssembly {
@@ -56,6 +63,8 @@ pub struct StreamAssembly {
     /// The events' own fields, the last that came of each.
     top: Body,
     pieces: Pieces,
+    /// Bytes of events since it was measured.
+    unmeasured: usize,
 }
 
 /// One choice as far as it has come.
@@ -82,75 +91,12 @@ struct AssembledCall {
     rest: Merge,
 }
 
-#[derive(Default)]
-struct Event<'a> {
-    choices: Option<Vec<Open<'a, EventChoice<'a>>>>,
-    usage: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
-}
-
-impl<'de> Known<'de> for Event<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "choices" => set(&mut self.choices, map),
-            "usage" => set(&mut self.usage, map),
-            "error" => set(&mut self.error, map),
-            // Of one event alone.
-            "obfuscation" => skip(map),
-            _ => Ok(false),
-        }
-    }
-}
-
-#[derive(Default)]
-struct EventChoice<'a> {
-    index: Option<u64>,
-    delta: Option<Open<'a, Delta<'a>>>,
-    finish_reason: Option<String>,
-}
-
-impl<'de> Known<'de> for EventChoice<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "index" => set(&mut self.index, map),
-            "delta" => set(&mut self.delta, map),
-            "finish_reason" => set(&mut self.finish_reason, map),
-            // Some servers send what has come so far in every event.
-            "message" => skip(map),
-            _ => Ok(false),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Delta<'a> {
-    role: Option<String>,
-    content: Option<&'a RawValue>,
-    reasoning_content: Option<&'a RawValue>,
-    reasoning: Option<&'a RawValue>,
-    refusal: Option<String>,
-    tool_calls: Option<Vec<Open<'a, WireToolCall<'a>>>>,
-}
-
-impl<'de> Known<'de> for Delta<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "role" => set(&mut self.role, map),
-            "content" => set(&mut self.content, map),
-            "reasoning_content" => set(&mut self.reasoning_content, map),
-            "reasoning" => set(&mut self.reasoning, map),
-            "refusal" => set(&mut self.refusal, map),
-            "tool_calls" => set(&mut self.tool_calls, map),
-            _ => Ok(false),
-        }
-    }
-}
-
 impl StreamAssembly {
     /// Takes the data of one event and appends what it says of the first choice to `chunks`.
     ///
     /// # Errors
-    /// If the event cannot be read, or is an error that the provider sent inside the stream.
+    /// If the event cannot be read, or is an error that the provider sent inside the stream; or if the answer grows beyond
+    /// 16 MiB.
     pub fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         let Open { known: event, rest }: Open<'_, Event<'_>> = object(data.as_bytes())
             .map_err(|reason| unreadable(format!("an event of the stream: {reason}"), data.as_bytes()))?;
@@ -158,7 +104,7 @@ impl StreamAssembly {
             return Err(unreadable("an event of the stream is an error", data.as_bytes()));
         }
         let known = chunks.len();
-        for choice in event.choices.unwrap_or_default() {
+        for choice in event.choices.unwrap_or_default().0 {
             let index = choice.known.index.unwrap_or(0);
             let place = self.choices.iter().position(|known| known.index == index).unwrap_or_else(|| {
                 self.choices.push(Assembled { index, ..Assembled::default() });
@@ -179,6 +125,17 @@ impl StreamAssembly {
                 self.top.set(&name, &raw);
             }
         }
+        if self.choices.len().max(self.top.iter().count()) > MAX_ITEMS {
+            return Err(unreadable("its events have too many choices or fields", data.as_bytes()));
+        }
+        self.unmeasured += data.len();
+        if self.unmeasured >= MEASURED_EVERY {
+            self.unmeasured = 0;
+            if self.choices.iter().map(Assembled::len).sum::<usize>() > MAX_ASSEMBLED_BYTES {
+                let reason = format!("it is larger than {} MiB", MAX_ASSEMBLED_BYTES >> 20);
+                return Err(unreadable(reason, data.as_bytes()));
+            }
+        }
         Ok(())
     }
 
@@ -191,9 +148,14 @@ impl StreamAssembly {
     /// The whole answer.
     ///
     /// # Errors
-    /// [`FailureClass::Truncated`] if no finish reason came.
+    /// [`FailureClass::Truncated`] if no finish reason came, or nothing of the first choice.
     pub fn finish(mut self) -> Result<Completion, Failure> {
         self.choices.sort_by_key(|choice| choice.index);
+        // The others are not shown as they come, so an answer without it would be one that nobody saw.
+        let has_first = self.choices.first().is_none_or(|choice| choice.index == 0);
+        if !has_first {
+            return Err(Failure::new(FailureClass::Truncated, "the stream ended without its first choice"));
+        }
         let is_complete = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish_reason.is_some());
         if !is_complete {
             return Err(Failure::new(FailureClass::Truncated, "the stream ended without a finish reason"));
@@ -239,10 +201,10 @@ impl Assembled {
             self.content.push_str(&delta_content);
             chunks.push(Chunk::Content { delta: delta_content });
         }
-        for piece in delta.tool_calls.unwrap_or_default() {
+        for piece in delta.tool_calls.unwrap_or_default().0 {
             chunks.extend(self.push_tool_call(piece));
         }
-        Ok(())
+        if self.tool_calls.len() > MAX_ITEMS { Err("its events have too many tool calls") } else { Ok(()) }
     }
 
     fn push_tool_call(&mut self, piece: Open<'_, WireToolCall<'_>>) -> Option<Chunk> {
@@ -280,6 +242,13 @@ impl Assembled {
         }
         self.tool_calls.push(AssembledCall { wire_index, ..AssembledCall::default() });
         self.tool_calls.len() - 1
+    }
+
+    /// Bytes that it holds, about.
+    fn len(&self) -> usize {
+        let calls = self.tool_calls.iter().map(|call| call.call.arguments.len() + call.rest.len());
+        let texts = self.content.len() + self.reasoning.len() + self.refusal.len();
+        texts + self.rest.len() + self.message_rest.len() + calls.sum::<usize>()
     }
 
     /// Whether this is known to be what a whole answer would hold.

@@ -7,10 +7,14 @@ use super::Usage;
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass};
 
+/// Most bytes of a message. Serde repeats the value that it did not expect, whatever its length.
+const MAX_MESSAGE_BYTES: usize = 500;
+
 /// A failure for an answer that is not one: what was wrong, and its beginning.
 pub(super) fn unreadable(reason: impl std::fmt::Display, answer: &[u8]) -> Failure {
-    let mut failure = Failure::new(FailureClass::Truncated, format!("the answer cannot be used: {reason}"));
-    failure.body = Some(beginning(answer));
+    let message = beginning(format!("the answer cannot be used: {reason}").as_bytes(), MAX_MESSAGE_BYTES);
+    let mut failure = Failure::new(FailureClass::Truncated, message);
+    failure.body = Some(beginning(answer, MAX_ERROR_BODY_BYTES));
     failure
 }
 
@@ -35,14 +39,12 @@ fn explain(error: &serde_json::Error, answer: &[u8]) -> String {
     if error.is_data() { error.to_string() } else { format!("it is not JSON: {error}") }
 }
 
-/// The first 64 KiB as text.
-fn beginning(answer: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(&answer[..answer.len().min(MAX_ERROR_BODY_BYTES)]).into_owned();
-    let mut end = text.len().min(MAX_ERROR_BODY_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
+/// The first bytes as text.
+fn beginning(answer: &[u8], most: usize) -> String {
+    let mut text = String::from_utf8_lossy(&answer[..answer.len().min(most)]).into_owned();
+    // What stands in for a damaged byte is three bytes long.
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
     text
 }
 

@@ -11,149 +11,22 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::words::{MAX_MESSAGE_BYTES, Words, masked};
-use crate::connections::{MAX_RETRY_AFTER, Rejection, cut, request_id, retry_after};
+use super::delay::delay_in;
+use super::dialects::{
+    AUTH_CODES, AUTH_PHRASES, FILTER_CODES, FILTER_PHRASES, QUOTA_CODES, QUOTA_PHRASES, RATE_CODES, RATE_PHRASES,
+    REJECTED_CODES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES,
+};
+use super::mask::masked;
+use super::words::{MAX_MESSAGE_BYTES, Words};
+use crate::connections::{MAX_RETRY_AFTER, Rejection, beginning, cut, request_id, retry_after};
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass};
-
-/// Codes of an account without means, under any status.
-const QUOTA_CODES: &[&str] = &[
-    "insufficient_quota",
-    "quota_exceeded",
-    "quotaexceeded",
-    "billing_hard_limit_reached",
-    "billing_not_active",
-    "billing_error",
-    "insufficient_balance",
-    "insufficient_credits",
-    "payment_required",
-    "exceeded_current_quota_error",
-    "arrearage",
-];
-
-const QUOTA_PHRASES: &[&str] = &[
-    "credit balance is too low",
-    "insufficient balance",
-    "insufficient credits",
-    "requires more credits",
-    "exceeded your current quota",
-    "billing hard limit",
-    "out of call volume quota",
-];
-
-const TOO_LONG_CODES: &[&str] = &[
-    "context_length_exceeded",
-    "exceed_context_size_error",
-    "context_window_exceeded",
-    "model_max_prompt_tokens_exceeded",
-    "tokens_limit_reached",
-];
-
-/// How providers say that a request is longer than their model's context.
-const TOO_LONG_PHRASES: &[&str] = &[
-    "context length",                     // OpenAI, Mistral, vLLM, Ollama, LM Studio, DeepSeek, OpenRouter
-    "context window",                     // OpenAI's responses, MiniMax
-    "context limit",                      // Anthropic: input and max_tokens together
-    "context size",                       // llama.cpp
-    "prompt is too long",                 // Anthropic, Fireworks
-    "input is too long",                  // Bedrock
-    "input token count",                  // Gemini
-    "maximum number of tokens",           // Gemini
-    "maximum prompt length",              // xAI
-    "maximum model length",               // vLLM
-    "max_model_len",                      // vLLM
-    "max_seq_len",                        // SGLang and its kin
-    "token limit",                        // Moonshot
-    "too many tokens",                    // Cohere
-    "max allowed tokens",                 // Voyage
-    "exceeds maximum length",             // Jina
-    "`inputs` must have less than",       // TEI
-    "`inputs` tokens + `max_new_tokens`", // TGI, Together
-    "range of input length",              // DashScope
-    "reduce the length of the messages",  // Groq, Cerebras
-    "too large to process",               // llama.cpp: longer than its batch
-];
-
-const FILTER_CODES: &[&str] = &[
-    "content_filter",
-    "content_policy_violation",
-    "responsibleaipolicyviolation",
-    "data_inspection_failed",
-    "moderation_blocked",
-    "prohibited_content",
-];
-
-const FILTER_PHRASES: &[&str] =
-    &["content management policy", "content policy", "requires moderation", "input was flagged", "prompt was blocked"];
-
-const AUTH_CODES: &[&str] = &[
-    "invalid_api_key",
-    "authentication_error",
-    "permission_error",
-    "permission_denied",
-    "unauthenticated",
-    "unauthorized",
-    "api_key_invalid",
-    "account_deactivated",
-    "failed_precondition",
-    "model_not_found",
-    "not_found_error",
-    "deploymentnotfound",
-    "model_decommissioned",
-    "invalid_model",
-    "model_not_supported",
-    "operationnotsupported",
-];
-
-/// Words for a dead key, or for a model that is not there, under a status that says neither.
-const AUTH_PHRASES: &[&str] = &[
-    "api key not valid",
-    "api key expired",
-    "incorrect api key",
-    "invalid api key",
-    "invalid model",
-    "is not a valid model",
-    "model not found",
-    "model does not exist",
-    "you do not have access to it",
-];
-
-const RATE_CODES: &[&str] = &[
-    "rate_limit_exceeded",
-    "rate_limit_error",
-    "rate_limited",
-    "rate_limit_reached",
-    "ratelimitreached",
-    "too_many_requests",
-    "throttlingexception",
-    "throttling",
-    "resource_exhausted",
-    "overloaded_error",
-    "engine_overloaded_error",
-    "service_tier_capacity_exceeded",
-];
-
-const RATE_PHRASES: &[&str] = &["rate limit", "ratelimit", "too many requests"];
-
-const TRANSIENT_CODES: &[&str] = &[
-    "server_error",
-    "internal_server_error",
-    "internal_error",
-    "internal",
-    "api_error",
-    "service_unavailable",
-    "unavailable",
-    "timeout_error",
-    "deadline_exceeded",
-];
-
-const REJECTED_CODES: &[&str] =
-    &["invalid_request_error", "invalid_argument", "badrequesterror", "bad_request", "validation_error"];
 
 /// What an answer with a status that is not a success means.
 ///
 /// The failure carries the status, the body (at most 64 KiB) and the message without anything that looks like a key, the
-/// provider's id of the request, and the delay that it asks for: `retry-after-ms`, `retry-after` or Google's `RetryInfo`.
+/// provider's id of the request, and the delay that it asks for: `retry-after-ms`, `retry-after`, Google's `RetryInfo`, Hugging
+/// Face's `estimated_time`, or what the message of a rate limit says (`try again in 2s`).
 #[must_use]
 pub fn classify(rejection: &Rejection<'_>) -> Failure {
     classify_at(rejection, SystemTime::now())
@@ -170,7 +43,8 @@ pub fn classify_at(rejection: &Rejection<'_>, now: SystemTime) -> Failure {
     failure(class, Some(rejection.status), rejection.headers, rejection.body, words, now)
 }
 
-/// The failure in the data of a successful answer, whole or one event of a stream: `{"error": ...}`, or a list of one.
+/// The failure in the data of a successful answer, whole or one event of a stream: `{"error": ...}`, a list of one, or a
+/// choice with the finish reason `error`.
 ///
 /// Classified by its codes and its words; what says neither is [`FailureClass::Transient`], because the provider had
 /// begun to answer. Costs one search when there is none.
@@ -181,21 +55,46 @@ pub fn in_band(data: &str) -> Option<Failure> {
         #[serde(borrow)]
         error: Option<&'a RawValue>,
         object: Option<&'a RawValue>,
+        choices: Option<&'a RawValue>,
     }
 
     memchr::memmem::find(data.as_bytes(), b"\"error\"")?;
     let object = data.trim_start().strip_prefix('[').unwrap_or(data);
     let probe = Probe::deserialize(&mut serde_json::Deserializer::from_str(object)).ok()?;
-    let is_empty = |raw: &&RawValue| matches!(raw.get(), "null" | "false" | "\"\"" | "{}" | "[]");
     let is_object = probe.object.is_some_and(|object| object.get() == "\"error\"");
-    let error = probe.error.filter(|error| !is_empty(error));
-    if error.is_none() && !is_object {
-        return None;
-    }
-    let words = Words::read(data);
+    let words = match probe.error.filter(|error| !is_empty(error)) {
+        // The failure of a long event is read alone: what a parsed value takes is many times what its text does.
+        Some(error) if data.len() > MAX_ERROR_BODY_BYTES => Words::read(&format!("{{\"error\":{}}}", error.get())),
+        Some(_) => Words::read(data),
+        None if is_object => Words::read(data),
+        None => broken_off(probe.choices?)?,
+    };
     let class = class(words.status.unwrap_or_default(), &words);
     let status = words.status;
     Some(failure(class, status, &HeaderMap::new(), data, words, SystemTime::UNIX_EPOCH))
+}
+
+/// What was said when a choice ended with the finish reason `error`, as OpenRouter and Mistral end one that failed.
+fn broken_off(choices: &RawValue) -> Option<Words> {
+    #[derive(Deserialize)]
+    struct Choice<'a> {
+        #[serde(borrow)]
+        finish_reason: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
+
+    let choices: Vec<Choice<'_>> = serde_json::from_str(choices.get()).ok()?;
+    let choice =
+        choices.iter().find(|choice| choice.finish_reason.is_some_and(|reason| reason.get() == "\"error\""))?;
+    let error = choice.error.filter(|error| !is_empty(error)).map_or(BROKEN_OFF, RawValue::get);
+    Some(Words::read(&format!("{{\"error\":{error}}}")))
+}
+
+/// What stands for the words of a provider that broke off without any.
+const BROKEN_OFF: &str = "\"the provider broke off its answer, with the finish reason `error`\"";
+
+fn is_empty(raw: &&RawValue) -> bool {
+    matches!(raw.get(), "null" | "false" | "\"\"" | "{}" | "[]")
 }
 
 /// Why a whole answer with a status of success is none: a failure in an answer's clothes ([`in_band`]), or else `reason`, the
@@ -238,11 +137,10 @@ fn failure(
     };
     let message = if words.message.is_empty() { reason() } else { words.message };
     // Masked before the last cut, lest it make a key look harmless.
-    let mut kept = body.to_owned();
-    cut(&mut kept, 2 * MAX_ERROR_BODY_BYTES);
-    kept = masked(&kept);
+    let mut kept = masked(beginning(body, 2 * MAX_ERROR_BODY_BYTES));
     cut(&mut kept, MAX_ERROR_BODY_BYTES);
-    let asked = words.retry_s.and_then(|delay| Duration::try_from_secs_f64(delay).ok());
+    let said = || delay_in(&words.text).filter(|_| class == FailureClass::RateLimited);
+    let asked = words.retry_s.and_then(|delay| Duration::try_from_secs_f64(delay).ok()).or_else(said);
     Failure {
         status,
         body: Some(kept).filter(|body| !body.is_empty()),
@@ -253,7 +151,16 @@ fn failure(
 }
 
 /// The class, by the first rule that holds. A status of 0 is none.
+///
+/// Two laws, which `tests/failures` holds up against it, whatever the words:
+/// - 400, 409, 413, 415 and 422 are the caller's. Only a provider's code makes one of them a rate limit, and only a page, which
+///   no provider writes, makes one transient; so the same deployment is not asked again.
+/// - 3xx, 401, 402, 404, 408, 429 and 5xx are the deployment's, and so is 403 unless a filter is named: never rejected, so that
+///   others are asked.
 fn class(status: u16, words: &Words) -> FailureClass {
+    let is_callers = matches!(status, 0 | 400 | 409 | 413 | 415 | 422);
+    // Such an answer may quote the request, and no caller's text may put a deployment to rest.
+    let says = |phrases| if is_callers { words.says_itself(phrases) } else { words.says(phrases) };
     // A request that is larger than a whole minute's tokens fails for ever there, whatever its status promises.
     if words.says(&["request too large for"]) && words.says(&["tokens per min"]) {
         return FailureClass::TooLong;
@@ -264,32 +171,42 @@ fn class(status: u16, words: &Words) -> FailureClass {
         let is_daily = words.codes.iter().any(|code| code.contains("perday"));
         return if is_daily { FailureClass::Quota } else { FailureClass::RateLimited };
     }
-    if status == 402 || words.has_code(QUOTA_CODES) || words.says(QUOTA_PHRASES) {
+    // OpenRouter's word under 402 for more at once than the account may spend at once.
+    if words.has_code(&["openrouter_in_flight_budget"]) {
+        return FailureClass::RateLimited;
+    }
+    if status == 402 || words.has_code(QUOTA_CODES) || says(QUOTA_PHRASES) {
         return FailureClass::Quota;
     }
-    if words.has_code(FILTER_CODES) || (matches!(status, 0 | 400 | 403 | 422) && words.says(FILTER_PHRASES)) {
+    let may_be_filtered = is_callers || status == 403;
+    if may_be_filtered && (words.has_code(FILTER_CODES) || words.says(FILTER_PHRASES)) {
         return FailureClass::Rejected;
     }
     let may_be_too_long = matches!(status, 0 | 400 | 413 | 422 | 500);
     if words.has_code(TOO_LONG_CODES) || (may_be_too_long && words.says(TOO_LONG_PHRASES)) {
         return FailureClass::TooLong;
     }
-    if words.has_code(RATE_CODES) || (!matches!(status, 400 | 409 | 413 | 415 | 422) && words.says(RATE_PHRASES)) {
+    if words.has_code(RATE_CODES) || ((!is_callers || status == 0) && words.says(RATE_PHRASES)) {
         return FailureClass::RateLimited;
     }
-    if words.has_code(AUTH_CODES) || (matches!(status, 0 | 400) && words.says(AUTH_PHRASES)) {
+    if words.has_code(AUTH_CODES) || (matches!(status, 0 | 400) && says(AUTH_PHRASES)) {
         return FailureClass::Auth;
     }
     match status {
         0 if words.has_code(TRANSIENT_CODES) => FailureClass::Transient,
         0 if words.has_code(REJECTED_CODES) => FailureClass::Rejected,
-        413 if words.says(&["token"]) => FailureClass::TooLong,
+        // A page is the word of a proxy or a firewall before the provider, about an address, a protocol or a network.
+        400 | 403 if words.is_page => FailureClass::Transient,
+        // More than this server takes, be it tokens, bytes or inputs: another may.
+        413 => FailureClass::TooLong,
         // 498 is Groq's word for no capacity, 529 Anthropic's.
         429 | 498 | 529 => FailureClass::RateLimited,
-        // A redirect and a missing page are a wrong address; 407 is the proxy's 401.
-        300..=399 | 401 | 403 | 404 | 405 | 407 | 410 => FailureClass::Auth,
-        // 424 is TEI's word for a failed backend, 499 Google's and nginx's for an exchange that was dropped.
-        408 | 424 | 425 | 499 => FailureClass::Transient,
+        // A redirect and a missing page are a wrong address; 407 is the proxy's 401, 426 and 431 are about how it was sent, 451 is
+        // about where it was sent from, and 501 is a server that cannot do this at all.
+        300..=399 | 401 | 403 | 404 | 405 | 407 | 410 | 426 | 431 | 451 | 501 => FailureClass::Auth,
+        // 421 is a connection that led to the wrong server, 424 is TEI's and Bedrock's word for a failed backend, 499 Google's and
+        // nginx's for an exchange that was dropped.
+        408 | 421 | 424 | 425 | 499 => FailureClass::Transient,
         400..=499 => FailureClass::Rejected,
         _ => FailureClass::Transient,
     }

@@ -6,9 +6,12 @@
 
 mod create;
 mod custom;
+mod delay;
+mod dialects;
 mod dummy;
 mod failure;
 mod loose;
+mod mask;
 mod openai;
 mod presets;
 mod rerank;
