@@ -119,7 +119,7 @@ export declare class FaultServer {
      */
     waitFor<Value>(predicate: () => Value, { timeoutMs }?: {
         timeoutMs?: number;
-    }): Promise<Value>;
+    }): Promise<Exclude<Value, undefined | null | false | 0 | ''>>;
     /**
      * As at the start: scripts, chances, no outage, an empty log. Connections stay open; what is under way goes on, and is in
      * no log any more.
