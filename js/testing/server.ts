@@ -10,7 +10,7 @@ import { type FaultServerCounts, Log, LoggedRequest } from './log'
 import { type FaultServerOptions, type Settings, readSettings } from './options'
 import { Random } from './random'
 import { Scripts } from './script'
-import { Watchers } from './watchers'
+import { type Truthy, Watchers } from './watchers'
 import { type Endpoint, refusal, wire } from './wire'
 
 const HOST = '127.0.0.1'
@@ -138,10 +138,7 @@ export class FaultServer {
    * was sent, or an exchange or a connection was closed. @throws Error if that takes longer than `timeoutMs`; what
    * `predicate` throws
    */
-  waitFor<Value>(
-    predicate: () => Value,
-    { timeoutMs = 10_000 }: { timeoutMs?: number } = {},
-  ): Promise<Exclude<Value, undefined | null | false | 0 | ''>> {
+  waitFor<Value>(predicate: () => Value, { timeoutMs = 10_000 }: { timeoutMs?: number } = {}): Promise<Truthy<Value>> {
     const state = (): string => `${JSON.stringify(this.counts)}, ${this.connections} connections`
     return this.#watchers.until(predicate, timeoutMs, state)
   }
