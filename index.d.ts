@@ -545,6 +545,11 @@ export declare interface InvokeOptions extends Timeouts {
     namespace?: string;
     /** Higher goes first when calls wait for a limit. @default 0 */
     priority?: number;
+    /**
+     * `false`: never two attempts at once, whatever `retry.hedgeQuantile` says, e.g. because the request makes the provider do
+     * something that must not be done twice. @default true
+     */
+    hedge?: boolean;
 }
 
 /** A deployment failed or refused. Keys and request headers are never kept. */
@@ -658,7 +663,8 @@ export declare interface RetryOptions {
     /** Milliseconds of the first rest of a failing deployment; grows with every further one. @default 5_000 */
     cooldownMs?: number;
     /**
-     * Send a second attempt elsewhere when the first token takes longer than this quantile of recent ones, between 0 and 1.
+     * Send a second attempt elsewhere when the first token takes longer than this quantile of recent ones, between 0 and 1, e.g.
+     * 0.95. The one that says something first goes on, the other is cancelled; both are charged, and the second is a retry.
      * @default off
      */
     hedgeQuantile?: number;
@@ -857,7 +863,10 @@ export declare class TimeoutError extends ThrydError {
 export declare interface Timeouts {
     /** Opening a connection. @default 10_000 */
     connectMs?: number;
-    /** Headers and first token of one attempt. @default 60_000 */
+    /**
+     * Headers and first token of one attempt. If it is set, `invoke` asks for a stream too, because a whole answer has no first
+     * token. @default 60_000 for a stream, `attemptMs` for a whole answer
+     */
     firstTokenMs?: number;
     /** Gap between two tokens. @default 30_000 */
     idleMs?: number;

@@ -46,6 +46,8 @@ pub(crate) struct Deployment {
 #[derive(Debug)]
 struct Hot {
     is_able: AtomicBool,
+    /// See [`Deployment::streams`].
+    streams: AtomicBool,
     /// The bits of an `f64`.
     weight: AtomicU64,
     /// `u64::MAX` is unlimited.
@@ -72,6 +74,8 @@ pub(crate) struct Record {
     pub completion_tokens: u64,
     pub cost: f64,
     pub last_error: Option<String>,
+    /// When it last answered.
+    answered: Option<Instant>,
     typical: Typical,
 }
 
@@ -104,6 +108,7 @@ impl Deployment {
             completion_tokens: 0,
             cost: 0.0,
             last_error: None,
+            answered: None,
             typical: Typical::new(),
         };
         let deployment = Self {
@@ -118,6 +123,7 @@ impl Deployment {
             cached_as: RwLock::new(name.into()),
             hot: Hot {
                 is_able: AtomicBool::new(false),
+                streams: AtomicBool::new(true),
                 weight: AtomicU64::default(),
                 context_window: AtomicU64::default(),
                 typical: AtomicU64::new(FIRST_GUESS),
@@ -146,6 +152,7 @@ impl Deployment {
     pub fn set_provider(&self, provider: Arc<dyn Provider>) {
         self.health.reset();
         self.tracker.forget_heard();
+        self.hot.streams.store(true, Ordering::Relaxed);
         self.use_provider(&provider);
         *self.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
         self.subscribe();
@@ -196,6 +203,16 @@ impl Deployment {
         self.hot.is_able.load(Ordering::Relaxed)
     }
 
+    /// Whether it may be asked to stream what its caller wants whole: until it refuses to.
+    pub fn streams(&self) -> bool {
+        self.hot.streams.load(Ordering::Relaxed)
+    }
+
+    /// It refused to stream.
+    pub fn refuse_streams(&self) {
+        self.hot.streams.store(false, Ordering::Relaxed);
+    }
+
     /// Whether a request's tokens have to be known before it is sent here.
     pub fn counts_tokens(&self, now: Instant) -> bool {
         self.context_window() < u64::MAX || self.tracker.limits_tokens(now)
@@ -230,11 +247,17 @@ impl Deployment {
         self.latency.record_total(took);
         let mut record = self.record();
         record.succeeded += 1;
+        record.answered = Some(now);
         record.prompt_tokens = record.prompt_tokens.saturating_add(usage.prompt_tokens);
         record.completion_tokens = record.completion_tokens.saturating_add(usage.completion_tokens);
         record.cost += usage.cost.unwrap_or(0.0);
         let typical = record.typical.push(usage.completion_tokens);
         self.hot.typical.store(typical, Ordering::Relaxed);
+    }
+
+    /// Whether somebody was answered after this moment.
+    pub fn has_answered_since(&self, moment: Instant) -> bool {
+        self.record().answered.is_some_and(|answered| answered > moment)
     }
 
     /// An attempt failed, after this long.

@@ -1,8 +1,13 @@
 //! What a router can be told: every option, its range and its one default.
 
+mod timeouts;
+
 use std::time::Duration;
 
 use serde_json::Value;
+
+use timeouts::TIMEOUT_NAMES;
+pub use timeouts::Timeouts;
 
 use crate::cache::CacheOptions;
 use crate::error::{Error, ErrorKind, Invalid, Result};
@@ -64,24 +69,6 @@ pub struct DeployOptions {
     pub cache_as: Option<String>,
 }
 
-/// The clocks of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Opening a connection. Default 10 s.
-    pub connect: Duration,
-    /// Headers and first token of one attempt. Default 60 s on a stream; a whole answer has no first token, so it gets
-    /// all of `attempt` unless this is set.
-    pub first_token: Option<Duration>,
-    /// Gap between two tokens, or two reads of a whole answer. Default 30 s.
-    pub idle: Duration,
-    /// One attempt. Default 600 s.
-    pub attempt: Duration,
-    /// The whole call, waiting included. Default none.
-    pub total: Option<Duration>,
-    /// Waiting for a limit; zero fails at once. Default 60 s.
-    pub queue: Duration,
-}
-
 /// What a call may do with the cache, in the words of `fetch`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheUse {
@@ -97,7 +84,7 @@ pub enum CacheUse {
 }
 
 /// Options of one call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct InvokeOptions {
     /// Clocks; the router's if absent.
     pub timeouts: Option<Timeouts>,
@@ -109,6 +96,9 @@ pub struct InvokeOptions {
     pub namespace: Option<String>,
     /// Higher goes first. Default 0.
     pub priority: i64,
+    /// Whether a second attempt may start while the first is under way, where [`RetryOptions::hedge_quantile`] asks for it.
+    /// Default true.
+    pub hedge: bool,
 }
 
 /// What happens when a stream breaks after its first chunk.
@@ -132,51 +122,23 @@ pub struct StreamOptions {
     pub buffer: bool,
 }
 
+impl Default for InvokeOptions {
+    fn default() -> Self {
+        let (cache, timeouts) = (CacheUse::default(), None);
+        Self { timeouts, cache, cache_ttl: None, namespace: None, priority: 0, hedge: true }
+    }
+}
+
 impl Default for DeployOptions {
     fn default() -> Self {
         Self { limits: Limits::default(), weight: 1.0, context_window: None, price: None, cache_as: None }
     }
 }
 
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            first_token: None,
-            idle: Duration::from_secs(30),
-            attempt: Duration::from_secs(600),
-            total: None,
-            queue: Duration::from_secs(60),
-        }
-    }
-}
-
-/// First token of a stream, when nothing was set.
-const STREAM_FIRST_TOKEN: Duration = Duration::from_secs(60);
-
-impl Timeouts {
-    /// The clock for headers and first token; none for a whole answer unless it was set.
-    #[must_use]
-    pub fn first_token_of(&self, is_stream: bool) -> Option<Duration> {
-        self.first_token.or(is_stream.then_some(STREAM_FIRST_TOKEN))
-    }
-
-    /// Takes the clocks out of `fields`; those that are absent keep their value.
-    fn overlay(mut self, fields: &mut Fields) -> Result<Self, Invalid> {
-        self.connect = fields.duration_ms("connectMs")?.unwrap_or(self.connect);
-        self.first_token = fields.duration_ms("firstTokenMs")?.or(self.first_token);
-        self.idle = fields.duration_ms("idleMs")?.unwrap_or(self.idle);
-        self.attempt = fields.duration_ms("attemptMs")?.unwrap_or(self.attempt);
-        self.total = fields.duration_ms("totalMs")?.or(self.total);
-        self.queue = fields.duration_ms("queueMs")?.unwrap_or(self.queue);
-        Ok(self)
-    }
-}
-
 /// Priorities reach this far either way.
 const FURTHEST: f64 = 1e9;
 
-const TIMEOUT_NAMES: &str = "connectMs, firstTokenMs, idleMs, attemptMs, totalMs, queueMs";
+const CALL_NAMES: &str = "signal, cache, cacheTtlMs, namespace, priority, hedge";
 
 impl DeployOptions {
     /// Reads the options of `deploy`.
@@ -290,7 +252,7 @@ impl InvokeOptions {
     /// If a field is unknown, of the wrong type or out of range.
     pub fn read(mut fields: Fields, timeouts: &Timeouts) -> Result<Self, Invalid> {
         let options = Self::take(&mut fields, timeouts)?;
-        fields.finish(&format!("signal, cache, cacheTtlMs, namespace, priority, {TIMEOUT_NAMES}"))?;
+        fields.finish(&format!("{CALL_NAMES}, {TIMEOUT_NAMES}"))?;
         Ok(options)
     }
 
@@ -309,6 +271,7 @@ impl InvokeOptions {
             namespace: fields.string("namespace")?,
             // A thousandth is kept, so that 0.5 goes before 0.
             priority: (fields.number("priority", -FURTHEST, FURTHEST)?.unwrap_or(0.0) * 1000.0) as i64,
+            hedge: fields.boolean("hedge")?.unwrap_or(true),
         })
     }
 }
@@ -325,7 +288,7 @@ impl StreamOptions {
             buffer: fields.boolean("buffer")?.unwrap_or(false),
             invoke: InvokeOptions::take(&mut fields, timeouts)?,
         };
-        let known = format!("onInterrupt, buffer, signal, cache, cacheTtlMs, namespace, priority, {TIMEOUT_NAMES}");
+        let known = format!("onInterrupt, buffer, {CALL_NAMES}, {TIMEOUT_NAMES}");
         fields.finish(&known)?;
         Ok(options)
     }
@@ -372,9 +335,6 @@ impl RouterOptions {
             return Err(unsupported("a cache in Redis (`cache.redis`) is not in this version"));
         }
         let retry = fields.nested("retry", "retry options", RetryOptions::read)?.unwrap_or_default();
-        if retry.hedge_quantile.is_some() {
-            return Err(unsupported("hedging (`retry.hedgeQuantile`) is not in this version"));
-        }
         let timeouts = fields.nested("timeouts", "timeouts", |mut fields| {
             let timeouts = Timeouts::default().overlay(&mut fields)?;
             fields.finish(TIMEOUT_NAMES)?;

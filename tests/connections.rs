@@ -150,7 +150,7 @@ async fn a_connection_that_is_not_made_in_time_names_its_clock() {
     let url = format!("https://{}/", deaf.local_addr().unwrap());
     let failure = Client::shared(limit).unwrap().send(request(url)).await.unwrap_err();
     assert_eq!(failure.timeout, Some((Phase::Connect, limit)));
-    assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, false));
+    assert_eq!((failure.class, failure.is_sent), (FailureClass::Silent, false));
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use thryd::connections::Rejection;
 use thryd::error::Failure;
-use thryd::error::FailureClass::{self, Auth, Quota, RateLimited, Rejected, TooLong, Transient};
-use thryd::provider::{classify_at, in_band};
+use thryd::error::FailureClass::{self, Auth, Quota, RateLimited, Rejected, TooLong, Transient, Truncated};
+use thryd::provider::{classify_at, in_band, not_an_answer};
 
 fn refuse(status: u16, headers: &[(&'static str, &str)], body: &str) -> Failure {
     let pair = |(name, value): &(&'static str, &str)| {
@@ -221,6 +221,44 @@ fn an_answer_that_speaks_of_errors_is_no_failure() {
     }
 }
 
+#[test]
+fn a_success_that_is_no_answer_says_what_came() {
+    let page = "<!DOCTYPE html>\n<html><head><title>Sign in to\nHotel Wi-Fi</title></head><body>...";
+    let table: &[(Option<&str>, &str, FailureClass, &str)] = &[
+        (
+            Some("text/html; charset=utf-8"),
+            page,
+            Truncated,
+            "a page, of type text/html; charset=utf-8: Sign in to Hotel Wi-Fi",
+        ),
+        (Some("application/json"), page, Truncated, "a page, of type application/json: Sign in to Hotel Wi-Fi"),
+        (Some("text/event-stream"), "", Truncated, "it is empty, of type text/event-stream"),
+        (None, "", Truncated, "it is empty, without a content-type"),
+        (None, " \n ", Truncated, "white space"),
+        (
+            Some("text/plain"),
+            "upstream  is\nasleep",
+            Truncated,
+            "it is not JSON but of type text/plain: upstream is asleep",
+        ),
+        (Some("application/json"), "{\"choices\":[", Truncated, "what the reader says"),
+        (Some("application/json"), "[1]", Truncated, "what the reader says"),
+        (Some("application/json"), r#"{"error":{"message":"m","code":401}}"#, Auth, "m"),
+    ];
+    for (content_type, body, class, message) in table {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-request-id", HeaderValue::from_static("r1"));
+        if let Some(content_type) = content_type {
+            headers.insert("content-type", HeaderValue::from_str(content_type).unwrap());
+        }
+        let reason = Failure { request_id: Some("r1".to_owned()), ..Failure::new(Truncated, "what the reader says") };
+        let failure = not_an_answer(&headers, body.as_bytes(), reason);
+        assert_eq!(failure.class, *class, "{body}");
+        assert!(failure.message.contains(message), "{body}: {}", failure.message);
+        assert_eq!(failure.request_id.as_deref(), Some("r1"), "{body}");
+    }
+}
+
 /// JSON of any shape, over the names that matter.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     let names =
@@ -247,6 +285,8 @@ proptest! {
         let failure = refuse(status, &[], &body);
         prop_assert!(!failure.message.is_empty() && failure.message.len() <= 500);
         let _ = in_band(&body);
+        let failure = not_an_answer(&HeaderMap::new(), &bytes, Failure::new(Truncated, "reason"));
+        prop_assert!(!failure.message.is_empty() && failure.message.len() <= 500);
     }
 
     #[test]

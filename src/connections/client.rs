@@ -53,6 +53,8 @@ pub struct HttpResponse {
     origin: String,
     taken: usize,
     limit: usize,
+    /// Bytes that were looked at and are still to be given.
+    peeked: Option<Bytes>,
 }
 
 impl Client {
@@ -71,7 +73,8 @@ impl Client {
     /// None of them names a path, a query or a header's value.
     /// - [`FailureClass::Auth`], unsent: the URL or a header cannot be sent, or a key would go over plain http to another
     ///   machine without `allow_insecure`.
-    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS), or none in time ([`Phase::Connect`]).
+    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS).
+    /// - [`FailureClass::Silent`], unsent: no connection in time ([`Phase::Connect`]).
     /// - [`FailureClass::Transient`]: the connection was lost before the headers came.
     /// - [`FailureClass::Auth`]: a redirect; the message says what to set `baseUrl` to.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
@@ -89,7 +92,7 @@ impl Client {
         if response.status().is_redirection() {
             return Err(redirected(&response, &url));
         }
-        Ok(HttpResponse { response, origin, taken: 0, limit: request.max_response_bytes })
+        Ok(HttpResponse { response, origin, taken: 0, limit: request.max_response_bytes, peeked: None })
     }
 
     /// The connections of the runtime that polls this.
@@ -140,6 +143,9 @@ impl HttpResponse {
     /// # Errors
     /// [`FailureClass::Truncated`]: a cut, a body that cannot be decompressed, or more than the bound.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        if let Some(peeked) = self.peeked.take() {
+            return Ok(Some(peeked));
+        }
         let announced = self.response.content_length().unwrap_or_default();
         if announced > self.limit as u64 {
             return Err(self.broken(format_args!("is {announced} bytes long, more than {}", self.limit)));
@@ -156,6 +162,20 @@ impl HttpResponse {
             return Err(self.broken(format_args!("is longer than {} bytes", self.limit)));
         }
         Ok(chunk)
+    }
+
+    /// Whether it is a stream of events or has to be read whole: waits for its first bytes, which
+    /// [`chunk`](HttpResponse::chunk) still gives. `is_wanted` decides where nothing says
+    /// ([`is_event_stream`](super::is_event_stream)).
+    ///
+    /// # Errors
+    /// As [`chunk`](HttpResponse::chunk).
+    pub async fn is_event_stream(&mut self, is_wanted: bool) -> Result<bool, Failure> {
+        let first = self.chunk().await?;
+        let content_type = self.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_stream = super::is_event_stream(content_type, first.as_deref().unwrap_or_default(), is_wanted);
+        self.peeked = first;
+        Ok(is_stream)
     }
 
     /// All of it.
@@ -176,7 +196,8 @@ impl HttpResponse {
 
     /// The first 64 KiB as text, for an error. Never fails: what cannot be read, or has not come within 5 s, is left out.
     pub async fn error_body(mut self) -> String {
-        let mut body = Vec::new();
+        let mut body = self.peeked.take().unwrap_or_default().to_vec();
+        body.truncate(MAX_ERROR_BODY_BYTES);
         let reading = async {
             while let Ok(Some(chunk)) = self.response.chunk().await {
                 let room = MAX_ERROR_BODY_BYTES - body.len();

@@ -1,6 +1,7 @@
 //! Bytes on the wire: connections, and the three things that are read from them before any provider looks.
 
 mod client;
+mod content;
 mod http;
 mod rate_limits;
 mod retry_after;
@@ -9,6 +10,7 @@ mod sse;
 mod tls;
 
 pub use client::{Client, HttpResponse};
+pub use content::is_event_stream;
 pub(crate) use http::cut;
 pub use http::{HeaderText, HttpRequest, Rejection, request_id};
 pub use rate_limits::rate_limits;

@@ -122,11 +122,11 @@ impl Failure {
         self
     }
 
-    /// A clock that ran out: class [`FailureClass::Silent`], or transient if no connection was made.
+    /// A clock that ran out: class [`FailureClass::Silent`], because waiting for it once more costs as much again.
     #[must_use]
     pub fn timeout(phase: Phase, limit: Duration) -> Self {
-        let class = if phase == Phase::Connect { FailureClass::Transient } else { FailureClass::Silent };
-        let mut failure = Self::new(class, format!("{} after {} ms", phase.describe(), limit.as_millis()));
+        let message = format!("{} after {} ms", phase.describe(), limit.as_millis());
+        let mut failure = Self::new(FailureClass::Silent, message);
         failure.timeout = Some((phase, limit));
         failure.is_sent = phase != Phase::Connect;
         failure

@@ -195,8 +195,10 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
-            ErrorKind::RateLimited { .. } | ErrorKind::Timeout { .. } | ErrorKind::Interrupted { .. } => true,
-            ErrorKind::Provider { failure, .. } => failure.class.is_retryable(),
+            ErrorKind::RateLimited { .. } | ErrorKind::Timeout { .. } => true,
+            ErrorKind::Provider { failure, .. } | ErrorKind::Interrupted { failure, .. } => {
+                failure.class.is_retryable()
+            }
             ErrorKind::Exhausted { errors, .. } => errors.iter().any(Self::is_retryable),
             _ => false,
         }

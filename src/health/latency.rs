@@ -12,6 +12,9 @@ const SAMPLES: usize = 256;
 /// The time in which the peak EWMA forgets all but 1/e: 10 s, Finagle's default.
 const DECAY: Duration = Duration::from_secs(10);
 
+/// Answers whose time to the first token must be known before an attempt is hedged by them: fewer say little of a quantile.
+const HEDGE_SAMPLES: usize = 5;
+
 /// What a failure counts as at least, 1 s, so that failing at once does not look fast.
 const PENALTY_MS: f64 = 1_000.0;
 
@@ -106,6 +109,18 @@ impl Latency {
     fn lock(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long a first token may take before another deployment is asked too: this quantile, from 0 to 1, of the deployment's
+/// recent ones, or of all the `others` and its own if it has hardly answered yet. `None` if too little is known.
+pub fn hedge_delay<'a>(quantile: f64, own: &Latency, others: impl Iterator<Item = &'a Latency>) -> Option<Duration> {
+    let mut samples = own.lock().first_token.sorted();
+    if samples.len() < HEDGE_SAMPLES {
+        others.for_each(|other| samples.extend_from_slice(&other.lock().first_token.ring));
+        samples.sort_unstable_by(f64::total_cmp);
+    }
+    let milliseconds = nearest_rank(&samples, quantile).filter(|_| samples.len() >= HEDGE_SAMPLES)?;
+    Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
 }
 
 impl Default for Latency {

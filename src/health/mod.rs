@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use circuit::{CircuitState, FAILURES_TO_OPEN, LONG_REST_FACTOR, PROBE_PATIENCE, RestOptions};
-pub use latency::{Latency, Quantiles};
+pub use latency::{Latency, Quantiles, hedge_delay};
 
 use crate::error::FailureClass;
 use circuit::{Circuit, Entry};

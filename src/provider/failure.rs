@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::words::{Words, masked};
+use super::words::{MAX_MESSAGE_BYTES, Words, masked};
 use crate::connections::{MAX_RETRY_AFTER, Rejection, cut, request_id, retry_after};
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass};
@@ -196,6 +196,31 @@ pub fn in_band(data: &str) -> Option<Failure> {
     let class = class(words.status.unwrap_or_default(), &words);
     let status = words.status;
     Some(failure(class, status, &HeaderMap::new(), data, words, SystemTime::UNIX_EPOCH))
+}
+
+/// Why a whole answer with a status of success is none: a failure in an answer's clothes ([`in_band`]), or else `reason`, the
+/// failure of whoever tried to read it. What came is named if it is not even JSON: a proxy's page by its title, a text by
+/// its first words, and nothing as such.
+#[must_use]
+pub fn not_an_answer(headers: &HeaderMap, body: &[u8], reason: Failure) -> Failure {
+    let text = String::from_utf8_lossy(body.get(..MAX_ERROR_BODY_BYTES).unwrap_or(body));
+    if let Some(failure) = std::str::from_utf8(body).ok().and_then(in_band) {
+        return Failure { request_id: request_id(headers).or(failure.request_id), ..failure };
+    }
+    let start = text.trim_start_matches('\u{feff}').trim_start();
+    let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let sort = content_type.map_or_else(|| "without a content-type".to_owned(), |text| format!("of type {text}"));
+    let what = match start.chars().next() {
+        None if body.is_empty() => format!("it is empty, {sort}"),
+        None => format!("it is nothing but white space, {sort}"),
+        Some('{' | '[') => return Failure { body: reason.body.map(|body| masked(&body)), ..reason },
+        Some('<') => format!("it is a page, {sort}: {}", Words::read(start).message),
+        Some(_) => format!("it is not JSON but {sort}: {}", Words::read(start).message),
+    };
+    let mut message = format!("the answer cannot be used: {what}");
+    cut(&mut message, MAX_MESSAGE_BYTES);
+    let body = Some(masked(&text)).filter(|body| !body.is_empty());
+    Failure { message, body, request_id: request_id(headers), ..Failure::new(FailureClass::Truncated, "") }
 }
 
 /// Puts together what is known.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::connections::cut;
 
 /// Most bytes of a message; the whole of what was said is kept beside it.
-const MAX_MESSAGE_BYTES: usize = 500;
+pub(super) const MAX_MESSAGE_BYTES: usize = 500;
 
 /// A failure in the provider's words.
 #[derive(Default)]

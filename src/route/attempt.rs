@@ -10,27 +10,25 @@ use tokio::time::{Instant, timeout};
 
 use super::log::Log;
 use super::patience::Patience;
+use super::race::Lead;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
 use crate::health::Latency;
 use crate::kinds::{Assembly, Chunk, Kind};
 use crate::options::Timeouts;
-use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band};
+use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band, not_an_answer};
 use crate::tracker::Permit;
 
 /// How an answer is wanted.
 #[derive(Clone, Copy)]
-pub(crate) enum Mode<'a> {
-    /// At once.
-    Whole,
-    /// Piece by piece, for those who read along.
-    Streamed(&'a Log),
-}
-
-/// A successful attempt.
-pub(crate) struct Got<K> {
-    pub value: K,
+pub(crate) struct Mode<'a> {
+    /// Whether the provider is asked for it piece by piece.
+    pub is_stream: bool,
+    /// Who reads along.
+    pub log: Option<&'a Log>,
+    /// Taken before anything is said.
+    pub lead: Lead<'a>,
 }
 
 /// An attempt that did not succeed.
@@ -54,13 +52,14 @@ pub(crate) async fn attempt<K: Kind>(
     request: &K::Request,
     patience: &Patience,
     mode: Mode<'_>,
-) -> Result<Got<K>, Ended> {
+) -> Result<K, Ended> {
     let (provider, latency) = (deployment.provider(), &deployment.latency);
-    let is_stream = !matches!(mode, Mode::Whole);
-    let call = Call { kind: K::NAME, path: K::PATH, model: &deployment.model, body: request.as_ref(), is_stream };
+    let (model, is_stream) = (&*deployment.model, mode.is_stream);
+    let call = Call { kind: K::NAME, path: K::PATH, model, body: request.as_ref(), is_stream };
     let outgoing = provider.write(&call).map_err(Ended::Refused)?;
     permit.sent();
-    let exchange = Exchange { provider: &*provider, call, patience, begun: Instant::now(), request, permit, latency };
+    let (provider, name, begun) = (&*provider, &*deployment.name, Instant::now());
+    let exchange = Exchange { provider, name, call, patience, begun, request, permit, latency };
     let result = match outgoing {
         Outgoing::Http(http) => {
             let secrets = Secrets::of(&http);
@@ -74,6 +73,8 @@ pub(crate) async fn attempt<K: Kind>(
 
 struct Exchange<'a, R> {
     provider: &'a dyn Provider,
+    /// `provider::model`.
+    name: &'a str,
     call: Call<'a>,
     patience: &'a Patience,
     begun: Instant,
@@ -89,28 +90,27 @@ enum Events {
 }
 
 impl<R: Sync> Exchange<'_, R> {
-    async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<Got<K>, Failure> {
+    async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<K, Failure> {
         let client = Client::shared(self.patience.timeouts().connect)?;
-        let response = self.within_first_token(client.send(http)).await?;
+        let mut response = self.within_first_token(client.send(http)).await?;
         self.permit.hear(&rate_limits(response.headers(), SystemTime::now()), Instant::now());
         let status = response.status();
         if !(200..300).contains(&status) {
             return Err(self.rejection(response).await);
         }
-        let is_json = response
-            .headers()
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.to_ascii_lowercase().contains("json"));
-        let result = if self.call.is_stream && !is_json {
+        // Also what nobody asked to have streamed may come so, and the other way round.
+        let is_wanted = self.call.is_stream;
+        let asked = response.is_event_stream(is_wanted);
+        let is_stream = if is_wanted { self.within_first_token(asked).await? } else { self.within_gap(asked).await? };
+        let result = if is_stream {
             self.events(Events::Http(Box::new((response, SseParser::default()))), mode).await
         } else {
-            let answer = self.whole_body(response).await?;
+            let answer = self.whole_body(&mut response).await?;
             let read = self.provider.read(&self.call, answer.clone());
-            match read.and_then(|answer| self.whole(&answer)) {
-                Ok(got) => deliver(got, mode).await,
-                // A provider that fails in a success's clothes.
-                Err(failure) => Err(std::str::from_utf8(&answer).ok().and_then(in_band).unwrap_or(failure)),
+            match read.and_then(|answer| K::read(&answer, self.request)) {
+                Ok(value) => self.deliver(value, mode).await,
+                // A provider that fails in a success's clothes, or something that is none.
+                Err(failure) => Err(not_an_answer(response.headers(), &answer, failure)),
             }
         };
         result.map_err(|mut failure| {
@@ -123,9 +123,9 @@ impl<R: Sync> Exchange<'_, R> {
         &self,
         future: impl Future<Output = Result<Reply, Failure>>,
         mode: Mode<'_>,
-    ) -> Result<Got<K>, Failure> {
+    ) -> Result<K, Failure> {
         match self.within_first_token(future).await.map_err(Failure::refused)? {
-            Reply::Whole(answer) => deliver(self.whole(&answer)?, mode).await,
+            Reply::Whole(answer) => self.deliver(K::read(&answer, self.request)?, mode).await,
             Reply::Events(stream) => self.events(Events::Local(stream), mode).await,
         }
     }
@@ -137,13 +137,13 @@ impl<R: Sync> Exchange<'_, R> {
         self.provider.classify(&Rejection { status, headers: &headers, body: &body }).refused()
     }
 
-    async fn whole_body(&self, mut response: HttpResponse) -> Result<Bytes, Failure> {
-        let first = self.next_chunk(&mut response).await?.unwrap_or_default();
-        let Some(second) = self.next_chunk(&mut response).await? else { return Ok(first) };
+    async fn whole_body(&self, response: &mut HttpResponse) -> Result<Bytes, Failure> {
+        let first = self.next_chunk(response).await?.unwrap_or_default();
+        let Some(second) = self.next_chunk(response).await? else { return Ok(first) };
         let mut all = BytesMut::with_capacity((first.len() + second.len()) * 2);
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
-        while let Some(chunk) = self.next_chunk(&mut response).await? {
+        while let Some(chunk) = self.next_chunk(response).await? {
             all.extend_from_slice(&chunk);
         }
         Ok(all.freeze())
@@ -153,19 +153,8 @@ impl<R: Sync> Exchange<'_, R> {
         self.within_gap(response.chunk()).await
     }
 
-    /// Told at once and not with the end of the answer, which may take minutes.
-    fn note_first_token(&self) {
-        self.latency.record_first_token(self.begun.elapsed(), Instant::now());
-    }
-
-    fn whole<K: Kind<Request = R>>(&self, answer: &Bytes) -> Result<Got<K>, Failure> {
-        let value = K::read(answer, self.request)?;
-        self.note_first_token();
-        Ok(Got { value })
-    }
-
     /// Reads events to the end and hands on what they say as it comes.
-    async fn events<K: Kind<Request = R>>(&self, mut source: Events, mode: Mode<'_>) -> Result<Got<K>, Failure> {
+    async fn events<K: Kind<Request = R>>(&self, mut source: Events, mode: Mode<'_>) -> Result<K, Failure> {
         let Some(mut assembly) = K::assembly() else {
             let message = format!("{} answered a {} with a stream", self.provider.name(), K::NAME);
             return Err(Failure::new(FailureClass::Truncated, message));
@@ -177,33 +166,63 @@ impl<R: Sync> Exchange<'_, R> {
             let next = source.next(&mut batch);
             let is_open = if has_begun { self.within_gap(next).await? } else { self.within_first_token(next).await? };
             is_done = !is_open;
+            let mut broken = None;
             for data in batch.drain(..) {
-                if data == "[DONE]" {
-                    is_done = true;
+                is_done |= data == "[DONE]";
+                if is_done {
                     break;
                 }
-                self.event(data, &mut *assembly, &mut chunks)?;
+                if let Err(failure) = self.event(data, &mut *assembly, &mut chunks) {
+                    broken = Some(failure);
+                    break;
+                }
+            }
+            // What came together with a failure continues what was shown; but as long as nothing was, nothing is.
+            if broken.is_some() && !has_begun {
+                chunks.clear();
             }
             if !chunks.is_empty() {
                 if !std::mem::replace(&mut has_begun, true) {
-                    self.note_first_token();
+                    self.begin(mode).await;
                 }
-                if let Mode::Streamed(log) = mode {
+                if let Some(log) = mode.log {
                     log.push(&chunks).await;
                 }
                 chunks.clear();
+            }
+            if let Some(failure) = broken {
+                return Err(failure);
             }
         }
         source.let_go();
         let value = assembly.finish()?;
         if !has_begun {
-            self.note_first_token();
-            if let Mode::Streamed(log) = mode {
+            self.begin(mode).await;
+            if let Some(log) = mode.log {
                 // It said nothing, which may replace something that was said.
                 log.push(&[]).await;
             }
         }
-        Ok(Got { value })
+        Ok(value)
+    }
+
+    /// The first token is there.
+    async fn begin(&self, mode: Mode<'_>) {
+        mode.lead.take().await;
+        // Told at once and not with the end of the answer, which may take minutes.
+        self.latency.record_first_token(self.begun.elapsed(), Instant::now());
+        if let Some(log) = mode.log {
+            log.begin(self.name);
+        }
+    }
+
+    /// Gives a whole answer also to those who wanted it piece by piece.
+    async fn deliver<K: Kind<Request = R>>(&self, value: K, mode: Mode<'_>) -> Result<K, Failure> {
+        self.begin(mode).await;
+        if let Some(log) = mode.log {
+            log.push(&value.chunks()).await;
+        }
+        Ok(value)
     }
 
     fn event<K>(&self, data: String, assembly: &mut dyn Assembly<K>, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
@@ -261,12 +280,4 @@ impl Events {
             let _end = http.0.chunk().now_or_never();
         }
     }
-}
-
-/// Gives a whole answer to a reader who wanted it piece by piece.
-async fn deliver<K: Kind>(got: Got<K>, mode: Mode<'_>) -> Result<Got<K>, Failure> {
-    if let Mode::Streamed(log) = mode {
-        log.push(&got.value.chunks()).await;
-    }
-    Ok(got)
 }

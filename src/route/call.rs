@@ -12,7 +12,6 @@ use super::answer::{Answer, CacheStatus};
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
-use super::serve::Reading;
 use crate::cache::{Cache, Entry, Key, KeyBuilder, Moment, Question, Record};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
@@ -182,7 +181,7 @@ impl<K: Kind> Prepared<K> {
     /// What can be joined is joined before this returns, so that calls that are begun together are one from the start,
     /// whoever leaves first. Needs the context of a Tokio runtime.
     pub fn launch(self) -> BoxFuture<'static, Result<Answer<K>>> {
-        let fly = |call: &Self, rejoins| call.fly(Reading::Whole, Wish::Whole, Box::new(()), rejoins);
+        let fly = |call: &Self, rejoins| call.fly(call.reading(), Wish::Whole, Box::new(()), rejoins);
         let seat = fly(&self, 0);
         Box::pin(async move {
             let work = self.land(seat, |rejoins| fly(&self, rejoins));

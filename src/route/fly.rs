@@ -169,8 +169,18 @@ impl<K: Kind> Prepared<K> {
 
     /// What equal calls have in common while they are under way: the key, and the group, whose fallbacks and deployments
     /// are those of its callers alone.
+    /// Those that may not be hedged are apart from those that may.
     fn flight_key(&self) -> Key {
-        self.key.within(&self.group.name)
+        let key = self.key.within(&self.group.name);
+        let is_apart = self.core.retry.hedge_quantile.is_some() && !self.options.hedge;
+        if is_apart { key.within("unhedged") } else { key }
+    }
+
+    /// How the answer comes: piece by piece also to a call that wants it whole, if it is told to keep a clock that only a
+    /// stream can keep.
+    pub fn reading(&self) -> Reading {
+        let is_watched = self.timeouts.first_token.is_some() || self.core.retry.hedge_quantile.is_some();
+        if is_watched && K::assembly().is_some() { Reading::Watched } else { Reading::Whole }
     }
 
     /// Joins the flight of this call's key in a table, or starts it.
@@ -218,11 +228,11 @@ impl<K: Kind> Prepared<K> {
         mut seat: Seat<Answer<K>>,
         again: impl Fn(u32) -> Seat<Answer<K>>,
     ) -> Result<(Answer<K>, bool)> {
-        let mut rejoins = 0;
+        let (mut rejoins, is_stream) = (0, self.reading() != Reading::Whole);
         loop {
             let is_joined = seat.flight.is_joined();
             let shared = Arc::clone(seat.flight.companion());
-            let own_clocks = shared.out_of_time(self.started, &self.timeouts, false);
+            let own_clocks = shared.out_of_time(self.started, &self.timeouts, is_stream);
             let result = match select(pin!(seat.outcome()), pin!(own_clocks)).await {
                 Either::Left((result, _)) => result,
                 Either::Right((error, _)) => return Err(error),
@@ -230,7 +240,7 @@ impl<K: Kind> Prepared<K> {
             match result {
                 Ok(answer) if is_joined => return Ok((joined(answer), true)),
                 Ok(answer) => return Ok((answer, false)),
-                Err(error) if !is_joined || self.is_own(&error, &shared, rejoins, false) => return Err(error),
+                Err(error) if !is_joined || self.is_own(&error, &shared, rejoins, is_stream) => return Err(error),
                 Err(_) => {
                     rejoins += 1;
                     seat = again(rejoins);
@@ -275,7 +285,8 @@ impl<K: Kind> Prepared<K> {
     ) -> impl Future<Output = Result<Answer<K>>> + Send + 'static + use<K> {
         let (core, group) = (Arc::clone(&self.core), Arc::clone(&self.group));
         let (request, started) = (Arc::clone(&self.request), self.started);
-        let job = Job { request, shared, started, reading };
+        let may_hedge = self.options.hedge;
+        let job = Job { request, shared, started, reading, may_hedge };
         let keeper = self.keeper(cache);
         async move {
             let served = serve(&core, &group, &job).await?;

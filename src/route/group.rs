@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::line::Line;
@@ -29,6 +30,8 @@ pub(crate) struct Group {
     options: RwLock<GroupOptions>,
     deployments: RwLock<Arc<[Arc<Deployment>]>>,
     choice: Mutex<Choice>,
+    /// Told when a deployment has answered, or rests from now on.
+    pub settled: Notify,
 }
 
 /// What a request needs of a deployment.
@@ -56,6 +59,7 @@ impl Group {
             options: RwLock::default(),
             deployments: RwLock::new(Arc::new([])),
             choice: Mutex::default(),
+            settled: Notify::new(),
         }
     }
 
@@ -159,16 +163,16 @@ impl Group {
         Err(wait)
     }
 
-    /// Whether another deployment than this one could be asked at once.
-    pub fn has_healthy_other(
+    /// How many other deployments than this one could be asked at once.
+    pub fn healthy_others(
         &self,
         demand: &Demand,
         excluded: &[Arc<Deployment>],
         than: &Arc<Deployment>,
         now: Instant,
-    ) -> bool {
+    ) -> usize {
         let able = self.able(demand, excluded);
-        able.iter().any(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none())
+        able.iter().filter(|other| !Arc::ptr_eq(other, than) && other.health.rest_until(now).is_none()).count()
     }
 
     /// For how long nobody is asked who could be; `None` if somebody may be asked, now or when there is room.

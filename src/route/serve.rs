@@ -9,17 +9,17 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
-use super::attempt::{Ended, Mode, attempt};
+use super::consider::Barred;
 use super::core::Core;
-use super::estimate::{count_prompt, estimate};
+use super::estimate::count_prompt;
 use super::fly::Shared;
 use super::group::{Behind, Demand, Group};
 use super::line::Refusal;
 use super::pick::{Picked, pick_one};
+use super::race::Raced;
 use super::retry::delay;
 use crate::deployment::Deployment;
-use crate::error::{Attempt, Error, ErrorKind, Failure, FailureClass, Outcome, Phase};
-use crate::health::RestOptions;
+use crate::error::{Attempt, Error, ErrorKind, FailureClass, Phase};
 use crate::kinds::Kind;
 use crate::tracker::Turn;
 
@@ -32,13 +32,19 @@ pub(crate) struct Job<K: Kind> {
     /// When the call began.
     pub started: Instant,
     pub reading: Reading,
+    /// Whether a second attempt may start while the first is under way.
+    pub may_hedge: bool,
 }
 
 /// How the answer comes from the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
+    /// At once.
     Whole,
+    /// Piece by piece, because somebody reads it so.
     Streamed,
+    /// Piece by piece, because only so its clocks can be kept; where a provider refuses to, at once.
+    Watched,
 }
 
 /// An answer with its history.
@@ -52,7 +58,7 @@ pub(crate) struct Served<K> {
 }
 
 /// Why a group did not answer.
-enum Verdict {
+pub(super) enum Verdict {
     /// No other group is to be asked.
     Final(Error),
     /// Another group may still answer.
@@ -88,52 +94,62 @@ pub(crate) async fn serve<K: Kind>(core: &Core<K>, group: &Arc<Group>, job: &Job
     Err(call.failed(&group.name, refusal))
 }
 
-struct CallState<'a, K: Kind> {
-    core: &'a Core<K>,
-    job: &'a Job<K>,
-    started: Instant,
-    queued: Duration,
+/// What one call has come to.
+pub(super) struct CallState<'a, K: Kind> {
+    pub core: &'a Core<K>,
+    pub job: &'a Job<K>,
+    pub started: Instant,
+    pub queued: Duration,
     /// Its place in the first line that it stood in; 0 if it had to stand in none.
     position: u64,
-    attempts: Vec<Attempt>,
+    pub attempts: Vec<Attempt>,
     /// The failures so far, in order.
-    errors: Vec<Error>,
+    pub errors: Vec<Error>,
     /// Further attempts so far, all groups together. The first in each fallback group is not one.
-    retries: u32,
+    pub retries: u32,
 }
 
 impl<K: Kind> CallState<'_, K> {
     /// Serves from one group. With `has_fallback` it does not wait for deployments that rest.
     async fn serve_in(&mut self, group: &Arc<Group>, has_fallback: bool) -> Result<(K, String), Verdict> {
         let mut demand = self.demand(group).await;
-        let mut excluded: Vec<Arc<Deployment>> = Vec::new();
-        // After a transient fault, the same deployment once more.
-        let mut again: Option<Arc<Deployment>> = None;
+        let mut barred = Barred::default();
         loop {
-            if has_fallback && let Some(rest) = group.all_rest(&demand, &excluded, Instant::now()) {
+            if has_fallback && let Some(rest) = group.all_rest(&demand, &barred.for_good, Instant::now()) {
                 return Err(Verdict::GaveUp(Some(rate_limited(group, rest))));
             }
-            let Some(picked) = self.admit(group, &demand, &excluded, again.as_ref()).await? else {
+            let Some(picked) = self.admit(group, &demand, &mut barred).await? else {
                 demand = self.demand(group).await;
                 continue;
             };
-            let deployment = Arc::clone(&picked.deployment);
-            let failure = match self.attempt(picked, &demand).await? {
-                Ok(value) => return Ok((value, deployment.name.clone())),
-                Err(failure) => failure,
+            let first = Arc::clone(&picked.deployment);
+            let losses = match self.race(group, picked, &demand, &barred).await? {
+                Raced::Won(value, deployment) => return Ok((value, deployment)),
+                Raced::Lost(losses) => losses,
             };
-            let was_again = again.take().is_some_and(|same| Arc::ptr_eq(&same, &deployment));
-            again = self.consider(group, &demand, &deployment, &failure, was_again, &mut excluded)?;
-            let now = Instant::now();
-            if self.retries >= self.core.retry.max_retries || !self.core.budget().withdraw(now) {
-                return Err(Verdict::GaveUp(None));
+            let is_free = self.consider_all(group, &demand, &losses, &mut barred)?;
+            if is_free {
+                continue;
             }
-            if again.is_some() && !group.has_healthy_other(&demand, &excluded, &deployment, now) {
-                let pause = delay(self.retries, &self.core.retry, &mut fastrand::Rng::new());
-                tokio::time::sleep(pause).await;
+            self.permit_retry(group, &demand, &mut barred).await?;
+            let now = Instant::now();
+            if barred.again.is_some() && group.healthy_others(&demand, &barred.all(), &first, now) == 0 {
+                self.pause().await?;
             }
             self.retries += 1;
         }
+    }
+
+    /// The pause before the same deployment is asked again. One that cannot end before the deadline is not begun: what
+    /// went wrong so far says more than a clock, and sooner.
+    async fn pause(&self) -> Result<(), Verdict> {
+        let pause = delay(self.retries, &self.core.retry, &mut fastrand::Rng::new());
+        let end = Instant::now() + pause;
+        if self.job.shared.patience.deadline().is_some_and(|deadline| deadline <= end) {
+            return Err(Verdict::GaveUp(None));
+        }
+        tokio::time::sleep_until(end).await;
+        Ok(())
     }
 
     /// What the request needs; its tokens are only counted where somebody limits them.
@@ -147,7 +163,23 @@ impl<K: Kind> CallState<'_, K> {
 
     /// Waits in the group's line for a deployment; `None` if the request has to be counted first, because somebody limits
     /// tokens now who did not when it came.
-    async fn admit(
+    async fn admit(&mut self, group: &Group, demand: &Demand, barred: &mut Barred) -> Result<Option<Picked>, Verdict> {
+        let mut excluded = barred.all();
+        if !barred.for_now.is_empty() && group.able(demand, &excluded).is_empty() {
+            // Nobody else is left: it waits for those that have asked to be left alone.
+            barred.for_now.clear();
+            excluded.clone_from(&barred.for_good);
+        }
+        match self.admit_without(group, demand, &excluded, barred.again.as_ref()).await {
+            Err(Verdict::GaveUp(_)) if !barred.for_now.is_empty() => {
+                barred.for_now.clear();
+                self.admit_without(group, demand, &barred.for_good, barred.again.as_ref()).await
+            }
+            admitted => admitted,
+        }
+    }
+
+    async fn admit_without(
         &mut self,
         group: &Group,
         demand: &Demand,
@@ -220,137 +252,6 @@ impl<K: Kind> CallState<'_, K> {
         Verdict::GaveUp(Some(group.too_large(demand)))
     }
 
-    /// One attempt, with everything that is to be noted about it.
-    async fn attempt(&mut self, picked: Picked, demand: &Demand) -> Result<Result<K, Failure>, Verdict> {
-        let Picked { deployment, mut permit, probe } = picked;
-        let log = &self.job.shared.log;
-        let mode = match self.job.reading {
-            Reading::Whole => Mode::Whole,
-            Reading::Streamed => {
-                log.begin(&deployment.name);
-                Mode::Streamed(log)
-            }
-        };
-        self.job.shared.sent();
-        let begun = Instant::now();
-        let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &self.job.shared.patience, mode);
-        let result =
-            self.job.shared.patience.within(work).await.unwrap_or_else(|deadline| {
-                Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started)))
-            });
-        let now = Instant::now();
-        let mut note = Attempt {
-            deployment: deployment.name.clone(),
-            started_ms: milliseconds(begun - self.started),
-            duration_ms: milliseconds(now - begun),
-            outcome: Outcome::Ok,
-            status: None,
-            message: None,
-        };
-        let result = match result {
-            Ok(mut got) => {
-                let reported = got.value.usage().copied();
-                let usage = match reported {
-                    Some(usage) => usage,
-                    None => estimate::<K>(&self.job.request, &got.value, demand, &deployment.model).await,
-                };
-                let usage = usage.priced(deployment.options().price.as_ref());
-                // Health before the permit: giving back wakes the line, which then has to find the deployment back.
-                deployment.succeeded(&usage, now - begun, now);
-                drop(probe);
-                let charged = deployment.provider().charged_tokens(&usage);
-                match reported {
-                    Some(_) => permit.settle(charged),
-                    // Counted here, so what cannot be seen (reasoning, say) is missing: the reservation stays.
-                    None => permit.settle_at_least(charged),
-                }
-                got.value.set_usage(usage);
-                Ok(got.value)
-            }
-            Err(Ended::Refused(error)) => return Err(Verdict::Final(error)),
-            Err(Ended::Failed(failure)) => {
-                let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
-                deployment.failed(&failure, &rest, now - begun, now);
-                drop(probe);
-                if !failure.is_sent {
-                    permit.give_back();
-                } else if failure.is_refused {
-                    permit.settle(0);
-                } else {
-                    // It may have cost what was reserved.
-                    drop(permit);
-                }
-                note.outcome = failure.class.outcome();
-                note.status = failure.status;
-                note.message = Some(failure.message.clone());
-                Err(failure)
-            }
-        };
-        self.attempts.push(note);
-        Ok(result)
-    }
-
-    /// Decides what a failure means for the rest of the call; gives the deployment that is to be asked once more.
-    fn consider(
-        &mut self,
-        group: &Group,
-        demand: &Demand,
-        deployment: &Arc<Deployment>,
-        failure: &Failure,
-        was_again: bool,
-        excluded: &mut Vec<Arc<Deployment>>,
-    ) -> Result<Option<Arc<Deployment>>, Verdict> {
-        if failure.is_exhausted {
-            let kind =
-                ErrorKind::Exhausted { message: failure.message.clone(), errors: std::mem::take(&mut self.errors) };
-            return Err(Verdict::Final(kind.into()));
-        }
-        let is_shown = self.job.shared.log.is_shown();
-        self.interrupt(deployment, failure)?;
-        let error = error_of(deployment, failure);
-        let is_over = matches!(failure.timeout, Some((Phase::Total, _)));
-        if is_over || failure.class == FailureClass::Rejected {
-            return Err(Verdict::Final(error));
-        }
-        self.errors.push(error);
-        let has_others = || group.able(demand, excluded).iter().any(|other| !Arc::ptr_eq(other, deployment));
-        // A reader who has to begin again gets another deployment, if there is one.
-        let is_restart = is_shown && has_others();
-        match failure.class {
-            FailureClass::Transient if !was_again && !is_restart => return Ok(Some(Arc::clone(deployment))),
-            FailureClass::Transient | FailureClass::Truncated if !has_others() => {
-                return Ok(Some(Arc::clone(deployment)));
-            }
-            // It rests for what it said; the line waits for it if nobody else is there.
-            FailureClass::RateLimited if failure.retry_after.is_none_or(|after| after <= self.core.retry.max_delay) => {
-            }
-            FailureClass::TooLong => {
-                let same_model = group
-                    .deployments()
-                    .iter()
-                    .filter(|other| other.model == deployment.model)
-                    .cloned()
-                    .collect::<Vec<_>>();
-                excluded.extend(same_model);
-            }
-            _ => excluded.push(Arc::clone(deployment)),
-        }
-        Ok(None)
-    }
-
-    /// Tells those who read along that what they were shown is not continued. Fails if nobody wants the call to go on.
-    fn interrupt(&self, deployment: &Deployment, failure: &Failure) -> Result<(), Verdict> {
-        let interrupted = |delivered| {
-            let (deployment, failure) = (deployment.name.clone(), failure.clone());
-            Error::from(ErrorKind::Interrupted { deployment, delivered, failure })
-        };
-        let tell = |delivered| interrupted(delivered).with_attempts(self.attempts.clone());
-        match self.job.shared.log.interrupt(tell) {
-            Ok(()) => Ok(()),
-            Err(delivered) => Err(Verdict::Final(interrupted(delivered))),
-        }
-    }
-
     /// The error of a call that nobody answered.
     fn failed(mut self, group: &str, refusal: Option<Error>) -> Error {
         let is_limited = |error: &Error| match error.kind() {
@@ -381,19 +282,7 @@ impl<K: Kind> CallState<'_, K> {
     }
 }
 
-fn error_of(deployment: &Deployment, failure: &Failure) -> Error {
-    let deployment = deployment.name.clone();
-    match failure.timeout {
-        Some((phase, limit)) => ErrorKind::Timeout { phase, limit, deployment: Some(deployment) }.into(),
-        None => ErrorKind::Provider { deployment, failure: failure.clone() }.into(),
-    }
-}
-
 fn rate_limited(group: &Group, retry_after: Duration) -> Error {
     let reason = group.resting(Instant::now());
     ErrorKind::RateLimited { group: group.name.clone(), retry_after, reason }.into()
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
 }

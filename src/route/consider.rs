@@ -1,0 +1,151 @@
+//! What a failed attempt means for the rest of its call: the table of `docs/design.md`, failures.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::group::{Demand, Group};
+use super::race::Loss;
+use super::serve::{CallState, Verdict};
+use crate::deployment::Deployment;
+use crate::error::{Error, ErrorKind, Failure, FailureClass, Phase};
+use crate::kinds::Kind;
+
+/// The deployments of a group that a call does not ask, or asks first.
+#[derive(Default)]
+pub(super) struct Barred {
+    /// Failed this call in a way that another try cannot mend.
+    pub for_good: Vec<Arc<Deployment>>,
+    /// Asked to be left alone: not asked while another could be.
+    pub for_now: Vec<Arc<Deployment>>,
+    /// After a transient fault, the same deployment once more.
+    pub again: Option<Arc<Deployment>>,
+}
+
+impl Barred {
+    /// Everyone who is not asked while another could be.
+    pub fn all(&self) -> Vec<Arc<Deployment>> {
+        self.for_good.iter().chain(&self.for_now).cloned().collect()
+    }
+}
+
+impl Loss {
+    /// Whether it was refused only because it was to be streamed, which its caller did not ask for.
+    fn refuses_streams(&self) -> bool {
+        let says = |text: &str| text.to_ascii_lowercase().contains("stream");
+        let Failure { class, message, body, .. } = &self.failure;
+        self.was_watched && *class == FailureClass::Rejected && (says(message) || body.as_deref().is_some_and(says))
+    }
+}
+
+impl<K: Kind> CallState<'_, K> {
+    /// Decides on the attempts of one round. True if the next one is no retry.
+    pub(super) fn consider_all(
+        &mut self,
+        group: &Group,
+        demand: &Demand,
+        losses: &[Loss],
+        barred: &mut Barred,
+    ) -> Result<bool, Verdict> {
+        let before = barred.again.take();
+        let mut is_free = false;
+        for loss in losses {
+            if loss.refuses_streams() {
+                loss.deployment.refuse_streams();
+                barred.again = Some(Arc::clone(&loss.deployment));
+                is_free = true;
+                continue;
+            }
+            let was_again = before.as_ref().is_some_and(|same| Arc::ptr_eq(same, &loss.deployment));
+            let again = self.consider(group, demand, loss, was_again, barred)?;
+            barred.again = again.or(barred.again.take());
+        }
+        Ok(is_free && losses.len() == 1)
+    }
+
+    /// Decides what a failure means; gives the deployment that is to be asked once more.
+    fn consider(
+        &mut self,
+        group: &Group,
+        demand: &Demand,
+        loss: &Loss,
+        was_again: bool,
+        barred: &mut Barred,
+    ) -> Result<Option<Arc<Deployment>>, Verdict> {
+        let Loss { deployment, failure, was_first, .. } = loss;
+        if failure.is_exhausted {
+            let kind =
+                ErrorKind::Exhausted { message: failure.message.clone(), errors: std::mem::take(&mut self.errors) };
+            return Err(Verdict::Final(kind.into()));
+        }
+        let is_shown = *was_first && self.job.shared.log.is_shown();
+        if *was_first {
+            self.interrupt(deployment, failure)?;
+        }
+        let error = error_of(deployment, failure);
+        let is_over = matches!(failure.timeout, Some((Phase::Total, _)));
+        if is_over || failure.class == FailureClass::Rejected {
+            return Err(Verdict::Final(error));
+        }
+        self.errors.push(error);
+        let has_others = || group.able(demand, &barred.for_good).iter().any(|other| !Arc::ptr_eq(other, deployment));
+        // A reader who has to begin again gets another deployment, if there is one.
+        let is_restart = is_shown && has_others();
+        let asks_for_rest = failure.class == FailureClass::RateLimited
+            || (failure.class == FailureClass::Transient && failure.retry_after.is_some());
+        match failure.class {
+            // It rests for what it said. Others now; the line waits for it if nobody else is there.
+            _ if asks_for_rest && failure.retry_after.is_none_or(|after| after <= self.core.retry.max_delay) => {
+                barred.for_now.push(Arc::clone(deployment));
+            }
+            _ if asks_for_rest => barred.for_good.push(Arc::clone(deployment)),
+            FailureClass::Transient
+                if !was_again && !is_restart && self.can_afford_again(group, demand, deployment, barred) =>
+            {
+                return Ok(Some(Arc::clone(deployment)));
+            }
+            FailureClass::Transient | FailureClass::Truncated if !has_others() => {
+                return Ok(Some(Arc::clone(deployment)));
+            }
+            FailureClass::TooLong => {
+                let window = deployment.context_window();
+                // Whose window is known to be no larger cannot hold it either.
+                let is_as_small = |other: &Deployment| window < u64::MAX && other.context_window() <= window;
+                let deployments = group.deployments();
+                let unable = deployments.iter().filter(|other| other.model == deployment.model || is_as_small(other));
+                barred.for_good.extend(unable.cloned());
+            }
+            _ => barred.for_good.push(Arc::clone(deployment)),
+        }
+        Ok(None)
+    }
+
+    /// Whether the retries that are left are enough to ask this one again and then each of the others that are healthy: nobody
+    /// fails while somebody who could answer was not asked.
+    fn can_afford_again(&self, group: &Group, demand: &Demand, than: &Arc<Deployment>, barred: &Barred) -> bool {
+        let left = self.core.retry.max_retries.saturating_sub(self.retries) as usize;
+        let others = group.healthy_others(demand, &barred.all(), than, Instant::now());
+        others == 0 || others < left
+    }
+
+    /// Tells those who read along that what they were shown is not continued. Fails if nobody wants the call to go on.
+    fn interrupt(&self, deployment: &Deployment, failure: &Failure) -> Result<(), Verdict> {
+        let interrupted = |delivered| {
+            let (deployment, failure) = (deployment.name.clone(), failure.clone());
+            Error::from(ErrorKind::Interrupted { deployment, delivered, failure })
+        };
+        let tell = |delivered| interrupted(delivered).with_attempts(self.attempts.clone());
+        match self.job.shared.log.interrupt(tell) {
+            Ok(()) => Ok(()),
+            Err(delivered) => Err(Verdict::Final(interrupted(delivered))),
+        }
+    }
+}
+
+fn error_of(deployment: &Deployment, failure: &Failure) -> Error {
+    let deployment = deployment.name.clone();
+    match failure.timeout {
+        Some((phase, limit)) => ErrorKind::Timeout { phase, limit, deployment: Some(deployment) }.into(),
+        None => ErrorKind::Provider { deployment, failure: failure.clone() }.into(),
+    }
+}

@@ -1,0 +1,123 @@
+//! One attempt with all that it leaves behind: its note in the trail, the record of its deployment, its permit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::attempt::{Ended, Mode, attempt};
+use super::core::Core;
+use super::estimate::estimate;
+use super::group::{Demand, Group};
+use super::pick::Picked;
+use super::race::Lead;
+use super::serve::{Job, Reading};
+use crate::deployment::Deployment;
+use crate::error::{Attempt, Failure, Outcome, Phase};
+use crate::health::RestOptions;
+use crate::kinds::Kind;
+
+/// What the attempts of one round have in common.
+pub(super) struct Trial<'a, K: Kind> {
+    pub core: &'a Core<K>,
+    pub job: &'a Job<K>,
+    pub group: &'a Group,
+    pub demand: Demand,
+    /// When the first attempt could have begun: the trail counts from it.
+    pub started: Instant,
+}
+
+/// An attempt that has ended.
+pub(super) struct Tried<K> {
+    pub note: Attempt,
+    pub result: Result<K, Ended>,
+    /// Whether it was streamed though its caller wanted it whole.
+    pub was_watched: bool,
+}
+
+impl<K: Kind> Trial<'_, K> {
+    /// One attempt.
+    pub async fn run(&self, picked: Picked, lead: Lead<'_>) -> Tried<K> {
+        let Picked { deployment, mut permit, probe } = picked;
+        let shared = &self.job.shared;
+        let is_stream = match self.job.reading {
+            Reading::Whole => false,
+            Reading::Streamed => true,
+            Reading::Watched => deployment.streams(),
+        };
+        let mode = Mode { is_stream, log: is_stream.then_some(&*shared.log), lead };
+        let begun = Instant::now();
+        let work = attempt::<K>(&deployment, &mut permit, &self.job.request, &shared.patience, mode);
+        let result =
+            shared.patience.within(work).await.unwrap_or_else(|deadline| {
+                Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started)))
+            });
+        let now = Instant::now();
+        let mut note = self.note(&deployment, begun, now);
+        let result = match result {
+            Ok(mut value) => {
+                let reported = value.usage().copied();
+                let usage = match reported {
+                    Some(usage) => usage,
+                    None => estimate::<K>(&self.job.request, &value, &self.demand, &deployment.model).await,
+                };
+                let usage = usage.priced(deployment.options().price.as_ref());
+                // Health before the permit: giving back wakes the line, which then has to find the deployment back.
+                deployment.succeeded(&usage, now - begun, now);
+                drop(probe);
+                self.group.settled.notify_waiters();
+                let charged = deployment.provider().charged_tokens(&usage);
+                match reported {
+                    Some(_) => permit.settle(charged),
+                    // Counted here, so what cannot be seen (reasoning, say) is missing: the reservation stays.
+                    None => permit.settle_at_least(charged),
+                }
+                value.set_usage(usage);
+                Ok(value)
+            }
+            Err(Ended::Refused(error)) => Err(Ended::Refused(error)),
+            Err(Ended::Failed(failure)) => {
+                let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
+                deployment.failed(&failure, &rest, now - begun, now);
+                drop(probe);
+                if deployment.health.rest_until(now).is_some() {
+                    self.group.settled.notify_waiters();
+                }
+                if !failure.is_sent {
+                    permit.give_back();
+                } else if failure.is_refused {
+                    permit.settle(0);
+                } else {
+                    // It may have cost what was reserved.
+                    drop(permit);
+                }
+                note.outcome = failure.class.outcome();
+                note.status = failure.status;
+                note.message = Some(failure.message.clone());
+                Err(Ended::Failed(failure))
+            }
+        };
+        Tried { note, result, was_watched: is_stream && self.job.reading == Reading::Watched }
+    }
+
+    /// The note of an attempt that was ended because another was faster, or had settled the matter.
+    pub fn outrun(&self, deployment: &Arc<Deployment>, begun: Instant, now: Instant) -> Attempt {
+        let message = Some("another attempt was faster".to_owned());
+        Attempt { outcome: Outcome::Cancelled, message, ..self.note(deployment, begun, now) }
+    }
+
+    fn note(&self, deployment: &Deployment, begun: Instant, now: Instant) -> Attempt {
+        Attempt {
+            deployment: deployment.name.clone(),
+            started_ms: milliseconds(begun - self.started),
+            duration_ms: milliseconds(now - begun),
+            outcome: Outcome::Ok,
+            status: None,
+            message: None,
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
