@@ -119,7 +119,7 @@ export declare class FaultServer {
      */
     waitFor<Value>(predicate: () => Value, { timeoutMs }?: {
         timeoutMs?: number;
-    }): Promise<Value>;
+    }): Promise<Truthy<Value>>;
     /**
      * As at the start: scripts, chances, no outage, an empty log. Connections stay open; what is under way goes on, and is in
      * no log any more.
@@ -216,5 +216,9 @@ export declare type Served = 'ok' | Fault | `status-${number}`;
 
 /** Faults that may come after some tokens. */
 declare type TokenFault = 'stall' | 'cut' | 'end' | 'malformed' | 'errorEvent';
+
+/** Tests that wait for something to become true. */
+/** What is waited for, without what says that it has not come. */
+declare type Truthy<Value> = Exclude<Value, undefined | null | false | 0 | ''>;
 
 export { }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 
 import { CompletionRouter, EmbeddingRouter } from 'thryd'
+import { FaultServer } from 'thryd/testing'
 
 const providers = [{ type: 'dummy', dummy: { cache: true } }]
 const router = new CompletionRouter({ providers, cache: {} }).deploy('default', 'dummy::echo')
@@ -19,4 +20,14 @@ const { vectors } = await embedder.invoke('default', { input: ['a', 'b'] })
 assert.equal(vectors.length, 2)
 
 await assert.rejects(router.invoke('default', {}), TypeError)
+
+const server = await FaultServer.start()
+const failing = new CompletionRouter({ providers: [server.provider()], retry: { baseDelayMs: 0 } })
+failing
+  .deploy('default', 'faulty::reset')
+  .deploy('default', 'faulty::ok')
+  .configureGroup('default', { strategy: 'first-available' })
+assert.equal((await failing.invoke('default', { message: 'Hello' })).deployment, 'faulty::ok')
+await server.close()
+
 console.log(`thryd works under Node ${process.version} on ${process.platform}-${process.arch}`)

@@ -5,14 +5,15 @@ mod ask;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ask::{local, options, streamed};
+use ask::{call, local, options, streamed};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use thryd::Kind;
 use thryd::error::FailureClass;
 use thryd::fields::Fields;
 use thryd::kinds::{Completion, CompletionRequest, EmbeddingRequest, Embeddings, Ranking, RerankRequest};
-use thryd::provider::{DummyOptions, Provider, ProviderOptions, Response, create_provider};
-use tokio::time::Instant;
+use thryd::provider::{DummyOptions, Fault, Outgoing, Provider, ProviderOptions, Reply, Response, create_provider};
+use tokio::time::{Instant, timeout};
 
 fn dummy(dummy: Value) -> Arc<dyn Provider> {
     options(json!({ "type": "dummy", "dummy": dummy })).unwrap()
@@ -118,6 +119,60 @@ async fn a_cut_stream_gives_some_of_the_answer_and_then_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_scripted_fault_comes_after_as_many_tokens_as_the_script_says() {
+    let question = CompletionRequest::message("one two three");
+    for (fault, after, expected) in [
+        ("cut", json!(0), ""),
+        ("cut", json!(1), "one "),
+        ("cut", json!(null), "one two "),
+        ("end", json!(2), "one two "),
+        ("malformed", json!(2), "one two "),
+        ("errorEvent", json!(2), "one two "),
+        ("end", json!(3), "one two three"),
+        ("malformed", json!(9), "one two three"),
+    ] {
+        let provider = dummy(json!({ "responses": [{ "fault": fault, "afterTokens": after }, "well"] }));
+        let (content, completion) = streamed(&*provider, &question).await;
+        assert_eq!(content, expected, "{fault} after {after}");
+        assert_eq!(completion.unwrap_err().class, FailureClass::Truncated, "{fault} after {after}");
+        let (content, completion) = streamed(&*provider, &question).await;
+        assert!(content == "well" && completion.is_ok(), "the script goes on after {fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_stalls_never_goes_on() {
+    let provider = dummy(json!({ "responses": [{ "fault": "stall", "afterTokens": 1 }] }));
+    let request = CompletionRequest::message("one two three");
+    let Outgoing::Local(answer) = provider.write(&call::<Completion>(&request, true)).unwrap() else {
+        panic!("a socket")
+    };
+    let Ok(Reply::Events(mut events)) = answer.await else { panic!("not a stream") };
+    let hour = Duration::from_secs(3600);
+    // The role and one token.
+    for _ in 0..2 {
+        assert!(timeout(hour, events.next()).await.unwrap().unwrap().is_ok());
+    }
+    assert!(timeout(hour, events.next()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_choices_can_go_wrong_too() {
+    for (name, _) in Fault::ALL.into_iter().filter(|(name, _)| !["hang", "stall", "html", "empty"].contains(name)) {
+        let provider = dummy(json!({ "responses": [{ "choices": [] }], "faults": { name: 1 } }));
+        assert!(streamed(&*provider, &CompletionRequest::message("a")).await.1.is_err(), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fail_uses_up_its_answer() {
+    let provider = dummy(json!({ "responses": ["x"], "faults": { "noDone": 1 } }));
+    let request = CompletionRequest::message("a");
+    assert_eq!(local::<Completion>(&*provider, &request).await.unwrap().content, "x");
+    assert!(local::<Completion>(&*provider, &request).await.unwrap_err().is_exhausted);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fault_does_not_use_up_an_answer() {
     let provider = dummy(json!({ "faults": { "reset": 0.5 }, "responses": ["x", "y"], "seed": 3 }));
     let mut contents = Vec::new();
@@ -183,7 +238,23 @@ fn dummy_options_that_are_wrong_are_named() {
         (json!({ "latencyMs": [1, "x"] }), ".latencyMs[1]: expected a number of at least 0, got \"x\""),
         (json!({ "latencyMs": [9, 1] }), ".latencyMs: expected [min, max] with min not above max, got [9, 1]"),
         (json!({ "faults": { "reset": 1.5 } }), ".faults.reset: expected a number from 0 to 1, got 1.5"),
-        (json!({ "faults": { "rest": 0.5 } }), ".faults.rest: expected one of the options"),
+        (
+            json!({ "faults": { "rest": 0.5 } }),
+            ".faults.rest: expected one of the options status, reset, hang, cut, malformed, close, stall, end, errorEvent",
+        ),
+        (
+            json!({ "responses": [{ "fault": "cutt" }] }),
+            ".responses.fault: expected one of reset, hang, cut, malformed, close, stall, end, errorEvent, noDone, html",
+        ),
+        (json!({ "responses": [{ "fault": true }] }), ".responses.fault: expected a string, got true"),
+        (
+            json!({ "responses": [{ "fault": "cut", "afterTokens": -1 }] }),
+            ".responses.afterTokens: expected an integer from 0 to 9007199254740991, got -1",
+        ),
+        (
+            json!({ "responses": [{ "fault": "cut", "after": 1 }] }),
+            ".responses.after: expected one of the options fault, afterTokens",
+        ),
         (json!({ "faults": { "status": { "200": 0.1 } } }), ".faults.status: expected HTTP statuses from 400 to 599"),
         (
             json!({ "faults": { "status": { "500": 0.6 }, "reset": 0.6 } }),
@@ -197,7 +268,7 @@ fn dummy_options_that_are_wrong_are_named() {
         assert!(error.starts_with(&format!("provider options.dummy{message}")), "{error}");
     }
     let read = |value| DummyOptions::read(Fields::new("provider options.dummy", value).unwrap()).unwrap();
-    assert_eq!(read(json!({ "faults": { "reset": 0.7, "cut": 0.2, "hang": 0.1 } })).faults.hang, 0.1);
+    assert_eq!(read(json!({ "faults": { "reset": 0.7, "cut": 0.2, "hang": 0.1 } })).faults.others[&Fault::Hang], 0.1);
     let error = json!({ "status": 429, "message": "slow", "retryAfterMs": 50, "code": "x" });
     let expected = Response::Error {
         status: 429,

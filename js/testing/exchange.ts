@@ -53,7 +53,7 @@ export class Exchange {
     this.#request.answeredAtMs = performance.now()
     this.#response.writeHead(wire.status, wire.headers)
     const first = pace.interval()
-    if (first > 0 && wire.tokens.length > 1) {
+    if (first > 0 && wire.tokens.length > 0) {
       this.#response.write(wire.head)
       this.#next(wire, pace, 0)
       return
@@ -62,12 +62,16 @@ export class Exchange {
     this.#end(wire, wire.head + wire.tokens.join('') + wire.tail)
   }
 
-  /** Says one token, and the others after it. */
+  /** Says one token, and the others after it; what comes then, such as an error, takes its time as well. */
   #next(wire: Wire, pace: Pace, place: number): void {
-    const token = wire.tokens[place] ?? ''
+    const token = wire.tokens[place]
+    if (token === undefined) {
+      this.#end(wire, wire.tail)
+      return
+    }
     this.#log.sent(this.#request, 1)
-    if (place + 1 === wire.tokens.length) {
-      this.#end(wire, token + wire.tail)
+    if (place + 1 === wire.tokens.length && wire.tail === '') {
+      this.#end(wire, token)
       return
     }
     this.#response.write(token)

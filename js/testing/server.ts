@@ -4,13 +4,13 @@ import { once } from 'node:events'
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 
-import { type Behaviour, type Plan, type Script, isPromise } from './behaviour'
+import { type Behaviour, OK, type Plan, type Script, isPromise } from './behaviour'
 import { Exchange, type Pace } from './exchange'
 import { type FaultServerCounts, Log, LoggedRequest } from './log'
 import { type FaultServerOptions, type Settings, readSettings } from './options'
 import { Random } from './random'
 import { Scripts } from './script'
-import { Watchers } from './watchers'
+import { type Truthy, Watchers } from './watchers'
 import { type Endpoint, refusal, wire } from './wire'
 
 const HOST = '127.0.0.1'
@@ -123,8 +123,7 @@ export class FaultServer {
   async refuse(): Promise<void> {
     if (!this.#server.listening) return
     this.#server.close()
-    this.disconnect()
-    await once(this.#server, 'close')
+    await this.#end((socket) => socket.resetAndDestroy())
   }
 
   /** Listens again after `refuse()`, on the same port. @throws the system's error if somebody else has taken it */
@@ -139,7 +138,7 @@ export class FaultServer {
    * was sent, or an exchange or a connection was closed. @throws Error if that takes longer than `timeoutMs`; what
    * `predicate` throws
    */
-  waitFor<Value>(predicate: () => Value, { timeoutMs = 10_000 }: { timeoutMs?: number } = {}): Promise<Value> {
+  waitFor<Value>(predicate: () => Value, { timeoutMs = 10_000 }: { timeoutMs?: number } = {}): Promise<Truthy<Value>> {
     const state = (): string => `${JSON.stringify(this.counts)}, ${this.connections} connections`
     return this.#watchers.until(predicate, timeoutMs, state)
   }
@@ -157,15 +156,21 @@ export class FaultServer {
 
   /** Destroys every connection and stops. */
   async close(): Promise<void> {
-    const closed = this.#server.listening && once(this.#server, 'close')
     this.#server.close()
-    for (const socket of this.#sockets.keys()) socket.destroy()
-    await closed
+    await this.#end((socket) => socket.destroy())
   }
 
   /** `close()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Ends every connection; done when all are gone. */
+  async #end(end: (socket: Socket) => void): Promise<void> {
+    const sockets = [...this.#sockets.keys()]
+    const gone = sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve)))
+    for (const socket of sockets) end(socket)
+    await Promise.all(gone)
   }
 
   #accept(socket: Socket): void {
@@ -229,7 +234,8 @@ export class FaultServer {
       })
     }
     try {
-      const plan = this.#scripts.next(logged)
+      // A list of models has no model, so that only an outage is about it.
+      const plan = endpoint === 'models' ? (this.#scripts.outage('') ?? OK) : this.#scripts.next(logged)
       if (isPromise(plan)) plan.then(answer, fail)
       else answer(plan)
     } catch (error) {

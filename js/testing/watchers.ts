@@ -1,5 +1,8 @@
 /** Tests that wait for something to become true. */
 
+/** What is waited for, without what says that it has not come. */
+export type Truthy<Value> = Exclude<Value, undefined | null | false | 0 | ''>
+
 interface Watcher {
   check: () => void
 }
@@ -15,7 +18,7 @@ export class Watchers {
   }
 
   /** Done when `predicate` gives something true; gives that. Fails with what it throws, and when the time is up. */
-  until<Value>(predicate: () => Value, limitMs: number, state: () => string): Promise<Value> {
+  until<Value>(predicate: () => Value, limitMs: number, state: () => string): Promise<Truthy<Value>> {
     return new Promise((resolve, reject) => {
       const stop = (): void => {
         clearTimeout(timer)
@@ -27,7 +30,7 @@ export class Watchers {
             const value = predicate()
             if (!value) return
             stop()
-            resolve(value)
+            resolve(value as Truthy<Value>)
           } catch (error) {
             stop()
             reject(error as Error)

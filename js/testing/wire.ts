@@ -15,7 +15,7 @@ export interface Wire {
   head: string
   /** Sent one by one. */
   tokens: readonly string[]
-  /** Sent with the last token. */
+  /** Sent after the last token. */
   tail: string
   /** What comes then. */
   ending: Ending

@@ -2,24 +2,25 @@
 //!
 //! All its time passes on tokio's clock, so tests that pause that clock never wait.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue};
-use bytes::Bytes;
-use futures_util::stream;
 use serde_json::{Value, json};
 
-pub use self::options::{DummyOptions, Faults, Response};
-use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify, loose};
+pub use self::faults::{Fault, Faults};
+pub use self::options::{DummyOptions, Response};
+use self::play::Wrong;
+use super::{Call, LocalFuture, Outgoing, Provider, Reply, classify, loose};
 use crate::connections::Rejection;
 use crate::error::{Failure, FailureClass, Result};
 use crate::kinds::{Completion, Kind};
 use crate::tracker::Tracker;
 
 mod answers;
+mod faults;
 mod options;
+mod play;
 
 /// See the module.
 #[derive(Debug)]
@@ -42,14 +43,11 @@ struct State {
     random: fastrand::Rng,
 }
 
-/// What happens to one call.
+/// What chance does to one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+enum Chance {
     Status(u16),
-    Reset,
-    Hang,
-    Cut,
-    Malformed,
+    Fault(Fault),
 }
 
 /// One call, for its future to own.
@@ -96,74 +94,81 @@ impl Provider for Dummy {
 
 impl Shared {
     async fn answer(&self, asked: Asked) -> Result<Reply, Failure> {
-        let (latency, fault) = self.draw();
+        let (latency, chance) = self.draw();
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        match fault {
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::Reset) => return Err(Failure::new(FailureClass::Transient, "the connection was reset")),
-            Some(Fault::Status(status)) => {
+        let chance = match chance {
+            Some(Chance::Status(status)) => {
                 let error = json!({ "message": format!("a fault of the dummy: status {status}") });
                 return Err(rejection(status, &error, None));
             }
-            Some(Fault::Cut | Fault::Malformed) | None => {}
-        }
-        let whole = self.whole(&asked, fault.is_some())?;
+            Some(Chance::Fault(fault)) => Some(Wrong { fault, after_tokens: None }),
+            None => None,
+        };
+        // What does not fail uses up its answer.
+        let response = self.next(chance.is_some_and(|wrong| wrong.fault != Fault::NoDone));
+        let scripted = match &response {
+            Ok(Some(Response::Fault { fault, after_tokens })) => {
+                Some(Wrong { fault: *fault, after_tokens: *after_tokens })
+            }
+            _ => None,
+        };
+        let wrong = chance.or(scripted);
+        play::before_answer(wrong).await?;
+        let answer = self.whole(&asked, response?)?;
         if asked.is_stream {
-            return Ok(Reply::Events(self.stream(&whole, fault)));
+            return Ok(play::events(&answer, wrong, self.options.token_interval));
         }
-        let text = whole.to_string();
-        match fault {
-            Some(Fault::Cut) => Err(cut()),
-            Some(_) => Ok(Reply::Whole(Bytes::from(first_half(&text).to_owned()))),
-            None => Ok(Reply::Whole(text.into())),
-        }
+        play::whole(&answer, asked.kind, wrong).await
     }
 
-    /// The latency and the fault of the next call, from the seed.
-    fn draw(&self) -> (Duration, Option<Fault>) {
+    /// The latency and the chance of the next call, from the seed.
+    fn draw(&self) -> (Duration, Option<Chance>) {
         let DummyOptions { latency: (low, high), faults, .. } = &self.options;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let latency = *low + high.saturating_sub(*low).mul_f64(state.random.f64());
-        let mut share = state.random.f64();
-        let statuses = faults.status.iter().map(|(status, share)| (Fault::Status(*status), *share));
-        let others = [
-            (Fault::Reset, faults.reset),
-            (Fault::Hang, faults.hang),
-            (Fault::Cut, faults.cut),
-            (Fault::Malformed, faults.malformed),
-        ];
-        let fault = statuses.chain(others).find(|(_, part)| {
-            let is_hit = share < *part;
-            share -= part;
+        let mut place = state.random.f64();
+        let statuses = faults.status.iter().map(|(status, share)| (Chance::Status(*status), *share));
+        let others = faults.others.iter().map(|(fault, share)| (Chance::Fault(*fault), *share));
+        let chance = statuses.chain(others).find(|(_, share)| {
+            let is_hit = place < *share;
+            place -= share;
             is_hit
         });
-        (latency, fault.map(|(fault, _)| fault))
+        (latency, chance.map(|(chance, _)| chance))
     }
 
-    /// The answer, in wire form. A call that fails on the way leaves its answer to the next one.
-    fn whole(&self, asked: &Asked, is_fault: bool) -> Result<Value, Failure> {
-        let Some(responses) = &self.options.responses else {
-            return answers::unscripted(asked.kind, &asked.model, &asked.body, self.options.dimensions);
-        };
+    /// The next scripted response; `None` without a script. A call that fails by chance leaves it to the next one.
+    fn next(&self, is_left: bool) -> Result<Option<&Response>, Failure> {
+        let Some(responses) = &self.options.responses else { return Ok(None) };
         let place = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let place = state.used;
-            state.used += usize::from(!is_fault);
+            state.used += usize::from(!is_left);
             place
         };
         let place = if self.options.repeat { place.checked_rem(responses.len()) } else { Some(place) };
-        let Some(response) = place.and_then(|place| responses.get(place)) else {
+        let response = place.and_then(|place| responses.get(place));
+        response.map(Some).ok_or_else(|| {
             let message = format!("the dummy has no answer left: it was given {}", responses.len());
             let mut failure = Failure::new(FailureClass::Rejected, message).unsent();
             failure.is_exhausted = true;
-            return Err(failure);
-        };
+            failure
+        })
+    }
+
+    /// The answer, in wire form.
+    fn whole(&self, asked: &Asked, response: Option<&Response>) -> Result<Value, Failure> {
         let value = match response {
-            Response::Text(text) => Value::from(text.as_str()),
-            Response::Answer(value) => value.clone(),
-            Response::Error { status, error, retry_after } => return Err(rejection(*status, error, *retry_after)),
+            None | Some(Response::Fault { .. }) => {
+                return answers::unscripted(asked.kind, &asked.model, &asked.body, self.options.dimensions);
+            }
+            Some(Response::Text(text)) => Value::from(text.as_str()),
+            Some(Response::Answer(value)) => value.clone(),
+            Some(Response::Error { status, error, retry_after }) => {
+                return Err(rejection(*status, error, *retry_after));
+            }
         };
         let whole = loose::whole(asked.kind, &asked.model, value.clone()).map_err(|reason| {
             let mut failure = Failure::new(FailureClass::Truncated, format!("the dummy's scripted response: {reason}"));
@@ -172,39 +177,6 @@ impl Shared {
         })?;
         Ok(answers::with_usage(whole, asked.kind, &asked.body))
     }
-
-    fn stream(&self, whole: &Value, fault: Option<Fault>) -> EventStream {
-        let mut events: VecDeque<Result<String, Failure>> = loose::events(whole).into_iter().map(Ok).collect();
-        let half = events.len() / 2;
-        match fault {
-            Some(Fault::Cut) => {
-                events.truncate(half);
-                events.push_back(Err(cut()));
-            }
-            Some(Fault::Malformed) => {
-                events.truncate(half);
-                events.push_back(Ok("{\"choices\":[{\"delta\":".to_owned()));
-            }
-            _ => {}
-        }
-        let interval = self.options.token_interval;
-        Box::pin(stream::unfold((events, true), move |(mut events, is_first)| async move {
-            if !is_first && !interval.is_zero() && !events.is_empty() {
-                tokio::time::sleep(interval).await;
-            }
-            let event = events.pop_front()?;
-            Some((event, (events, false)))
-        }))
-    }
-}
-
-fn cut() -> Failure {
-    Failure::new(FailureClass::Truncated, "the connection was cut in the middle of the answer")
-}
-
-fn first_half(text: &str) -> &str {
-    let half = (0..=text.len() / 2).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    &text[..half]
 }
 
 /// The failure that a real endpoint's answer of this status would be.

@@ -137,34 +137,40 @@ fn with_usage(mut answer: Value, usage: Option<Value>) -> Value {
     answer
 }
 
+/// The data of one event of a streamed completion.
+pub(super) struct Event {
+    pub data: String,
+    /// Whether it is a piece of the answer itself: not the role, the finish or the usage.
+    pub is_token: bool,
+}
+
 /// The events that stream a whole completion: a role, a word an event, each tool call, the finish, the usage.
-pub(super) fn events(whole: &Value) -> Vec<String> {
+pub(super) fn events(whole: &Value) -> Vec<Event> {
     let event = |choices: Value| json!({ "id": whole["id"], "object": "chat.completion.chunk", "model": whole["model"], "choices": choices });
     let delta = |index: &Value, delta: Value| event(json!([{ "index": index, "delta": delta, "finish_reason": null }]));
     let mut events = Vec::new();
+    let mut push = |event: &Value, is_token| events.push(Event { data: event.to_string(), is_token });
     for choice in whole["choices"].as_array().into_iter().flatten() {
         let (index, message) = (&choice["index"], &choice["message"]);
-        events.push(delta(index, json!({ "role": "assistant", "content": "" })));
+        push(&delta(index, json!({ "role": "assistant", "content": "" })), false);
         for name in ["reasoning_content", "content"] {
-            let text = message[name].as_str().unwrap_or_default();
-            events.extend(
-                text_pieces(text, 1)
-                    .map(|piece| delta(index, Map::from_iter([(name.to_owned(), piece.into())]).into())),
-            );
+            for piece in text_pieces(message[name].as_str().unwrap_or_default(), 1) {
+                push(&delta(index, Map::from_iter([(name.to_owned(), piece.into())]).into()), true);
+            }
         }
         for (place, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
             let mut call = call.clone();
             call["index"] = place.into();
-            events.push(delta(index, json!({ "tool_calls": [call] })));
+            push(&delta(index, json!({ "tool_calls": [call] })), true);
         }
-        events.push(event(json!([{ "index": index, "delta": {}, "finish_reason": choice["finish_reason"] }])));
+        push(&event(json!([{ "index": index, "delta": {}, "finish_reason": choice["finish_reason"] }])), false);
     }
     if let Some(usage) = whole.get("usage") {
         let mut last = event(json!([]));
         last["usage"] = usage.clone();
-        events.push(last);
+        push(&last, false);
     }
-    events.iter().map(Value::to_string).collect()
+    events
 }
 
 /// One piece of a streamed completion as an event, and whether it says that the answer is finished.

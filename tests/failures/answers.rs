@@ -1,4 +1,5 @@
-//! Answers that are no success, as providers document them or as their users have posted them: what each means.
+//! Answers that are no success, in the shapes that providers document or that their users have posted: what each means.
+//! The words inside a shape are not all anybody's own.
 
 use thryd::error::FailureClass::{self, Auth, Quota, RateLimited, Rejected, TooLong, Transient};
 

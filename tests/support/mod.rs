@@ -74,6 +74,7 @@ enum Step {
     Pause(Duration),
     Wait(Gate),
     Cut,
+    Reset,
     Hang,
 }
 
@@ -156,6 +157,11 @@ impl Reply {
         self
     }
 
+    /// The request is read and the connection is reset.
+    pub fn reset() -> Self {
+        Self { head: None, steps: vec![Step::Reset] }
+    }
+
     /// Says no more, and keeps the connection until the other side closes it.
     pub fn hang(mut self) -> Self {
         self.steps.push(Step::Hang);
@@ -200,6 +206,10 @@ impl Reply {
                     () = left(socket) => return Ok(false),
                 },
                 Step::Cut => return Ok(false),
+                Step::Reset => {
+                    socket.set_zero_linger()?;
+                    return Ok(false);
+                }
                 Step::Hang => {
                     left(socket).await;
                     return Ok(false);

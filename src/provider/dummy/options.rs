@@ -1,16 +1,15 @@
 //! What the dummy is told to do.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::faults::{Fault, Faults};
 use crate::error::Invalid;
 use crate::fields::{Fields, describe};
 
 const PATH: &str = "provider options.dummy";
 const FAULTS: &str = "provider options.dummy.faults";
-const STATUS: &str = "provider options.dummy.faults.status";
 const LATENCY: &str = "latencyMs";
 
 /// Most dimensions of the dummy's embeddings.
@@ -72,21 +71,13 @@ pub enum Response {
         /// When to come back.
         retry_after: Option<Duration>,
     },
-}
-
-/// Shares of calls, 0 to 1, that fail in some way; together at most 1. A fault does not use up a scripted answer.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Faults {
-    /// By HTTP status.
-    pub status: BTreeMap<u16, f64>,
-    /// The connection is reset before an answer.
-    pub reset: f64,
-    /// Nothing ever comes.
-    pub hang: f64,
-    /// The answer is cut in the middle.
-    pub cut: f64,
-    /// The answer becomes unreadable in the middle.
-    pub malformed: f64,
+    /// Something else that goes wrong, on the way of an answer that there would be without a script.
+    Fault {
+        /// What.
+        fault: Fault,
+        /// Tokens of a stream before it. Default: half of them, rounded up.
+        after_tokens: Option<usize>,
+    },
 }
 
 impl DummyOptions {
@@ -138,6 +129,7 @@ impl From<Value> for Response {
 fn read_response((place, value): (usize, Value)) -> Result<Response, Invalid> {
     match value {
         Value::String(text) => Ok(Response::Text(text)),
+        Value::Object(map) if map.contains_key("fault") => read_fault(map),
         Value::Object(mut map) => match map.remove("error") {
             Some(Value::Object(error)) => read_error(error),
             _ => Ok(Response::Answer(map.into())),
@@ -163,6 +155,16 @@ fn read_error(mut error: Map<String, Value>) -> Result<Response, Invalid> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 400 to 599")]
     let status = status as u16;
     Ok(Response::Error { status, error: error.into(), retry_after: fields.duration_ms("retryAfterMs")? })
+}
+
+fn read_fault(map: Map<String, Value>) -> Result<Response, Invalid> {
+    let mut fields = Fields::new("provider options.dummy.responses", map.into())?;
+    let name = fields.string("fault")?.unwrap_or_default();
+    let unknown = || fields.type_error("fault", format!("one of {}", Fault::names()), format!("{name:?}"));
+    let fault = Fault::named(&name).ok_or_else(unknown)?;
+    let after_tokens = fields.integer("afterTokens", 0)?.map(|tokens| usize::try_from(tokens).unwrap_or(usize::MAX));
+    fields.finish("fault, afterTokens")?;
+    Ok(Response::Fault { fault, after_tokens })
 }
 
 fn read_dimensions(fields: &mut Fields) -> Result<usize, Invalid> {
@@ -192,37 +194,4 @@ fn read_latency(fields: &mut Fields) -> Result<(Duration, Duration), Invalid> {
         return Err(Invalid::range_error(field, "[min, max] with min not above max", format!("[{low}, {high}]")));
     }
     Ok((shortest, longest))
-}
-
-impl Faults {
-    fn read(mut fields: Fields) -> Result<Self, Invalid> {
-        let status = match fields.take("status") {
-            None => BTreeMap::new(),
-            Some(Value::Object(map)) => read_statuses(map)?,
-            Some(other) => return Err(fields.type_error("status", "an object of shares by status", describe(&other))),
-        };
-        let mut share = |name| Ok::<_, Invalid>(fields.number(name, 0.0, 1.0)?.unwrap_or(0.0));
-        let (reset, hang) = (share("reset")?, share("hang")?);
-        let (cut, malformed) = (share("cut")?, share("malformed")?);
-        fields.finish("status, reset, hang, cut, malformed")?;
-        let sum = status.values().sum::<f64>() + reset + hang + cut + malformed;
-        // Shares such as 0.7 + 0.2 + 0.1 may add up to a little more than 1.
-        if sum > 1.0 + 1e-9 {
-            return Err(Invalid::range_error(FAULTS, "shares that add up to at most 1", sum));
-        }
-        Ok(Self { status, reset, hang, cut, malformed })
-    }
-}
-
-fn read_statuses(map: Map<String, Value>) -> Result<BTreeMap<u16, f64>, Invalid> {
-    let names: Vec<String> = map.keys().cloned().collect();
-    let mut fields = Fields::new(STATUS, map.into())?;
-    let mut statuses = BTreeMap::new();
-    for name in names {
-        let status = name.parse().ok().filter(|status| (400..=599).contains(status));
-        let status =
-            status.ok_or_else(|| Invalid::range_error(STATUS, "HTTP statuses from 400 to 599", format!("{name:?}")))?;
-        statuses.insert(status, fields.number(&name, 0.0, 1.0)?.unwrap_or(0.0));
-    }
-    Ok(statuses)
 }
