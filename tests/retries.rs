@@ -78,6 +78,19 @@ async fn those_who_asked_to_be_left_alone_are_waited_for_when_the_others_cannot_
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_a_minute_for_a_full_deployment_while_one_that_asked_for_half_a_second_is_back() {
+    let full = json!({ "model": "full::m", "rpm": 1 });
+    let router = router(json!({
+        "providers": [dummy("busy", json!({ "responses": [limited(500), "back"] })), dummy("full", json!({}))],
+        "groups": { "default": { "strategy": "first-available", "deployments": [full, "busy::m"] } },
+    }));
+    ask(&router, "fills the minute").await.unwrap();
+    let begun = Instant::now();
+    let answer = ask(&router, "hi").await.unwrap();
+    assert_eq!((answer.content.as_str(), begun.elapsed().as_millis()), ("back", 500));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_that_says_when_it_is_over_is_left_alone_until_then() {
     let down = json!({ "responses": [{ "error": { "status": 503, "retryAfterMs": 2000 } }, "back"] });
     let one = router(json!({

@@ -112,14 +112,20 @@ pub fn not_an_answer(headers: &HeaderMap, body: &[u8], reason: Failure) -> Failu
     let what = match start.chars().next() {
         None if body.is_empty() => format!("it is empty, {sort}"),
         None => format!("it is nothing but white space, {sort}"),
-        Some('{' | '[') => return Failure { body: reason.body.map(|body| masked(&body)), ..reason },
+        Some('{' | '[') => {
+            let mut kept = masked(reason.body.as_deref().unwrap_or(&text));
+            cut(&mut kept, MAX_ERROR_BODY_BYTES);
+            return Failure { body: Some(kept), ..reason };
+        }
         Some('<') => format!("it is a page, {sort}: {}", Words::read(start).message),
         Some(_) => format!("it is not JSON but {sort}: {}", Words::read(start).message),
     };
     let mut message = format!("the answer cannot be used: {what}");
     cut(&mut message, MAX_MESSAGE_BYTES);
-    let body = Some(masked(&text)).filter(|body| !body.is_empty());
-    Failure { message, body, request_id: request_id(headers), ..Failure::new(FailureClass::Truncated, "") }
+    // Masked before it is cut, lest the cut make a key look harmless; the marks may make it longer.
+    let mut kept = masked(&text);
+    cut(&mut kept, MAX_ERROR_BODY_BYTES);
+    Failure { message, body: Some(kept), request_id: request_id(headers), ..Failure::new(FailureClass::Truncated, "") }
 }
 
 /// Puts together what is known.

@@ -131,7 +131,8 @@ impl Group {
         deployments.iter().filter(|deployment| deployment.can_serve(demand, excluded)).cloned().collect()
     }
 
-    /// Picks a deployment that is able and not in `excluded`, and reserves what the demand needs, all or nothing.
+    /// Picks a deployment that is able and not in `excluded`, and reserves what the demand needs, all or nothing. Those in
+    /// `put_off` come last, so that they are only asked when nobody else could be now.
     ///
     /// # Errors
     /// When it is worth asking again.
@@ -139,6 +140,7 @@ impl Group {
         &self,
         demand: &Demand,
         excluded: &[Arc<Deployment>],
+        put_off: &[Arc<Deployment>],
         now: Instant,
         turn: &mut Turn,
     ) -> Result<Picked, Wait> {
@@ -150,9 +152,19 @@ impl Group {
         let mut choice = self.choice.lock().unwrap_or_else(PoisonError::into_inner);
         choice.begin(strategy, &deployments, now);
         let mut wait = Wait::Never;
-        while let Some(index) = choice.next(strategy) {
+        let mut last = Vec::new();
+        loop {
+            let (index, is_last) = match choice.next(strategy) {
+                Some(index) => (index, false),
+                None if last.is_empty() => return Err(wait),
+                None => (last.remove(0), true),
+            };
             // Strategies know deployments by their places, so those that cannot be asked keep theirs and are passed over.
             let Some(deployment) = deployments.get(index).filter(|one| is_able(one)) else { continue };
+            if !is_last && contains(put_off, deployment) {
+                last.push(index);
+                continue;
+            }
             match pick_one(deployment, demand, is_alone, now, turn) {
                 Ok(picked) => {
                     choice.picked(index);
@@ -161,7 +173,6 @@ impl Group {
                 Err(refused) => wait = sooner(wait, refused),
             }
         }
-        Err(wait)
     }
 
     /// How many other deployments than this one could be asked at once.
@@ -270,12 +281,16 @@ pub(crate) struct Behind<'a> {
     pub patience: Option<Duration>,
 }
 
+fn contains(deployments: &[Arc<Deployment>], one: &Deployment) -> bool {
+    deployments.iter().any(|other| std::ptr::eq(Arc::as_ptr(other), one))
+}
+
 impl Deployment {
     /// Whether it could serve this demand at all.
     fn can_serve(&self, demand: &Demand, excluded: &[Arc<Self>]) -> bool {
         self.is_able()
             && demand.prompt.saturating_add(demand.completion.unwrap_or(0)) <= self.context_window()
-            && !excluded.iter().any(|other| std::ptr::eq(Arc::as_ptr(other), self))
+            && !contains(excluded, self)
     }
 
     /// Why it is not asked now. A deployment without peers is not taken away from its users for a dead key or an empty

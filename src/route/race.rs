@@ -157,7 +157,7 @@ impl<K: Kind> CallState<'_, K> {
             return None;
         }
         let now = Instant::now();
-        let picked = group.pick(demand, excluded, now, &mut Turn::default()).ok()?;
+        let picked = group.pick(demand, excluded, &[], now, &mut Turn::default()).ok()?;
         let is_allowed = self.core.budget().withdraw(now);
         self.retries += u32::from(is_allowed);
         is_allowed.then_some(picked)

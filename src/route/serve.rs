@@ -118,7 +118,7 @@ impl<K: Kind> CallState<'_, K> {
             if has_fallback && let Some(rest) = group.all_rest(&demand, &barred.for_good, Instant::now()) {
                 return Err(Verdict::GaveUp(Some(rate_limited(group, rest))));
             }
-            let Some(picked) = self.admit(group, &demand, &mut barred).await? else {
+            let Some(picked) = self.admit(group, &demand, &barred).await? else {
                 demand = self.demand(group).await;
                 continue;
             };
@@ -163,29 +163,8 @@ impl<K: Kind> CallState<'_, K> {
 
     /// Waits in the group's line for a deployment; `None` if the request has to be counted first, because somebody limits
     /// tokens now who did not when it came.
-    async fn admit(&mut self, group: &Group, demand: &Demand, barred: &mut Barred) -> Result<Option<Picked>, Verdict> {
-        let mut excluded = barred.all();
-        if !barred.for_now.is_empty() && group.able(demand, &excluded).is_empty() {
-            // Nobody else is left: it waits for those that have asked to be left alone.
-            barred.for_now.clear();
-            excluded.clone_from(&barred.for_good);
-        }
-        match self.admit_without(group, demand, &excluded, barred.again.as_ref()).await {
-            Err(Verdict::GaveUp(_)) if !barred.for_now.is_empty() => {
-                barred.for_now.clear();
-                self.admit_without(group, demand, &barred.for_good, barred.again.as_ref()).await
-            }
-            admitted => admitted,
-        }
-    }
-
-    async fn admit_without(
-        &mut self,
-        group: &Group,
-        demand: &Demand,
-        excluded: &[Arc<Deployment>],
-        again: Option<&Arc<Deployment>>,
-    ) -> Result<Option<Picked>, Verdict> {
+    async fn admit(&mut self, group: &Group, demand: &Demand, barred: &Barred) -> Result<Option<Picked>, Verdict> {
+        let excluded = &barred.for_good[..];
         let able = group.able(demand, excluded);
         if able.is_empty() {
             return Err(self.nobody(group, demand, excluded));
@@ -201,9 +180,9 @@ impl<K: Kind> CallState<'_, K> {
             let (mut turn, priority) = (Turn::default(), patience.priority());
             let pick = |now, ticket| {
                 turn.begin(ticket);
-                let picked = match again.map(|same| pick_one(same, demand, false, now, &mut turn)) {
+                let picked = match barred.again.as_ref().map(|same| pick_one(same, demand, false, now, &mut turn)) {
                     Some(Ok(picked)) => Ok(picked),
-                    _ => group.pick(demand, excluded, now, &mut turn),
+                    _ => group.pick(demand, excluded, &barred.for_now, now, &mut turn),
                 };
                 if picked.is_err() {
                     turn.end();
