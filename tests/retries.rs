@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use support::{Reply, Server};
 use thryd::error::{FailureClass, Outcome, Phase};
 use thryd::kinds::Completion;
-use thryd::options::{DeployOptions, InvokeOptions, RouterOptions, Timeouts};
+use thryd::options::{DeployOptions, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
 use thryd::provider::ProviderOptions;
-use thryd::route::Router;
+use thryd::route::{Batch, Router};
 use thryd::{Error, ErrorKind};
 use tokio::time::Instant;
 
@@ -323,6 +323,47 @@ async fn who_may_not_stream_is_asked_for_the_whole_at_once_and_from_then_on() {
     }
     assert_eq!(say(&router, "two").await.unwrap().attempts.len(), 1, "it is remembered");
     assert_eq!(router.stats().groups["default"].deployments[0].rest_ms, 0.0);
+}
+
+#[tokio::test]
+async fn a_stream_that_one_organization_may_not_have_is_had_from_another() {
+    let refusing = Server::start(|_| Reply::json(400, NOT_FOR_YOU)).await;
+    let event = r#"{"model":"m-1","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":"stop"}]}"#;
+    let streaming = Server::start(move |_| Reply::stream().event(event).done()).await;
+    let router = over(&refusing, None);
+    let read = async || {
+        let stream = router.stream("default", &dummies::request("hi"), StreamOptions::default()).unwrap();
+        loop {
+            match stream.next().await.unwrap() {
+                Ok(Batch::Chunks(_)) => {}
+                Ok(Batch::End(answer)) => return Ok(answer),
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let error = read().await.unwrap_err();
+    assert_eq!((error.is_retryable(), trail(&error)), (false, vec![("p::m", Outcome::Rejected)]), "{error}");
+    let options = ProviderOptions::new("openai-compatible").name("q").base_url(streaming.url("/v1")).api_key("sk-key");
+    router.add_provider(options).unwrap();
+    router.deploy("default", "q::m", DeployOptions::default()).unwrap();
+    for _ in 0..4 {
+        assert_eq!(read().await.unwrap().deployment, "q::m");
+    }
+    assert!(refusing.requests().len() > 1, "it is asked, and is healthy");
+    assert_eq!(router.stats().groups["default"].deployments[0].rest_ms, 0.0);
+}
+
+#[tokio::test]
+async fn the_trail_says_under_which_status_an_answer_came() {
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let server = Server::start(move |_| match first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+        true => Reply::json(500, "{}"),
+        false => Reply::json(201, ANSWER),
+    })
+    .await;
+    let answer = say(&over(&server, None), "hi").await.unwrap();
+    let statuses: Vec<_> = answer.attempts.iter().map(|one| one.status).collect();
+    assert_eq!(statuses, [Some(500), Some(201)]);
 }
 
 #[tokio::test]

@@ -128,6 +128,23 @@ pub fn not_an_answer(headers: &HeaderMap, body: &[u8], reason: Failure) -> Failu
     Failure { message, body: Some(kept), request_id: request_id(headers), ..Failure::new(FailureClass::Truncated, "") }
 }
 
+/// Whether a refusal is for the way in which the answer was asked for, as a stream, and not for the request: OpenAI's
+/// `"param": "stream"`, of organizations that are not verified.
+#[must_use]
+pub fn blames_stream(failure: &Failure) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        error: Blame,
+    }
+    #[derive(Deserialize)]
+    struct Blame {
+        param: String,
+    }
+    let read = |body: &str| serde_json::from_str::<Body>(body).ok();
+    failure.class == FailureClass::Rejected
+        && failure.body.as_deref().and_then(read).is_some_and(|body| body.error.param == "stream")
+}
+
 /// Puts together what is known.
 fn failure(
     class: FailureClass,

@@ -45,7 +45,8 @@ impl From<Failure> for Ended {
     }
 }
 
-/// Runs one attempt. `permit` is marked as sent as soon as the provider may see the request.
+/// Runs one attempt; gives the answer and its status, if it came over HTTP. `permit` is marked as sent as soon as the
+/// provider may see the request.
 pub(crate) async fn attempt<K: Kind>(
     deployment: &Deployment,
     pass: &Pass,
@@ -53,7 +54,7 @@ pub(crate) async fn attempt<K: Kind>(
     request: &K::Request,
     patience: &Patience,
     mode: Mode<'_>,
-) -> Result<K, Ended> {
+) -> Result<(K, Option<u16>), Ended> {
     let provider = deployment.provider();
     let (model, is_stream) = (&*deployment.model, mode.is_stream);
     let call = Call { kind: K::NAME, path: K::PATH, model, body: request.as_ref(), is_stream };
@@ -67,7 +68,10 @@ pub(crate) async fn attempt<K: Kind>(
             let result = exchange.in_time(exchange.over_http::<K>(http, mode)).await;
             result.map_err(|failure| secrets.taken_out_of(failure))
         }
-        Outgoing::Local(future) => exchange.in_time(exchange.in_process::<K>(future, mode)).await,
+        Outgoing::Local(future) => {
+            let result = exchange.in_time(exchange.in_process::<K>(future, mode)).await;
+            result.map(|value| (value, None))
+        }
     };
     Ok(result?)
 }
@@ -90,7 +94,11 @@ enum Events {
 }
 
 impl<R: Sync> Exchange<'_, R> {
-    async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<K, Failure> {
+    async fn over_http<K: Kind<Request = R>>(
+        &self,
+        http: HttpRequest,
+        mode: Mode<'_>,
+    ) -> Result<(K, Option<u16>), Failure> {
         let client = Client::shared(self.patience.timeouts().connect)?;
         let mut response = self.within_first_token(client.send(http)).await?;
         self.permit.hear(&rate_limits(response.headers(), SystemTime::now()), Instant::now());
@@ -113,10 +121,10 @@ impl<R: Sync> Exchange<'_, R> {
                 Err(failure) => Err(not_an_answer(response.headers(), &answer, failure)),
             }
         };
-        result.map_err(|mut failure| {
-            failure.status = failure.status.or(Some(status));
-            failure
-        })
+        match result {
+            Ok(value) => Ok((value, Some(status))),
+            Err(failure) => Err(Failure { status: failure.status.or(Some(status)), ..failure }),
+        }
     }
 
     async fn in_process<K: Kind<Request = R>>(

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::group::{Demand, Group};
 use super::race::Loss;
-use super::serve::{CallState, Verdict};
+use super::serve::{CallState, Reading, Verdict};
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Failure, FailureClass, Phase};
 use crate::kinds::Kind;
+use crate::provider::blames_stream;
 
 /// The deployments of a group that a call does not ask, or asks first.
 #[derive(Default)]
@@ -84,7 +85,9 @@ impl<K: Kind> CallState<'_, K> {
         }
         let error = error_of(deployment, failure).with_attempts(vec![note.clone()]);
         let is_over = matches!(failure.timeout, Some((Phase::Total, _)));
-        if is_over || failure.class == FailureClass::Rejected {
+        // Not the caller's request is refused but how it was sent, which another may take.
+        let is_refused_here = self.job.reading == Reading::Streamed && blames_stream(failure);
+        if is_over || (failure.class == FailureClass::Rejected && !is_refused_here) {
             return Err(Verdict::Final(error));
         }
         self.errors.push(error);

@@ -55,7 +55,8 @@ impl<K: Kind> Trial<'_, K> {
         let now = Instant::now();
         let mut note = self.note(&deployment, begun, now);
         let result = match result {
-            Ok(mut value) => {
+            Ok((mut value, status)) => {
+                note.status = status;
                 let reported = value.usage().copied();
                 let usage = match reported {
                     Some(usage) => usage,
