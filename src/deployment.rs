@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Failure, FailureClass, Invalid, Phase, Result};
+use crate::error::{Failure, Invalid, Phase, Result};
 use crate::health::{Fault, Health, Latency, Pass, RestOptions};
 use crate::kinds::Usage;
 use crate::options::DeployOptions;
@@ -282,8 +282,7 @@ impl Deployment {
         if !self.is_impatience(failure, took) {
             let fault = Fault { class: failure.class, retry_after: failure.retry_after, took };
             rests = self.health.fail(pass, &fault, now, rest);
-            let is_callers_fault = matches!(failure.class, FailureClass::Rejected | FailureClass::TooLong);
-            if !is_callers_fault {
+            if !failure.class.blames_request() {
                 self.latency.penalise(now);
             }
         }

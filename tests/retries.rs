@@ -354,6 +354,31 @@ async fn a_stream_that_one_organization_may_not_have_is_had_from_another() {
 }
 
 #[tokio::test]
+async fn who_has_no_tools_is_no_reason_to_fail_and_rests_for_nobody() {
+    const NO_TOOLS: &str =
+        r#"{"error":{"code":500,"message":"tools param requires --jinja flag","type":"server_error"}}"#;
+    let without = Server::start(|_| Reply::json(500, NO_TOOLS)).await;
+    let with = Server::start(|_| Reply::json(200, ANSWER)).await;
+    let router = over(&without, None);
+    let error = say(&router, "hi").await.unwrap_err();
+    assert_eq!((error.is_retryable(), trail(&error)), (false, vec![("p::m", Outcome::Rejected)]), "{error}");
+    for (name, server) in [("q", &without), ("r", &with)] {
+        let options =
+            ProviderOptions::new("openai-compatible").name(name).base_url(server.url("/v1")).api_key("sk-key");
+        router.add_provider(options).unwrap();
+    }
+    router.deploy("default", "q::m", DeployOptions::default()).unwrap();
+    let error = say(&router, "hi").await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Provider { deployment, .. } if deployment == "p::m"), "{error}");
+    assert_eq!(trail(&error).len(), 2, "{error}");
+    router.deploy("default", "r::m", DeployOptions::default()).unwrap();
+    for _ in 0..6 {
+        assert_eq!(say(&router, "hi").await.unwrap().deployment, "r::m");
+    }
+    assert!(router.stats().groups["default"].deployments.iter().all(|one| one.rest_ms == 0.0));
+}
+
+#[tokio::test]
 async fn the_trail_says_under_which_status_an_answer_came() {
     let first = std::sync::atomic::AtomicBool::new(true);
     let server = Server::start(move |_| match first.swap(false, std::sync::atomic::Ordering::Relaxed) {

@@ -29,6 +29,8 @@ pub enum FailureClass {
     Rejected,
     /// The request is longer than the model's context.
     TooLong,
+    /// The request asks for what this deployment cannot do, e.g. tools, images or a stream: others may.
+    Unsupported,
     /// The deployment rests for what it said; others are tried now.
     RateLimited,
     /// The account has no quota left.
@@ -48,7 +50,7 @@ impl FailureClass {
     #[must_use]
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::Rejected => Outcome::Rejected,
+            Self::Rejected | Self::Unsupported => Outcome::Rejected,
             Self::TooLong => Outcome::TooLong,
             Self::RateLimited => Outcome::RateLimited,
             Self::Quota => Outcome::Quota,
@@ -57,6 +59,12 @@ impl FailureClass {
             Self::Silent => Outcome::Silent,
             Self::Truncated => Outcome::Truncated,
         }
+    }
+
+    /// Whether it is the request that was refused, which says nothing about the deployment.
+    #[must_use]
+    pub fn blames_request(self) -> bool {
+        matches!(self, Self::Rejected | Self::TooLong | Self::Unsupported)
     }
 
     /// Whether the same request may succeed later, without anyone changing it or the account.

@@ -269,7 +269,7 @@ impl Circuit {
     /// True if it rests because of this failure, or longer because of it.
     pub(super) fn fail(&mut self, request: Request, fault: &Fault, now: Instant, options: &RestOptions) -> bool {
         let Request { number, has_begun } = request;
-        if matches!(fault.class, FailureClass::Rejected | FailureClass::TooLong) {
+        if fault.class.blames_request() {
             return false;
         }
         self.end_ramp(now);

@@ -9,9 +9,10 @@ use super::*;
 
 const REST: RestOptions = RestOptions { base: Duration::from_secs(5), cap: Duration::from_secs(30) };
 
-const CLASSES: [FailureClass; 8] = [
+const CLASSES: [FailureClass; 9] = [
     FailureClass::Rejected,
     FailureClass::TooLong,
+    FailureClass::Unsupported,
     FailureClass::RateLimited,
     FailureClass::Quota,
     FailureClass::Auth,
@@ -94,6 +95,7 @@ fn a_fault_of_the_request_never_counts_against_the_deployment() {
     for _ in 0..50 {
         assert!(!fail(&health, &told(FailureClass::Rejected, s(9)), now));
         assert!(!fail(&health, &fault(FailureClass::TooLong), now));
+        assert!(!fail(&health, &fault(FailureClass::Unsupported), now));
     }
     fail(&health, &fault(FailureClass::Transient), now);
     fail(&health, &fault(FailureClass::Silent), now);

@@ -143,6 +143,19 @@ pub(super) const AUTH_PHRASES: &[&str] = &[
     "you do not have access to it",
 ];
 
+/// How providers say that a model or a server has no tools, no eyes or no ears.
+pub(super) const UNSUPPORTED_PHRASES: &[&str] = &[
+    "no endpoints found that support", // OpenRouter: tools, images, a `tool_choice`
+    "does not support tools",          // Ollama
+    "does not support image",          // what many proxies say
+    "tool choice requires --enable-auto-tool-choice", // vLLM
+    "is not a multimodal model",       // vLLM
+    "image input is not supported",    // llama.cpp, under 500
+    "audio input is not supported",    // llama.cpp, under 500
+    "tools param requires --jinja",    // llama.cpp, under 500
+    "unsupported param: tools",        // llama.cpp before that, under 500
+];
+
 /// Codes of too many requests or too little room for them, under any status.
 pub(super) const RATE_CODES: &[&str] = &[
     "rate_limit_exceeded",

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::delay::delay_in;
 use super::dialects::{
     AUTH_CODES, AUTH_PHRASES, FILTER_CODES, FILTER_PHRASES, QUOTA_CODES, QUOTA_PHRASES, RATE_CODES, RATE_PHRASES,
-    REJECTED_CODES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES,
+    REJECTED_CODES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES, UNSUPPORTED_PHRASES,
 };
 use super::mask::masked;
 use super::words::{MAX_MESSAGE_BYTES, Words};
@@ -128,23 +128,6 @@ pub fn not_an_answer(headers: &HeaderMap, body: &[u8], reason: Failure) -> Failu
     Failure { message, body: Some(kept), request_id: request_id(headers), ..Failure::new(FailureClass::Truncated, "") }
 }
 
-/// Whether a refusal is for the way in which the answer was asked for, as a stream, and not for the request: OpenAI's
-/// `"param": "stream"`, of organizations that are not verified.
-#[must_use]
-pub fn blames_stream(failure: &Failure) -> bool {
-    #[derive(Deserialize)]
-    struct Body {
-        error: Blame,
-    }
-    #[derive(Deserialize)]
-    struct Blame {
-        param: String,
-    }
-    let read = |body: &str| serde_json::from_str::<Body>(body).ok();
-    failure.class == FailureClass::Rejected
-        && failure.body.as_deref().and_then(read).is_some_and(|body| body.error.param == "stream")
-}
-
 /// Puts together what is known.
 fn failure(
     class: FailureClass,
@@ -214,6 +197,11 @@ fn class(status: u16, words: &Words) -> FailureClass {
     }
     if words.has_code(AUTH_CODES) || (matches!(status, 0 | 400) && says(AUTH_PHRASES)) {
         return FailureClass::Auth;
+    }
+    // OpenAI lets only organizations that it has verified stream some models.
+    let may_be_unsupported = matches!(status, 0 | 400 | 404 | 422 | 500);
+    if may_be_unsupported && (words.param.as_deref() == Some("stream") || says(UNSUPPORTED_PHRASES)) {
+        return FailureClass::Unsupported;
     }
     match status {
         0 if words.has_code(TRANSIENT_CODES) => FailureClass::Transient,

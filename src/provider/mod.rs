@@ -27,7 +27,7 @@ use futures_util::Stream;
 pub use create::{ProviderOptions, create_provider, provider_types};
 pub use custom::{CustomCall, CustomHandler, CustomProvider};
 pub use dummy::{DummyOptions, Fault, Faults, Response};
-pub use failure::{blames_stream, classify, classify_at, in_band, not_an_answer};
+pub use failure::{classify, classify_at, in_band, not_an_answer};
 
 use crate::connections::{HttpRequest, Rejection};
 use crate::error::{Failure, Result};

@@ -19,6 +19,8 @@ pub(super) struct Words {
     pub(super) message: String,
     /// Every code, type, status word and reason, in lower case.
     pub(super) codes: Vec<String>,
+    /// The field of the request that is to blame.
+    pub(super) param: Option<String>,
     /// All the text there is to search, in lower case.
     pub(super) text: String,
     /// A status that the body itself names.
@@ -78,6 +80,7 @@ impl Words {
         let mut words = Self::plain(&message);
         words.text = format!("{} {}", words.text, nested.text);
         words.codes = nested.codes;
+        words.param = nested.param.or_else(|| error["param"].as_str().map(str::to_owned));
         words.retry_s =
             nested.retry_s.or_else(|| [error, body].into_iter().find_map(|place| place["estimated_time"].as_f64()));
         for place in [error, body, &error["innererror"], &error["metadata"], &body["detail"]] {

@@ -6,11 +6,10 @@ use tokio::time::Instant;
 
 use super::group::{Demand, Group};
 use super::race::Loss;
-use super::serve::{CallState, Reading, Verdict};
+use super::serve::{CallState, Verdict};
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Failure, FailureClass, Phase};
 use crate::kinds::Kind;
-use crate::provider::blames_stream;
 
 /// The deployments of a group that a call does not ask, or asks first.
 #[derive(Default)]
@@ -35,7 +34,8 @@ impl Loss {
     fn refuses_streams(&self) -> bool {
         let says = |text: &str| text.to_ascii_lowercase().contains("stream");
         let Failure { class, message, body, .. } = &self.failure;
-        self.was_watched && *class == FailureClass::Rejected && (says(message) || body.as_deref().is_some_and(says))
+        let is_refused = matches!(class, FailureClass::Rejected | FailureClass::Unsupported);
+        self.was_watched && is_refused && (says(message) || body.as_deref().is_some_and(says))
     }
 }
 
@@ -85,9 +85,7 @@ impl<K: Kind> CallState<'_, K> {
         }
         let error = error_of(deployment, failure).with_attempts(vec![note.clone()]);
         let is_over = matches!(failure.timeout, Some((Phase::Total, _)));
-        // Not the caller's request is refused but how it was sent, which another may take.
-        let is_refused_here = self.job.reading == Reading::Streamed && blames_stream(failure);
-        if is_over || (failure.class == FailureClass::Rejected && !is_refused_here) {
+        if is_over || failure.class == FailureClass::Rejected {
             return Err(Verdict::Final(error));
         }
         self.errors.push(error);

@@ -233,13 +233,14 @@ impl<K: Kind> CallState<'_, K> {
 
     /// The error of a call that nobody answered.
     fn failed(mut self, group: &str, refusal: Option<Error>) -> Error {
-        let is_limited = |error: &Error| match error.kind() {
-            ErrorKind::Provider { failure, .. } => failure.class == FailureClass::RateLimited,
+        let is_of = |error: &Error, class| match error.kind() {
+            ErrorKind::Provider { failure, .. } => failure.class == class,
             _ => false,
         };
+        let all_are = |errors: &[Error], class| errors.iter().all(|error| is_of(error, class));
         let error = if self.errors.is_empty() {
             refusal.unwrap_or_else(|| self.core.no_group(group))
-        } else if self.errors.iter().all(is_limited) {
+        } else if all_are(&self.errors, FailureClass::RateLimited) {
             let said = self.errors.iter().filter_map(Error::retry_after).min();
             let retry_after =
                 refusal.as_ref().and_then(Error::retry_after).or(said).unwrap_or(self.core.retry.cooldown);
@@ -249,7 +250,8 @@ impl<K: Kind> CallState<'_, K> {
                 reason: self.errors.last().map(ToString::to_string),
             }
             .into()
-        } else if self.errors.len() == 1 {
+        } else if self.errors.len() == 1 || all_are(&self.errors, FailureClass::Unsupported) {
+            // Nobody takes such a request: it is as good as rejected, in the words of who was to answer it.
             self.errors.remove(0)
         } else {
             let count = self.errors.len();

@@ -1,7 +1,7 @@
 //! Answers that are no success, in the shapes that providers document or that their users have posted: what each means.
 //! The words inside a shape are not all anybody's own.
 
-use thryd::error::FailureClass::{self, Auth, Quota, RateLimited, Rejected, TooLong, Transient};
+use thryd::error::FailureClass::{self, Auth, Quota, RateLimited, Rejected, TooLong, Transient, Unsupported};
 
 /// The status, headers that count, the body, what it means, the delay that it asks for in milliseconds, and a part of the
 /// message that must be kept.
@@ -26,9 +26,9 @@ pub const ANSWERS: &[(&str, &[Answer])] = &[
         (503, &[], r#"{"error":{"message":"The engine is currently overloaded, please try again later","type":"server_error","param":null,"code":null}}"#, Transient, None, "overloaded"),
         (429, &[], r#"{"error":{"message":"Rate limit reached for gpt-4o in organization org-x on requests per day (RPD): Limit 200, Used 200, Requested 1. Please try again in 7m12s. Visit https://platform.openai.com/account/rate-limits to learn more.","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#, RateLimited, Some(432_000), "requests per day"),
         (429, &[("retry-after-ms", "59"), ("retry-after", "1")], r#"{"error":{"message":"Rate limit reached","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#, RateLimited, Some(59), "reached"), // the finer header counts.
-        (400, &[], r#"{"error":{"message":"Your organization must be verified to stream this model. Please go to: https://platform.openai.com/settings/organization/general and click on Verify Organization.","type":"invalid_request_error","param":"stream","code":"unsupported_value"}}"#, Rejected, None, "verified"), // the whole is asked for, if nobody wanted a stream.
+        (400, &[], r#"{"error":{"message":"Your organization must be verified to stream this model. Please go to: https://platform.openai.com/settings/organization/general and click on Verify Organization.","type":"invalid_request_error","param":"stream","code":"unsupported_value"}}"#, Unsupported, None, "verified"), // the whole is asked for, if nobody wanted a stream.
         (400, &[], r#"{"error":{"message":"Your organization must be verified to use the model `o9`. Please go to: https://platform.openai.com/settings/organization/general and click on Verify Organization.","type":"invalid_request_error","param":null,"code":null}}"#, Auth, None, "verified"), // the account, not the request.
-        (400, &[], r#"{"error":{"message":"Unsupported value: 'stream' does not support true with this model.","type":"invalid_request_error","param":"stream","code":"unsupported_value"}}"#, Rejected, None, "Unsupported value"),
+        (400, &[], r#"{"error":{"message":"Unsupported value: 'stream' does not support true with this model.","type":"invalid_request_error","param":"stream","code":"unsupported_value"}}"#, Unsupported, None, "Unsupported value"),
         (400, &[], r#"{"error":{"message":"Invalid prompt: your prompt was flagged as potentially violating our usage policy.","type":"invalid_request_error","param":null,"code":"invalid_prompt"}}"#, Rejected, None, "flagged"),
         (400, &[], r#"{"error":{"message":"Invalid 'messages[0].content': string too long. Expected a string with maximum length 10485760, but got a string with length 11000000 instead.","type":"invalid_request_error","param":"messages[0].content","code":"string_above_max_length"}}"#, Rejected, None, "string too long"),
         (503, &[], r#"{"error":{"message":"Slow Down","type":"service_unavailable_error","param":null,"code":"slow_down"}}"#, RateLimited, None, "Slow Down"),
@@ -118,7 +118,8 @@ pub const ANSWERS: &[(&str, &[Answer])] = &[
         (408, &[], r#"{"error":{"message":"Request timed out","code":408}}"#, Transient, None, "timed out"),
         (429, &[], r#"{"error":{"message":"Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day","code":429,"metadata":{"headers":{"X-RateLimit-Limit":"50","X-RateLimit-Remaining":"0"}}}}"#, Quota, None, "free-models-per-day"),
         (429, &[], r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"qwen/qwen3-coder:free is temporarily rate-limited upstream. Please retry shortly.","provider_name":"x"}}}"#, RateLimited, None, "temporarily rate-limited"),
-        (404, &[], r#"{"error":{"message":"No endpoints found that support tool use. To learn more about provider routing, visit: https://openrouter.ai/docs/guides/routing/provider-selection","code":404}}"#, Auth, None, "No endpoints"),
+        (404, &[], r#"{"error":{"message":"No endpoints found that support tool use. To learn more about provider routing, visit: https://openrouter.ai/docs/guides/routing/provider-selection","code":404}}"#, Unsupported, None, "No endpoints"),
+        (404, &[], r#"{"error":{"message":"No endpoints found that support image input","code":404}}"#, Unsupported, None, "image input"), // JohnnyZ93/oai-compatible-copilot#229.
         (503, &[], r#"{"error":{"message":"There is no available model provider that meets your routing requirements","code":503}}"#, Transient, None, "no available"),
     ]),
     // docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html.
@@ -208,6 +209,7 @@ pub const ANSWERS: &[(&str, &[Answer])] = &[
         (404, &[], r#"{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","param":null,"code":404}"#, Auth, None, "`x`"),
         (400, &[], r#"{"object":"error","message":"This model's maximum context length is 32768 tokens. However, you requested 33000 tokens (32000 in the messages, 1000 in the completion). Please reduce the length of the messages or completion.","type":"BadRequestError","param":null,"code":400}"#, TooLong, None, "32768"),
         (500, &[], r#"{"error":{"message":"EngineCore encountered an issue. See stack trace (above) for the root cause.","type":"InternalServerError","param":null,"code":500}}"#, Transient, None, "EngineCore"),
+        (400, &[], r#"{"object":"error","message":"\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set","type":"BadRequestError","param":null,"code":400}"#, Unsupported, None, "--tool-call-parser"), // vllm#9986.
         (401, &[], r#"{"error":"Unauthorized"}"#, Auth, None, "Unauthorized"),
     ]),
     // sgl-project/sglang: issues.
@@ -221,7 +223,7 @@ pub const ANSWERS: &[(&str, &[Answer])] = &[
         (500, &[], r#"{"error":"llama runner process has terminated: signal: killed"}"#, Transient, None, "killed"),
         (503, &[], r#"{"error":"server busy, please try again.  maximum pending requests exceeded"}"#, Transient, None, "server busy"),
         (500, &[], r#"{"error":{"message":"model requires more system memory (20.1 GiB) than is available (7.8 GiB)","type":"api_error","param":null,"code":null}}"#, Transient, None, "system memory"),
-        (400, &[], r#"{"error":{"message":"registry.ollama.ai/library/x does not support tools","type":"api_error","param":null,"code":null}}"#, Rejected, None, "tools"),
+        (400, &[], r#"{"error":{"message":"registry.ollama.ai/library/x does not support tools","type":"api_error","param":null,"code":null}}"#, Unsupported, None, "tools"),
         (400, &[], r#"{"error":"the input length exceeds the context length"}"#, TooLong, None, "context length"), // embeddings.
     ]),
     // huggingface/text-embeddings-inference: router/src/http/server.rs, issues.
@@ -242,6 +244,9 @@ pub const ANSWERS: &[(&str, &[Answer])] = &[
         (400, &[], r#"{"error":{"code":400,"message":"request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":9412,"n_ctx":8192}}"#, TooLong, None, "9412"),
         (503, &[], r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#, Transient, None, "Loading model"),
         (500, &[], r#"{"error":{"code":500,"message":"input is too large to process. increase the physical batch size","type":"server_error"}}"#, TooLong, None, "batch size"),
+        (500, &[], r#"{"error":{"code":500,"message":"tools param requires --jinja flag","type":"server_error"}}"#, Unsupported, None, "--jinja"),
+        (500, &[], r#"{"error":{"code":500,"message":"Unsupported param: tools","type":"server_error"}}"#, Unsupported, None, "tools"), // llama.cpp#10920.
+        (500, &[], r#"{"error":{"code":500,"message":"image input is not supported - hint: if this is unexpected, you may need to provide the mmproj","type":"server_error"}}"#, Unsupported, None, "mmproj"), // llama.cpp#13566.
         (501, &[], r#"{"error":{"code":501,"message":"This server does not support embeddings. Start it with `--embeddings`","type":"not_supported_error"}}"#, Auth, None, "--embeddings"), // will not work a minute later either.
         (401, &[], r#"{"error":{"code":401,"message":"Invalid API Key","type":"authentication_error"}}"#, Auth, None, "Invalid API Key"),
     ]),
