@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Failure, Invalid, Phase, Result};
-use crate::health::{Fault, Health, Latency, Pass, RestOptions};
+use crate::error::{Failure, FailureClass, Invalid, Phase, Result};
+use crate::health::{Fault, Health, Hold, Latency, Pass, RestOptions};
 use crate::kinds::Usage;
 use crate::options::DeployOptions;
 use crate::provider::Provider;
@@ -78,6 +78,8 @@ pub(crate) struct Record {
     pub rest_error: Option<String>,
     /// When it last answered.
     answered: Option<Instant>,
+    /// Until when it asked to be left alone, if that is longer than anybody waits.
+    told: Option<Instant>,
     typical: Typical,
 }
 
@@ -112,6 +114,7 @@ impl Deployment {
             last_error: None,
             rest_error: None,
             answered: None,
+            told: None,
             typical: Typical::new(),
         };
         let deployment = Self {
@@ -161,6 +164,7 @@ impl Deployment {
         *self.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
         // Afterwards, so that nothing that is sent to the old one counts.
         self.health.reset();
+        self.record().told = None;
         self.subscribe();
     }
 
@@ -264,6 +268,7 @@ impl Deployment {
         let mut record = self.record();
         record.succeeded += 1;
         record.answered = Some(now);
+        record.told = None;
         record.prompt_tokens = record.prompt_tokens.saturating_add(usage.prompt_tokens);
         record.completion_tokens = record.completion_tokens.saturating_add(usage.completion_tokens);
         record.cost += usage.cost.unwrap_or(0.0);
@@ -276,10 +281,19 @@ impl Deployment {
         self.record().answered.is_some_and(|answered| answered > moment)
     }
 
-    /// An attempt failed, after this long.
-    pub fn failed(&self, pass: &Pass, failure: &Failure, rest: &RestOptions, took: Duration, now: Instant) {
+    /// An attempt failed, after this long. With `is_impatient` a clock ran out that only this call has: nothing is held
+    /// against the deployment if most of its answers take as long.
+    pub fn failed(
+        &self,
+        pass: &Pass,
+        failure: &Failure,
+        rest: &RestOptions,
+        is_impatient: bool,
+        took: Duration,
+        now: Instant,
+    ) {
         let mut rests = false;
-        if !self.is_impatience(failure, took) {
+        if !(is_impatient && self.may_take(failure, took)) {
             let fault = Fault { class: failure.class, retry_after: failure.retry_after, took };
             rests = self.health.fail(pass, &fault, now, rest);
             if !failure.class.blames_request() {
@@ -292,13 +306,28 @@ impl Deployment {
         if rests {
             record.rest_error = Some(failure.message.clone());
         }
+        let is_late = failure.retry_after.is_some_and(|after| after > rest.cap);
+        if is_late && matches!(failure.class, FailureClass::RateLimited | FailureClass::Transient) {
+            record.told = record.told.max(failure.retry_after.map(|after| now + after));
+        }
     }
 
-    /// Whether a call only ran out of its own time, before most answers of this deployment would have been there.
-    fn is_impatience(&self, failure: &Failure, took: Duration) -> bool {
-        let usual = self.latency.total_quantiles().p95;
-        let usual = if usual > 0.0 { Duration::from_secs_f64(usual / 1000.0) } else { FIRST_PATIENCE };
-        matches!(failure.timeout, Some((Phase::Total, _))) && took < usual
+    /// Until when it is not worth waiting for, as long as it rests: its provider asked for more time than any call waits.
+    pub fn leave_alone_until(&self, now: Instant) -> Option<Instant> {
+        let rest = self.health.hold(now, 0).filter(|hold| matches!(hold, Hold::Rest(_)))?.until();
+        self.record().told.filter(|told| *told > rest)
+    }
+
+    /// Whether it may take as long as a clock allowed that ran out after `took`, since 95 % of its answers are there only
+    /// later, or nothing is known of them.
+    fn may_take(&self, failure: &Failure, took: Duration) -> bool {
+        let Some((phase, limit)) = failure.timeout else { return false };
+        let (waited, usual) = match phase {
+            Phase::Connect | Phase::FirstToken => (took, self.latency.first_token_quantiles().p95),
+            Phase::Idle => (limit, 0.0),
+            Phase::Queue | Phase::Attempt | Phase::Total => (took, self.latency.total_quantiles().p95),
+        };
+        waited < if usual > 0.0 { Duration::from_secs_f64(usual / 1000.0) } else { FIRST_PATIENCE }
     }
 
     /// A copy of the record.

@@ -265,6 +265,9 @@ async fn a_caller_that_leaves_closes_the_socket_before_and_after_the_headers() {
     server.until_closed().await;
 }
 
+/// How long the words of a refusal are waited for.
+const LIMIT: Duration = Duration::from_secs(1);
+
 #[tokio::test]
 async fn the_words_of_a_refusal_are_bounded_and_never_fail() {
     let long = "\u{e9}".repeat(1 << 16);
@@ -282,7 +285,7 @@ async fn the_words_of_a_refusal_are_bounded_and_never_fail() {
     for (reply, expected) in replies {
         let server = Server::start(move |_| reply.clone()).await;
         let response = client().send(request(server.url("/"))).await.unwrap();
-        assert_eq!(response.error_body().await, expected);
+        assert_eq!(response.error_body(LIMIT).await, (expected, true));
     }
 }
 
@@ -292,7 +295,12 @@ async fn the_words_of_a_refusal_are_not_waited_for_for_ever() {
     let response = client().send(request(server.url("/"))).await.unwrap();
     // From here on nothing is under way, so the clock may jump.
     tokio::time::pause();
-    assert_eq!(response.error_body().await, "half");
+    let begun = tokio::time::Instant::now();
+    assert_eq!(response.error_body(LIMIT).await, ("half".to_owned(), false));
+    assert!(
+        begun.elapsed() >= LIMIT && begun.elapsed() <= LIMIT + Duration::from_millis(1),
+        "the clock ticks in milliseconds"
+    );
     server.until_closed().await;
 }
 

@@ -97,6 +97,41 @@ async fn a_wait_longer_than_allowed_is_surfaced_and_never_slept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rest_that_is_longer_than_anybody_waits_is_told_to_all_who_come_and_slept_by_none() {
+    let script = json!({ "responses": [{ "error": { "status": 429, "retryAfterMs": 60_000 } }], "repeat": true });
+    let router = router(json!({
+        "providers": [dummy("busy", script)],
+        "groups": { "default": { "deployments": ["busy::m"] } },
+        "retry": { "maxDelayMs": 1_000 },
+    }));
+    let begun = tokio::time::Instant::now();
+    for second in 0..3_u64 {
+        let error = ask(&router, &second.to_string()).await.unwrap_err();
+        assert_eq!((error.code(), begun.elapsed().as_secs()), ("ERR_RATE_LIMITED", 0), "{error}");
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(60_000 - 100 * second)));
+        assert_eq!(error.attempts().len(), usize::from(second == 0), "nothing is sent before it may be back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let error = ask(&router, "a probe").await.unwrap_err();
+    assert_eq!((error.attempts().len(), error.retry_after()), (1, Some(Duration::from_secs(60))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_used_up_his_retries_is_told_when_the_deployment_is_back_and_not_when_it_first_was_to_be() {
+    let router = router(json!({
+        "providers": [dummy("busy", failing(429))],
+        "groups": { "default": { "deployments": ["busy::m"] } },
+        "retry": { "cooldownMs": 200, "maxDelayMs": 5_000 },
+    }));
+    let error = ask(&router, "hi").await.unwrap_err();
+    assert_eq!((error.code(), error.attempts().len()), ("ERR_RATE_LIMITED", 4));
+    let rest = router.stats().groups["default"].deployments[0].rest_ms;
+    assert!(rest > 1_000.0, "{rest}");
+    assert!((error.retry_after().unwrap().as_secs_f64() * 1_000.0 - rest).abs() < 2.0, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_failure_is_kept_in_order_when_nobody_answers() {
     let router = router(json!({
         "providers": [dummy("a", failing(500)), dummy("b", failing(502))],

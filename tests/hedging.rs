@@ -213,3 +213,38 @@ async fn the_time_of_who_was_left_counts_so_that_it_does_not_look_fast() {
     let p99 = stats.groups["default"].deployments[0].first_token_ms.p99;
     assert!(p99 >= ms(200).as_secs_f64() * 1000.0, "{p99}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_attempt_that_was_not_needed_does_not_make_its_deployment_look_fast() {
+    let router = router(json!({
+        "providers": [dummy("first", json!({ "latencyMs": 100 })), dummy("second", json!({ "latencyMs": 100 }))],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["first::m", "second::m"] } },
+        "retry": { "hedgeQuantile": 0.9 },
+    }));
+    for call in 0..10 {
+        ask(&router, &call.to_string()).await.unwrap();
+    }
+    change(&router, "first", json!({ "latencyMs": 105 }));
+    let answer = ask(&router, "a little late").await.unwrap();
+    assert_eq!(trail(&answer), [("first::m", Outcome::Ok), ("second::m", Outcome::Cancelled)]);
+    let fast = router.stats().groups["default"].deployments[1].first_token_ms.p50;
+    assert!(fast == 0.0 || fast >= 100.0, "{fast}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_with_a_dead_key_is_no_second() {
+    let router = warmed(hang(), failing(401), json!({})).await;
+    let begun = Instant::now();
+    let late = async |text: &str| {
+        ask_with(&router, text, json!({ "firstTokenMs": 300 })).await.map_err(|error| {
+            error.attempts().iter().map(|one| (one.deployment.clone(), one.outcome)).collect::<Vec<_>>()
+        })
+    };
+    let once = late("one").await.unwrap_err();
+    assert!(once.contains(&("second::m".to_owned(), Outcome::Auth)), "{once:?}");
+    for text in ["two", "three", "four"] {
+        let tried = late(text).await.unwrap_err();
+        assert_eq!(tried, [("first::m".to_owned(), Outcome::Silent)], "it rests");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}

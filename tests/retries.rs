@@ -2,28 +2,21 @@
 //! left alone while another could answer.
 
 mod dummies;
-mod support;
 
 use std::time::Duration;
 
 use dummies::{ask, ask_with, dummy, failing, router};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{Reply, Server};
-use thryd::error::{FailureClass, Outcome, Phase};
+use thryd::Error;
+use thryd::error::Outcome;
 use thryd::kinds::Completion;
-use thryd::options::{DeployOptions, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
-use thryd::provider::ProviderOptions;
-use thryd::route::{Batch, Router};
-use thryd::{Error, ErrorKind};
+use thryd::options::Timeouts;
+use thryd::route::Router;
 use tokio::time::Instant;
 
 fn limited(milliseconds: u64) -> Value {
     json!({ "error": { "status": 429, "retryAfterMs": milliseconds } })
-}
-
-fn trail(error: &Error) -> Vec<(&str, Outcome)> {
-    error.attempts().iter().map(|one| (one.deployment.as_str(), one.outcome)).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,143 +258,4 @@ proptest! {
             Ok(())
         })?;
     }
-}
-
-const ANSWER: &str = r#"{"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}]}"#;
-const NOT_FOR_YOU: &str = r#"{"error":{"message":"Your organization must be verified to stream this model.","type":"invalid_request_error","param":"stream","code":"unsupported_value"}}"#;
-
-fn over(server: &Server, first_token: Option<Duration>) -> Router<Completion> {
-    let timeouts = Timeouts { first_token, ..Timeouts::default() };
-    let router = Router::new(RouterOptions { timeouts, ..RouterOptions::default() }).unwrap();
-    let options = ProviderOptions::new("openai-compatible").name("p").base_url(server.url("/v1")).api_key("sk-key");
-    router.add_provider(options).unwrap();
-    router.deploy("default", "p::m", DeployOptions::default()).unwrap();
-    router
-}
-
-async fn say(router: &Router<Completion>, text: &str) -> Result<thryd::route::Answer<Completion>, Error> {
-    router.invoke("default", dummies::request(text), InvokeOptions::default()).await
-}
-
-#[tokio::test]
-async fn a_whole_answer_whose_first_token_has_a_clock_may_take_longer_than_it() {
-    let event =
-        |delta: &str| json!({ "model": "m-1", "choices": [{ "index": 0, "delta": { "content": delta } }] }).to_string();
-    let finish = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
-    let server = Server::start(move |_| {
-        let pause = Duration::from_millis(400);
-        Reply::stream().event(&event("hel")).pause(pause).event(&event("lo")).pause(pause).event(finish).done()
-    })
-    .await;
-    let answer = say(&over(&server, Some(Duration::from_millis(500))), "hi").await.unwrap();
-    assert_eq!((answer.content.as_str(), answer.usage().total_tokens, answer.usage().estimated), ("hello", 5, false));
-    assert!(server.requests()[0].text().contains(r#""stream":true"#));
-}
-
-#[tokio::test]
-async fn a_whole_answer_without_such_a_clock_is_asked_for_as_it_is() {
-    let server = Server::start(|_| Reply::json(200, ANSWER)).await;
-    assert_eq!(say(&over(&server, None), "hi").await.unwrap().content, "hello");
-    assert!(!server.requests()[0].text().contains("stream"));
-}
-
-#[tokio::test]
-async fn who_may_not_stream_is_asked_for_the_whole_at_once_and_from_then_on() {
-    let server = Server::start(|request| {
-        if request.text().contains(r#""stream":true"#) {
-            Reply::json(400, NOT_FOR_YOU)
-        } else {
-            Reply::json(200, ANSWER)
-        }
-    })
-    .await;
-    let router = over(&server, Some(Duration::from_secs(5)));
-    let (one, other) = tokio::join!(say(&router, "one"), say(&router, "other"));
-    for answer in [one.unwrap(), other.unwrap()] {
-        let outcomes: Vec<_> = answer.attempts.iter().map(|one| one.outcome).collect();
-        assert_eq!((answer.content.as_str(), outcomes), ("hello", vec![Outcome::Rejected, Outcome::Ok]));
-    }
-    assert_eq!(say(&router, "two").await.unwrap().attempts.len(), 1, "it is remembered");
-    assert_eq!(router.stats().groups["default"].deployments[0].rest_ms, 0.0);
-}
-
-#[tokio::test]
-async fn a_stream_that_one_organization_may_not_have_is_had_from_another() {
-    let refusing = Server::start(|_| Reply::json(400, NOT_FOR_YOU)).await;
-    let event = r#"{"model":"m-1","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":"stop"}]}"#;
-    let streaming = Server::start(move |_| Reply::stream().event(event).done()).await;
-    let router = over(&refusing, None);
-    let read = async || {
-        let stream = router.stream("default", &dummies::request("hi"), StreamOptions::default()).unwrap();
-        loop {
-            match stream.next().await.unwrap() {
-                Ok(Batch::Chunks(_)) => {}
-                Ok(Batch::End(answer)) => return Ok(answer),
-                Err(error) => return Err(error),
-            }
-        }
-    };
-    let error = read().await.unwrap_err();
-    assert_eq!((error.is_retryable(), trail(&error)), (false, vec![("p::m", Outcome::Rejected)]), "{error}");
-    let options = ProviderOptions::new("openai-compatible").name("q").base_url(streaming.url("/v1")).api_key("sk-key");
-    router.add_provider(options).unwrap();
-    router.deploy("default", "q::m", DeployOptions::default()).unwrap();
-    for _ in 0..4 {
-        assert_eq!(read().await.unwrap().deployment, "q::m");
-    }
-    assert!(refusing.requests().len() > 1, "it is asked, and is healthy");
-    assert_eq!(router.stats().groups["default"].deployments[0].rest_ms, 0.0);
-}
-
-#[tokio::test]
-async fn who_has_no_tools_is_no_reason_to_fail_and_rests_for_nobody() {
-    const NO_TOOLS: &str =
-        r#"{"error":{"code":500,"message":"tools param requires --jinja flag","type":"server_error"}}"#;
-    let without = Server::start(|_| Reply::json(500, NO_TOOLS)).await;
-    let with = Server::start(|_| Reply::json(200, ANSWER)).await;
-    let router = over(&without, None);
-    let error = say(&router, "hi").await.unwrap_err();
-    assert_eq!((error.is_retryable(), trail(&error)), (false, vec![("p::m", Outcome::Rejected)]), "{error}");
-    for (name, server) in [("q", &without), ("r", &with)] {
-        let options =
-            ProviderOptions::new("openai-compatible").name(name).base_url(server.url("/v1")).api_key("sk-key");
-        router.add_provider(options).unwrap();
-    }
-    router.deploy("default", "q::m", DeployOptions::default()).unwrap();
-    let error = say(&router, "hi").await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Provider { deployment, .. } if deployment == "p::m"), "{error}");
-    assert_eq!(trail(&error).len(), 2, "{error}");
-    router.deploy("default", "r::m", DeployOptions::default()).unwrap();
-    for _ in 0..6 {
-        assert_eq!(say(&router, "hi").await.unwrap().deployment, "r::m");
-    }
-    assert!(router.stats().groups["default"].deployments.iter().all(|one| one.rest_ms == 0.0));
-}
-
-#[tokio::test]
-async fn the_trail_says_under_which_status_an_answer_came() {
-    let first = std::sync::atomic::AtomicBool::new(true);
-    let server = Server::start(move |_| match first.swap(false, std::sync::atomic::Ordering::Relaxed) {
-        true => Reply::json(500, "{}"),
-        false => Reply::json(201, ANSWER),
-    })
-    .await;
-    let answer = say(&over(&server, None), "hi").await.unwrap();
-    let statuses: Vec<_> = answer.attempts.iter().map(|one| one.status).collect();
-    assert_eq!(statuses, [Some(500), Some(201)]);
-}
-
-#[tokio::test]
-async fn a_connection_that_is_not_made_in_time_is_not_waited_for_twice() {
-    // Nobody accepts, and nobody greets: TLS waits for an answer that does not come.
-    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let timeouts = Timeouts { connect: Duration::from_millis(200), ..Timeouts::default() };
-    let router = Router::<Completion>::new(RouterOptions { timeouts, ..RouterOptions::default() }).unwrap();
-    let url = format!("https://{}/v1", deaf.local_addr().unwrap());
-    let options = ProviderOptions::new("openai-compatible").name("p").base_url(url).api_key("sk-key");
-    router.add_provider(options).unwrap();
-    router.deploy("default", "p::m", DeployOptions::default()).unwrap();
-    let error = say(&router, "hi").await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Timeout { phase: Phase::Connect, .. }), "{error}");
-    assert_eq!(trail(&error), [("p::m", FailureClass::Silent.outcome())]);
 }

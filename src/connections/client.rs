@@ -21,9 +21,6 @@ use crate::error::{Failure, FailureClass};
 /// Most settings whose connections are kept; the oldest goes first. Programs have one or two.
 const MAX_KEPT: usize = 16;
 
-/// How long the words of a refusal are waited for. Its status says enough, and no clock of the caller's is as short.
-const ERROR_BODY_LIMIT: Duration = Duration::from_secs(5);
-
 /// How long a connection is silent before the system asks whether the other side is still there, how often it asks, and
 /// how often in vain. A model may think for minutes, in which nothing is sent: a NAT or a firewall forgets the connection
 /// after as little as half a minute, and without a question nobody would notice.
@@ -218,8 +215,9 @@ impl HttpResponse {
         Ok(whole.freeze())
     }
 
-    /// The first 64 KiB as text, for an error. Never fails: what cannot be read, or has not come within 5 s, is left out.
-    pub async fn error_body(mut self) -> String {
+    /// The first 64 KiB as text, for an error, and whether it came in time. Never fails: what cannot be read, or has not come
+    /// within `limit`, is left out.
+    pub async fn error_body(mut self, limit: Duration) -> (String, bool) {
         let mut body = self.peeked.take().unwrap_or_default().to_vec();
         body.truncate(MAX_ERROR_BODY_BYTES);
         let reading = async {
@@ -232,7 +230,7 @@ impl HttpResponse {
             }
         };
         // Whatever has come counts, so running out of time is no failure.
-        let _ = tokio::time::timeout(ERROR_BODY_LIMIT, reading).await;
+        let is_in_time = tokio::time::timeout(limit, reading).await.is_ok();
         let mut text = String::from_utf8_lossy(&body).into_owned();
         if body.len() == MAX_ERROR_BODY_BYTES {
             // The cut may have gone through a character.
@@ -240,7 +238,7 @@ impl HttpResponse {
         }
         // What stands in for a damaged byte is three bytes long.
         cut(&mut text, MAX_ERROR_BODY_BYTES);
-        text
+        (text, is_in_time)
     }
 
     fn broken(&self, what: fmt::Arguments<'_>) -> Failure {

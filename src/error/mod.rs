@@ -257,8 +257,8 @@ impl fmt::Display for Error {
                 f.write_str(message)
             }
             ErrorKind::RateLimited { group, retry_after, reason } => {
-                let wait = retry_after.as_millis();
-                write!(f, "group \"{group}\" has no room before the deadline; retry after {wait} ms")?;
+                let wait = milliseconds(*retry_after);
+                write!(f, "group \"{group}\" cannot answer in time; retry after {wait} ms")?;
                 reason.iter().try_for_each(|reason| write!(f, "; its deployments rest: {reason}"))
             }
             ErrorKind::TooLarge { tokens, limit, field } => {
@@ -289,3 +289,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Whole milliseconds, rounded up, so that who waits for them does not come too early.
+#[must_use]
+pub fn milliseconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

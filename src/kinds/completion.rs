@@ -177,6 +177,10 @@ impl Kind for Completion {
         Some(Box::new(StreamAssembly::default()))
     }
 
+    fn choices(request: &CompletionRequest) -> usize {
+        request.as_ref().get("n").and_then(|n| n.parse().ok()).unwrap_or(1)
+    }
+
     fn chunks(&self) -> Vec<Chunk> {
         Self::chunks(self)
     }

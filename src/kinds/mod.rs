@@ -99,6 +99,12 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
         None
     }
 
+    /// How many choices this request asks for.
+    #[must_use]
+    fn choices(_request: &Self::Request) -> usize {
+        1
+    }
+
     /// The pieces that a stream of this answer gives.
     fn chunks(&self) -> Vec<Chunk> {
         Vec::new()
@@ -130,6 +136,9 @@ pub trait Assembly<K>: Send {
     /// # Errors
     /// If the event cannot be read.
     fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure>;
+
+    /// Whether this many choices have come to their end, so that nothing but counts and the end of the stream is to follow.
+    fn is_complete(&self, choices: usize) -> bool;
 
     /// The whole answer.
     ///

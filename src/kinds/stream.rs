@@ -145,6 +145,12 @@ impl StreamAssembly {
         self.choices.iter().find(|choice| choice.index == 0).map_or("", |choice| &choice.content)
     }
 
+    /// Whether this many choices have come, and no choice is without its finish reason.
+    #[must_use]
+    pub fn is_complete(&self, choices: usize) -> bool {
+        self.choices.len() >= choices.max(1) && self.choices.iter().all(|choice| choice.finish_reason.is_some())
+    }
+
     /// The whole answer.
     ///
     /// # Errors
@@ -156,8 +162,7 @@ impl StreamAssembly {
         if !has_first {
             return Err(Failure::new(FailureClass::Truncated, "the stream ended without its first choice"));
         }
-        let is_complete = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish_reason.is_some());
-        if !is_complete {
+        if !self.is_complete(1) {
             return Err(Failure::new(FailureClass::Truncated, "the stream ended without a finish reason"));
         }
         let is_sure = self.choices.iter().all(Assembled::is_sure);
@@ -305,6 +310,10 @@ impl AssembledCall {
 impl Assembly<Completion> for StreamAssembly {
     fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         Self::push(self, data, chunks)
+    }
+
+    fn is_complete(&self, choices: usize) -> bool {
+        Self::is_complete(self, choices)
     }
 
     fn finish(self: Box<Self>) -> Result<Completion, Failure> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::{Attempt, Error, ErrorKind, Phase};
+use crate::error::{Attempt, Error, ErrorKind, Phase, milliseconds};
 
 /// What crosses.
 #[derive(Debug, Serialize)]
@@ -14,7 +14,7 @@ pub struct Failure<'a> {
     retryable: bool,
     attempts: &'a [Attempt],
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<f64>,
+    retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<Phase>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ impl<'a> From<&'a Error> for Failure<'a> {
             message: error.to_string(),
             retryable: error.is_retryable(),
             attempts: error.attempts(),
-            retry_after_ms: error.retry_after().map(|after| after.as_secs_f64() * 1000.0),
+            retry_after_ms: error.retry_after().map(milliseconds),
             phase: None,
             status: None,
             deployment: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Invalid;
+use crate::error::{Invalid, Phase};
 use crate::fields::Fields;
 
 /// Their names in options.
@@ -47,6 +47,19 @@ impl Timeouts {
     #[must_use]
     pub fn first_token_of(&self, is_stream: bool) -> Option<Duration> {
         self.first_token.or(is_stream.then_some(STREAM_FIRST_TOKEN))
+    }
+
+    /// The clock of a phase, if it has one.
+    #[must_use]
+    pub fn of(&self, phase: Phase, is_stream: bool) -> Option<Duration> {
+        match phase {
+            Phase::Queue => Some(self.queue),
+            Phase::Connect => Some(self.connect),
+            Phase::FirstToken => self.first_token_of(is_stream),
+            Phase::Idle => Some(self.idle),
+            Phase::Attempt => Some(self.attempt),
+            Phase::Total => self.total,
+        }
     }
 
     /// Takes the clocks out of `fields`; those that are absent keep their value.

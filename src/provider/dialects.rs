@@ -73,6 +73,13 @@ pub(super) const TOO_LONG_PHRASES: &[&str] = &[
     "too large to process",         // llama.cpp: longer than its batch
 ];
 
+/// How servers say under 413 that a request has more bytes or inputs than they take.
+pub(super) const TOO_LARGE_PHRASES: &[&str] = &[
+    "exceeds the maximum size",   // Anthropic
+    "maximum allowed batch size", // TEI
+    "length limit exceeded",      // TEI
+];
+
 /// Codes of a filter that refused the request's content.
 pub(super) const FILTER_CODES: &[&str] = &[
     "content_filter",
@@ -143,8 +150,13 @@ pub(super) const AUTH_PHRASES: &[&str] = &[
     "you do not have access to it",
 ];
 
-/// How providers say that a model or a server has no tools, no eyes or no ears.
+/// How providers say that a model or a server has no tools, no eyes or no ears, or gives no streams.
 pub(super) const UNSUPPORTED_PHRASES: &[&str] = &[
+    "must be verified to stream", // OpenAI
+    "does not support stream",    // many a proxy, of a model that gives whole answers
+    "streaming is not supported",
+    "stream is not supported",
+    "streaming not supported",
     "no endpoints found that support", // OpenRouter: tools, images, a `tool_choice`
     "does not support tools",          // Ollama
     "does not support image",          // what many proxies say

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::delay::delay_in;
 use super::dialects::{
     AUTH_CODES, AUTH_PHRASES, FILTER_CODES, FILTER_PHRASES, QUOTA_CODES, QUOTA_PHRASES, RATE_CODES, RATE_PHRASES,
-    REJECTED_CODES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES, UNSUPPORTED_PHRASES,
+    REJECTED_CODES, TOO_LARGE_PHRASES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES, UNSUPPORTED_PHRASES,
 };
 use super::mask::masked;
 use super::words::{MAX_MESSAGE_BYTES, Words};
@@ -208,8 +208,8 @@ fn class(status: u16, words: &Words) -> FailureClass {
         0 if words.has_code(REJECTED_CODES) => FailureClass::Rejected,
         // A page is the word of a proxy or a firewall before the provider, about an address, a protocol or a network.
         400 | 403 if words.is_page => FailureClass::Transient,
-        // More than this server takes, be it tokens, bytes or inputs: another may.
-        413 => FailureClass::TooLong,
+        // A proxy's or a server's own bound on bytes or inputs: another may take more.
+        413 if words.is_page || words.says(TOO_LARGE_PHRASES) => FailureClass::TooLong,
         // 498 is Groq's word for no capacity, 529 Anthropic's.
         429 | 498 | 529 => FailureClass::RateLimited,
         // A redirect and a missing page are a wrong address; 407 is the proxy's 401, 426 and 431 are about how it was sent, 451 is

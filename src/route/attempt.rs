@@ -1,7 +1,8 @@
 //! One try on one deployment: write, send, read, each against its clock.
 
 use std::future::Future;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
@@ -9,7 +10,7 @@ use memchr::memmem;
 use tokio::time::{Instant, timeout};
 
 use super::log::Log;
-use super::patience::Patience;
+use super::patience::{Patience, Standstill};
 use super::race::Lead;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
@@ -20,15 +21,27 @@ use crate::options::Timeouts;
 use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band, not_an_answer};
 use crate::tracker::Permit;
 
+/// How long the end of a stream is waited for whose answer is complete: for its usage, and a `[DONE]` that some servers
+/// never send.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the words of a refusal are waited for, whose status is known.
+const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
+
 /// How an answer is wanted.
 #[derive(Clone, Copy)]
 pub(crate) struct Mode<'a> {
     /// Whether the provider is asked for it piece by piece.
     pub is_stream: bool,
+    /// Whether the clock of the first token runs. It would not be fair to a whole answer where only a stream was to show the
+    /// first token.
+    pub has_first_token: bool,
     /// Who reads along.
     pub log: Option<&'a Log>,
     /// Taken before anything is said.
     pub lead: Lead<'a>,
+    /// Where the status of the answer is put as soon as it is there; 0 is none.
+    pub status: &'a AtomicU16,
 }
 
 /// An attempt that did not succeed.
@@ -45,8 +58,7 @@ impl From<Failure> for Ended {
     }
 }
 
-/// Runs one attempt; gives the answer and its status, if it came over HTTP. `permit` is marked as sent as soon as the
-/// provider may see the request.
+/// Runs one attempt. `permit` is marked as sent as soon as the provider may see the request.
 pub(crate) async fn attempt<K: Kind>(
     deployment: &Deployment,
     pass: &Pass,
@@ -54,24 +66,24 @@ pub(crate) async fn attempt<K: Kind>(
     request: &K::Request,
     patience: &Patience,
     mode: Mode<'_>,
-) -> Result<(K, Option<u16>), Ended> {
+) -> Result<K, Ended> {
     let provider = deployment.provider();
     let (model, is_stream) = (&*deployment.model, mode.is_stream);
     let call = Call { kind: K::NAME, path: K::PATH, model, body: request.as_ref(), is_stream };
     let outgoing = provider.write(&call).map_err(Ended::Refused)?;
     permit.sent();
     let (provider, begun) = (&*provider, Instant::now());
-    let exchange = Exchange { deployment, pass, provider, call, patience, begun, request, permit };
+    let standstill = Standstill::default();
+    let has_first_token = mode.has_first_token;
+    let exchange =
+        Exchange { deployment, pass, provider, call, patience, begun, request, permit, has_first_token, standstill };
     let result = match outgoing {
         Outgoing::Http(http) => {
             let secrets = Secrets::of(&http);
             let result = exchange.in_time(exchange.over_http::<K>(http, mode)).await;
             result.map_err(|failure| secrets.taken_out_of(failure))
         }
-        Outgoing::Local(future) => {
-            let result = exchange.in_time(exchange.in_process::<K>(future, mode)).await;
-            result.map(|value| (value, None))
-        }
+        Outgoing::Local(future) => exchange.in_time(exchange.in_process::<K>(future, mode)).await,
     };
     Ok(result?)
 }
@@ -85,6 +97,9 @@ struct Exchange<'a, R> {
     begun: Instant,
     request: &'a R,
     permit: &'a Permit,
+    has_first_token: bool,
+    /// Waiting for those who read along.
+    standstill: Standstill,
 }
 
 /// Where the data of events comes from.
@@ -94,15 +109,13 @@ enum Events {
 }
 
 impl<R: Sync> Exchange<'_, R> {
-    async fn over_http<K: Kind<Request = R>>(
-        &self,
-        http: HttpRequest,
-        mode: Mode<'_>,
-    ) -> Result<(K, Option<u16>), Failure> {
+    async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<K, Failure> {
         let client = Client::shared(self.patience.timeouts().connect)?;
         let mut response = self.within_first_token(client.send(http)).await?;
         self.permit.hear(&rate_limits(response.headers(), SystemTime::now()), Instant::now());
         let status = response.status();
+        // One task's, and read when the attempt is over: there is nothing to order.
+        mode.status.store(status, Ordering::Relaxed);
         if !(200..300).contains(&status) {
             return Err(self.rejection(response).await);
         }
@@ -110,7 +123,7 @@ impl<R: Sync> Exchange<'_, R> {
         let is_wanted = self.call.is_stream;
         let asked = response.is_event_stream(is_wanted);
         let is_stream = if is_wanted { self.within_first_token(asked).await? } else { self.within_gap(asked).await? };
-        let result = if is_stream {
+        if is_stream {
             self.events(Events::Http(Box::new((response, SseParser::default()))), mode).await
         } else {
             let answer = self.whole_body(&mut response).await?;
@@ -120,10 +133,6 @@ impl<R: Sync> Exchange<'_, R> {
                 // A provider that fails in a success's clothes, or something that is none.
                 Err(failure) => Err(not_an_answer(response.headers(), &answer, failure)),
             }
-        };
-        match result {
-            Ok(value) => Ok((value, Some(status))),
-            Err(failure) => Err(Failure { status: failure.status.or(Some(status)), ..failure }),
         }
     }
 
@@ -141,8 +150,15 @@ impl<R: Sync> Exchange<'_, R> {
     /// What the provider said instead of answering.
     async fn rejection(&self, response: HttpResponse) -> Failure {
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = timeout(self.patience.timeouts().idle, response.error_body()).await.unwrap_or_default();
-        self.provider.classify(&Rejection { status, headers: &headers, body: &body }).refused()
+        let limit = REFUSAL_WITHIN.min(self.patience.timeouts().idle);
+        let (body, is_whole) = response.error_body(limit).await;
+        let failure = self.provider.classify(&Rejection { status, headers: &headers, body: &body }).refused();
+        if is_whole || failure.class != FailureClass::Transient || failure.retry_after.is_some() {
+            return failure;
+        }
+        // To ask it again would cost as much time again.
+        let message = format!("{} (the rest of the answer did not come)", failure.message);
+        Failure { class: FailureClass::Silent, message, ..failure }
     }
 
     async fn whole_body(&self, response: &mut HttpResponse) -> Result<Bytes, Failure> {
@@ -169,10 +185,18 @@ impl<R: Sync> Exchange<'_, R> {
         };
         let mut has_begun = false;
         let (mut batch, mut chunks) = (Vec::new(), Vec::new());
-        let mut is_done = false;
+        let (mut is_done, choices) = (false, K::choices(self.request));
         while !is_done {
             let next = source.next(&mut batch);
-            let is_open = if has_begun { self.within_gap(next).await? } else { self.within_first_token(next).await? };
+            let is_open = if assembly.is_complete(choices) {
+                // However it ends, the answer is there.
+                let end = timeout(END_WITHIN.min(self.patience.timeouts().idle), next).await;
+                end.is_ok_and(|next| next.unwrap_or(false))
+            } else if has_begun {
+                self.within_gap(next).await?
+            } else {
+                self.within_first_token(next).await?
+            };
             is_done = !is_open;
             let mut broken = None;
             for data in batch.drain(..) {
@@ -194,7 +218,7 @@ impl<R: Sync> Exchange<'_, R> {
                     self.begin(mode).await;
                 }
                 if let Some(log) = mode.log {
-                    log.push(&chunks).await;
+                    self.standstill.during(log.push(&chunks)).await;
                 }
                 chunks.clear();
             }
@@ -244,7 +268,8 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     async fn within_first_token<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let clock = |timeouts: &Timeouts| timeouts.first_token_of(self.call.is_stream);
+        let has_clock = self.has_first_token;
+        let clock = |timeouts: &Timeouts| timeouts.first_token_of(self.call.is_stream).filter(|_| has_clock);
         let result = self.patience.within_clock(self.begun, clock, work).await;
         result.unwrap_or_else(|limit| Err(Failure::timeout(Phase::FirstToken, limit)))
     }
@@ -254,10 +279,12 @@ impl<R: Sync> Exchange<'_, R> {
         result.unwrap_or_else(|limit| Err(Failure::timeout(Phase::Idle, limit)))
     }
 
-    /// The whole attempt.
+    /// The whole attempt, without the time that those take who read along.
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let result = self.patience.within_clock(self.begun, |timeouts| Some(timeouts.attempt), work).await;
-        result.unwrap_or_else(|limit| Err(Failure::timeout(Phase::Attempt, limit)))
+        let clock = |timeouts: &Timeouts| Some(timeouts.attempt + self.standstill.so_far());
+        let result = self.patience.within_clock(self.begun, clock, work).await;
+        let limit = || self.patience.timeouts().attempt;
+        result.unwrap_or_else(|_| Err(Failure::timeout(Phase::Attempt, limit())))
     }
 }
 

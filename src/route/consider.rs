@@ -11,8 +11,27 @@ use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Failure, FailureClass, Phase};
 use crate::kinds::Kind;
 
-/// The deployments of a group that a call does not ask, or asks first.
+/// What a call has learned about deployments, by name: they may stand in the groups that follow, too.
 #[derive(Default)]
+pub(super) struct Learned {
+    /// Not asked again by this call.
+    out: Vec<String>,
+    /// Asked to be left alone.
+    later: Vec<String>,
+    /// The models and the windows for which the request is too long.
+    too_long: Vec<(String, u64)>,
+}
+
+impl Learned {
+    /// Whether the request is too long for it, by what was learned of another.
+    fn is_too_long_for(&self, deployment: &Deployment) -> bool {
+        let window = deployment.context_window();
+        // Whose window is known to be no larger cannot hold it either.
+        self.too_long.iter().any(|(model, known)| deployment.model == *model || (*known < u64::MAX && window <= *known))
+    }
+}
+
+/// The deployments of a group that a call does not ask, or asks first.
 pub(super) struct Barred {
     /// Failed this call in a way that another try cannot mend.
     pub for_good: Vec<Arc<Deployment>>,
@@ -23,6 +42,16 @@ pub(super) struct Barred {
 }
 
 impl Barred {
+    /// Those of a group of which a call has learned enough in the groups before.
+    pub fn by(learned: &Learned, group: &Group) -> Self {
+        let deployments = group.deployments();
+        let of = |is_meant: &dyn Fn(&Deployment) -> bool| {
+            deployments.iter().filter(|one| is_meant(one)).cloned().collect::<Vec<_>>()
+        };
+        let for_good = of(&|one| learned.out.contains(&one.name) || learned.is_too_long_for(one));
+        Self { for_good, for_now: of(&|one| learned.later.contains(&one.name)), again: None }
+    }
+
     /// Everyone who is not asked while another could be.
     pub fn all(&self) -> Vec<Arc<Deployment>> {
         self.for_good.iter().chain(&self.for_now).cloned().collect()
@@ -32,10 +61,8 @@ impl Barred {
 impl Loss {
     /// Whether it was refused only because it was to be streamed, which its caller did not ask for.
     fn refuses_streams(&self) -> bool {
-        let says = |text: &str| text.to_ascii_lowercase().contains("stream");
-        let Failure { class, message, body, .. } = &self.failure;
-        let is_refused = matches!(class, FailureClass::Rejected | FailureClass::Unsupported);
-        self.was_watched && is_refused && (says(message) || body.as_deref().is_some_and(says))
+        let Failure { class, message, .. } = &self.failure;
+        self.was_watched && *class == FailureClass::Unsupported && message.to_ascii_lowercase().contains("stream")
     }
 }
 
@@ -89,7 +116,9 @@ impl<K: Kind> CallState<'_, K> {
             return Err(Verdict::Final(error));
         }
         self.errors.push(error);
-        let has_others = || group.able(demand, &barred.for_good).iter().any(|other| !Arc::ptr_eq(other, deployment));
+        let now = Instant::now();
+        let is_other = |other: &Arc<Deployment>| !Arc::ptr_eq(other, deployment) && !other.is_dead(now);
+        let has_others = || group.able(demand, &barred.for_good).iter().any(is_other);
         // A reader who has to begin again gets another deployment, if there is one.
         let is_restart = is_shown && has_others();
         let asks_for_rest = failure.class == FailureClass::RateLimited
@@ -98,8 +127,8 @@ impl<K: Kind> CallState<'_, K> {
             // It rests for what it said. Others now; the line waits for it if nobody else is there.
             _ if asks_for_rest && failure.retry_after.is_none_or(|after| after <= self.core.retry.max_delay) => {
                 barred.for_now.push(Arc::clone(deployment));
+                self.learned.later.push(deployment.name.clone());
             }
-            _ if asks_for_rest => barred.for_good.push(Arc::clone(deployment)),
             FailureClass::Transient
                 if !was_again && !is_restart && self.can_afford_again(group, demand, deployment, barred) =>
             {
@@ -109,14 +138,18 @@ impl<K: Kind> CallState<'_, K> {
                 return Ok(Some(Arc::clone(deployment)));
             }
             FailureClass::TooLong => {
-                let window = deployment.context_window();
-                // Whose window is known to be no larger cannot hold it either.
-                let is_as_small = |other: &Deployment| window < u64::MAX && other.context_window() <= window;
+                self.learned.too_long.push((deployment.model.clone(), deployment.context_window()));
                 let deployments = group.deployments();
-                let unable = deployments.iter().filter(|other| other.model == deployment.model || is_as_small(other));
+                let unable = deployments.iter().filter(|other| self.learned.is_too_long_for(other));
                 barred.for_good.extend(unable.cloned());
             }
-            _ => barred.for_good.push(Arc::clone(deployment)),
+            class => {
+                barred.for_good.push(Arc::clone(deployment));
+                // What was the deployment's bad moment may be over when another group's turn comes.
+                if asks_for_rest || !matches!(class, FailureClass::Transient | FailureClass::Truncated) {
+                    self.learned.out.push(deployment.name.clone());
+                }
+            }
         }
         Ok(None)
     }

@@ -266,7 +266,7 @@ impl<K: Kind> Prepared<K> {
             // The longest of all who wait.
             ErrorKind::Timeout { phase: Phase::Queue | Phase::Total, .. } => true,
             ErrorKind::Timeout { phase, limit, .. } => {
-                clock(&self.timeouts, *phase, is_stream).is_some_and(|own| own <= *limit)
+                self.timeouts.of(*phase, is_stream).is_some_and(|own| own <= *limit)
             }
             ErrorKind::Exhausted { errors, .. } => {
                 errors.iter().all(|error| self.is_own(error, shared, rejoins, is_stream))
@@ -309,15 +309,4 @@ pub(crate) fn joined<K: Kind>(mut answer: Answer<K>) -> Answer<K> {
     answer.cache = CacheStatus::Joined;
     free_of_charge(&mut answer.value);
     answer
-}
-
-fn clock(timeouts: &Timeouts, phase: Phase, is_stream: bool) -> Option<Duration> {
-    match phase {
-        Phase::Queue => Some(timeouts.queue),
-        Phase::Connect => Some(timeouts.connect),
-        Phase::FirstToken => timeouts.first_token_of(is_stream),
-        Phase::Idle => Some(timeouts.idle),
-        Phase::Attempt => Some(timeouts.attempt),
-        Phase::Total => timeouts.total,
-    }
 }

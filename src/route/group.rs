@@ -146,7 +146,7 @@ impl Group {
     ) -> Result<Picked, Wait> {
         let deployments = self.deployments();
         let is_able = |deployment: &Arc<Deployment>| deployment.can_serve(demand, excluded);
-        let is_alone = deployments.iter().filter(|one| is_able(one)).count() == 1;
+        let is_alone = self.is_lone(demand);
         let strategy = self.options.read().unwrap_or_else(PoisonError::into_inner).strategy;
         // A std mutex: nothing is awaited while it is held.
         let mut choice = self.choice.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,6 +175,16 @@ impl Group {
         }
     }
 
+    /// Whether no more than one deployment could ever serve this demand, whomever a call leaves out.
+    fn is_lone(&self, demand: &Demand) -> bool {
+        self.deployments().iter().filter(|one| one.can_serve(demand, &[])).take(2).count() < 2
+    }
+
+    /// Whether it stands here.
+    pub fn has(&self, deployment: &Deployment) -> bool {
+        contains(&self.deployments(), deployment)
+    }
+
     /// How many other deployments than this one could be asked at once.
     pub fn healthy_others(
         &self,
@@ -191,8 +201,23 @@ impl Group {
     /// is room.
     pub fn all_rest(&self, demand: &Demand, excluded: &[Arc<Deployment>], now: Instant) -> Option<Duration> {
         let able = self.able(demand, excluded);
-        let holds = able.iter().map(|one| Some(one.hold(able.len() == 1, now)?.until()));
+        let is_alone = self.is_lone(demand);
+        let holds = able.iter().map(|one| Some(one.hold(is_alone, now)?.until()));
         Some(holds.collect::<Option<Vec<_>>>()?.into_iter().min()?.saturating_duration_since(now))
+    }
+
+    /// For how long these, which all rest, asked to be left alone, if that is longer than any call waits for.
+    pub fn all_left_alone(able: &[Arc<Deployment>], now: Instant) -> Option<Duration> {
+        let moments = able.iter().map(|one| one.leave_alone_until(now));
+        Some(moments.collect::<Option<Vec<_>>>()?.into_iter().min()? - now)
+    }
+
+    /// How long it is until the first of those that rest is worth asking; `None` if nobody rests.
+    pub fn first_back(&self, now: Instant) -> Option<Duration> {
+        let deployments = self.deployments();
+        let back =
+            |one: &Arc<Deployment>| one.leave_alone_until(now).or_else(|| Some(one.health.hold(now, 0)?.until()));
+        Some(deployments.iter().filter_map(back).min()?.saturating_duration_since(now))
     }
 
     /// The error for a request that can never fit.
@@ -232,7 +257,8 @@ impl Group {
         let able = self.able(demand, excluded);
         let tokens = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, now)).min()?;
         let is_asking = patience.is_none_or(|patience| patience.is_zero());
-        let rest = |one: &Arc<Deployment>| match one.hold_behind(ahead.requests, able.len() == 1, now) {
+        let is_alone = self.is_lone(demand);
+        let rest = |one: &Arc<Deployment>| match one.hold_behind(ahead.requests, is_alone, now) {
             // When those that are on trial have answered nobody knows; so it is a guess for who asks, and refuses nobody.
             Some(Hold::Full(_)) if !is_asking => Duration::ZERO,
             hold => hold.map_or(Duration::ZERO, |hold| hold.until().saturating_duration_since(now)),
@@ -302,7 +328,15 @@ impl Deployment {
     /// The same for a request that has this many in front of it.
     fn hold_behind(&self, ahead: u64, is_alone: bool, now: Instant) -> Option<Hold> {
         let hold = self.health.hold(now, ahead)?;
-        let is_dead = matches!(self.health.last_class(), Some(FailureClass::Auth | FailureClass::Quota));
-        (!(is_alone && is_dead)).then_some(hold)
+        (!(is_alone && self.has_dead_account())).then_some(hold)
+    }
+
+    fn has_dead_account(&self) -> bool {
+        matches!(self.health.last_class(), Some(FailureClass::Auth | FailureClass::Quota))
+    }
+
+    /// Whether it rests for a dead key or an empty account: there is no point in waiting for it.
+    pub(super) fn is_dead(&self, now: Instant) -> bool {
+        self.has_dead_account() && self.health.hold(now, 0).is_some()
     }
 }

@@ -161,6 +161,31 @@ async fn until<T>(end: impl Fn() -> Option<Instant>, work: impl Future<Output = 
     }
 }
 
+/// For how long nothing could go on because of somebody else.
+#[derive(Debug, Default)]
+pub(crate) struct Standstill(Mutex<(Duration, Option<Instant>)>);
+
+/// How soon it is looked again whether a standstill is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+impl Standstill {
+    /// This is one, as long as it takes.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        lock(&self.0).1 = Some(begun);
+        let done = work.await;
+        let mut state = lock(&self.0);
+        *state = (state.0 + begun.elapsed(), None);
+        done
+    }
+
+    /// All of them; one that goes on will go on for a while.
+    pub fn so_far(&self) -> Duration {
+        let (past, begun) = *lock(&self.0);
+        past + begun.map_or(Duration::ZERO, |begun| begun.elapsed() + LOOK_AGAIN)
+    }
+}
+
 impl std::fmt::Debug for Patience {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Patience").field("wish", &lock(&self.state).wish).finish_non_exhaustive()

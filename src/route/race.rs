@@ -207,7 +207,7 @@ async fn run<K: Kind>(trial: &Trial<'_, K>, race: &Race, lanes: &mut [Lane<'_, K
             // Before the next is polled, so that nobody is in the way of whoever leads.
             for (other, lane) in lanes.iter_mut().enumerate() {
                 if is_settled || leader.is_some_and(|leader| leader != other) {
-                    lane.cancel(trial);
+                    lane.cancel(trial, other == 0);
                 }
             }
         }
@@ -236,12 +236,15 @@ impl<K: Kind> Lane<'_, K> {
     }
 
     /// Ends it, which closes its socket; what it was charged stays charged.
-    fn cancel(&mut self, trial: &Trial<'_, K>) {
+    fn cancel(&mut self, trial: &Trial<'_, K>, is_first: bool) {
         let Some(work) = self.work.take() else { return };
         drop(work);
         let now = Instant::now();
-        // At least as slow as this: left out, the slow would look faster the more often they lose.
-        self.deployment.latency.record_first_token(now - self.begun, now);
+        if is_first {
+            // At least as slow as this: left out, the slow would look faster the more often they lose. Of the second, which
+            // began late, it says nothing.
+            self.deployment.latency.record_first_token(now - self.begun, now);
+        }
         self.outrun = Some(trial.outrun(&self.deployment, self.begun, now));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
-use super::consider::Barred;
+use super::consider::{Barred, Learned};
 use super::core::Core;
 use super::estimate::count_prompt;
 use super::fly::Shared;
@@ -76,6 +76,7 @@ pub(crate) async fn serve<K: Kind>(core: &Core<K>, group: &Arc<Group>, job: &Job
         attempts: Vec::new(),
         errors: Vec::new(),
         retries: 0,
+        learned: Learned::default(),
     };
     core.budget().deposit(call.started);
     let fallbacks = group.options().fallbacks;
@@ -107,13 +108,14 @@ pub(super) struct CallState<'a, K: Kind> {
     pub errors: Vec<Error>,
     /// Further attempts so far, all groups together. The first in each fallback group is not one.
     pub retries: u32,
+    pub learned: Learned,
 }
 
 impl<K: Kind> CallState<'_, K> {
     /// Serves from one group. With `has_fallback` it does not wait for deployments that rest.
     async fn serve_in(&mut self, group: &Arc<Group>, has_fallback: bool) -> Result<(K, String), Verdict> {
         let mut demand = self.demand(group).await;
-        let mut barred = Barred::default();
+        let mut barred = Barred::by(&self.learned, group);
         loop {
             if has_fallback && let Some(rest) = group.all_rest(&demand, &barred.for_good, Instant::now()) {
                 return Err(Verdict::GaveUp(Some(rate_limited(group, rest))));
@@ -170,6 +172,12 @@ impl<K: Kind> CallState<'_, K> {
             return Err(self.nobody(group, demand, excluded));
         }
         let begun = Instant::now();
+        if !self.errors.is_empty() && able.iter().all(|one| one.is_dead(begun)) {
+            return Err(Verdict::GaveUp(None));
+        }
+        if let Some(left) = Group::all_left_alone(&able, begun) {
+            return Err(Verdict::GaveUp(Some(rate_limited(group, left))));
+        }
         let reserved = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, begun));
         let tokens = reserved.min().unwrap_or(0);
         let spent = (begun - self.job.started).saturating_sub(self.queued);
@@ -180,7 +188,8 @@ impl<K: Kind> CallState<'_, K> {
             let (mut turn, priority) = (Turn::default(), patience.priority());
             let pick = |now, ticket| {
                 turn.begin(ticket);
-                let picked = match barred.again.as_ref().map(|same| pick_one(same, demand, false, now, &mut turn)) {
+                let again = barred.again.as_ref().filter(|same| group.has(same));
+                let picked = match again.map(|same| pick_one(same, demand, false, now, &mut turn)) {
                     Some(Ok(picked)) => Ok(picked),
                     _ => group.pick(demand, excluded, &barred.for_now, now, &mut turn),
                 };
@@ -200,6 +209,9 @@ impl<K: Kind> CallState<'_, K> {
             }
         };
         self.queued += admitted.as_ref().map_or_else(|_| begun.elapsed(), |admitted| admitted.queued);
+        if !matches!(admitted, Err(Refusal::WouldTimeOut { .. })) {
+            self.check_deadline()?;
+        }
         match admitted {
             Ok(admitted) => {
                 self.position = if self.position == 0 { admitted.position } else { self.position };
@@ -212,6 +224,17 @@ impl<K: Kind> CallState<'_, K> {
             }
             Err(Refusal::Never) if !demand.is_counted && group.counts_tokens(Instant::now()).is_some() => Ok(None),
             Err(Refusal::Never | Refusal::Gone) => Err(self.nobody(group, demand, excluded)),
+        }
+    }
+
+    /// Ends a call that has no time left of its own: nothing is sent in vain.
+    fn check_deadline(&self) -> Result<(), Verdict> {
+        match self.job.shared.patience.deadline() {
+            Some(deadline) if deadline <= Instant::now() => {
+                let limit = deadline - self.job.started;
+                Err(Verdict::Final(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None }.into()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -241,9 +264,10 @@ impl<K: Kind> CallState<'_, K> {
         let error = if self.errors.is_empty() {
             refusal.unwrap_or_else(|| self.core.no_group(group))
         } else if all_are(&self.errors, FailureClass::RateLimited) {
-            let said = self.errors.iter().filter_map(Error::retry_after).min();
-            let retry_after =
-                refusal.as_ref().and_then(Error::retry_after).or(said).unwrap_or(self.core.retry.cooldown);
+            let rest = || self.core.group(group)?.first_back(Instant::now());
+            let said = || self.errors.iter().filter_map(Error::retry_after).min();
+            let retry_after = refusal.as_ref().and_then(Error::retry_after).or_else(rest).or_else(said);
+            let retry_after = retry_after.unwrap_or(self.core.retry.cooldown);
             ErrorKind::RateLimited {
                 group: group.to_owned(),
                 retry_after,

@@ -1,6 +1,7 @@
 //! One attempt with all that it leaves behind: its note in the trail, the record of its deployment, its permit.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -45,7 +46,11 @@ impl<K: Kind> Trial<'_, K> {
             Reading::Streamed => true,
             Reading::Watched => deployment.streams(),
         };
-        let mode = Mode { is_stream, log: is_stream.then_some(&*shared.log), lead };
+        let was_watched = is_stream && self.job.reading == Reading::Watched;
+        let has_first_token = is_stream || self.job.reading == Reading::Whole;
+        let heard = AtomicU16::new(0);
+        let log = is_stream.then_some(&*shared.log);
+        let mode = Mode { is_stream, has_first_token, log, lead, status: &heard };
         let begun = Instant::now();
         let work = attempt::<K>(&deployment, &pass, &mut permit, &self.job.request, &shared.patience, mode);
         let result =
@@ -54,9 +59,9 @@ impl<K: Kind> Trial<'_, K> {
             });
         let now = Instant::now();
         let mut note = self.note(&deployment, begun, now);
+        note.status = Some(heard.into_inner()).filter(|status| *status > 0);
         let result = match result {
-            Ok((mut value, status)) => {
-                note.status = status;
+            Ok(mut value) => {
                 let reported = value.usage().copied();
                 let usage = match reported {
                     Some(usage) => usage,
@@ -77,9 +82,11 @@ impl<K: Kind> Trial<'_, K> {
                 Ok(value)
             }
             Err(Ended::Refused(error)) => Err(Ended::Refused(error)),
-            Err(Ended::Failed(failure)) => {
+            Err(Ended::Failed(mut failure)) => {
+                failure.status = failure.status.or(note.status);
                 let rest = RestOptions { base: self.core.retry.cooldown, cap: self.core.retry.max_delay };
-                deployment.failed(&pass, &failure, &rest, now - begun, now);
+                let is_impatient = self.is_impatient(&failure, is_stream);
+                deployment.failed(&pass, &failure, &rest, is_impatient, now - begun, now);
                 drop(pass);
                 if deployment.health.is_out(now) {
                     self.group.settled.notify_waiters();
@@ -98,7 +105,13 @@ impl<K: Kind> Trial<'_, K> {
                 Err(Ended::Failed(failure))
             }
         };
-        Tried { note, result, was_watched: is_stream && self.job.reading == Reading::Watched }
+        Tried { note, result, was_watched }
+    }
+
+    /// Whether a clock ran out that is this call's own: its deadline, or one that is shorter than the router's.
+    fn is_impatient(&self, failure: &Failure, is_stream: bool) -> bool {
+        let is_shorter = |phase, limit| self.core.timeouts.of(phase, is_stream).is_none_or(|usual| limit < usual);
+        failure.timeout.is_some_and(|(phase, limit)| phase == Phase::Total || is_shorter(phase, limit))
     }
 
     /// The note of an attempt that was ended because another was faster, or had settled the matter.
