@@ -537,10 +537,13 @@ export declare interface GroupOptions {
 export declare class InterruptedError extends ThrydError {
     /** The content that the reader already has. */
     readonly delivered: string;
+    /** The clock that ended it, if one did: see `Timeouts`. */
+    readonly phase?: TimeoutError['phase'];
     /** Milliseconds until the provider wants to be asked again, if it said so. */
     readonly retryAfterMs?: number;
     constructor(message: string, details: ErrorDetails & {
         delivered: string;
+        phase?: TimeoutError['phase'];
         retryAfterMs?: number;
     });
 }
@@ -862,7 +865,7 @@ export declare class ThrydError extends Error {
     readonly attempts: Attempt[];
     constructor(message: string, details: ErrorDetails);
     /** Like instanceof, across realms and copies of the package. On a subclass: whether it is one of that subclass. */
-    static is(error: unknown): error is ThrydError;
+    static is<Class extends abstract new (...values: never) => ThrydError>(this: Class, error: unknown): error is InstanceType<Class>;
 }
 
 /** A clock ran out. */

@@ -205,6 +205,15 @@ describe('what an error says of its call', () => {
       attempts: ['truncated 200'],
       message: /faulty::a/,
     },
+    'a stream that stalls': {
+      call: () => read(routed([['stall-2'], []]), { idleMs: 50 }),
+      type: InterruptedError,
+      code: 'ERR_INTERRUPTED',
+      phase: 'idle',
+      retryable: true,
+      attempts: ['silent 200'],
+      message: /faulty::a/,
+    },
     'failures of all': {
       call: () => invoke(routed([always('status-503'), ['status-401']])),
       type: ExhaustedError,

@@ -51,7 +51,10 @@ export class ThrydError extends Error {
   }
 
   /** Like instanceof, across realms and copies of the package. On a subclass: whether it is one of that subclass. */
-  static is(error: unknown): error is ThrydError {
+  static is<Class extends abstract new (...values: never) => ThrydError>(
+    this: Class,
+    error: unknown,
+  ): error is InstanceType<Class> {
     // Handed on as a function (`items.filter(ThrydError.is)`) it has no class.
     const wanted = typeof this === 'function' ? this.prototype.name : 'ThrydError'
     if (typeof error !== 'object' || error === null) return false
@@ -121,12 +124,18 @@ export class ProviderError extends ThrydError {
 export class InterruptedError extends ThrydError {
   /** The content that the reader already has. */
   readonly delivered: string
+  /** The clock that ended it, if one did: see `Timeouts`. */
+  declare readonly phase?: TimeoutError['phase']
   /** Milliseconds until the provider wants to be asked again, if it said so. */
   declare readonly retryAfterMs?: number
 
-  constructor(message: string, details: ErrorDetails & { delivered: string; retryAfterMs?: number }) {
+  constructor(
+    message: string,
+    details: ErrorDetails & { delivered: string; phase?: TimeoutError['phase']; retryAfterMs?: number },
+  ) {
     super(message, details)
     this.delivered = details.delivered
+    if (details.phase !== undefined) this.phase = details.phase
     if (details.retryAfterMs !== undefined) this.retryAfterMs = details.retryAfterMs
   }
 }
@@ -204,11 +213,15 @@ function make(failure: Failure, site: CallSite | undefined): Error {
     case 'RateLimitError':
       return new RateLimitError(message, { ...details, retryAfterMs: failure.retryAfterMs ?? 0 })
     case 'TimeoutError':
-      return new TimeoutError(message, { ...failure, ...details, phase: failure.phase as TimeoutError['phase'] })
+      return new TimeoutError(message, { ...failure, ...details, phase: failure.phase ?? 'total' })
     case 'ProviderError':
       return new ProviderError(message, { ...failure, ...details, deployment: failure.deployment ?? '' })
     case 'InterruptedError':
-      return new InterruptedError(message, { ...failure, ...details, delivered: failure.delivered ?? '' })
+      return new InterruptedError(message, {
+        ...failure,
+        ...details,
+        delivered: failure.delivered ?? '',
+      })
     case 'ExhaustedError': {
       const errors = (failure.errors ?? []).map((each) => fail(each, site) as ThrydError)
       return new ExhaustedError(message, { ...failure, ...details, errors })

@@ -1,5 +1,6 @@
 /** What the core tells this face: the answer of a call, a part of it, or a call of a custom provider. */
 
+import type { TimeoutError } from './errors'
 import type { Attempt } from './served'
 
 /** The kinds of a letter. */
@@ -40,7 +41,7 @@ export interface Failure {
   retryable: boolean
   attempts: Attempt[]
   retryAfterMs?: number
-  phase?: string
+  phase?: TimeoutError['phase']
   status?: number
   deployment?: string
   body?: string

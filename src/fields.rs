@@ -105,6 +105,9 @@ impl Fields {
         let Some(value) = self.take(name) else { return Ok(None) };
         match value.as_f64() {
             Some(number) if (low..=high).contains(&number) => Ok(Some(number)),
+            Some(number) if number > high => {
+                Err(self.bad_number(name, format!("a number from {low} to {high}"), &value))
+            }
             _ => Err(self.bad_number(name, range(low, high), &value)),
         }
     }

@@ -227,10 +227,15 @@ fn dummy_options_that_are_wrong_are_named() {
     for (value, message) in [
         (json!({ "response": [] }), ".response: expected one of the options"),
         (json!({ "responses": "a" }), ".responses: expected an array"),
+        (json!({ "responses": ["a", { "error": 5 }] }), ".responses[1].error: expected an object, got 5"),
+        (
+            json!({ "latencyMs": 1e20 }),
+            ".latencyMs: expected a number from 0 to 9007199254740991, got 1e+20",
+        ),
         (json!({ "responses": ["a", 1] }), ".responses[1]: expected a string or an object, got 1"),
         (
             json!({ "responses": [{ "error": { "status": 200 } }] }),
-            ".responses.error.status: expected a number from 400 to 599, got 200",
+            ".responses[0].error.status: expected a number from 400 to 599, got 200",
         ),
         (json!({ "repeat": 1 }), ".repeat: expected true or false"),
         (json!({ "latencyMs": -1 }), ".latencyMs: expected a number of at least 0, got -1"),
@@ -244,16 +249,16 @@ fn dummy_options_that_are_wrong_are_named() {
         ),
         (
             json!({ "responses": [{ "fault": "cutt" }] }),
-            ".responses.fault: expected one of reset, hang, cut, malformed, close, stall, end, errorEvent, noDone, html",
+            ".responses[0].fault: expected one of reset, hang, cut, malformed, close, stall, end, errorEvent, noDone, html",
         ),
-        (json!({ "responses": [{ "fault": true }] }), ".responses.fault: expected a string, got true"),
+        (json!({ "responses": [{ "fault": true }] }), ".responses[0].fault: expected a string, got true"),
         (
             json!({ "responses": [{ "fault": "cut", "afterTokens": -1 }] }),
-            ".responses.afterTokens: expected an integer from 0 to 9007199254740991, got -1",
+            ".responses[0].afterTokens: expected an integer from 0 to 9007199254740991, got -1",
         ),
         (
             json!({ "responses": [{ "fault": "cut", "after": 1 }] }),
-            ".responses.after: expected one of the options fault, afterTokens",
+            ".responses[0].after: expected one of the options fault, afterTokens",
         ),
         (json!({ "faults": { "status": { "200": 0.1 } } }), ".faults.status: expected HTTP statuses from 400 to 599"),
         (

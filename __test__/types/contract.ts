@@ -392,6 +392,7 @@ export function failures(error: unknown): void {
     void [status, deployment, body, requestId]
   }
   if (error instanceof InterruptedError) void error.delivered.length
+  if (TimeoutError.is(error)) void error.phase.length
   if (error instanceof ExhaustedError) for (const each of error.errors) failures(each)
   if (error instanceof CacheError) void error.message
   void [known, attempts, types, strategies]

@@ -65,8 +65,9 @@ impl<'a> From<&'a Error> for Failure<'a> {
                 failure.body = cause.body.as_deref();
                 failure.request_id = cause.request_id.as_deref();
             }
-            ErrorKind::Interrupted { deployment, delivered, .. } => {
+            ErrorKind::Interrupted { deployment, delivered, failure: cause } => {
                 failure.name = "InterruptedError";
+                failure.phase = cause.timeout.map(|(phase, _)| phase);
                 failure.deployment = Some(deployment);
                 failure.delivered = Some(delivered);
             }

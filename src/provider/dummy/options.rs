@@ -9,6 +9,7 @@ use crate::error::Invalid;
 use crate::fields::{Fields, describe};
 
 const PATH: &str = "provider options.dummy";
+const RESPONSES: &str = "provider options.dummy.responses";
 const FAULTS: &str = "provider options.dummy.faults";
 const LATENCY: &str = "latencyMs";
 
@@ -95,7 +96,8 @@ impl DummyOptions {
         let responses = match fields.take("responses") {
             None => None,
             Some(Value::Array(items)) => {
-                Some(items.into_iter().enumerate().map(read_response).collect::<Result<_, _>>()?)
+                let read = |(place, value)| read_response(value).map_err(|invalid| at(place, invalid));
+                Some(items.into_iter().enumerate().map(read).collect::<Result<_, _>>()?)
             }
             Some(other) => return Err(fields.type_error("responses", "an array", describe(&other))),
         };
@@ -126,18 +128,23 @@ impl From<Value> for Response {
     }
 }
 
-fn read_response((place, value): (usize, Value)) -> Result<Response, Invalid> {
+/// A mistake in the response at this place.
+fn at(place: usize, invalid: Invalid) -> Invalid {
+    let field = invalid.field.replacen(RESPONSES, &format!("{RESPONSES}[{place}]"), 1);
+    Invalid { field, ..invalid }
+}
+
+fn read_response(value: Value) -> Result<Response, Invalid> {
     match value {
         Value::String(text) => Ok(Response::Text(text)),
         Value::Object(map) if map.contains_key("fault") => read_fault(map),
         Value::Object(mut map) => match map.remove("error") {
             Some(Value::Object(error)) => read_error(error),
-            _ => Ok(Response::Answer(map.into())),
+            None | Some(Value::Null) => Ok(Response::Answer(map.into())),
+            Some(other) => Err(Invalid::type_error(format!("{RESPONSES}.error"), "an object", describe(&other))),
         },
         Value::Array(_) => Ok(Response::Answer(value)),
-        other => {
-            Err(Invalid::type_error(format!("{PATH}.responses[{place}]"), "a string or an object", describe(&other)))
-        }
+        other => Err(Invalid::type_error(RESPONSES, "a string or an object", describe(&other))),
     }
 }
 
@@ -158,7 +165,7 @@ fn read_error(mut error: Map<String, Value>) -> Result<Response, Invalid> {
 }
 
 fn read_fault(map: Map<String, Value>) -> Result<Response, Invalid> {
-    let mut fields = Fields::new("provider options.dummy.responses", map.into())?;
+    let mut fields = Fields::new(RESPONSES, map.into())?;
     let name = fields.string("fault")?.unwrap_or_default();
     let unknown = || fields.type_error("fault", format!("one of {}", Fault::names()), format!("{name:?}"));
     let fault = Fault::named(&name).ok_or_else(unknown)?;
