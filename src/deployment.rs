@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Failure, FailureClass, Invalid, Phase, Result};
-use crate::health::{Fault, Health, Hold, Latency, Pass, RestOptions};
+use crate::error::{Failure, Invalid, Phase, Result};
+use crate::health::{Fault, Health, Latency, Pass, RestOptions};
 use crate::kinds::Usage;
 use crate::options::DeployOptions;
 use crate::provider::Provider;
@@ -18,6 +18,9 @@ use typical::{FIRST_GUESS, Typical};
 
 /// How long an answer may take, for all that is known, before any was seen.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// For how long failures are put down to the hurry of callers, if nothing else comes of a deployment.
+const EXCUSED_FOR: Duration = Duration::from_secs(10);
 
 /// A deployment. Owned by its group; calls in flight keep it alive after `undeploy`.
 #[derive(Debug)]
@@ -78,8 +81,8 @@ pub(crate) struct Record {
     pub rest_error: Option<String>,
     /// When it last answered.
     answered: Option<Instant>,
-    /// Until when it asked to be left alone, if that is longer than anybody waits.
-    told: Option<Instant>,
+    /// Since when nothing came but failures that were put down to their callers' hurry.
+    excused: Option<Instant>,
     typical: Typical,
 }
 
@@ -114,7 +117,7 @@ impl Deployment {
             last_error: None,
             rest_error: None,
             answered: None,
-            told: None,
+            excused: None,
             typical: Typical::new(),
         };
         let deployment = Self {
@@ -164,7 +167,6 @@ impl Deployment {
         *self.provider.write().unwrap_or_else(PoisonError::into_inner) = provider;
         // Afterwards, so that nothing that is sent to the old one counts.
         self.health.reset();
-        self.record().told = None;
         self.subscribe();
     }
 
@@ -253,6 +255,7 @@ impl Deployment {
 
     /// The first token of an attempt came, after this long.
     pub fn first_token(&self, pass: &Pass, took: Duration, now: Instant) {
+        self.record().excused = None;
         if self.health.begin_answer(pass, now) {
             self.latency.forgive();
         }
@@ -268,7 +271,7 @@ impl Deployment {
         let mut record = self.record();
         record.succeeded += 1;
         record.answered = Some(now);
-        record.told = None;
+        record.excused = None;
         record.prompt_tokens = record.prompt_tokens.saturating_add(usage.prompt_tokens);
         record.completion_tokens = record.completion_tokens.saturating_add(usage.completion_tokens);
         record.cost += usage.cost.unwrap_or(0.0);
@@ -293,7 +296,7 @@ impl Deployment {
         now: Instant,
     ) {
         let mut rests = false;
-        if !(is_impatient && self.may_take(failure, took)) {
+        if !(is_impatient && self.is_excused(failure, took, now)) {
             let fault = Fault { class: failure.class, retry_after: failure.retry_after, took };
             rests = self.health.fail(pass, &fault, now, rest);
             if !failure.class.blames_request() {
@@ -306,28 +309,20 @@ impl Deployment {
         if rests {
             record.rest_error = Some(failure.message.clone());
         }
-        let is_late = failure.retry_after.is_some_and(|after| after > rest.cap);
-        if is_late && matches!(failure.class, FailureClass::RateLimited | FailureClass::Transient) {
-            record.told = record.told.max(failure.retry_after.map(|after| now + after));
-        }
-    }
-
-    /// Until when it is not worth waiting for, as long as it rests: its provider asked for more time than any call waits.
-    pub fn leave_alone_until(&self, now: Instant) -> Option<Instant> {
-        let rest = self.health.hold(now, 0).filter(|hold| matches!(hold, Hold::Rest(_)))?.until();
-        self.record().told.filter(|told| *told > rest)
     }
 
     /// Whether it may take as long as a clock allowed that ran out after `took`, since 95 % of its answers are there only
-    /// later, or nothing is known of them.
-    fn may_take(&self, failure: &Failure, took: Duration) -> bool {
+    /// later, or nothing is known of them. But not if that has been so for a while and nothing else came of it: then it hangs.
+    fn is_excused(&self, failure: &Failure, took: Duration, now: Instant) -> bool {
         let Some((phase, limit)) = failure.timeout else { return false };
         let (waited, usual) = match phase {
             Phase::Connect | Phase::FirstToken => (took, self.latency.first_token_quantiles().p95),
             Phase::Idle => (limit, 0.0),
             Phase::Queue | Phase::Attempt | Phase::Total => (took, self.latency.total_quantiles().p95),
         };
-        waited < if usual > 0.0 { Duration::from_secs_f64(usual / 1000.0) } else { FIRST_PATIENCE }
+        let usual = if usual > 0.0 { Duration::from_secs_f64(usual / 1000.0) } else { FIRST_PATIENCE };
+        let since = *self.record().excused.get_or_insert(now);
+        waited < usual && now - since < EXCUSED_FOR.max(10 * usual)
     }
 
     /// A copy of the record.

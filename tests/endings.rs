@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::{Reply, Server};
+use thryd::fields::Fields;
 use thryd::kinds::{Completion, CompletionRequest};
 use thryd::options::{DeployOptions, InvokeOptions, RouterOptions, StreamOptions, Timeouts};
 use thryd::provider::ProviderOptions;
@@ -38,7 +39,8 @@ async fn read(router: &Router<Completion>, request: &CompletionRequest) -> thryd
 #[tokio::test]
 async fn a_complete_answer_survives_a_cut_and_a_silence_after_its_end() {
     let begun = || Reply::stream().event(&piece(0, "one ", None)).event(&piece(0, "two", Some("stop")));
-    for reply in [begun().cut(), begun().hang()] {
+    let rubbish = begun().event("{").event("not JSON").hang();
+    for reply in [begun().cut(), begun().hang(), rubbish] {
         let server = Server::start(move |_| reply.clone()).await;
         let router = over(&server, Timeouts { idle: Duration::from_millis(300), ..Timeouts::default() });
         assert_eq!(read(&router, &dummies::request("hi")).await.unwrap(), "one two");
@@ -49,16 +51,40 @@ async fn a_complete_answer_survives_a_cut_and_a_silence_after_its_end() {
 
 #[tokio::test]
 async fn a_silence_after_the_end_is_not_waited_out_for_as_long_as_one_within() {
-    let server = Server::start(|_| Reply::stream().event(&piece(0, "all", Some("stop"))).hang()).await;
-    let router = over(&server, Timeouts { idle: Duration::from_secs(60), ..Timeouts::default() });
-    let begun = Instant::now();
-    assert_eq!(read(&router, &dummies::request("hi")).await.unwrap(), "all");
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let server =
+        Server::start(|_| Reply::stream().event(&piece(0, "a", None)).event(&piece(0, "ll", Some("stop"))).hang())
+            .await;
+    let short = Duration::from_millis(300);
+    let usual = Timeouts { idle: Duration::from_secs(60), ..Timeouts::default() };
+    for (timeouts, seconds) in
+        [(usual, 5..8), (Timeouts { total: Some(short), ..usual }, 0..2), (Timeouts { attempt: short, ..usual }, 0..2)]
+    {
+        let router = over(&server, timeouts);
+        let begun = Instant::now();
+        assert_eq!(read(&router, &dummies::request("hi")).await.unwrap(), "all");
+        assert!(seconds.contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_finish_reason_with_every_piece_is_no_end() {
+    let stop = Some("stop");
+    let three = move || Reply::stream().event(&piece(0, "one ", stop)).event(&piece(0, "two ", stop));
+    for reply in [three().event(&piece(0, "three ", stop)).cut(), Reply::stream().event(&piece(0, "one ", stop)).cut()]
+    {
+        let server = Server::start(move |_| reply.clone()).await;
+        let error = read(&over(&server, Timeouts::default()), &dummies::request("hi")).await.unwrap_err();
+        assert_eq!(error.code(), "ERR_INTERRUPTED", "{error}");
+    }
+    let server =
+        Server::start(move |_| three().pause(Duration::from_millis(5_500)).event(&piece(0, "three", stop)).done())
+            .await;
+    assert_eq!(read(&over(&server, Timeouts::default()), &dummies::request("hi")).await.unwrap(), "one two three");
 }
 
 #[tokio::test]
 async fn an_answer_of_two_choices_is_not_complete_with_the_first() {
-    let one = || Reply::stream().event(&piece(0, "one", Some("stop")));
+    let one = || Reply::stream().event(&piece(0, "on", None)).event(&piece(0, "e", Some("stop")));
     let timeouts = Timeouts { idle: Duration::from_millis(200), ..Timeouts::default() };
     let request = dummies::request("hi").set("n", 2);
     let hanging = Server::start(move |_| one().hang()).await;
@@ -124,4 +150,25 @@ async fn callers_in_a_hurry_take_no_deployment_from_the_others() {
     }
     assert_eq!(router.stats().groups["default"].deployments[0].rest_ms, 0.0);
     router.invoke("default", dummies::request("hi"), InvokeOptions::default()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_hangs_rests_in_the_end_however_short_its_callers_clocks_are() {
+    let router = dummies::router(json!({
+        "providers": [dummies::dummy("p", json!({ "latencyMs": 400 }))],
+        "groups": { "default": { "deployments": ["p::m"] } },
+    }));
+    for text in ["one", "two"] {
+        dummies::ask(&router, text).await.unwrap();
+    }
+    let hung = dummies::dummy("p", json!({ "faults": { "hang": 1 } }));
+    let hung = ProviderOptions::read(Fields::new("provider options", hung).unwrap()).unwrap();
+    router.add_provider(hung).unwrap();
+    let begun = tokio::time::Instant::now();
+    let rests = || router.stats().groups["default"].deployments[0].rest_ms > 0.0;
+    while !rests() {
+        let _late = dummies::ask_with(&router, "hi", json!({ "attemptMs": 380 })).await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(15), "it still does not rest");
+    }
+    assert!(begun.elapsed() > Duration::from_secs(5), "nor at once: they are in a hurry");
 }

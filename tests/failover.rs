@@ -118,6 +118,53 @@ async fn a_rest_that_is_longer_than_anybody_waits_is_told_to_all_who_come_and_sl
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_provider_says_later_counts_and_not_what_it_said_first() {
+    let limited = |milliseconds: u64| json!({ "error": { "status": 429, "retryAfterMs": milliseconds } });
+    let router = router(json!({
+        "providers": [dummy("busy", json!({ "responses": [limited(60_000), limited(500), "back"] }))],
+        "groups": { "default": { "deployments": ["busy::m"] } },
+        "retry": { "maxDelayMs": 1_000 },
+    }));
+    ask(&router, "hi").await.unwrap_err();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = tokio::time::Instant::now();
+    assert_eq!(ask(&router, "again").await.unwrap().content, "back");
+    assert_eq!(begun.elapsed(), Duration::from_millis(500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_to_be_left_alone_for_an_hour_is_asked_once_whether_others_are_dead_or_wait() {
+    for status in [503, 429] {
+        let hour =
+            json!({ "responses": [{ "error": { "status": status, "retryAfterMs": 3_600_000 } }], "repeat": true });
+        let router = router(json!({
+            "providers": [dummy("dead", failing(401)), dummy("busy", hour)],
+            "groups": { "default": {
+                "strategy": "first-available",
+                "deployments": ["dead::m", { "model": "busy::m", "maxConcurrent": 1 }],
+            } },
+            "retry": { "maxDelayMs": 2_000 },
+        }));
+        ask(&router, "finds the dead one").await.unwrap_err();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let begun = tokio::time::Instant::now();
+        let calls: Vec<_> = (0..4)
+            .map(|call: i32| {
+                let router = router.clone();
+                tokio::spawn(async move { ask(&router, &call.to_string()).await.unwrap_err() })
+            })
+            .collect();
+        let mut sent = 0;
+        for call in calls {
+            let error = call.await.unwrap();
+            sent += error.attempts().len();
+            assert_eq!(error.retry_after().map(|after| after.as_secs()), Some(3_600), "{error}");
+        }
+        assert_eq!((sent, begun.elapsed().as_secs()), (1, 0), "nobody waits, and nobody asks again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_used_up_his_retries_is_told_when_the_deployment_is_back_and_not_when_it_first_was_to_be() {
     let router = router(json!({
         "providers": [dummy("busy", failing(429))],

@@ -87,6 +87,14 @@ async fn a_deployment_that_fails_now_is_tried_as_often_as_a_lone_one_beside_a_de
     assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for a dead key: {:?}", begun.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lone_fallback_is_asked_in_spite_of_its_dead_account() {
+    let paid = json!({ "responses": [{ "error": { "status": 402 } }, "paid"], "repeat": true });
+    let router = routed(&[dummy("down", failing(500)), dummy("paid", paid)], &["down::m"], &["paid::m"]);
+    ask(&router, "finds the empty account").await.unwrap_err();
+    assert_eq!(ask(&router, "hi").await.unwrap().content, "paid");
+}
+
 fn assert_total(error: &Error, begun: Instant) {
     let expected = Duration::from_millis(200);
     assert!(

@@ -184,6 +184,35 @@ async fn a_refusal_that_only_speaks_of_streams_is_not_asked_twice_and_takes_stre
 }
 
 #[tokio::test]
+async fn whoever_says_in_his_own_words_that_he_has_no_streams_is_asked_for_the_whole_and_believed_if_that_helps() {
+    for words in ["This model isn't available for streaming", "Streaming is currently unsupported for this model"] {
+        let refusal = json!({ "error": { "message": words, "type": "invalid_request_error" } }).to_string();
+        let server = Server::start(move |request| {
+            if request.text().contains(r#""stream":true"#) {
+                Reply::json(400, refusal.clone())
+            } else {
+                Reply::json(200, ANSWER)
+            }
+        })
+        .await;
+        let router = over(&server, Some(Duration::from_secs(5)));
+        for (text, attempts) in [("one", 2), ("two", 1)] {
+            assert_eq!(say(&router, text).await.unwrap().attempts.len(), attempts);
+        }
+    }
+    // A prompt that speaks of it costs one request more, and nobody else anything.
+    let refusal =
+        r#"{"error":{"message":"unsupported role in: does it support streaming?","type":"invalid_request_error"}}"#;
+    let server = Server::start(move |_| Reply::json(400, refusal)).await;
+    let router = over(&server, Some(Duration::from_secs(5)));
+    for requests in [2, 4] {
+        let error = say(&router, "hi").await.unwrap_err();
+        assert_eq!((error.code(), server.requests().len()), ("ERR_PROVIDER", requests), "{error}");
+    }
+    assert!(server.requests()[2].text().contains(r#""stream":true"#), "it is still asked for streams");
+}
+
+#[tokio::test]
 async fn who_may_not_stream_has_all_the_time_of_a_whole_answer() {
     let server = Server::start(|request| {
         if request.text().contains(r#""stream":true"#) {

@@ -393,6 +393,8 @@ export function failures(error: unknown): void {
   }
   if (error instanceof InterruptedError) void error.delivered.length
   if (TimeoutError.is(error)) void error.phase.length
+  const { is } = ThrydError
+  if (is(error)) void error.code
   if (error instanceof ExhaustedError) for (const each of error.errors) failures(each)
   if (error instanceof CacheError) void error.message
   void [known, attempts, types, strategies]

@@ -108,6 +108,8 @@ struct Rest {
     doublings: u32,
     /// Whether answers began and were not finished: then only a whole one shows that it is back.
     is_broken_off: bool,
+    /// Until when the provider asked to be left alone, if that is longer than it rests.
+    told: Option<Instant>,
 }
 
 impl Circuit {
@@ -166,6 +168,11 @@ impl Circuit {
                 is_full.then(|| Hold::Full(ramp.exceeds_at(before)))
             }
         }
+    }
+
+    /// Until when its provider asked to be left alone, if it rests and that is longer than it does.
+    pub(super) fn left_alone(&self, now: Instant) -> Option<Instant> {
+        if let State::Open(rest) = self.state { rest.told.filter(|_| rest.until > now) } else { None }
     }
 
     /// Whether it rests or is being probed.
@@ -300,7 +307,8 @@ impl Circuit {
             }
         };
         let until = now + rest_length(fault, doublings, evidence.failing_for(now), options, &mut self.rng);
-        let rest = Rest { until, class: fault.class, doublings, is_broken_off: is_soft && has_begun };
+        let told = fault.told().map(|told| now + told).filter(|told| *told > until);
+        let rest = Rest { until, class: fault.class, doublings, is_broken_off: is_soft && has_begun, told };
         match under_way {
             Some(before) if before.until >= until => return false,
             Some(_) => self.state = State::Open(rest),

@@ -92,6 +92,13 @@ impl Health {
         self.lock().hold(now, ahead)
     }
 
+    /// Until when its provider asked to be left alone, if it rests and that is longer than the rest: nobody waits that long,
+    /// but after the rest one request finds out whether it is still so.
+    #[must_use]
+    pub fn left_alone(&self, now: Instant) -> Option<Instant> {
+        self.lock().left_alone(now)
+    }
+
     /// Whether it rests or is being probed. One that ramps up is not out, though it may not take this request yet.
     #[must_use]
     pub fn is_out(&self, now: Instant) -> bool {

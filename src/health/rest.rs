@@ -54,6 +54,12 @@ impl Fault {
         }
     }
 
+    /// When the provider wants to be asked again that only says "not now".
+    pub(super) fn told(&self) -> Option<Duration> {
+        let is_passing = matches!(self.class, FailureClass::RateLimited | FailureClass::Transient);
+        self.retry_after.filter(|_| is_passing).map(|told| told.min(LONGEST_REST))
+    }
+
     /// Whether somebody has to do something before it is over.
     pub(super) fn is_hard(&self) -> bool {
         matches!(self.class, FailureClass::Quota | FailureClass::Auth)

@@ -77,6 +77,10 @@ struct Assembled {
     refusal: String,
     tool_calls: Vec<AssembledCall>,
     finish_reason: Option<String>,
+    /// Whether something came before its finish reason, and nothing after it.
+    is_over: bool,
+    /// Whether it went on after a finish reason: then none of them means anything.
+    talks_on: bool,
     /// What else came of the choice, and of its message.
     rest: Merge,
     message_rest: Merge,
@@ -145,10 +149,11 @@ impl StreamAssembly {
         self.choices.iter().find(|choice| choice.index == 0).map_or("", |choice| &choice.content)
     }
 
-    /// Whether this many choices have come, and no choice is without its finish reason.
+    /// Whether this many choices have come, and each to its end. Some servers give a finish reason with every piece, so one
+    /// that comes with the first piece is not believed, and none after which something came.
     #[must_use]
     pub fn is_complete(&self, choices: usize) -> bool {
-        self.choices.len() >= choices.max(1) && self.choices.iter().all(|choice| choice.finish_reason.is_some())
+        self.choices.len() >= choices.max(1) && self.choices.iter().all(|choice| choice.is_over && !choice.talks_on)
     }
 
     /// The whole answer.
@@ -162,7 +167,8 @@ impl StreamAssembly {
         if !has_first {
             return Err(Failure::new(FailureClass::Truncated, "the stream ended without its first choice"));
         }
-        if !self.is_complete(1) {
+        let is_complete = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish_reason.is_some());
+        if !is_complete {
             return Err(Failure::new(FailureClass::Truncated, "the stream ended without a finish reason"));
         }
         let is_sure = self.choices.iter().all(Assembled::is_sure);
@@ -185,10 +191,13 @@ impl Assembled {
     fn push(&mut self, event: Open<'_, EventChoice<'_>>, chunks: &mut Vec<Chunk>) -> Result<(), &'static str> {
         let Open { known: event, rest } = event;
         self.rest.push(rest);
+        let (was_over, had_come) = (self.finish_reason.is_some(), self.has_come());
         if let Some(reason) = event.finish_reason.filter(|reason| !reason.is_empty()) {
+            self.is_over = had_come;
             self.finish_reason = Some(reason);
         }
         let Some(Open { known: delta, rest }) = event.delta else { return Ok(()) };
+        let known = chunks.len();
         self.message_rest.push(rest);
         let texts = [delta.content, delta.reasoning_content, delta.reasoning];
         self.is_partial |= texts.into_iter().any(has_more_than_text);
@@ -209,6 +218,7 @@ impl Assembled {
         for piece in delta.tool_calls.unwrap_or_default().0 {
             chunks.extend(self.push_tool_call(piece));
         }
+        self.talks_on |= was_over && chunks.len() > known;
         if self.tool_calls.len() > MAX_ITEMS { Err("its events have too many tool calls") } else { Ok(()) }
     }
 
@@ -247,6 +257,12 @@ impl Assembled {
         }
         self.tool_calls.push(AssembledCall { wire_index, ..AssembledCall::default() });
         self.tool_calls.len() - 1
+    }
+
+    /// Whether a part of the answer has come.
+    fn has_come(&self) -> bool {
+        let is_silent = self.content.is_empty() && self.reasoning.is_empty() && self.refusal.is_empty();
+        !(is_silent && self.tool_calls.is_empty())
     }
 
     /// Bytes that it holds, about.

@@ -199,7 +199,7 @@ fn class(status: u16, words: &Words) -> FailureClass {
         return FailureClass::Auth;
     }
     // OpenAI lets only organizations that it has verified stream some models.
-    let may_be_unsupported = matches!(status, 0 | 400 | 404 | 422 | 500);
+    let may_be_unsupported = matches!(status, 0 | 400 | 403 | 404 | 405 | 409 | 413 | 422 | 500 | 501 | 503);
     if may_be_unsupported && (words.param.as_deref() == Some("stream") || says(UNSUPPORTED_PHRASES)) {
         return FailureClass::Unsupported;
     }

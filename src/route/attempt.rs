@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use memchr::memmem;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::log::Log;
 use super::patience::{Patience, Standstill};
@@ -25,8 +25,11 @@ use crate::tracker::Permit;
 /// never send.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the words of a refusal are waited for, whose status is known.
-const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
+/// How long the words of a refusal are waited for whose status says enough.
+const WORDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long they are waited for if they decide what is done: another deployment may have a larger window.
+const DECISIVE_WORDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How an answer is wanted.
 #[derive(Clone, Copy)]
@@ -150,7 +153,8 @@ impl<R: Sync> Exchange<'_, R> {
     /// What the provider said instead of answering.
     async fn rejection(&self, response: HttpResponse) -> Failure {
         let (status, headers) = (response.status(), response.headers().clone());
-        let limit = REFUSAL_WITHIN.min(self.patience.timeouts().idle);
+        let limit = if status >= 500 { WORDS_WITHIN } else { DECISIVE_WORDS_WITHIN };
+        let limit = limit.min(self.patience.timeouts().idle);
         let (body, is_whole) = response.error_body(limit).await;
         let failure = self.provider.classify(&Rejection { status, headers: &headers, body: &body }).refused();
         if is_whole || failure.class != FailureClass::Transient || failure.retry_after.is_some() {
@@ -185,13 +189,13 @@ impl<R: Sync> Exchange<'_, R> {
         };
         let mut has_begun = false;
         let (mut batch, mut chunks) = (Vec::new(), Vec::new());
-        let (mut is_done, choices) = (false, K::choices(self.request));
+        let (mut is_done, mut closes, choices) = (false, None, K::choices(self.request));
         while !is_done {
             let next = source.next(&mut batch);
             let is_open = if assembly.is_complete(choices) {
                 // However it ends, the answer is there.
-                let end = timeout(END_WITHIN.min(self.patience.timeouts().idle), next).await;
-                end.is_ok_and(|next| next.unwrap_or(false))
+                let closes = *closes.get_or_insert_with(|| self.closes());
+                timeout_at(closes, next).await.is_ok_and(|next| next.unwrap_or(false))
             } else if has_begun {
                 self.within_gap(next).await?
             } else {
@@ -205,7 +209,9 @@ impl<R: Sync> Exchange<'_, R> {
                     break;
                 }
                 if let Err(failure) = self.event(data, &mut *assembly, &mut chunks) {
-                    broken = Some(failure);
+                    // What cannot be read after the end takes nothing away.
+                    is_done = failure.class == FailureClass::Truncated && assembly.is_complete(choices);
+                    broken = (!is_done).then_some(failure);
                     break;
                 }
             }
@@ -236,6 +242,14 @@ impl<R: Sync> Exchange<'_, R> {
             }
         }
         Ok(value)
+    }
+
+    /// When the end of the stream of a complete answer is not waited for any longer: before any clock would end the attempt.
+    fn closes(&self) -> Instant {
+        let timeouts = self.patience.timeouts();
+        let end = Instant::now() + END_WITHIN.min(timeouts.idle);
+        let attempt = self.begun + timeouts.attempt + self.standstill.so_far();
+        self.patience.deadline().map_or(end, |deadline| end.min(deadline)).min(attempt)
     }
 
     /// The first token is there.

@@ -62,7 +62,8 @@ impl Loss {
     /// Whether it was refused only because it was to be streamed, which its caller did not ask for.
     fn refuses_streams(&self) -> bool {
         let Failure { class, message, .. } = &self.failure;
-        self.was_watched && *class == FailureClass::Unsupported && message.to_ascii_lowercase().contains("stream")
+        let is_refused = matches!(class, FailureClass::Rejected | FailureClass::Unsupported);
+        self.was_watched && is_refused && speaks_of_streams(message)
     }
 }
 
@@ -79,7 +80,7 @@ impl<K: Kind> CallState<'_, K> {
         let mut is_free = false;
         for loss in losses {
             if loss.refuses_streams() {
-                loss.deployment.refuse_streams();
+                self.whole.push(Arc::clone(&loss.deployment));
                 barred.again = Some(Arc::clone(&loss.deployment));
                 is_free = true;
                 continue;
@@ -129,6 +130,10 @@ impl<K: Kind> CallState<'_, K> {
                 barred.for_now.push(Arc::clone(deployment));
                 self.learned.later.push(deployment.name.clone());
             }
+            _ if asks_for_rest => {
+                barred.for_good.push(Arc::clone(deployment));
+                self.learned.out.push(deployment.name.clone());
+            }
             FailureClass::Transient
                 if !was_again && !is_restart && self.can_afford_again(group, demand, deployment, barred) =>
             {
@@ -146,7 +151,7 @@ impl<K: Kind> CallState<'_, K> {
             class => {
                 barred.for_good.push(Arc::clone(deployment));
                 // What was the deployment's bad moment may be over when another group's turn comes.
-                if asks_for_rest || !matches!(class, FailureClass::Transient | FailureClass::Truncated) {
+                if !matches!(class, FailureClass::Transient | FailureClass::Truncated) {
                     self.learned.out.push(deployment.name.clone());
                 }
             }
@@ -182,4 +187,13 @@ fn error_of(deployment: &Deployment, failure: &Failure) -> Error {
         Some((phase, limit)) => ErrorKind::Timeout { phase, limit, deployment: Some(deployment) }.into(),
         None => ErrorKind::Provider { deployment, failure: failure.clone() }.into(),
     }
+}
+
+/// Whether a refusal says that there are no streams here. It is asked for the whole then, once.
+fn speaks_of_streams(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let mut words = message.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let names_it = words.any(|word| matches!(word, "stream" | "streaming" | "streamed"));
+    let denies_it = ["support", "available", "allowed", "enabled", "permitted", "verified"];
+    names_it && denies_it.iter().any(|word| message.contains(word))
 }

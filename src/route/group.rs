@@ -33,6 +33,8 @@ pub(crate) struct Group {
     choice: Mutex<Choice>,
     /// Told when a deployment has answered, or rests from now on.
     pub settled: Notify,
+    /// Told when a deployment asks to be left alone for longer than any call waits.
+    pub told: Notify,
 }
 
 /// What a request needs of a deployment.
@@ -61,6 +63,7 @@ impl Group {
             deployments: RwLock::new(Arc::new([])),
             choice: Mutex::default(),
             settled: Notify::new(),
+            told: Notify::new(),
         }
     }
 
@@ -176,7 +179,7 @@ impl Group {
     }
 
     /// Whether no more than one deployment could ever serve this demand, whomever a call leaves out.
-    fn is_lone(&self, demand: &Demand) -> bool {
+    pub fn is_lone(&self, demand: &Demand) -> bool {
         self.deployments().iter().filter(|one| one.can_serve(demand, &[])).take(2).count() < 2
     }
 
@@ -206,18 +209,35 @@ impl Group {
         Some(holds.collect::<Option<Vec<_>>>()?.into_iter().min()?.saturating_duration_since(now))
     }
 
-    /// For how long these, which all rest, asked to be left alone, if that is longer than any call waits for.
+    /// For how long these, which all rest, asked to be left alone, if that is longer than any call waits for. Those with a
+    /// dead key are nobody to wait for either.
     pub fn all_left_alone(able: &[Arc<Deployment>], now: Instant) -> Option<Duration> {
-        let moments = able.iter().map(|one| one.leave_alone_until(now));
+        let alive = able.iter().filter(|one| !one.is_dead(now));
+        let moments = alive.map(|one| one.health.left_alone(now));
         Some(moments.collect::<Option<Vec<_>>>()?.into_iter().min()? - now)
     }
 
-    /// How long it is until the first of those that rest is worth asking; `None` if nobody rests.
+    /// Waits until all of these ask to be left alone for longer than any call waits; for how long.
+    pub async fn until_left_alone(&self, able: &[Arc<Deployment>]) -> Duration {
+        loop {
+            let told = self.told.notified();
+            if let Some(left) = Self::all_left_alone(able, Instant::now()) {
+                return left;
+            }
+            told.await;
+        }
+    }
+
+    /// How long it is until the first of those that rest is worth asking, of those whose keys are alive if there are any; `None`
+    /// if nobody rests.
     pub fn first_back(&self, now: Instant) -> Option<Duration> {
         let deployments = self.deployments();
-        let back =
-            |one: &Arc<Deployment>| one.leave_alone_until(now).or_else(|| Some(one.health.hold(now, 0)?.until()));
-        Some(deployments.iter().filter_map(back).min()?.saturating_duration_since(now))
+        let back = |one: &Arc<Deployment>| {
+            let until = one.health.left_alone(now).or_else(|| Some(one.health.hold(now, 0)?.until()))?;
+            Some((one.is_dead(now), until))
+        };
+        let (_, first) = deployments.iter().filter_map(back).min()?;
+        Some(first.saturating_duration_since(now))
     }
 
     /// The error for a request that can never fit.

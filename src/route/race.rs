@@ -104,7 +104,9 @@ impl<K: Kind> CallState<'_, K> {
         barred: &Barred,
     ) -> Result<Raced<K>, Verdict> {
         let race = Race::new();
-        let trial = Trial { core: self.core, job: self.job, group, demand: *demand, started: self.started };
+        let whole = self.whole.clone();
+        let trial =
+            Trial { core: self.core, job: self.job, group, demand: *demand, started: self.started, whole: &whole };
         let deployment = Arc::clone(&picked.deployment);
         let mut excluded = barred.all();
         excluded.push(Arc::clone(&deployment));

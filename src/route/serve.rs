@@ -77,6 +77,7 @@ pub(crate) async fn serve<K: Kind>(core: &Core<K>, group: &Arc<Group>, job: &Job
         errors: Vec::new(),
         retries: 0,
         learned: Learned::default(),
+        whole: Vec::new(),
     };
     core.budget().deposit(call.started);
     let fallbacks = group.options().fallbacks;
@@ -109,6 +110,8 @@ pub(super) struct CallState<'a, K: Kind> {
     /// Further attempts so far, all groups together. The first in each fallback group is not one.
     pub retries: u32,
     pub learned: Learned,
+    /// Those that refused this call for being streamed.
+    pub whole: Vec<Arc<Deployment>>,
 }
 
 impl<K: Kind> CallState<'_, K> {
@@ -172,11 +175,8 @@ impl<K: Kind> CallState<'_, K> {
             return Err(self.nobody(group, demand, excluded));
         }
         let begun = Instant::now();
-        if !self.errors.is_empty() && able.iter().all(|one| one.is_dead(begun)) {
+        if !self.errors.is_empty() && !group.is_lone(demand) && able.iter().all(|one| one.is_dead(begun)) {
             return Err(Verdict::GaveUp(None));
-        }
-        if let Some(left) = Group::all_left_alone(&able, begun) {
-            return Err(Verdict::GaveUp(Some(rate_limited(group, left))));
         }
         let reserved = able.iter().map(|one| one.reservation(demand.prompt, demand.completion, begun));
         let tokens = reserved.min().unwrap_or(0);
@@ -202,10 +202,14 @@ impl<K: Kind> CallState<'_, K> {
                 group.wait(Behind { line: &line, priority, ahead, patience }, demand, excluded, now)
             };
             let waiting = line.admit_until(tokens, priority, || patience.queue_end(spent), pick, estimate);
-            match select(pin!(waiting), pin!(patience.raised())).await {
+            let (raised, left_alone) = (pin!(patience.raised()), pin!(group.until_left_alone(&able)));
+            match select(pin!(waiting), select(raised, left_alone)).await {
                 Either::Left((admitted, _)) => break admitted,
                 // Somebody more urgent waits for it too: it stands further ahead.
-                Either::Right(_) => {}
+                Either::Right((Either::Left(_), _)) => {}
+                Either::Right((Either::Right((retry_after, _)), _)) => {
+                    break Err(Refusal::WouldTimeOut { retry_after });
+                }
             }
         };
         self.queued += admitted.as_ref().map_or_else(|_| begun.elapsed(), |admitted| admitted.queued);
@@ -217,7 +221,10 @@ impl<K: Kind> CallState<'_, K> {
                 self.position = if self.position == 0 { admitted.position } else { self.position };
                 Ok(Some(admitted.value))
             }
-            Err(Refusal::WouldTimeOut { retry_after }) => Err(Verdict::GaveUp(Some(rate_limited(group, retry_after)))),
+            Err(Refusal::WouldTimeOut { retry_after }) => {
+                let retry_after = Group::all_left_alone(&able, Instant::now()).unwrap_or(retry_after);
+                Err(Verdict::GaveUp(Some(rate_limited(group, retry_after))))
+            }
             Err(Refusal::TimedOut { .. }) => {
                 let limit = self.job.shared.patience.timeouts().queue;
                 Err(Verdict::GaveUp(Some(ErrorKind::Timeout { phase: Phase::Queue, limit, deployment: None }.into())))

@@ -26,6 +26,8 @@ pub(super) struct Trial<'a, K: Kind> {
     pub demand: Demand,
     /// When the first attempt could have begun: the trail counts from it.
     pub started: Instant,
+    /// Those that refused this call for being streamed: asked for the whole, and always if that helps.
+    pub whole: &'a [Arc<Deployment>],
 }
 
 /// An attempt that has ended.
@@ -41,10 +43,11 @@ impl<K: Kind> Trial<'_, K> {
     pub async fn run(&self, picked: Picked, lead: Lead<'_>) -> Tried<K> {
         let Picked { deployment, mut permit, pass } = picked;
         let shared = &self.job.shared;
+        let is_whole = self.whole.iter().any(|one| Arc::ptr_eq(one, &deployment));
         let is_stream = match self.job.reading {
             Reading::Whole => false,
             Reading::Streamed => true,
-            Reading::Watched => deployment.streams(),
+            Reading::Watched => deployment.streams() && !is_whole,
         };
         let was_watched = is_stream && self.job.reading == Reading::Watched;
         let has_first_token = is_stream || self.job.reading == Reading::Whole;
@@ -62,6 +65,9 @@ impl<K: Kind> Trial<'_, K> {
         note.status = Some(heard.into_inner()).filter(|status| *status > 0);
         let result = match result {
             Ok(mut value) => {
+                if is_whole {
+                    deployment.refuse_streams();
+                }
                 let reported = value.usage().copied();
                 let usage = match reported {
                     Some(usage) => usage,
@@ -90,6 +96,9 @@ impl<K: Kind> Trial<'_, K> {
                 drop(pass);
                 if deployment.health.is_out(now) {
                     self.group.settled.notify_waiters();
+                }
+                if deployment.health.left_alone(now).is_some() {
+                    self.group.told.notify_waiters();
                 }
                 if !failure.is_sent {
                     permit.give_back();

@@ -244,6 +244,7 @@ pub const ANSWERS: &[(&str, &[Answer])] = &[
         (400, &[], r#"{"error":{"code":400,"message":"request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":9412,"n_ctx":8192}}"#, TooLong, None, "9412"),
         (503, &[], r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#, Transient, None, "Loading model"),
         (500, &[], r#"{"error":{"code":500,"message":"input is too large to process. increase the physical batch size","type":"server_error"}}"#, TooLong, None, "batch size"),
+        (501, &[], r#"{"error":{"code":501,"message":"image input is not supported by this server","type":"not_supported_error"}}"#, Unsupported, None, "image input"),
         (500, &[], r#"{"error":{"code":500,"message":"tools param requires --jinja flag","type":"server_error"}}"#, Unsupported, None, "--jinja"),
         (500, &[], r#"{"error":{"code":500,"message":"Unsupported param: tools","type":"server_error"}}"#, Unsupported, None, "tools"), // llama.cpp#10920.
         (500, &[], r#"{"error":{"code":500,"message":"image input is not supported - hint: if this is unexpected, you may need to provide the mmproj","type":"server_error"}}"#, Unsupported, None, "mmproj"), // llama.cpp#13566.
