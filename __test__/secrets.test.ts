@@ -285,11 +285,11 @@ describe('a key in what a provider in JavaScript says', () => {
   })
 
   test('is not in a message or a body that had to be cut', async () => {
-    for (const status of [undefined, 500]) {
+    for (const code of [undefined, 500]) {
       for (const before of [450, 480, 490, 65_500, 131_050]) {
         const error = new Error(`${'x '.repeat(before / 2)}${key} ${'y '.repeat(100_000)}`)
         const router = new CompletionRouter({ retry: { maxRetries: 0 } })
-        router.addProvider({ name: 'mine', complete: () => Promise.reject(Object.assign(error, { status })) })
+        router.addProvider({ name: 'mine', complete: () => Promise.reject(Object.assign(error, { status: code })) })
         const failed = await caught(router.deploy('default', 'mine::m').invoke('default', { message: 'Hi' }))
         expect(failed.message.length).toBeLessThan(1000)
         expect((failed['body'] as string).length).toBeLessThanOrEqual(64 << 10)
