@@ -33,8 +33,10 @@ pub(super) async fn before_answer(wrong: Option<Wrong>) -> Result<(), Failure> {
         Some(Fault::Hang) => pending().await,
         Some(Fault::Reset) => "the connection was reset",
         Some(Fault::Close) => "the connection was closed before an answer",
-        // The status says enough, so that nobody waits for the rest.
-        Some(Fault::StallError) => return Err(super::rejection(503, &Value::Null, None)),
+        // The status says enough, so that nobody waits long for the rest.
+        Some(Fault::StallError) => {
+            return Err(Failure { class: FailureClass::Silent, ..super::rejection(503, &Value::Null, None) });
+        }
         _ => return Ok(()),
     };
     Err(Failure::new(FailureClass::Transient, message))
