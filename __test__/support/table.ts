@@ -92,6 +92,8 @@ export async function table(): Promise<string> {
   const cells = [...UNREACHED, ...Object.keys(FAULTS)].flatMap((fault) =>
     ['alone', 'with another'].flatMap((company) => Object.keys(CALLS).map((call) => ({ fault, company, call }))),
   )
+  // The first answer without usage loads the tables by which tokens are counted, which is not to be measured.
+  await run(server, {}, cells.length, { fault: 'cutAfterFinish', company: 'alone', call: 'stream' })
   const done: Cell[] = []
   const todo = cells.entries()
   const worker = async () => {
