@@ -60,8 +60,11 @@ export declare type Bounds = number | [min: number, max: number];
  * - `'noDone'`: a stream without its last `[DONE]`, which is no failure
  * - `'html'`: status 200 with a page
  * - `'empty'`: status 200 with nothing
+ * - `'stallError'`: status 503, and silence in the place of the body that its headers announce
+ * - `'cutAfterFinish'`: a stream whose connection is lost after the finish reason, which is no failure
+ * - `'stallAfterFinish'`: silence after it, likewise
  */
-export declare type Fault = 'reset' | 'close' | 'hang' | 'stall' | 'cut' | 'end' | 'malformed' | 'errorEvent' | 'noDone' | 'html' | 'empty';
+export declare type Fault = 'reset' | 'close' | 'hang' | 'stall' | 'cut' | 'end' | 'malformed' | 'errorEvent' | 'noDone' | 'html' | 'empty' | 'stallError' | 'cutAfterFinish' | 'stallAfterFinish';
 
 /**
  * A server in OpenAI's dialect on 127.0.0.1 that fails on demand: chat completions (whole and streamed), embeddings, rerank and

@@ -12,11 +12,11 @@ import { CompletionRouter, type CustomProvider, EmbeddingRouter, type RouterOpti
 import { caught, collected } from './support/caught'
 
 /**
- * What is promised of one of several tries: a slow machine may be late now and then, but not every time. What is expected of
- * all of them is only that nothing waits for a clock.
+ * Milliseconds. What is promised holds for most of several tries: the best of them may be luck, and a slow machine may be
+ * late now and then, for less than half of them. What is expected of all is only that nothing waits for a clock.
  */
-const REJECTED = { best: 10, all: 5_000 }
-const CLOSED = { best: 100, all: 5_000 }
+const REJECTED = { median: 10, all: 5_000 }
+const CLOSED = { median: 100, all: 5_000 }
 const TRIES = 5
 /** For `vi.waitFor`: looks often, and lets a slow machine take its time. */
 const SOON = { interval: 1, timeout: 10_000 }
@@ -190,9 +190,10 @@ function ask(router: Routers): Promise<{ deployment: string }> {
   return router.invoke('default', { message: 'next' })
 }
 
-function expectWithin(times: number[], { best, all }: { best: number; all: number }): void {
-  expect(Math.min(...times), `of ${times.join(', ')} ms`).toBeLessThan(best)
-  expect(Math.max(...times)).toBeLessThan(all)
+function expectWithin(times: number[], { median, all }: { median: number; all: number }): void {
+  const sorted = times.toSorted((left, right) => left - right)
+  expect(sorted[times.length >> 1], `of ${times.join(', ')} ms`).toBeLessThan(median)
+  expect(sorted.at(-1)).toBeLessThan(all)
 }
 
 /** Nothing is under way or in line. */

@@ -5,8 +5,8 @@ import { inspect } from 'node:util'
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { Cache, CompletionRouter, EmbeddingRouter, type ProviderOptions } from '..'
-import { caught, thrownBy } from './support/caught'
+import { Cache, CompletionRouter, type CustomProvider, EmbeddingRouter, type ProviderOptions } from '..'
+import { caught, collected, thrownBy } from './support/caught'
 import { TestServer, beginEvents, event, inTurn, piece, status } from './support/server'
 
 const key = 'sk-proj-7gH2kQ9xZ4mN1pR8'
@@ -215,6 +215,87 @@ describe('a key', () => {
       for (const spy of spies) spy.mockRestore()
     }
     expect(written.join('')).not.toContain(key)
+  })
+})
+
+describe('a key in what a provider in JavaScript says', () => {
+  const url = `https://generativelanguage.example/v1?key=hunterhunter&sig=${tenant}`
+  const said = `Incorrect API key provided: ${key} at ${url}`
+  const refuse = (more: object) => () => Promise.reject(Object.assign(new Error(said), more))
+  const providers: Record<string, CustomProvider['complete']> = {
+    'an error': refuse({}),
+    'an error with a status': refuse({ status: 401 }),
+    'an error with a status that rests': refuse({ status: 429, retryAfterMs: 1 }),
+    'an error with a cause': refuse({ cause: new Error(said) }),
+    'a text that is thrown': () => Promise.reject(said),
+    'an object that is thrown': () => Promise.reject({ said, status: 500 }),
+    'an answer that is none': () => Promise.resolve({ said } as never),
+    'an answer of another kind': () => Promise.resolve([said] as never),
+    'an answer that cannot be read': () =>
+      Promise.resolve({ choices: [{ message: { content: { said } }, finish_reason: 'stop' }] } as never),
+    'an answer that is an error': () => Promise.resolve({ error: { message: said } } as never),
+    'an error in a stream': async function* () {
+      yield 'Hel'
+      throw new Error(said)
+    } as never,
+    'a piece that is an error': async function* () {
+      yield { choices: [], error: { message: said } }
+    } as never,
+    'a piece that is none': async function* () {
+      yield { said }
+    } as never,
+    'a piece that cannot be read': async function* () {
+      yield { choices: [{ delta: { content: { said } } }] }
+    } as never,
+  }
+
+  function expectHidden(value: unknown): void {
+    expectNoSecret(value)
+    expect(shown(value)).not.toContain('hunterhunter')
+  }
+
+  test.each(Object.keys(providers))('is not in the error of %s', async (name) => {
+    const complete = providers[name] as NonNullable<CustomProvider['complete']>
+    const router = new CompletionRouter({ retry: { maxRetries: 1, baseDelayMs: 0, cooldownMs: 1 } })
+    router.addProvider({ name: 'mine', complete }).deploy('default', 'mine::m')
+    const errors = [
+      await caught(router.invoke('default', { message: 'Hi' })),
+      await caught(collected(router.stream('default', { message: 'Hi' }))),
+    ]
+    // So that it is seen to be masked, and not merely lost.
+    expect(shown(errors[0])).toContain('sk-***')
+    for (const error of errors) {
+      for (const value of [error, error['errors'], error['body'], error['attempts'], error.cause]) expectHidden(value)
+      expect(error.message.length).toBeLessThan(1000)
+    }
+    for (const value of [router, router.stats()]) expectHidden(value)
+  })
+
+  test('is not in the trail of the answer that came after it', async () => {
+    const router = new CompletionRouter({ retry: { baseDelayMs: 0, cooldownMs: 60_000 } })
+    const bad = refuse({ status: 401 })
+    for (const [name, complete] of Object.entries({ bad, good: async () => 'Hello' }))
+      router.addProvider({ name, complete }).deploy('default', `${name}::m`)
+    router.configureGroup('default', { strategy: 'first-available' })
+    const answer = await router.invoke('default', { message: 'Hi' })
+    expect(answer.attempts[0]?.message).toContain('sk-***')
+    expectHidden(answer)
+    expect(router.stats().groups['default']?.deployments[0]?.restError).toContain('sk-***')
+    expectHidden(router.stats())
+  })
+
+  test('is not in a message or a body that had to be cut', async () => {
+    for (const code of [undefined, 500]) {
+      for (const before of [450, 480, 490, 65_500, 131_050]) {
+        const error = new Error(`${'x '.repeat(before / 2)}${key} ${'y '.repeat(100_000)}`)
+        const router = new CompletionRouter({ retry: { maxRetries: 0 } })
+        router.addProvider({ name: 'mine', complete: () => Promise.reject(Object.assign(error, { status: code })) })
+        const failed = await caught(router.deploy('default', 'mine::m').invoke('default', { message: 'Hi' }))
+        expect(failed.message.length).toBeLessThan(1000)
+        expect((failed['body'] as string).length).toBeLessThanOrEqual(64 << 10)
+        expect(shown(failed)).not.toContain(key.slice(3, 12))
+      }
+    }
   })
 })
 

@@ -14,9 +14,25 @@
  * - `'noDone'`: a stream without its last `[DONE]`, which is no failure
  * - `'html'`: status 200 with a page
  * - `'empty'`: status 200 with nothing
+ * - `'stallError'`: status 503, and silence in the place of the body that its headers announce
+ * - `'cutAfterFinish'`: a stream whose connection is lost after the finish reason, which is no failure
+ * - `'stallAfterFinish'`: silence after it, likewise
  */
 export type Fault =
-  'reset' | 'close' | 'hang' | 'stall' | 'cut' | 'end' | 'malformed' | 'errorEvent' | 'noDone' | 'html' | 'empty'
+  | 'reset'
+  | 'close'
+  | 'hang'
+  | 'stall'
+  | 'cut'
+  | 'end'
+  | 'malformed'
+  | 'errorEvent'
+  | 'noDone'
+  | 'html'
+  | 'empty'
+  | 'stallError'
+  | 'cutAfterFinish'
+  | 'stallAfterFinish'
 
 /** Shares of calls, from 0 to 1, that go wrong in some way; together at most 1. */
 export interface FaultShares extends Partial<Record<Fault, number>> {

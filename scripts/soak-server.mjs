@@ -1,20 +1,27 @@
 // The provider that `soak.mjs` talks to, in a process of its own so that its memory is not measured.
 import { FaultServer } from 'thryd/testing'
 
-// Together 5 %.
-const faults = {
-  status: { 429: 0.005, 500: 0.005, 503: 0.005 },
-  reset: 0.005,
-  close: 0.005,
-  hang: 0.002,
-  stall: 0.002,
-  cut: 0.005,
-  end: 0.004,
-  malformed: 0.004,
-  errorEvent: 0.004,
-  html: 0.002,
-  empty: 0.002,
+/** Share of requests with a fault, of whichever sort. */
+const FAULTS = Number(process.argv[2])
+/** How often each comes among a hundred faults; those that a clock has to end are fewer. */
+const statuses = { 429: 10, 500: 10, 503: 10 }
+const others = {
+  reset: 10,
+  close: 10,
+  hang: 4,
+  stall: 4,
+  cut: 9,
+  end: 7,
+  malformed: 7,
+  errorEvent: 7,
+  html: 3,
+  empty: 3,
+  stallError: 2,
+  cutAfterFinish: 2,
+  stallAfterFinish: 2,
 }
+const shares = (of) => Object.fromEntries(Object.entries(of).map(([name, count]) => [name, (FAULTS * count) / 100]))
+const faults = { status: shares(statuses), ...shares(others) }
 
 // One of the models speaks slowly, so that streams are left in their middle.
 const models = { d: { faults, tokenIntervalMs: [0, 2] } }

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 import { CompletionRouter, EmbeddingRouter, ThrydError } from 'thryd'
@@ -14,8 +14,14 @@ import { CompletionRouter, EmbeddingRouter, ThrydError } from 'thryd'
 const CALLS = Number(process.argv[2] ?? 1_000_000)
 const REPORTS = 10
 const IN_FLIGHT = 64
-/** Share of calls whose signal fires; some of them after the answer. */
-const ABORTS = 0.09
+/** So few that callers stand in the line most of the time: four deployments have room for half of them. */
+const MAX_CONCURRENT = 8
+/** Share of calls that end because their signal fired. */
+const ABORTS = 0.05
+/** Share of a caller's turns whose signal fires: some fire after the answer, and some turns are several calls. */
+const SIGNALS = 1.4 * ABORTS
+/** Share of requests in which the server does something wrong. */
+const FAULTS = 0.05
 /** Different questions to the router with a cache: more than it has room for in a long run. */
 const QUESTIONS = CALLS / 20
 /** How much more memory there may be at the end than after a fifth of the calls; a short run is not warm by then. */
@@ -28,7 +34,7 @@ const next = random(7)
 console.log(`${CALLS} calls, ${IN_FLIGHT} at once, Node ${process.version}`)
 const atFirst = { resources: process.getActiveResourcesInfo(), sockets: sockets() }
 const folder = mkdtempSync(join(tmpdir(), 'thryd-soak-'))
-const server = fork(join(import.meta.dirname, 'soak-server.mjs'))
+const server = fork(join(import.meta.dirname, 'soak-server.mjs'), [`${FAULTS}`])
 const { url } = await once(server)
 
 const options = {
@@ -36,7 +42,7 @@ const options = {
   retry: { baseDelayMs: 1, maxDelayMs: 20, cooldownMs: 20 },
   timeouts: { firstTokenMs: 500, idleMs: 500 },
 }
-const deployments = ['a', 'b', 'c', 'd'].map((model) => ({ model: `local::${model}`, maxConcurrent: IN_FLIGHT }))
+const deployments = ['a', 'b', 'c', 'd'].map((model) => ({ model: `local::${model}`, maxConcurrent: MAX_CONCURRENT }))
 const groups = { default: { deployments } }
 // Small enough to be full early, so that what grows later is not the cache.
 const file = { path: join(folder, 'cache.redb'), maxBytes: 8 << 20, memoryBytes: 1 << 20 }
@@ -51,6 +57,8 @@ const codes = {}
 const vectorsSeen = new Map()
 const memory = []
 let begun = 0
+let signalled = 0
+let mostWaiting = 0
 let leaks = 0
 
 /** One caller: call after call, until all have been made. */
@@ -59,7 +67,9 @@ async function calls() {
     begun += 1
     const number = begun
     if (number >= (memory.length + 1) * (CALLS / REPORTS)) report(number)
-    const controller = next() < ABORTS ? new AbortController() : undefined
+    if (number % 50 === 0) mostWaiting = Math.max(mostWaiting, ...routers.map((router) => router.stats().waiting))
+    const controller = next() < SIGNALS ? new AbortController() : undefined
+    if (controller) signalled += 1
     const signal = controller?.signal ?? shared
     const reason = { number }
     if (controller) abortSoon(controller, reason)
@@ -157,14 +167,16 @@ function check(answer, text) {
 
 function report(number) {
   gc()
-  const { rss, heapTotal, heapUsed } = process.memoryUsage()
-  // V8 keeps tens of MiB for the young, as it sees fit; the rest is thryd's and Node's.
-  memory.push({ number, rss, native: rss - heapTotal })
+  const { rss, heapUsed } = process.memoryUsage()
+  // V8 keeps tens of MiB for the young, as it sees fit, of which only what it has touched is in memory; the rest is thryd's
+  // and Node's.
+  const { total_physical_size: heap } = getHeapStatistics()
+  memory.push({ number, rss, native: rss - heap })
   const threads = /^Threads:\s+(\d+)/m.exec(status())?.[1] ?? '?'
   const pace = Math.round((number / (performance.now() - started)) * 1000)
   console.log(
-    `${String(number).padStart(8)} calls  rss ${size(rss)}  heap ${size(heapUsed)} of ${size(heapTotal)}  ` +
-      `the rest ${size(rss - heapTotal)}  threads ${threads}  ${pace}/s`,
+    `${String(number).padStart(8)} calls  rss ${size(rss)}  heap ${size(heapUsed)} of ${size(heap)}  ` +
+      `the rest ${size(rss - heap)}  threads ${threads}  ${pace}/s`,
   )
 }
 
@@ -233,6 +245,9 @@ expectThat(leaks === 0, `${leaks} signals with a listener after their call`)
 const listeners = getEventListeners(shared, 'abort').length
 expectThat(listeners === 0, `${listeners} listeners on the signal of all other calls`)
 expectThat(seen.wrong === 0, `${seen.wrong} answers to another question`)
+expectThat(mostWaiting > 0, 'nobody was seen in the line')
+const aborts = seen.aborted / begun
+expectThat(Math.abs(aborts - ABORTS) < ABORTS / 5, `${(aborts * 100).toFixed(1)} % of the calls were aborted`)
 for (const what of ['answered', 'aborted', 'left', 'joined', 'cached'])
   expectThat(seen[what] > 0, `nothing was ${what}`)
 await Promise.all(routers.map((router) => router.close()))
@@ -273,7 +288,10 @@ if (early !== undefined && last !== undefined) {
 }
 const { ok: _ok, ...wrong } = counts.served
 const faults = Object.values(wrong).reduce((sum, count) => sum + count, 0)
+const share = faults / counts.requests
+expectThat(Math.abs(share - FAULTS) < FAULTS / 5, `${(share * 100).toFixed(1)} % of the requests had a fault`)
 console.log(JSON.stringify({ ...seen, ...codes }))
+console.log(`${signalled} signals fired; at most ${mostWaiting} calls were seen in one line`)
 console.log(`the server saw ${counts.requests} requests, ${faults} with a fault, and ${counts.aborted} clients leave`)
 if (problems.length > 0) {
   console.error(`left behind:\n- ${problems.join('\n- ')}`)

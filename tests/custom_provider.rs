@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ask::{local, streamed};
 use bytes::Bytes;
 use futures_util::stream;
-use thryd::error::FailureClass;
+use thryd::error::{Failure, FailureClass};
 use thryd::kinds::{Completion, CompletionRequest, EmbeddingRequest, Embeddings, Ranking, RerankRequest};
 use thryd::provider::{CustomCall, CustomHandler, CustomProvider, LocalFuture, Reply};
 
@@ -92,4 +92,34 @@ fn a_custom_provider_needs_a_name_and_a_kind() {
     assert!(CustomProvider::new("", ["completion"], Arc::clone(&handler)).is_err());
     assert!(CustomProvider::new::<String>("a", [], handler).is_err());
     assert_eq!(CustomProvider::thrown(None, "oops", None).class, FailureClass::Transient);
+}
+
+/// Fails, at once or in its stream, with a failure that the handler put together itself.
+struct Refusing(&'static str, bool);
+
+impl CustomHandler for Refusing {
+    fn call(&self, _call: CustomCall) -> LocalFuture {
+        let mut failure = Failure::new(FailureClass::Transient, self.0);
+        failure.body = Some(self.0.to_owned());
+        let is_stream = self.1;
+        Box::pin(async move {
+            if is_stream { Ok(Reply::Events(Box::pin(stream::iter([Err(failure)])))) } else { Err(failure) }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_what_a_handler_says_is_masked() {
+    let said = "no access with sk-proj-0123456789 at https://x.example/v1?key=hunterhunter";
+    let masked = "no access with sk-*** at https://x.example/v1?key=hun***";
+    for is_stream in [false, true] {
+        let handler = Arc::new(Refusing(said, is_stream));
+        let provider = CustomProvider::new("mine", ["completion"], handler).unwrap();
+        let request = CompletionRequest::message("a");
+        let result = if is_stream { streamed(&provider, &request).await.1 } else { local(&provider, &request).await };
+        let failure = result.unwrap_err();
+        assert_eq!((failure.message.as_str(), failure.body.as_deref()), (masked, Some(masked)));
+    }
+    assert_eq!(CustomProvider::thrown(None, said, None).message, masked);
+    assert_eq!(CustomProvider::thrown(Some(500), said, None).message, masked);
 }

@@ -166,10 +166,14 @@ async fn an_answer_without_choices_can_go_wrong_too() {
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fail_uses_up_its_answer() {
-    let provider = dummy(json!({ "responses": ["x"], "faults": { "noDone": 1 } }));
-    let request = CompletionRequest::message("a");
-    assert_eq!(local::<Completion>(&*provider, &request).await.unwrap().content, "x");
-    assert!(local::<Completion>(&*provider, &request).await.unwrap_err().is_exhausted);
+    for (name, _) in Fault::ALL.into_iter().filter(|(_, fault)| fault.is_answered()) {
+        let provider = dummy(json!({ "responses": ["x", "y"], "faults": { name: 1 } }));
+        let request = CompletionRequest::message("a");
+        assert_eq!(local::<Completion>(&*provider, &request).await.unwrap().content, "x", "{name}");
+        let (content, completion) = streamed(&*provider, &request).await;
+        assert!(content == "y" && completion.is_ok(), "{name}");
+        assert!(local::<Completion>(&*provider, &request).await.unwrap_err().is_exhausted, "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,7 +54,10 @@ fn on_a_socket(fault: Fault, request: &Received, whole: &Value) -> Reply {
         (Fault::ErrorEvent, true) => begun().event(ERROR),
         (Fault::ErrorEvent, false) => Reply::json(200, ERROR),
         (Fault::NoDone, true) => begun().event(&token("three four")).event(finish),
-        (Fault::NoDone, false) => Reply::json(200, text),
+        (Fault::CutAfterFinish, true) => begun().event(&token("three four")).event(finish).cut(),
+        (Fault::StallAfterFinish, true) => begun().event(&token("three four")).event(finish).hang(),
+        (Fault::NoDone | Fault::CutAfterFinish | Fault::StallAfterFinish, false) => Reply::json(200, text),
+        (Fault::StallError, _) => Reply::json(503, "").header("content-length", ERROR.len().to_string()).hang(),
     }
 }
 
@@ -107,7 +110,7 @@ async fn compared<K: Kind>(whole: Value, clocks: &[&str], ask: impl AsyncFn(&Rou
         let by_chance = json!({ "type": "dummy", "dummy": { "faults": { name: 1 } } });
         let scripted = json!({ "type": "dummy", "dummy": { "responses": [{ "fault": name }] } });
         let expected = ask(&router(socket, &timeouts)).await;
-        assert_eq!(expected == ["ok"], fault == Fault::NoDone, "{name} came to {expected:?}");
+        assert_eq!(expected == ["ok"], fault.is_answered(), "{name} came to {expected:?}");
         for dummy in [by_chance, scripted] {
             assert_eq!(ask(&router(dummy, &timeouts)).await, expected, "{name}: the dummy, then the socket");
         }

@@ -157,6 +157,8 @@ proptest! {
 struct Call {
     begun: Duration,
     ended: Duration,
+    /// When its attempts ended.
+    attempts: Vec<Duration>,
     result: Result<(), Error>,
 }
 
@@ -184,9 +186,13 @@ impl Everybody {
     /// One call; says for how long to leave them alone.
     async fn call(world: World, router: Router<Completion>, calls: Calls, options: Value) -> Option<Duration> {
         let begun = world.now();
-        let result = call(&router, options).await.map(|_| ());
+        let result = call(&router, options).await;
+        let attempts = result.as_ref().map_or_else(Error::attempts, |answer| &answer.attempts);
+        let attempts = attempts.iter().map(|attempt| begun + ms(1).mul_f64(attempt.started_ms + attempt.duration_ms));
+        let attempts = attempts.collect();
+        let result = result.map(|_| ());
         let after = result.as_ref().err().and_then(Error::retry_after);
-        calls.lock().unwrap().push(Call { begun, ended: world.now(), result });
+        calls.lock().unwrap().push(Call { begun, ended: world.now(), attempts, result });
         after
     }
 
@@ -221,7 +227,7 @@ impl Everybody {
     /// Every call ends within its time in line and that of its attempts; and a call that was not attempted says when to
     /// come back, unless it has waited as long as it may.
     fn check_callers(&self) {
-        for Call { begun, ended, result } in &*self.calls.lock().unwrap() {
+        for Call { begun, ended, result, .. } in &*self.calls.lock().unwrap() {
             assert!(*ended - *begun <= s(60) + s(5), "a call from {begun:?} to {ended:?}");
             let Err(error) = result else { continue };
             assert!(error.is_retryable(), "{error}");
@@ -231,14 +237,28 @@ impl Everybody {
         }
     }
 
-    /// Within this time there are no more attempts than 1.2 for each call, and the 10 a second that are always allowed.
-    fn check_budget(&self, from: Duration, to: Duration) {
-        let attempts: usize = self.logs.iter().map(|log| log.within(from, to).len()).sum();
-        // Whose attempts these may be: of calls that began in that time, or that are known to have been under way.
+    /// Beside the first attempts there are in any ten seconds a fifth as many retries as there were requests, and the hundred
+    /// that are always allowed. A retry counts from when the attempt before it had failed: that is when it was allowed, and
+    /// how much later it begins is up to the pause and the line.
+    fn check_budget(&self) {
         let calls = self.calls.lock().unwrap();
-        let calls = calls.iter().filter(|call| call.begun < to && call.ended > from).count();
-        let most = 1.2 * number(calls) + 10.0 * (to - from).as_secs_f64();
-        assert!(number(attempts) <= most, "{attempts} attempts for {calls} calls");
+        let known: usize = calls.iter().map(|call| call.attempts.len()).sum();
+        let reached: usize = self.logs.iter().map(|log| log.seen().len()).sum();
+        assert_eq!(known, reached, "the trails tell of every attempt");
+        let mut begun: Vec<_> = calls.iter().map(|call| call.begun).collect();
+        // Each attempt but the last of a call had one after it.
+        let mut retries: Vec<_> = calls.iter().flat_map(|call| call.attempts.iter().rev().skip(1).copied()).collect();
+        begun.sort_unstable();
+        retries.sort_unstable();
+        for (place, last) in retries.iter().enumerate() {
+            let within = |times: &[Duration]| {
+                let after = |limit: Duration| times.partition_point(|at| *at <= limit);
+                after(*last) - last.checked_sub(s(10)).map_or(0, after)
+            };
+            let (requests, used) = (within(&begun), within(&retries[..=place]));
+            let most = 100.0 + 0.2 * number(requests);
+            assert!(number(used) <= most, "{used} retries for {requests} requests in the 10 s before {last:?}");
+        }
     }
 
     /// Attempts of both in each 100 ms of this time.
@@ -298,7 +318,7 @@ async fn five_hundred_callers_do_not_storm_providers_that_are_all_down_nor_when_
         Everybody::new(1, move |at, _| if outage.contains(&at) { Behaviour::Status(503) } else { Behaviour::Answer });
     everybody.in_turn(500, s(75), json!({})).await;
     everybody.check_callers();
-    everybody.check_budget(s(4), s(63));
+    everybody.check_budget();
     everybody.check_bursts(s(4), s(63));
     everybody.check_ramp(s(63));
     let (answered, failed) = everybody.outcomes(s(70), s(75));
@@ -312,7 +332,7 @@ async fn calls_that_keep_coming_do_not_storm_them_either() {
         Everybody::new(2, move |at, _| if outage.contains(&at) { Behaviour::Reset } else { Behaviour::Answer });
     everybody.arriving(100.0, s(75)).await;
     everybody.check_callers();
-    everybody.check_budget(s(4), s(63));
+    everybody.check_budget();
     everybody.check_bursts(s(4), s(63));
     everybody.check_ramp(s(63));
     assert_eq!(everybody.outcomes(s(12), s(75)).1, 0, "whoever may wait until then is served");
@@ -325,7 +345,7 @@ async fn callers_who_never_wait_and_come_back_when_they_are_told_do_not_come_all
         Everybody::new(4, move |at, _| if outage.contains(&at) { Behaviour::Status(503) } else { Behaviour::Answer });
     everybody.in_turn(500, s(43), json!({ "queueMs": 0 })).await;
     everybody.check_callers();
-    everybody.check_budget(s(4), s(33));
+    everybody.check_budget();
     everybody.check_bursts(s(4), s(33));
     everybody.check_ramp(s(33));
     let (answered, _) = everybody.outcomes(s(41), s(43));
@@ -344,7 +364,7 @@ async fn where_half_of_the_attempts_fail_callers_are_served_and_retries_stay_wit
         );
     everybody.in_turn(200, s(40), json!({})).await;
     everybody.check_callers();
-    everybody.check_budget(s(13), s(33));
+    everybody.check_budget();
     let (answered, failed) = everybody.outcomes(s(3), s(33));
     assert!(answered > failed, "{answered} and {failed}");
 }

@@ -1,16 +1,41 @@
 /** What each fault comes to, seen from both ends of a real socket: the rows of the table in docs/failures.md. */
 
-import { CompletionRouter, InterruptedError, ProviderError, ThrydError, TimeoutError, type StreamOptions } from '../..'
+import { type Server, createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+
+import {
+  type Attempt,
+  CompletionRouter,
+  InterruptedError,
+  ProviderError,
+  ThrydError,
+  TimeoutError,
+  type StreamOptions,
+} from '../..'
 import { FaultServer, type Behaviour, type LoggedRequest } from '../../js/testing'
 
 /** Far enough apart that a slow machine does not blur them. */
 const CLOCK_MS = 500
 const REST_MS = 1250
 
+/** The answers of the two deployments. */
+const WORDS = { a: 'one two three four', b: 'five six seven eight' }
+
 const error = (code: string, message: string) => ({ error: { code, message, type: code } })
+const event = (data: object) => `data: ${JSON.stringify(data)}\n\n`
+const piece = (delta: object, finish_reason: string | null) => event({ choices: [{ index: 0, delta, finish_reason }] })
+/** With a delay, lest the jitter of rests without one makes the times differ from run to run. */
+const overloaded = { type: 'error', error: { type: 'overloaded_error', message: 'Overloaded, try again in 1s' } }
+
+/** What the server does with a request. */
+type Does = Behaviour | ((request: LoggedRequest) => Behaviour)
+
+/** What nobody answers: the server never hears of it. */
+const UNREACHED = ['refused', 'no handshake'] as const
+type Unreached = (typeof UNREACHED)[number]
 
 /** By the name that the table gives it. */
-const FAULTS: Record<string, Behaviour> = {
+const FAULTS: Record<string, Does> = {
   '429, back in 1 s': { status: 429, retryAfterMs: 1000 },
   '429, back in a minute': { status: 429, retryAfterMs: 60_000 },
   '429 `insufficient_quota`': { status: 429, body: error('insufficient_quota', 'You exceeded your current quota') },
@@ -31,18 +56,24 @@ const FAULTS: Record<string, Behaviour> = {
   noDone: 'noDone',
   html: 'html',
   empty: 'empty',
+  stallError: 'stallError',
+  cutAfterFinish: 'cutAfterFinish',
+  stallAfterFinish: 'stallAfterFinish',
+  '200 `overloaded_error`, back in 1 s': ({ stream }) =>
+    stream ? { headers: { 'content-type': 'text/event-stream' }, body: event(overloaded) } : { body: overloaded },
+  'events as `application/json`': { body: `${piece({ content: WORDS.a }, null)}${piece({}, 'stop')}data: [DONE]\n\n` },
 }
 
-const CALLS: Record<string, StreamOptions & { whole?: true }> = {
-  invoke: { whole: true, attemptMs: CLOCK_MS },
+type Call = StreamOptions & { whole?: true }
+
+const CALLS: Record<string, Call> = {
+  // The attempt's clock is to run out before the gap's.
+  invoke: { whole: true, attemptMs: CLOCK_MS, idleMs: 2 * CLOCK_MS },
   'invoke with firstTokenMs': { whole: true, firstTokenMs: CLOCK_MS },
   stream: { firstTokenMs: CLOCK_MS },
   buffered: { firstTokenMs: CLOCK_MS, buffer: true },
   restart: { firstTokenMs: CLOCK_MS, onInterrupt: 'restart' },
 }
-
-/** The answers of the two deployments; the first is never heard to its end. */
-const WORDS = { a: 'one two three four', b: 'five six seven eight' }
 
 /** Everything that one call came to. */
 interface Cell {
@@ -57,36 +88,83 @@ interface Cell {
 /** The table, as it stands between its marks in docs/failures.md. */
 export async function table(): Promise<string> {
   await using server = await FaultServer.start({ tokenIntervalMs: 20 })
-  const cells = Object.keys(FAULTS).flatMap((fault) =>
+  const { urls, close } = await unreachable()
+  const cells = [...UNREACHED, ...Object.keys(FAULTS)].flatMap((fault) =>
     ['alone', 'with another'].flatMap((company) => Object.keys(CALLS).map((call) => ({ fault, company, call }))),
   )
+  // The first answer without usage loads the tables by which tokens are counted, which is not to be measured.
+  await run(server, {}, cells.length, { fault: 'cutAfterFinish', company: 'alone', call: 'stream' })
   const done: Cell[] = []
   const todo = cells.entries()
   const worker = async () => {
-    for (const [place, cell] of todo) done[place] = { ...cell, ...(await run(server, place, cell)) }
+    for (const [place, cell] of todo) done[place] = { ...cell, ...(await run(server, urls, place, cell)) }
   }
-  await Promise.all(Array.from({ length: 16 }, worker))
+  await Promise.all(Array.from({ length: 24 }, worker))
+  close()
   return render(done)
 }
 
+/** Where nobody listens, and where somebody does who knows nothing of TLS and says nothing. */
+async function unreachable(): Promise<{ urls: Record<Unreached, string>; close: () => void }> {
+  const sockets: Socket[] = []
+  const listen = async (): Promise<[Server, number]> => {
+    const server = createServer((socket) => void sockets.push(socket.on('error', () => undefined)))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    return [server, (server.address() as AddressInfo).port]
+  }
+  const [[gone, free], [mute, port]] = [await listen(), await listen()]
+  await new Promise((resolve) => gone.close(resolve))
+  const close = (): void => {
+    mute.close()
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    urls: { refused: `http://127.0.0.1:${free}/v1`, 'no handshake': `https://127.0.0.1:${port}/v1` },
+    close,
+  }
+}
+
 /** One call to deployments of its own. */
-async function run(server: FaultServer, place: number, cell: Pick<Cell, 'fault' | 'company' | 'call'>) {
+async function run(
+  server: FaultServer,
+  urls: Partial<Record<string, string>>,
+  place: number,
+  cell: Pick<Cell, 'fault' | 'company' | 'call'>,
+) {
   const names = { a: `a${place}`, b: `b${place}` }
-  const fault = FAULTS[cell.fault]!
+  const fault = FAULTS[cell.fault]
+  const baseUrl = urls[cell.fault]
   server.script(names.a, typeof fault === 'string' ? { ...parsed(fault), content: WORDS.a } : fault)
   server.script(names.b, { content: WORDS.b })
-  const models = cell.company === 'alone' ? [names.a] : [names.a, names.b]
+  const first = `${baseUrl === undefined ? 'p' : 'unreached'}::${names.a}`
   const router = new CompletionRouter({
-    providers: [server.provider('p')],
-    groups: { g: { strategy: 'first-available', deployments: models.map((model) => `p::${model}`) } },
-    timeouts: { idleMs: CLOCK_MS },
+    providers: [
+      server.provider('p'),
+      { type: 'openai-compatible', name: 'unreached', baseUrl: baseUrl ?? 'http://127.0.0.1:1/v1' },
+    ],
+    groups: {
+      g: {
+        strategy: 'first-available',
+        deployments: cell.company === 'alone' ? [first] : [first, `p::${names.b}`],
+      },
+    },
+    timeouts: { idleMs: CLOCK_MS, connectMs: CLOCK_MS },
     retry: { baseDelayMs: 0, cooldownMs: REST_MS },
   })
   const begun = performance.now()
-  const caller = await ask(router, CALLS[cell.call]!)
+  const { caller, attempts } = await ask(router, clocked(CALLS[cell.call]!, baseUrl === undefined ? 1 : 3))
   const time = label(performance.now() - begun)
   const requests = server.requests.filter(({ model }) => model === names.a || model === names.b)
-  return { caller, provider: seen(requests), time }
+  // What does not reach anybody is only in the call's own trail.
+  const asked = attempts.map(({ deployment, startedMs }) => ({ model: deployment.split('::')[1]!, atMs: startedMs }))
+  return { caller, provider: seen(baseUrl === undefined ? requests : asked), time }
+}
+
+/** The same with clocks so many times as long, lest two of them run out at once. */
+function clocked({ whole, ...options }: Call, times: number): Call {
+  const clocks = (['attemptMs', 'firstTokenMs'] as const).filter((name) => options[name] !== undefined)
+  const longer = Object.fromEntries(clocks.map((name) => [name, options[name]! * times]))
+  return { ...options, ...longer, ...(whole && { whole }) }
 }
 
 /** `stall-2` in detail. */
@@ -96,19 +174,26 @@ function parsed(word: string): object {
   return { fault: name, ...(number === undefined ? {} : { afterTokens: Number(number) }) }
 }
 
-/** What the caller saw. */
-async function ask(router: CompletionRouter, { whole, ...options }: StreamOptions & { whole?: true }): Promise<string> {
+/** What the caller saw, and the trail of its call. */
+async function ask(
+  router: CompletionRouter,
+  { whole, ...options }: Call,
+): Promise<{ caller: string; attempts: readonly Attempt[] }> {
   const request = { message: 'hi' }
   try {
-    if (whole) return answered((await router.invoke('g', request, options)).content, '')
+    if (whole) {
+      const { content, attempts } = await router.invoke('g', request, options)
+      return { caller: answered(content, ''), attempts }
+    }
     let [text, note] = ['', '']
-    for await (const chunk of router.stream('g', request, options)) {
+    const stream = router.stream('g', request, options)
+    for await (const chunk of stream) {
       if (chunk.type === 'restart') [text, note] = ['', `, after \`restart\` (“${chunk.discarded.trim()}”)`]
       if (chunk.type === 'content') text += chunk.delta
     }
-    return answered(text, note)
+    return { caller: answered(text, note), attempts: (await stream.completion()).attempts }
   } catch (failure) {
-    return told(failure)
+    return { caller: told(failure), attempts: (failure as { attempts?: readonly Attempt[] }).attempts ?? [] }
   }
 }
 
@@ -128,7 +213,7 @@ function told(failure: unknown): string {
 }
 
 /** Whom the provider was asked for, in order, with the gaps that are longer than no time. */
-function seen(requests: LoggedRequest[]): string {
+function seen(requests: readonly { model: string; atMs: number }[]): string {
   return requests
     .map(({ model, atMs }, place) => {
       const gap = place === 0 ? label(0) : label(atMs - requests[place - 1]!.atMs)

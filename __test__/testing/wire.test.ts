@@ -94,6 +94,38 @@ describe('on the raw socket', () => {
     expect(heard.events.at(-1)).toContain('"finish_reason":"stop"')
   })
 
+  test('a refusal that stalls says its status and its length, and nothing more', async () => {
+    for (const stream of [false, true]) {
+      const heard = chat('stallError', { stream })
+      await expect.poll(() => heard.text).toMatch(/\r\n\r\n$/)
+      await settled(heard)
+      expect([heard.head.split(' ')[1], heard.body, heard.end]).toEqual(['503', '', undefined])
+      expect(Number(/content-length: (\d+)/.exec(heard.head)?.[1])).toBeGreaterThan(0)
+      expect(server.requests.find(({ served }) => served === 'stallError')).toMatchObject({
+        status: 503,
+        endedAtMs: undefined,
+      })
+      heard.socket.destroy()
+      await server.waitFor(() => server.counts.open === 0)
+      server.reset()
+    }
+  })
+
+  test.each([
+    ['cutAfterFinish', 'fin'],
+    ['stallAfterFinish', undefined],
+  ])('with %s all of the answer has come, but for its usage and its end', async (fault, end) => {
+    const body = { stream: true, stream_options: { include_usage: true } }
+    const heard = chat(fault, body)
+    await expect.poll(() => heard.events.at(-1)).toContain('"finish_reason":"stop"')
+    if (end === undefined) await (await fetched('ok')).text()
+    else await heard.ended
+    expect([heard.content, heard.isComplete, heard.end]).toEqual([CONTENT, false, end])
+    expect(heard.body).not.toMatch(/"usage"|\[DONE\]/)
+    const whole = await fetched(fault)
+    expect(await whole.json()).toHaveProperty('usage')
+  })
+
   test('a page is HTML with status 200, and empty is nothing with status 200', async () => {
     for (const stream of [false, true]) {
       const page = await fetched('html', { stream })

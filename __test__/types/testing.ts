@@ -26,6 +26,9 @@ const faults: Record<Fault, true> = {
   malformed: true,
   errorEvent: true,
   noDone: true,
+  stallError: true,
+  cutAfterFinish: true,
+  stallAfterFinish: true,
   html: true,
   empty: true,
 }

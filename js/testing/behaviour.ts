@@ -95,6 +95,9 @@ const FAULTS: readonly Fault[] = [
   'noDone',
   'html',
   'empty',
+  'stallError',
+  'cutAfterFinish',
+  'stallAfterFinish',
 ]
 const TOKEN_FAULTS: readonly string[] = ['stall', 'cut', 'end', 'malformed', 'errorEvent'] satisfies TokenFault[]
 

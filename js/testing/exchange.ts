@@ -80,7 +80,7 @@ export class Exchange {
   }
 
   /** Says the last, and ends as the wire is to end. */
-  #end({ ending }: Wire, last = ''): void {
+  #end({ status, ending }: Wire, last = ''): void {
     if (ending === 'end') {
       this.#isDone = true
       this.#response.end(last)
@@ -89,7 +89,11 @@ export class Exchange {
     }
     if (last !== '') this.#response.write(last)
     this.#changed()
-    if (ending === 'silence') return
+    if (ending === 'silence') {
+      // Headers wait for the first byte of the body, which may never come.
+      if (status !== 0) this.#response.flushHeaders()
+      return
+    }
     this.#isDone = true
     if (ending === 'reset') this.#socket.resetAndDestroy()
     // What was written goes out before the FIN.

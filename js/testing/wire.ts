@@ -57,6 +57,8 @@ export function wire(plan: Plan, asked: Asked): Wire {
       return whole(plan, 'text/html; charset=utf-8', PAGE)
     case 'empty':
       return whole(plan, isStream ? EVENTS : JSON_TYPE, '')
+    case 'stallError':
+      return { ...whole({ ...plan, status: 503 }, JSON_TYPE, plan.body ?? ERROR), head: '', ending: 'silence' }
     default:
   }
   if (plan.body !== undefined) return whole(plan, JSON_TYPE, plan.body)
@@ -124,7 +126,8 @@ function streamed(plan: Plan, { id, model, body }: Asked): Wire {
     tokens.push(delta(`{"tool_calls":[${JSON.stringify({ index, ...call })}]}`))
   }
   const finish = JSON.stringify(finishReason)
-  let tail = `${start},"choices":[{"index":0,"delta":{},"finish_reason":${finish}}]}\n\n`
+  const last = `${start},"choices":[{"index":0,"delta":{},"finish_reason":${finish}}]}\n\n`
+  let tail = last
   if ((body['stream_options'] as { include_usage?: unknown } | undefined)?.include_usage === true) {
     tail += `${start},"choices":[],"usage":${answers.usage(body, content)}}\n\n`
   }
@@ -152,6 +155,10 @@ function streamed(plan: Plan, { id, model, body }: Asked): Wire {
       return { ...answer, tokens: tokens.toSpliced(most, 1, UNREADABLE) }
     case 'noDone':
       return { ...answer, tail }
+    case 'cutAfterFinish':
+      return { ...answer, tail: last, ending: 'close' }
+    case 'stallAfterFinish':
+      return { ...answer, tail: last, ending: 'silence' }
     default:
       return answer
   }

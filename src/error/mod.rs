@@ -5,6 +5,7 @@
 //! reading its text; whoever needs the details matches on [`Error::kind`].
 
 mod failure;
+mod mask;
 
 use std::any::Any;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use failure::{Attempt, Failure, FailureClass, Outcome, Phase};
+pub(crate) use mask::masked;
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -5,16 +5,16 @@ use serde_json::value::RawValue;
 
 use super::Usage;
 use crate::constants::MAX_ERROR_BODY_BYTES;
-use crate::error::{Failure, FailureClass};
+use crate::error::{Failure, FailureClass, masked};
 
 /// Most bytes of a message. Serde repeats the value that it did not expect, whatever its length.
 const MAX_MESSAGE_BYTES: usize = 500;
 
-/// A failure for an answer that is not one: what was wrong, and its beginning.
+/// A failure for an answer that is not one: what was wrong, and its beginning; without keys, lest it quote one.
 pub(super) fn unreadable(reason: impl std::fmt::Display, answer: &[u8]) -> Failure {
-    let message = beginning(format!("the answer cannot be used: {reason}").as_bytes(), MAX_MESSAGE_BYTES);
+    let message = without_keys(format!("the answer cannot be used: {reason}").as_bytes(), MAX_MESSAGE_BYTES);
     let mut failure = Failure::new(FailureClass::Truncated, message);
-    failure.body = Some(beginning(answer, MAX_ERROR_BODY_BYTES));
+    failure.body = Some(without_keys(answer, MAX_ERROR_BODY_BYTES));
     failure
 }
 
@@ -37,6 +37,11 @@ fn explain(error: &serde_json::Error, answer: &[u8]) -> String {
         return "it is HTML or XML, not JSON".to_owned();
     }
     if error.is_data() { error.to_string() } else { format!("it is not JSON: {error}") }
+}
+
+/// The first bytes as text, masked before the last cut, lest it make a key look harmless.
+fn without_keys(answer: &[u8], most: usize) -> String {
+    beginning(masked(&beginning(answer, 2 * most)).as_bytes(), most)
 }
 
 /// The first bytes as text.

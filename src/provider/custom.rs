@@ -10,9 +10,9 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
 use super::create::check_name;
+use super::failure::presentable;
 use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify, loose};
 use crate::connections::Rejection;
-use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass, Invalid, Result};
 use crate::kinds::{Completion, Kind};
 use crate::tracker::{Limits, Tracker};
@@ -75,7 +75,7 @@ impl CustomProvider {
     }
 
     /// The failure for an error that a handler threw: with a status it is what an HTTP answer of that status would be;
-    /// without one it is worth another try.
+    /// without one it is worth another try. What looks like a key is masked.
     #[must_use]
     pub fn thrown(status: Option<u16>, message: &str, retry_after: Option<Duration>) -> Failure {
         let mut headers = HeaderMap::new();
@@ -84,7 +84,7 @@ impl CustomProvider {
         }
         let mut failure = match status {
             Some(status) => classify(&Rejection { status, headers: &headers, body: message }),
-            None => Failure::new(FailureClass::Transient, message),
+            None => presentable(Failure::new(FailureClass::Transient, message)),
         };
         failure.retry_after = failure.retry_after.or(retry_after);
         failure
@@ -121,7 +121,7 @@ impl Provider for CustomProvider {
         let shaping = Shaping { provider: self.name.clone(), kind: call.kind, model: asked.model.clone() };
         let handler = Arc::clone(&self.handler);
         Ok(Outgoing::Local(Box::pin(async move {
-            match handler.call(asked).await? {
+            match handler.call(asked).await.map_err(presentable)? {
                 Reply::Whole(answer) => Ok(Reply::Whole(shaping.whole(&answer)?)),
                 Reply::Events(events) if shaping.kind == Completion::NAME => Ok(Reply::Events(shaping.events(events))),
                 Reply::Events(_) => Err(shaping.garbage("expected one answer, got a stream", "")),
@@ -140,9 +140,8 @@ struct Shaping {
 impl Shaping {
     fn garbage(&self, reason: &str, given: &str) -> Failure {
         let mut failure = Failure::new(FailureClass::Truncated, format!("provider \"{}\": {reason}", self.provider));
-        let end = (0..=given.len().min(MAX_ERROR_BODY_BYTES)).rev().find(|end| given.is_char_boundary(*end));
-        failure.body = Some(given[..end.unwrap_or(0)].to_owned()).filter(|body| !body.is_empty());
-        failure
+        failure.body = Some(given.to_owned()).filter(|body| !body.is_empty());
+        presentable(failure)
     }
 
     fn parse(&self, given: &str) -> Result<Value, Failure> {
@@ -170,7 +169,7 @@ impl Shaping {
                     Ok((event, finishes)) => Some((Ok(event), Some((shaping, given, is_finished || finishes)))),
                     Err(failure) => Some((Err(failure), None)),
                 },
-                Some(Err(failure)) => Some((Err(failure), None)),
+                Some(Err(failure)) => Some((Err(presentable(failure)), None)),
                 None if is_finished => None,
                 None => Some((Ok(loose::last_event()), None)),
             }

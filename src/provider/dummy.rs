@@ -107,7 +107,7 @@ impl Shared {
             None => None,
         };
         // What does not fail uses up its answer.
-        let response = self.next(chance.is_some_and(|wrong| wrong.fault != Fault::NoDone));
+        let response = self.next(chance.is_some_and(|wrong| !wrong.fault.is_answered()));
         let scripted = match &response {
             Ok(Some(Response::Fault { fault, after_tokens })) => {
                 Some(Wrong { fault: *fault, after_tokens: *after_tokens })
@@ -179,13 +179,13 @@ impl Shared {
     }
 }
 
-/// The failure that a real endpoint's answer of this status would be.
+/// The failure that a real endpoint's answer of this status would be; with no body, if the error is null.
 fn rejection(status: u16, error: &Value, retry_after: Option<Duration>) -> Failure {
     let mut headers = HeaderMap::new();
     if let Some(delay) = retry_after {
         let value = HeaderValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
         headers.insert("retry-after-ms", value);
     }
-    let body = json!({ "error": error }).to_string();
+    let body = if error.is_null() { String::new() } else { json!({ "error": error }).to_string() };
     classify(&Rejection { status, headers: &headers, body: &body })
 }

@@ -16,11 +16,10 @@ use super::dialects::{
     AUTH_CODES, AUTH_PHRASES, FILTER_CODES, FILTER_PHRASES, QUOTA_CODES, QUOTA_PHRASES, RATE_CODES, RATE_PHRASES,
     REJECTED_CODES, TOO_LARGE_PHRASES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES, UNSUPPORTED_PHRASES,
 };
-use super::mask::masked;
-use super::words::{MAX_MESSAGE_BYTES, Words};
+use super::words::{MAX_MESSAGE_BYTES, Words, shorten};
 use crate::connections::{MAX_RETRY_AFTER, Rejection, beginning, cut, request_id, retry_after};
 use crate::constants::MAX_ERROR_BODY_BYTES;
-use crate::error::{Failure, FailureClass};
+use crate::error::{Failure, FailureClass, masked};
 
 /// What an answer with a status that is not a success means.
 ///
@@ -113,19 +112,34 @@ pub fn not_an_answer(headers: &HeaderMap, body: &[u8], reason: Failure) -> Failu
         None if body.is_empty() => format!("it is empty, {sort}"),
         None => format!("it is nothing but white space, {sort}"),
         Some('{' | '[') => {
-            let mut kept = masked(reason.body.as_deref().unwrap_or(&text));
-            cut(&mut kept, MAX_ERROR_BODY_BYTES);
-            return Failure { body: Some(kept), ..reason };
+            let body = Some(kept(reason.body.as_deref().unwrap_or(&text)));
+            return Failure { message: masked(&reason.message), body, ..reason };
         }
         Some('<') => format!("it is a page, {sort}: {}", Words::read(start).message),
         Some(_) => format!("it is not JSON but {sort}: {}", Words::read(start).message),
     };
     let mut message = format!("the answer cannot be used: {what}");
     cut(&mut message, MAX_MESSAGE_BYTES);
-    // Masked before it is cut, lest the cut make a key look harmless; the marks may make it longer.
-    let mut kept = masked(&text);
+    Failure {
+        message,
+        body: Some(kept(&text)),
+        request_id: request_id(headers),
+        ..Failure::new(FailureClass::Truncated, "")
+    }
+}
+
+/// What is shown of a body: without keys, and not too long. Masked before the last cut, lest it make a key look harmless.
+fn kept(body: &str) -> String {
+    let mut kept = masked(beginning(body, 2 * MAX_ERROR_BODY_BYTES));
     cut(&mut kept, MAX_ERROR_BODY_BYTES);
-    Failure { message, body: Some(kept), request_id: request_id(headers), ..Failure::new(FailureClass::Truncated, "") }
+    kept
+}
+
+/// The same failure as it may be shown, for one that somebody else put together: without keys, and not too long.
+pub(super) fn presentable(failure: Failure) -> Failure {
+    let message = shorten(&masked(&failure.message));
+    let body = failure.body.as_deref().map(kept);
+    Failure { message, body, ..failure }
 }
 
 /// Puts together what is known.
@@ -142,14 +156,11 @@ fn failure(
         format!("{} (the answer has no body)", known.unwrap_or("an unknown status"))
     };
     let message = if words.message.is_empty() { reason() } else { words.message };
-    // Masked before the last cut, lest it make a key look harmless.
-    let mut kept = masked(beginning(body, 2 * MAX_ERROR_BODY_BYTES));
-    cut(&mut kept, MAX_ERROR_BODY_BYTES);
     let said = || delay_in(&words.text).filter(|_| class == FailureClass::RateLimited);
     let asked = words.retry_s.and_then(|delay| Duration::try_from_secs_f64(delay).ok()).or_else(said);
     Failure {
         status,
-        body: Some(kept).filter(|body| !body.is_empty()),
+        body: Some(kept(body)).filter(|body| !body.is_empty()),
         request_id: request_id(headers).or(words.request_id),
         retry_after: retry_after(headers, now).or(asked.map(|delay| delay.min(MAX_RETRY_AFTER))),
         ..Failure::new(class, message)

@@ -11,7 +11,6 @@ mod dialects;
 mod dummy;
 mod failure;
 mod loose;
-mod mask;
 mod openai;
 mod presets;
 mod rerank;

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::mask::masked;
 use crate::connections::{beginning, cut};
 use crate::constants::MAX_ERROR_BODY_BYTES;
+use crate::error::masked;
 
 /// Most bytes of a message; the whole of what was said is kept beside it.
 pub(super) const MAX_MESSAGE_BYTES: usize = 500;
@@ -211,7 +211,7 @@ fn page_title(body: &str) -> Option<String> {
 }
 
 /// One line of at most [`MAX_MESSAGE_BYTES`].
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     let mut line = String::new();
     for word in text.split_whitespace() {
         if !line.is_empty() {

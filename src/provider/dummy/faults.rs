@@ -35,11 +35,17 @@ pub enum Fault {
     Html,
     /// Status 200 with nothing.
     Empty,
+    /// Status 503, and silence in the place of its body.
+    StallError,
+    /// The connection of a stream is lost after the finish reason, which is no failure.
+    CutAfterFinish,
+    /// Silence after the finish reason of a stream, likewise.
+    StallAfterFinish,
 }
 
 impl Fault {
     /// Every fault, by the word for it.
-    pub const ALL: [(&'static str, Self); 11] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("reset", Self::Reset),
         ("hang", Self::Hang),
         ("cut", Self::Cut),
@@ -51,7 +57,16 @@ impl Fault {
         ("noDone", Self::NoDone),
         ("html", Self::Html),
         ("empty", Self::Empty),
+        ("stallError", Self::StallError),
+        ("cutAfterFinish", Self::CutAfterFinish),
+        ("stallAfterFinish", Self::StallAfterFinish),
     ];
+
+    /// Whether the answer is complete all the same.
+    #[must_use]
+    pub fn is_answered(self) -> bool {
+        matches!(self, Self::NoDone | Self::CutAfterFinish | Self::StallAfterFinish)
+    }
 
     /// The words, for messages.
     pub(super) fn names() -> String {

@@ -33,6 +33,10 @@ pub(super) async fn before_answer(wrong: Option<Wrong>) -> Result<(), Failure> {
         Some(Fault::Hang) => pending().await,
         Some(Fault::Reset) => "the connection was reset",
         Some(Fault::Close) => "the connection was closed before an answer",
+        // The status says enough, so that nobody waits long for the rest.
+        Some(Fault::StallError) => {
+            return Err(Failure { class: FailureClass::Silent, ..super::rejection(503, &Value::Null, None) });
+        }
         _ => return Ok(()),
     };
     Err(Failure::new(FailureClass::Transient, message))
@@ -55,7 +59,14 @@ pub(super) async fn whole(answer: &Value, kind: &str, wrong: Option<Wrong>) -> R
         Fault::Malformed => [first(&text, text.len().saturating_sub(1)), "]"].concat(),
         Fault::Html => PAGE.to_owned(),
         Fault::Empty => String::new(),
-        Fault::NoDone | Fault::Reset | Fault::Hang | Fault::Close => text,
+        // Of a whole answer there is nothing after its finish; and what comes before an answer is over by now.
+        Fault::NoDone
+        | Fault::CutAfterFinish
+        | Fault::StallAfterFinish
+        | Fault::Reset
+        | Fault::Hang
+        | Fault::Close
+        | Fault::StallError => text,
     };
     Ok(Reply::Whole(text.into()))
 }
@@ -64,6 +75,8 @@ pub(super) async fn whole(answer: &Value, kind: &str, wrong: Option<Wrong>) -> R
 pub(super) fn events(answer: &Value, wrong: Option<Wrong>, interval: Duration) -> Reply {
     let events = loose::events(answer);
     let place = wrong.map_or(events.len(), |wrong| place_after(&events, wrong.after_tokens));
+    // Only the usage comes after the finish reason.
+    let finished = events.len() - usize::from(answer.get("usage").is_some());
     let mut queue: VecDeque<_> = events.into_iter().map(|event| Ok(event.data)).collect();
     match wrong.map(|wrong| wrong.fault) {
         Some(Fault::Html) => return Reply::Whole(Bytes::from_static(PAGE.as_bytes())),
@@ -87,7 +100,9 @@ pub(super) fn events(answer: &Value, wrong: Option<Wrong>, interval: Duration) -
             queue.truncate(place);
             return Reply::Events(Box::pin(paced(queue, interval).chain(stream::pending())));
         }
-        Some(Fault::NoDone | Fault::Reset | Fault::Hang | Fault::Close) | None => {}
+        // Nobody waits for what follows the finish reason, so how it fails to come is not to be told.
+        Some(Fault::CutAfterFinish | Fault::StallAfterFinish) => queue.truncate(finished),
+        Some(Fault::NoDone | Fault::Reset | Fault::Hang | Fault::Close | Fault::StallError) | None => {}
     }
     Reply::Events(paced(queue, interval))
 }

@@ -31,11 +31,36 @@ const INTRODUCTIONS: [(&str, usize); 7] = [
     ("authorization", 16),
 ];
 
+/// Names of parameters of a URL whose values are secrets, whatever they look like.
+const PARAMETERS: [&str; 17] = [
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_token",
+    "auth_token",
+    "token",
+    "sig",
+    "signature",
+    "secret",
+    "client_secret",
+    "password",
+    "code",
+    "subscription-key",
+    "x-amz-signature",
+    "x-amz-security-token",
+    "x-goog-signature",
+];
+
+/// Shorter values of parameters are words, or masked already.
+const LEAST_VALUE: usize = 8;
+
 /// Most characters that are looked at to tell a key from a word.
 const TELLING: usize = 256;
 
 /// The text with everything that looks like a key cut to its first three characters.
-pub(super) fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
+    let text = &without_parameters(text);
     let lower = text.to_ascii_lowercase();
     let mut masked = String::with_capacity(text.len());
     let (mut written, mut place) = (0, 0);
@@ -57,6 +82,41 @@ pub(super) fn masked(text: &str) -> String {
     }
     masked.push_str(text.get(written..).unwrap_or_default());
     masked
+}
+
+/// The text with the secret parameters of URLs cut to their first three characters.
+fn without_parameters(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('=') {
+        masked.push_str(before);
+        let is_secret = ends_with_parameter(&masked);
+        masked.push('=');
+        let value = after.get(..run(after.as_bytes(), is_in_value)).unwrap_or_default().trim_end_matches(['.', ':']);
+        rest = after;
+        if is_secret && value.len() >= LEAST_VALUE {
+            masked.push_str(value.get(..3).unwrap_or_default());
+            masked.push_str("***");
+            rest = after.get(value.len()..).unwrap_or_default();
+        }
+    }
+    masked.push_str(rest);
+    masked
+}
+
+/// Whether a text ends with the name of a secret parameter, and with what stands before one in a URL.
+fn ends_with_parameter(text: &str) -> bool {
+    let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+    let length = text.bytes().rev().take_while(is_in_name).count();
+    let Some((before, name)) = text.split_at_checked(text.len() - length) else { return false };
+    let name = name.to_ascii_lowercase();
+    // In JSON some write `&` as `\u0026`, and in pages it is `&amp;`.
+    let name = if before.ends_with('\\') { name.strip_prefix("u0026").unwrap_or_default() } else { &name };
+    before.ends_with(['?', '&', ';', '\\']) && PARAMETERS.contains(&name)
+}
+
+fn is_in_value(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"&;#,\"'`<>()[]{}\\".contains(&byte)
 }
 
 fn is_key_start(character: char) -> bool {
@@ -98,6 +158,16 @@ mod tests {
             (r#"{"authorization":"Bearer abcdefgh12345678"}"#, r#"{"authorization":"Bearer abc***"}"#),
             (r#"{"api_key": "0123456789abcdef0123"}"#, r#"{"api_key": "012***"}"#),
             ("key=AIzaSyA1234567890abcdefghij&alt=sse", "key=AIz***&alt=sse"),
+            (
+                "GET https://x.example/v1?key=AIzaSyA1234567890abcdefghij: 403",
+                "GET https://x.example/v1?key=AIz***: 403",
+            ),
+            ("https://x.example/?a=1&api_key=hunterhunter&b=2", "https://x.example/?a=1&api_key=hun***&b=2"),
+            ("https://x.example/?access_token=-_bcdefgh.ijk.", "https://x.example/?access_token=-_b***."),
+            ("(https://x.example/?sv=2024&sig=ab%2Bcdefgh%3D)", "(https://x.example/?sv=2024&sig=ab%***)"),
+            ("https://x.example/?alt=sse\\u0026Key=hunterhunter\"", "https://x.example/?alt=sse\\u0026Key=hun***\""),
+            ("/?x&amp;token=hunterhunter", "/?x&amp;token=hun***"),
+            ("/?X-Amz-Signature=deadbeefdeadbeef", "/?X-Amz-Signature=dea***"),
             ("at https://x.example/sk-12345678/y", "at https://x.example/sk-***"),
             ("gsk_abcdefgh1234, xai-0123456789abcdefgh", "gsk***, xai***"),
             ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "Bearer eyJ***"),
@@ -111,6 +181,8 @@ mod tests {
             "the task-force is at risk-free desk-top",
             "req_011CSHoEeqs5C35K2UUqR7Fy of gpt-4o-mini-2024-07-18 in org-abc",
             "Invalid key: response_format",
+            "https://x.example/?key=id&monkey=chimpanzee&sigma=0.123456789&q=key=",
+            "a = b; token = c",
             "caf\u{e9} \u{1f600} ***",
         ];
         for text in harmless {
@@ -125,7 +197,24 @@ mod tests {
         assert_eq!(masked(&format!("sk-{long}")), "sk-***");
     }
 
+    #[test]
+    fn what_is_masked_stays_as_it_is_when_it_is_masked_again() {
+        for text in
+            ["?key=AIzaSyA1234567890abcdefghij&sig=abcdefghijkl", "key provided: sk-proj-abcdefgh", "sk-12345678/y"]
+        {
+            let once = masked(text);
+            assert_ne!(once, text);
+            assert_eq!(masked(&once), once);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_secret_parameter_survives_wherever_it_stands(before in ".{0,20}", key in "[A-Za-z0-9_-]{12,60}", after in "(&.{0,20})?") {
+            let text = format!("{before}?key={key}{after}");
+            prop_assert!(!masked(&text).contains(&key));
+        }
+
         #[test]
         fn no_key_survives_wherever_it_stands(before in ".{0,20}", key in "[A-Za-z0-9]{20,60}", after in ".{0,20}") {
             let text = format!("{before} sk-{key} {after}");
