@@ -85,6 +85,17 @@ describe('the log', () => {
     expect(server.requests[0]).toMatchObject({ served: 'stall', status: 200, tokens: 2 })
   })
 
+  test('that asks for what a script does is told at once', async () => {
+    await using other = await FaultServer.start()
+    let release: ((behaviour: 'ok') => void) | undefined
+    other.script('held', () => new Promise<'ok'>((resolve) => (release = resolve)))
+    const body = JSON.stringify({ model: 'held', messages: [] })
+    const answer = fetch(`${other.url}/chat/completions`, { method: 'POST', body })
+    const go = await other.waitFor(() => release, { timeoutMs: 2_000 })
+    go('ok')
+    expect((await answer).status).toBe(200)
+  })
+
   test('counts everything and keeps only so many', async () => {
     for (const logLimit of [0, 2]) {
       await using other = await FaultServer.start({ logLimit })

@@ -203,12 +203,38 @@ describe('options and behaviours', () => {
         'script of "m".toolCalls[0].name: expected a string, got undefined',
       ],
       [{ models: { m: { headers: { a: 1 } } } }, 'TypeError', 'script of "m".headers.a: expected a string, got 1'],
+      [
+        { models: { m: { headers: { 'a b': 'x' } } } },
+        'TypeError',
+        'script of "m".headers: expected names of HTTP headers, got "a b"',
+      ],
+      [
+        { models: { m: { headers: { a: 'x\ny' } } } },
+        'TypeError',
+        'script of "m".headers.a: expected text without control characters',
+      ],
+      [{ models: { m: { body: 1n } } }, 'TypeError', 'script of "m".body: expected a value that JSON can hold, got 1n'],
+      [{ models: { m: { body: () => 1 } } }, 'TypeError', 'script of "m".body: expected a value that JSON can hold'],
+      [{ models: { m: 'status-0503' } }, 'TypeError', `script of "m": expected 'ok', one of the faults`],
     ] as const) {
       const error = await start(options)
       expect(error).toMatchObject({ name, message: expect.stringContaining(message) })
     }
     expect(() => server.script('m', 'cutt' as 'cut')).toThrow(/^script of "m": expected /)
     expect(() => server.outage({ status: 9 })).toThrow(/^outage.status: expected /)
+    expect(() => server.outage('reset', 5 as unknown as string)).toThrow(/^outage: models\[0\]: expected a string /)
+    expect(() => server.script('', 'ok')).toThrow(/^script: model: expected a string that is not empty, got ""/)
+    expect(() => server.provider('a::b')).toThrow(/^provider: name: expected a name without `::`/)
+    for (const options of [{ timeoutMs: Number.NaN }, { timeoutMs: -1 }, { timeout: 5 }]) {
+      const error = await caught(server.waitFor(() => true, options as { timeoutMs: number }))
+      expect(String(error)).toMatch(/waitFor options\.timeout/)
+    }
+    expect(String(await caught(server.waitFor(5 as unknown as () => boolean)))).toMatch(
+      /predicate: expected a function/,
+    )
+    const closed = await FaultServer.start()
+    await closed.close()
+    expect(String(await caught(closed.listen()))).toMatch(/closed/)
     await using one = await FaultServer.start({ port: 0, seed: null, faults: null } as unknown as FaultServerOptions)
     expect(await caught(FaultServer.start({ port: one.port }))).toHaveProperty('code', 'EADDRINUSE')
   })

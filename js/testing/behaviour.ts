@@ -1,5 +1,7 @@
 /** What a server may be told to do with a request, and the plan that it makes of that. */
 
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+
 import type { Fault, FaultShares } from '../faults'
 import type { LoggedRequest, Served } from './log'
 import type { Random } from './random'
@@ -160,7 +162,7 @@ function readName(name: string): Plan | undefined {
   if (isFault(name)) return withFault(OK, name)
   const [, word = '', digits = ''] = /^([a-zA-Z]+)-(\d{1,9})$/.exec(name) ?? []
   if (TOKEN_FAULTS.includes(word)) return { ...withFault(OK, word as Fault), afterTokens: Number(digits) }
-  if (word !== 'status' || Number(digits) < 200 || Number(digits) > 599) return undefined
+  if (word !== 'status' || !/^[2-5]\d\d$/.test(digits)) return undefined
   return withStatus(OK, Number(digits))
 }
 
@@ -180,7 +182,7 @@ function readOptions(path: string, value: unknown): Plan {
     'retry-after': String(Math.ceil(retryAfter / 1000)),
   }
   const body = options.body !== undefined && {
-    body: typeof options.body === 'string' ? options.body : JSON.stringify(options.body),
+    body: typeof options.body === 'string' ? options.body : read.json(`${path}.body`, options.body),
   }
   const plan: Plan = {
     ...OK,
@@ -232,7 +234,7 @@ function readToolCalls(path: string, value: unknown): ToolCall[] | undefined {
     const { id, name, arguments: given = {} } = read.fields(at, call, ['id', 'name', 'arguments'])
     const known = read.string(`${at}.name`, name)
     if (known === undefined) throw read.wrong(`${at}.name`, 'a string', name)
-    const text = typeof given === 'string' ? given : JSON.stringify(given)
+    const text = typeof given === 'string' ? given : read.json(`${at}.arguments`, given)
     return {
       id: read.string(`${at}.id`, id) ?? `call_${place}`,
       type: 'function',
@@ -247,9 +249,24 @@ function readHeaders(path: string, value: unknown): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).map(([name, text]) => {
       const known = read.string(`${path}.${name}`, text) ?? ''
+      checkHeader(path, name, known)
       return [name.toLowerCase(), known]
     }),
   )
+}
+
+/** Here and not when it is sent, where nobody could tell whose it is. */
+function checkHeader(path: string, name: string, text: string): void {
+  try {
+    validateHeaderName(name)
+  } catch {
+    throw read.wrong(path, 'names of HTTP headers', name)
+  }
+  try {
+    validateHeaderValue(name, text)
+  } catch {
+    throw read.wrong(`${path}.${name}`, 'text without control characters', text)
+  }
 }
 
 function withFault(plan: Plan, fault: Fault): Plan {

@@ -48,6 +48,23 @@ export function string(path: string, value: unknown): string | undefined {
   throw wrong(path, 'a string', value)
 }
 
+/** A string that is not empty, which has to be there. */
+export function filled(path: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw wrong(path, 'a string that is not empty', value)
+}
+
+/** The JSON of a value that has one. */
+export function json(path: string, value: unknown): string {
+  try {
+    const text = JSON.stringify(value) as string | undefined
+    if (text !== undefined) return text
+  } catch {
+    // A cycle, or a number that JSON cannot say.
+  }
+  throw wrong(path, 'a value that JSON can hold', value)
+}
+
 /** The error for a value of the wrong type or form. */
 export function wrong(path: string, expected: string, value: unknown): TypeError {
   return new TypeError(`${path}: expected ${expected}, got ${shown(value)}`)

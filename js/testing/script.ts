@@ -3,6 +3,7 @@
 import { type Behaviour, type Plan, type Script, drawn, isPromise, planNamed, readBehaviour } from './behaviour'
 import type { LoggedRequest } from './log'
 import { Random } from './random'
+import * as read from './read'
 
 /** A script that was read. */
 type Reading = Plan | Plan[] | ((request: LoggedRequest) => Behaviour | undefined | Promise<Behaviour | undefined>)
@@ -34,6 +35,7 @@ export class Scripts {
 
   /** Gives a model a script in the place of its last one; `undefined` takes it away. */
   set(model: string, script: Script | undefined): void {
+    read.filled('script: model', model)
     if (script === undefined) this.#scripts.delete(model)
     else this.#scripts.set(model, readScript(`script of ${JSON.stringify(model)}`, script))
   }
@@ -41,6 +43,7 @@ export class Scripts {
   /** Begins an outage of these models, or of all. */
   fail(behaviour: Behaviour, models: readonly string[]): void {
     const plan = readBehaviour('outage', behaviour)
+    for (const [place, model] of models.entries()) read.filled(`outage: models[${place}]`, model)
     for (const model of models.length === 0 ? [ANY] : models) this.#outages.set(model, plan)
   }
 
@@ -92,7 +95,7 @@ function said(reading: Reading | undefined, request: LoggedRequest): Plan | unde
 }
 
 function told(behaviour: Behaviour | undefined): Plan | undefined {
-  return behaviour === undefined ? undefined : readBehaviour('what the script says', behaviour)
+  return behaviour === undefined || behaviour === null ? undefined : readBehaviour('what the script says', behaviour)
 }
 
 function readScript(path: string, script: Script): Reading {

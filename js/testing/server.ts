@@ -9,6 +9,7 @@ import { Exchange, type Pace } from './exchange'
 import { type FaultServerCounts, Log, LoggedRequest } from './log'
 import { type FaultServerOptions, type Settings, readSettings } from './options'
 import { Random } from './random'
+import * as read from './read'
 import { Scripts } from './script'
 import { type Truthy, Watchers } from './watchers'
 import { type Endpoint, refusal, wire } from './wire'
@@ -45,6 +46,7 @@ export class FaultServer {
   readonly #sockets = new Map<Socket, number>()
   readonly #watchers = new Watchers()
   #accepted = 0
+  #isClosed = false
   #log: Log
   #scripts: Scripts
   #random: Random
@@ -75,6 +77,8 @@ export class FaultServer {
 
   /** What a router's `addProvider` takes: models on this server are `name::model` then. */
   provider(name = 'faulty'): { type: 'openai-compatible'; name: string; baseUrl: string } {
+    if (read.filled('provider: name', name).includes('::'))
+      throw read.wrong('provider: name', 'a name without `::`', name)
     return { type: 'openai-compatible', name, baseUrl: this.url }
   }
 
@@ -129,18 +133,22 @@ export class FaultServer {
   /** Listens again after `refuse()`, on the same port. @throws the system's error if somebody else has taken it */
   async listen(): Promise<void> {
     if (this.#server.listening) return
+    if (this.#isClosed) throw new Error('the server is closed: start another')
     this.#server.listen(this.port, HOST)
     await once(this.#server, 'listening')
   }
 
   /**
-   * Done when `predicate` gives something true, and gives that; it is asked at once, and whenever a request has come, a token
-   * was sent, or an exchange or a connection was closed. @throws Error if that takes longer than `timeoutMs`; what
+   * Done when `predicate` gives something true, and gives that; it is asked at once, and whenever a request has come, a script
+   * was asked, a token was sent, or an exchange or a connection was closed. @throws Error if that takes longer than `timeoutMs`; what
    * `predicate` throws
    */
-  waitFor<Value>(predicate: () => Value, { timeoutMs = 10_000 }: { timeoutMs?: number } = {}): Promise<Truthy<Value>> {
+  async waitFor<Value>(predicate: () => Value, options: { timeoutMs?: number } = {}): Promise<Truthy<Value>> {
+    if (typeof predicate !== 'function') throw read.wrong('waitFor: predicate', 'a function', predicate)
+    const { timeoutMs } = read.fields('waitFor options', options, ['timeoutMs'])
+    const limitMs = read.number('waitFor options.timeoutMs', timeoutMs, 0, MAX_TIMEOUT_MS) ?? 10_000
     const state = (): string => `${JSON.stringify(this.counts)}, ${this.connections} connections`
-    return this.#watchers.until(predicate, timeoutMs, state)
+    return await this.#watchers.until(predicate, limitMs, state)
   }
 
   /**
@@ -156,6 +164,7 @@ export class FaultServer {
 
   /** Destroys every connection and stops. */
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#server.close()
     await this.#end((socket) => socket.destroy())
   }
@@ -236,6 +245,8 @@ export class FaultServer {
     try {
       // A list of models has no model, so that only an outage is about it.
       const plan = endpoint === 'models' ? (this.#scripts.outage('') ?? OK) : this.#scripts.next(logged)
+      // A script of the test's has run: something that is waited for may be true now.
+      this.#watchers.changed()
       if (isPromise(plan)) plan.then(answer, fail)
       else answer(plan)
     } catch (error) {
@@ -250,6 +261,9 @@ export class FaultServer {
     return { latency: draw(latency), interval: () => draw(tokenInterval) }
   }
 }
+
+/** The longest that Node's timers wait. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 const AT_ONCE: Pace = { latency: 0, interval: () => 0 }
 
