@@ -116,11 +116,11 @@ export declare class FaultServer {
     /** Listens again after `refuse()`, on the same port. @throws the system's error if somebody else has taken it */
     listen(): Promise<void>;
     /**
-     * Done when `predicate` gives something true, and gives that; it is asked at once, and whenever a request has come, a token
-     * was sent, or an exchange or a connection was closed. @throws Error if that takes longer than `timeoutMs`; what
+     * Done when `predicate` gives something true, and gives that; it is asked at once, and whenever a request has come, a script
+     * was asked, a token was sent, or an exchange or a connection was closed. @throws Error if that takes longer than `timeoutMs`; what
      * `predicate` throws
      */
-    waitFor<Value>(predicate: () => Value, { timeoutMs }?: {
+    waitFor<Value>(predicate: () => Value, options?: {
         timeoutMs?: number;
     }): Promise<Truthy<Value>>;
     /**
