@@ -62,7 +62,7 @@ describe('which deployment rests, why, and until when', () => {
     })
     router.undeploy('default', 'second::m')
     await caught(ask(router, { queueMs: 0 }))
-    const error = (await caught(ask(router, { queueMs: 0 }))) as RateLimitError
+    const error = (await caught(ask(router, { queueMs: 0 }))) as unknown as RateLimitError
     expect(error).toBeInstanceOf(RateLimitError)
     expect(error.message).toContain('first::m: ')
     expect(error.message).toContain('slow down')

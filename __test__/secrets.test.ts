@@ -221,7 +221,7 @@ describe('a key', () => {
 describe('a key in what a provider in JavaScript says', () => {
   const url = `https://generativelanguage.example/v1?key=hunterhunter&sig=${tenant}`
   const said = `Incorrect API key provided: ${key} at ${url}`
-  const refuse = (more: object) => () => Promise.reject(Object.assign(new Error(said), more))
+  const refuse = (more: object) => (): Promise<never> => Promise.reject(Object.assign(new Error(said), more))
   const providers: Record<string, CustomProvider['complete']> = {
     'an error': refuse({}),
     'an error with a status': refuse({ status: 401 }),
@@ -274,7 +274,7 @@ describe('a key in what a provider in JavaScript says', () => {
   test('is not in the trail of the answer that came after it', async () => {
     const router = new CompletionRouter({ retry: { baseDelayMs: 0, cooldownMs: 60_000 } })
     const bad = refuse({ status: 401 })
-    for (const [name, complete] of Object.entries({ bad, good: async () => 'Hello' }))
+    for (const [name, complete] of Object.entries({ bad, good: async (): Promise<string> => 'Hello' }))
       router.addProvider({ name, complete }).deploy('default', `${name}::m`)
     router.configureGroup('default', { strategy: 'first-available' })
     const answer = await router.invoke('default', { message: 'Hi' })

@@ -321,8 +321,11 @@ impl Deployment {
             Phase::Queue | Phase::Attempt | Phase::Total => (took, self.latency.total_quantiles().p95),
         };
         let usual = if usual > 0.0 { Duration::from_secs_f64(usual / 1000.0) } else { FIRST_PATIENCE };
+        if waited >= usual {
+            return false;
+        }
         let since = *self.record().excused.get_or_insert(now);
-        waited < usual && now - since < EXCUSED_FOR.max(10 * usual)
+        now - since < EXCUSED_FOR.max(10 * usual)
     }
 
     /// A copy of the record.

@@ -14,7 +14,7 @@ describe('a failure becomes the error that its name says', () => {
   test.each([
     [ThrydError, { code: 'ERR_CLOSED' }, {}],
     [RateLimitError, { code: 'ERR_RATE_LIMITED', retryAfterMs: 9 }, { retryAfterMs: 9 }],
-    [TimeoutError, { code: 'ERR_TIMEOUT', phase: 'firstToken' }, { phase: 'firstToken' }],
+    [TimeoutError, { code: 'ERR_TIMEOUT', phase: 'firstToken' as const }, { phase: 'firstToken' }],
     [
       ProviderError,
       { code: 'ERR_PROVIDER', status: 500, deployment: 'p::m', body: '{}', requestId: 'r' },
