@@ -868,8 +868,8 @@ export declare class ThrydError extends Error {
     readonly attempts: Attempt[];
     constructor(message: string, details: ErrorDetails);
     /** Like instanceof, across realms and copies of the package. On a subclass: whether it is one of that subclass. */
-    static is(this: void, error: unknown): error is ThrydError;
     static is<Class extends abstract new (...values: never) => ThrydError>(this: Class, error: unknown): error is InstanceType<Class>;
+    static is(this: void, error: unknown): error is ThrydError;
 }
 
 /** A clock ran out. */

@@ -51,11 +51,11 @@ export class ThrydError extends Error {
   }
 
   /** Like instanceof, across realms and copies of the package. On a subclass: whether it is one of that subclass. */
-  static is(this: void, error: unknown): error is ThrydError
   static is<Class extends abstract new (...values: never) => ThrydError>(
     this: Class,
     error: unknown,
   ): error is InstanceType<Class>
+  static is(this: void, error: unknown): error is ThrydError
   static is(this: unknown, error: unknown): boolean {
     // Handed on as a function (`items.filter(ThrydError.is)`) it has no class.
     const wanted = typeof this === 'function' ? this.prototype.name : 'ThrydError'
