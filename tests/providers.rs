@@ -20,7 +20,7 @@ fn every_type_of_the_contract_can_be_made_and_says_where_it_lives() {
         ("openai", "https://api.openai.com/v1/chat/completions"),
         ("openai-compatible", "https://host/v1/chat/completions"),
         ("azure", "https://host/v1/chat/completions"),
-        ("anthropic", "https://api.anthropic.com/v1/chat/completions"),
+        ("anthropic", "https://api.anthropic.com/v1/messages"),
         ("gemini", "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"),
         ("mistral", "https://api.mistral.ai/v1/chat/completions"),
         ("groq", "https://api.groq.com/openai/v1/chat/completions"),
@@ -35,8 +35,8 @@ fn every_type_of_the_contract_can_be_made_and_says_where_it_lives() {
         ("lmstudio", "http://localhost:1234/v1/chat/completions"),
         ("vllm", "http://localhost:8000/v1/chat/completions"),
     ] {
-        // OPENAI_BASE_URL may be set where the tests run.
-        if kind == "openai" && std::env::var_os("OPENAI_BASE_URL").is_some() {
+        // OPENAI_BASE_URL or ANTHROPIC_BASE_URL may be set where the tests run.
+        if std::env::var_os(format!("{}_BASE_URL", kind.to_uppercase())).is_some() {
             continue;
         }
         let provider = keyed(kind);

@@ -7,9 +7,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::Provider;
+use super::anthropic::Anthropic;
 use super::dummy::{Dummy, DummyOptions};
 use super::openai::{OpenAi, Settings};
-use super::presets::{PRESETS, Preset};
+use super::presets::{Dialect, PRESETS, Preset};
 use crate::connections::HeaderText;
 use crate::constants::MAX_RESPONSE_BYTES;
 use crate::error::{ErrorKind, Invalid, Result};
@@ -208,7 +209,10 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
         allow_insecure: options.allow_insecure_http,
         max_response_bytes: options.max_response_bytes.unwrap_or(MAX_RESPONSE_BYTES),
     };
-    Ok(Arc::new(OpenAi::new(preset, settings)))
+    match preset.dialect {
+        Dialect::OpenAi => Ok(Arc::new(OpenAi::new(preset, settings))),
+        Dialect::Anthropic => Ok(Arc::new(Anthropic::new(settings))),
+    }
 }
 
 /// The window of an account with limits: that of whoever names the same URL and key.

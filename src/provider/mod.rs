@@ -4,6 +4,7 @@
 //! mapping is the identity. [`create_provider`] makes every provider that ships with the crate; others implement
 //! [`Provider`] (`docs/extending.md`).
 
+mod anthropic;
 mod create;
 mod custom;
 mod delay;
@@ -82,6 +83,15 @@ pub struct BatchLimit {
     pub tokens: u64,
 }
 
+/// Reads the events of one stream, in their order.
+pub trait EventReader: Send {
+    /// Turns the data of one event into the kind's wire form; `None` if it says nothing there.
+    ///
+    /// # Errors
+    /// If it is a failure in the middle of a stream.
+    fn read(&mut self, data: String) -> Result<Option<String>, Failure>;
+}
+
 /// An LLM API endpoint: name, address, key, dialect.
 pub trait Provider: Debug + Send + Sync + 'static {
     /// The name that models use: the `openai` of `openai::gpt-4o`.
@@ -110,6 +120,12 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// If it is a failure in the middle of a stream.
     fn read_event(&self, _call: &Call<'_>, data: String) -> Result<Option<String>, Failure> {
         Ok(Some(data))
+    }
+
+    /// What reads the events of one stream, where one cannot be read without those before it. It is asked in the place of
+    /// [`Provider::read_event`], also for a stream that nobody asked for.
+    fn event_reader(&self, _call: &Call<'_>) -> Option<Box<dyn EventReader>> {
+        None
     }
 
     /// What an answer that is not a success means.

@@ -95,7 +95,7 @@ impl OpenAi {
 
 /// Joins a base URL and a path, so that segments that stand at both sides stand once: a base of `https://host/v1` and
 /// the path `/v1/embeddings` are `https://host/v1/embeddings`.
-fn join(base: &str, path: &str) -> String {
+pub(super) fn join(base: &str, path: &str) -> String {
     let host = base.find("://").map_or(0, |scheme| scheme + 3);
     let given = base[host..].find('/').map_or("", |start| &base[host + start..]);
     let ends = path.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0);
@@ -179,7 +179,6 @@ mod tests {
             ("groq", Some(30), 70),
             ("groq", None, 100),
             ("groq", Some(101), 0),
-            ("anthropic", Some(30), 70),
             ("openai", Some(30), 100),
             ("fireworks", Some(30), 100),
         ] {

@@ -1,9 +1,9 @@
-//! One table: every provider that speaks OpenAI's dialect, and where it departs from it (`docs/providers.md`).
+//! One table: every provider that ships with the crate, and where it departs from OpenAI's dialect (`docs/providers.md`).
 
 use super::BatchLimit;
 use super::rerank::{self, RerankShape};
 
-/// Where a provider departs from OpenAI's dialect.
+/// A provider, and where it departs from OpenAI's dialect.
 #[derive(Debug)]
 pub(super) struct Preset {
     /// The `type` of the options, and the name unless another is given.
@@ -16,6 +16,8 @@ pub(super) struct Preset {
     pub url_variable: Option<&'static str>,
     /// Whether it answers nobody without a key.
     pub needs_key: bool,
+    /// What it speaks; all that stands below is about OpenAI's dialect.
+    pub dialect: Dialect,
     /// The header that carries the key.
     pub key_header: KeyHeader,
     /// How it does chat completions.
@@ -29,6 +31,15 @@ pub(super) struct Preset {
     pub limits_cached_tokens: bool,
     /// Whether a kind that the table does not know is sent to its own path as it is.
     pub is_open: bool,
+}
+
+/// What a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// OpenAI's, more or less.
+    OpenAi,
+    /// Anthropic's Messages API.
+    Anthropic,
 }
 
 /// The header that carries the key.
@@ -90,6 +101,7 @@ const PRESET: Preset = Preset {
     key_variables: &[],
     url_variable: None,
     needs_key: true,
+    dialect: Dialect::OpenAi,
     key_header: KeyHeader::Bearer,
     completion: Some(COMPLETION),
     embedding: None,
@@ -130,7 +142,8 @@ pub(super) const PRESETS: [Preset; 20] = [
         kind: "anthropic",
         base_url: Some("https://api.anthropic.com/v1"),
         key_variables: &["ANTHROPIC_API_KEY"],
-        limits_cached_tokens: false,
+        url_variable: Some("ANTHROPIC_BASE_URL"),
+        dialect: Dialect::Anthropic,
         ..PRESET
     },
     Preset {
