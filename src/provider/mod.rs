@@ -11,6 +11,7 @@ mod delay;
 mod dialects;
 mod dummy;
 mod failure;
+mod gemini;
 mod loose;
 mod mask;
 mod openai;

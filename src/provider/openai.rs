@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::presets::{KeyHeader, Preset};
-use super::{BatchLimit, Call, Outgoing, Provider};
+use super::{BatchLimit, Call, EventReader, Outgoing, Provider, gemini};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::error::{ErrorKind, Failure, Result};
 use crate::kinds::{Completion, Embeddings, Kind, Ranking, Usage};
@@ -59,12 +59,19 @@ impl OpenAi {
         }
     }
 
+    fn calls_like_gemini(&self, call: &Call<'_>) -> bool {
+        call.kind == Completion::NAME && self.preset.completion.is_some_and(|shape| shape.calls_like_gemini)
+    }
+
     /// The path below the base URL and the body, in this provider's words. `None` if it has no such endpoint.
     fn dialect<'a>(&self, call: &Call<'a>) -> Option<(&'a str, Bytes)> {
         match call.kind {
             Completion::NAME => {
                 let shape = self.preset.completion?;
                 let mut body = call.body.clone();
+                for name in shape.left_out {
+                    body.remove(name);
+                }
                 body.rename("max_completion_tokens", shape.max_tokens);
                 if call.is_stream {
                     body.set("stream", &true);
@@ -135,8 +142,13 @@ impl Provider for OpenAi {
     fn read(&self, call: &Call<'_>, answer: Bytes) -> Result<Bytes, Failure> {
         match self.preset.rerank {
             Some(shape) if call.kind == Ranking::NAME => shape.read(&answer),
+            _ if self.calls_like_gemini(call) => Ok(gemini::read(answer)),
             _ => Ok(answer),
         }
+    }
+
+    fn event_reader(&self, call: &Call<'_>) -> Option<Box<dyn EventReader>> {
+        self.calls_like_gemini(call).then(|| Box::new(gemini::Reader::default()) as Box<dyn EventReader>)
     }
 
     fn charged_tokens(&self, usage: &Usage) -> u64 {

@@ -1,6 +1,7 @@
 //! One table: every provider that ships with the crate, and where it departs from OpenAI's dialect (`docs/providers.md`).
 
 use super::BatchLimit;
+use super::gemini;
 use super::rerank::{self, RerankShape};
 
 /// A provider, and where it departs from OpenAI's dialect.
@@ -60,6 +61,10 @@ pub(super) struct CompletionShape {
     pub max_tokens: &'static str,
     /// Whether it takes `stream_options.include_usage`; those that do not, send usage anyway or refuse the field.
     pub takes_stream_options: bool,
+    /// Fields that it refuses, and that no answer depends on.
+    pub left_out: &'static [&'static str],
+    /// Whether its tool calls are to be mended as Gemini's.
+    pub calls_like_gemini: bool,
 }
 
 /// Embeddings.
@@ -75,8 +80,13 @@ pub(super) struct EmbeddingShape {
     pub batch: BatchLimit,
 }
 
-const COMPLETION: CompletionShape =
-    CompletionShape { path: "/chat/completions", max_tokens: "max_completion_tokens", takes_stream_options: true };
+const COMPLETION: CompletionShape = CompletionShape {
+    path: "/chat/completions",
+    max_tokens: "max_completion_tokens",
+    takes_stream_options: true,
+    left_out: &[],
+    calls_like_gemini: false,
+};
 /// Servers that only know the older name.
 const OLDER_COMPLETION: CompletionShape = CompletionShape { max_tokens: "max_tokens", ..COMPLETION };
 
@@ -150,6 +160,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         kind: "gemini",
         base_url: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
         key_variables: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        completion: Some(CompletionShape { left_out: &gemini::LEFT_OUT, calls_like_gemini: true, ..COMPLETION }),
         embedding: Some(floats(embedding_batch(100, 20_000))),
         ..PRESET
     },
