@@ -201,6 +201,36 @@ fn a_header_of_the_users_takes_the_place_of_ours() {
     assert_eq!(headers, [("api-key", "mine", true), ("x-team", "t", false)]);
 }
 
+/// <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>: v1, and before that one URL for each deployment.
+#[test]
+fn azure_is_asked_where_its_version_lives() {
+    let request = CompletionRequest::message("a");
+    let url = |base: &str, version: Option<&str>| {
+        let provider = options(json!({ "type": "azure", "apiKey": "k", "baseUrl": base, "apiVersion": version }));
+        http::<Completion>(&*provider.unwrap(), &request, false).url
+    };
+    let host = "https://r.openai.azure.com";
+    assert_eq!(url(&format!("{host}/"), None), format!("{host}/openai/v1/chat/completions"));
+    let of_model = format!("{host}/openai/deployments/m/chat/completions?api-version=2024-10-21");
+    assert_eq!(url(host, Some("2024-10-21")), of_model);
+    let own = format!("{host}/openai/deployments/own");
+    assert_eq!(url(&own, Some("2024-10-21")), format!("{own}/chat/completions?api-version=2024-10-21"));
+    let embedding = EmbeddingRequest::input(["a"]);
+    let provider =
+        options(json!({ "type": "azure", "apiKey": "k", "baseUrl": host, "apiVersion": "2024-10-21" })).unwrap();
+    let sent = http::<Embeddings>(&*provider, &embedding, false).url;
+    assert_eq!(sent, format!("{host}/openai/deployments/m/embeddings?api-version=2024-10-21"));
+}
+
+#[test]
+fn a_token_of_the_users_goes_out_without_a_key_beside_it() {
+    let headers = json!({ "Authorization": "Bearer entra" });
+    let provider = options(json!({ "type": "azure", "baseUrl": "https://host/v1", "apiKey": "k", "headers": headers }));
+    let sent = http::<Completion>(&*provider.unwrap(), &CompletionRequest::message("a"), false);
+    let headers: Vec<_> = sent.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(headers, [("authorization", "Bearer entra")]);
+}
+
 #[test]
 fn options_that_are_wrong_are_named_and_no_key_is_shown() {
     let long = "sk-secret\nline".to_owned();
@@ -250,6 +280,14 @@ fn options_that_are_wrong_are_named_and_no_key_is_shown() {
             "provider options.maxResponseBytes: expected an integer",
         ),
         (json!({ "type": "groq", "apiKey": "k", "dummy": {} }), "provider options.dummy: expected nothing"),
+        (
+            json!({ "type": "openai", "apiKey": "k", "apiVersion": "2024-10-21" }),
+            "provider options.apiVersion: expected nothing, unless type is 'azure'",
+        ),
+        (
+            json!({ "type": "azure", "apiKey": "k", "baseUrl": "https://h", "apiVersion": "1&x=2" }),
+            "provider options.apiVersion: expected a version",
+        ),
     ] {
         let error = options(value).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Invalid(_)), "{error}");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use super::create::check_name;
+use super::options::check_name;
 use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify, loose};
 use crate::connections::Rejection;
 use crate::constants::MAX_ERROR_BODY_BYTES;

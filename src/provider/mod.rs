@@ -5,6 +5,7 @@
 //! [`Provider`] (`docs/extending.md`).
 
 mod anthropic;
+mod azure;
 mod create;
 mod custom;
 mod delay;
@@ -15,6 +16,7 @@ mod gemini;
 mod loose;
 mod mask;
 mod openai;
+mod options;
 mod presets;
 mod rerank;
 mod words;
@@ -26,10 +28,11 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 
-pub use create::{ProviderOptions, create_provider, provider_types};
+pub use create::create_provider;
 pub use custom::{CustomCall, CustomHandler, CustomProvider};
 pub use dummy::{DummyOptions, Fault, Faults, Response};
 pub use failure::{classify, classify_at, in_band, not_an_answer};
+pub use options::{ProviderOptions, provider_types};
 
 use crate::connections::{HttpRequest, Rejection};
 use crate::error::{Failure, Result};

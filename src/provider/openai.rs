@@ -4,8 +4,8 @@ use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::presets::{KeyHeader, Preset};
-use super::{BatchLimit, Call, EventReader, Outgoing, Provider, gemini};
+use super::presets::{Dialect, KeyHeader, Preset};
+use super::{BatchLimit, Call, EventReader, Outgoing, Provider, azure, gemini};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::error::{ErrorKind, Failure, Result};
 use crate::kinds::{Completion, Embeddings, Kind, Ranking, Usage};
@@ -17,6 +17,7 @@ pub(super) struct OpenAi {
     name: String,
     preset: &'static Preset,
     base_url: String,
+    api_version: Option<String>,
     headers: Vec<(String, HeaderText)>,
     allow_insecure: bool,
     max_response_bytes: usize,
@@ -28,6 +29,8 @@ pub(super) struct Settings {
     pub name: String,
     /// Without a slash at its end.
     pub base_url: String,
+    /// Of Azure's API.
+    pub api_version: Option<String>,
     pub key: Option<SecretString>,
     /// Names in lower case; they go before the preset's.
     pub headers: Vec<(String, HeaderText)>,
@@ -44,7 +47,8 @@ impl OpenAi {
                 KeyHeader::Bearer => ("authorization", format!("Bearer {}", key.expose_secret()).into()),
                 KeyHeader::ApiKey => ("api-key", key),
             };
-            if headers.iter().all(|(given, _)| given != name) {
+            // Two keys would be one too many: a token in `authorization` stands for Azure's key as well.
+            if headers.iter().all(|(given, _)| given != name && given != "authorization") {
                 headers.push((name.to_owned(), HeaderText::Secret(value)));
             }
         }
@@ -52,6 +56,7 @@ impl OpenAi {
             name: settings.name,
             preset,
             base_url: settings.base_url,
+            api_version: settings.api_version,
             headers,
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
@@ -130,8 +135,13 @@ impl Provider for OpenAi {
                 ErrorKind::Unsupported(format!("provider \"{}\" has no {} endpoint", self.name, call.kind)).into()
             );
         };
+        let url = if self.preset.dialect == Dialect::Azure {
+            azure::url(&self.base_url, self.api_version.as_deref(), call.model, path)
+        } else {
+            join(&self.base_url, path)
+        };
         Ok(Outgoing::Http(HttpRequest {
-            url: join(&self.base_url, path),
+            url,
             headers: self.headers.clone(),
             body,
             allow_insecure: self.allow_insecure,
@@ -178,6 +188,7 @@ mod tests {
             let settings = Settings {
                 name: kind.to_owned(),
                 base_url: String::new(),
+                api_version: None,
                 key: None,
                 headers: Vec::new(),
                 allow_insecure: false,

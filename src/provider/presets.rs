@@ -17,7 +17,7 @@ pub(super) struct Preset {
     pub url_variable: Option<&'static str>,
     /// Whether it answers nobody without a key.
     pub needs_key: bool,
-    /// What it speaks; all that stands below is about OpenAI's dialect.
+    /// What it speaks; what stands below is about OpenAI's dialect.
     pub dialect: Dialect,
     /// The header that carries the key.
     pub key_header: KeyHeader,
@@ -39,6 +39,8 @@ pub(super) struct Preset {
 pub(super) enum Dialect {
     /// OpenAI's, more or less.
     OpenAi,
+    /// The same at Azure's URLs, which may have the version of the API in their query.
+    Azure,
     /// Anthropic's Messages API.
     Anthropic,
 }
@@ -144,6 +146,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         kind: "azure",
         key_variables: &["AZURE_OPENAI_API_KEY"],
         key_header: KeyHeader::ApiKey,
+        dialect: Dialect::Azure,
         embedding: Some(EMBEDDING),
         is_open: true,
         ..PRESET
