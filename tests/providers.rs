@@ -165,6 +165,26 @@ fn every_providers_ranking_is_read_from_its_documented_shape() {
     }
 }
 
+/// <https://docs.cohere.com/reference/rerank>, <https://docs.newapi.pro/en/api/jinaai-rerank>, and the types of
+/// <https://github.com/huggingface/text-embeddings-inference>, `router/src/http/types.rs`.
+#[test]
+fn the_rankings_of_the_documentation_are_read() {
+    let request = RerankRequest::new("q", ["a", "b", "c", "d", "e"]).set("top_n", 3);
+    let cohere = r#"{"results":[{"index":3,"relevance_score":0.999071},{"index":4,"relevance_score":0.7867867},{"index":0,"relevance_score":0.32713068}],
+        "id":"07734bd2-2473-4f07-94e1-0d9f0e6843cf","meta":{"api_version":{"version":"2","is_experimental":false},"billed_units":{"search_units":1}}}"#;
+    let jina = r#"{"results":[{"document":{"text":"Organic skincare"},"index":0,"relevance_score":0.8783142566680908},
+        {"document":{"text":"Bio-Hautpflege"},"index":2,"relevance_score":0.7624675869941711}],"usage":{"prompt_tokens":815,"completion_tokens":0,"total_tokens":815}}"#;
+    let tei = r#"[{"index":1,"text":"Deep Learning is ...","score":1.0},{"index":0,"score":0.5}]"#;
+    for (kind, answer, order, tokens) in
+        [("cohere", cohere, &[3, 4, 0][..], None), ("jina", jina, &[0, 2], Some(815)), ("tei", tei, &[1, 0], None)]
+    {
+        let read = keyed(kind).read(&call::<Ranking>(&request, false), answer.into()).unwrap();
+        let ranking = Ranking::read(&read, &request).unwrap();
+        assert_eq!(ranking.results().iter().map(|ranked| ranked.index).collect::<Vec<_>>(), order, "{kind}");
+        assert_eq!(ranking.usage().map(|usage| usage.total_tokens), tokens, "{kind}");
+    }
+}
+
 #[test]
 fn a_ranking_in_another_shape_is_a_failure_that_shows_it() {
     let request = RerankRequest::new("q", ["a"]);

@@ -89,7 +89,7 @@ impl ProviderOptions {
         self
     }
 
-    /// Most bytes of one answer. Default: [`MAX_RESPONSE_BYTES`].
+    /// Most bytes of one answer. Default: [`MAX_RESPONSE_BYTES`](crate::constants::MAX_RESPONSE_BYTES).
     #[must_use]
     pub fn max_response_bytes(mut self, bytes: usize) -> Self {
         self.max_response_bytes = Some(bytes);
@@ -167,7 +167,7 @@ impl ProviderOptions {
     }
 }
 
-/// Every type that [`create_provider`] knows.
+/// Every type that [`create_provider`](super::create_provider) knows.
 pub fn provider_types() -> impl Iterator<Item = &'static str> {
     PRESETS.iter().map(|preset| preset.kind).chain([DUMMY])
 }

@@ -203,6 +203,52 @@ proptest! {
         let _ = anthropic().read(&call::<Completion>(&asked, false), text.clone().into());
         let _ = stream([text.as_str()]);
     }
+
+    #[test]
+    fn a_value_in_the_wrong_place_breaks_at_most_the_answer(
+        message in message(), seed in any::<u64>(), odd in prop_oneof![data(), Just(json!([])), Just(json!(5)), Just(json!("a"))],
+    ) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut whole = message.clone();
+        misplace(&mut whole, odd.clone(), &mut rng);
+        let _ = read(&whole);
+        let mut events: Vec<Value> =
+            back::events(&message, 3).iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+        let place = rng.usize(..events.len());
+        misplace(&mut events[place], odd, &mut rng);
+        let events: Vec<_> = events.iter().map(Value::to_string).collect();
+        let _ = stream(events.iter().map(String::as_str));
+    }
+
+    #[test]
+    fn a_request_with_a_value_in_the_wrong_place_goes_out_or_is_refused(request in request(), seed in any::<u64>(), odd in data()) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut changed = request;
+        misplace(&mut changed, odd, &mut rng);
+        if let Ok(asked) = Completion::request(thryd::kinds::Body::parse(&changed.to_string()).unwrap()) {
+            let _ = anthropic().write(&call::<Completion>(&asked, false));
+        }
+    }
+}
+
+/// Puts a value where another was, somewhere below.
+fn misplace(value: &mut Value, odd: Value, rng: &mut fastrand::Rng) {
+    let below: Vec<&mut Value> = match value {
+        Value::Object(map) => map.values_mut().collect(),
+        Value::Array(items) => items.iter_mut().collect(),
+        _ => Vec::new(),
+    };
+    match (below.is_empty(), rng.u8(..4)) {
+        (true, _) => *value = odd,
+        (false, depth) => {
+            let place = rng.usize(..below.len());
+            match below.into_iter().nth(place) {
+                Some(below) if depth > 0 => misplace(below, odd, rng),
+                Some(below) => *below = odd,
+                None => {}
+            }
+        }
+    }
 }
 
 #[test]

@@ -162,6 +162,14 @@ fn events_that_will_be_invented_say_nothing() {
 }
 
 #[test]
+fn a_piece_that_is_null_says_nothing() {
+    let null =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":null,"stop_reason":null}}"#;
+    let (chunks, answer) = stream(HELLO[..4].iter().copied().chain([null]).chain(HELLO[4..].iter().copied()));
+    assert_eq!((chunks.len(), answer.unwrap().content.as_str()), (2, "Hello!"));
+}
+
+#[test]
 fn events_that_are_none_are_a_cut() {
     for event in ["", "[]", "{", "<html>", "5"] {
         assert_eq!(stream([event]).1.unwrap_err().class, FailureClass::Truncated, "{event}");

@@ -62,13 +62,13 @@ struct Delta<'a> {
     #[serde(default, rename = "type")]
     kind: String,
     #[serde(default)]
-    text: String,
+    text: Option<String>,
     #[serde(default)]
-    thinking: String,
+    thinking: Option<String>,
     #[serde(default)]
-    partial_json: String,
+    partial_json: Option<String>,
     #[serde(default)]
-    signature: String,
+    signature: Option<String>,
     #[serde(borrow, default)]
     citation: Option<&'a RawValue>,
     #[serde(default)]
@@ -159,11 +159,11 @@ impl Reader {
     fn grow(&mut self, index: u64, delta: &Delta<'_>) -> Option<String> {
         let block = self.blocks.iter_mut().rfind(|block| block.index == index)?;
         let piece = match delta.kind.as_str() {
-            "text_delta" => &delta.text,
-            "thinking_delta" => &delta.thinking,
-            "input_json_delta" => &delta.partial_json,
+            "text_delta" => delta.text.as_deref()?,
+            "thinking_delta" => delta.thinking.as_deref()?,
+            "input_json_delta" => delta.partial_json.as_deref()?,
             "signature_delta" => {
-                block.signature.push_str(&delta.signature);
+                block.signature.push_str(delta.signature.as_deref()?);
                 return None;
             }
             "citations_delta" => {
