@@ -607,6 +607,11 @@ export declare interface ProviderOptions {
     apiKey?: string;
     /** Where the API is, up to and including its version, e.g. `http://localhost:11434/v1`. Required for `'openai-compatible'`, `'azure'` and `'tei'`. */
     baseUrl?: string;
+    /**
+     * For `'azure'` only: the version of its API, e.g. `'2024-10-21'`. Requests then go to the URL of the deployment that the model
+     * names, and not to the v1 API.
+     */
+    apiVersion?: string;
     /** Sent with every request. */
     headers?: Record<string, string>;
     /** A key is not sent over plain http to anything but loopback unless this is true. @default false */

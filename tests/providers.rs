@@ -20,7 +20,7 @@ fn every_type_of_the_contract_can_be_made_and_says_where_it_lives() {
         ("openai", "https://api.openai.com/v1/chat/completions"),
         ("openai-compatible", "https://host/v1/chat/completions"),
         ("azure", "https://host/v1/chat/completions"),
-        ("anthropic", "https://api.anthropic.com/v1/chat/completions"),
+        ("anthropic", "https://api.anthropic.com/v1/messages"),
         ("gemini", "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"),
         ("mistral", "https://api.mistral.ai/v1/chat/completions"),
         ("groq", "https://api.groq.com/openai/v1/chat/completions"),
@@ -35,8 +35,8 @@ fn every_type_of_the_contract_can_be_made_and_says_where_it_lives() {
         ("lmstudio", "http://localhost:1234/v1/chat/completions"),
         ("vllm", "http://localhost:8000/v1/chat/completions"),
     ] {
-        // OPENAI_BASE_URL may be set where the tests run.
-        if kind == "openai" && std::env::var_os("OPENAI_BASE_URL").is_some() {
+        // OPENAI_BASE_URL or ANTHROPIC_BASE_URL may be set where the tests run.
+        if std::env::var_os(format!("{}_BASE_URL", kind.to_uppercase())).is_some() {
             continue;
         }
         let provider = keyed(kind);
@@ -165,6 +165,26 @@ fn every_providers_ranking_is_read_from_its_documented_shape() {
     }
 }
 
+/// <https://docs.cohere.com/reference/rerank>, <https://docs.newapi.pro/en/api/jinaai-rerank>, and the types of
+/// <https://github.com/huggingface/text-embeddings-inference>, `router/src/http/types.rs`.
+#[test]
+fn the_rankings_of_the_documentation_are_read() {
+    let request = RerankRequest::new("q", ["a", "b", "c", "d", "e"]).set("top_n", 3);
+    let cohere = r#"{"results":[{"index":3,"relevance_score":0.999071},{"index":4,"relevance_score":0.7867867},{"index":0,"relevance_score":0.32713068}],
+        "id":"07734bd2-2473-4f07-94e1-0d9f0e6843cf","meta":{"api_version":{"version":"2","is_experimental":false},"billed_units":{"search_units":1}}}"#;
+    let jina = r#"{"results":[{"document":{"text":"Organic skincare"},"index":0,"relevance_score":0.8783142566680908},
+        {"document":{"text":"Bio-Hautpflege"},"index":2,"relevance_score":0.7624675869941711}],"usage":{"prompt_tokens":815,"completion_tokens":0,"total_tokens":815}}"#;
+    let tei = r#"[{"index":1,"text":"Deep Learning is ...","score":1.0},{"index":0,"score":0.5}]"#;
+    for (kind, answer, order, tokens) in
+        [("cohere", cohere, &[3, 4, 0][..], None), ("jina", jina, &[0, 2], Some(815)), ("tei", tei, &[1, 0], None)]
+    {
+        let read = keyed(kind).read(&call::<Ranking>(&request, false), answer.into()).unwrap();
+        let ranking = Ranking::read(&read, &request).unwrap();
+        assert_eq!(ranking.results().iter().map(|ranked| ranked.index).collect::<Vec<_>>(), order, "{kind}");
+        assert_eq!(ranking.usage().map(|usage| usage.total_tokens), tokens, "{kind}");
+    }
+}
+
 #[test]
 fn a_ranking_in_another_shape_is_a_failure_that_shows_it() {
     let request = RerankRequest::new("q", ["a"]);
@@ -199,6 +219,36 @@ fn a_header_of_the_users_takes_the_place_of_ours() {
     let headers: Vec<_> =
         sent.headers.iter().map(|(name, value)| (name.as_str(), value.expose(), value.is_secret())).collect();
     assert_eq!(headers, [("api-key", "mine", true), ("x-team", "t", false)]);
+}
+
+/// <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>: v1, and before that one URL for each deployment.
+#[test]
+fn azure_is_asked_where_its_version_lives() {
+    let request = CompletionRequest::message("a");
+    let url = |base: &str, version: Option<&str>| {
+        let provider = options(json!({ "type": "azure", "apiKey": "k", "baseUrl": base, "apiVersion": version }));
+        http::<Completion>(&*provider.unwrap(), &request, false).url
+    };
+    let host = "https://r.openai.azure.com";
+    assert_eq!(url(&format!("{host}/"), None), format!("{host}/openai/v1/chat/completions"));
+    let of_model = format!("{host}/openai/deployments/m/chat/completions?api-version=2024-10-21");
+    assert_eq!(url(host, Some("2024-10-21")), of_model);
+    let own = format!("{host}/openai/deployments/own");
+    assert_eq!(url(&own, Some("2024-10-21")), format!("{own}/chat/completions?api-version=2024-10-21"));
+    let embedding = EmbeddingRequest::input(["a"]);
+    let provider =
+        options(json!({ "type": "azure", "apiKey": "k", "baseUrl": host, "apiVersion": "2024-10-21" })).unwrap();
+    let sent = http::<Embeddings>(&*provider, &embedding, false).url;
+    assert_eq!(sent, format!("{host}/openai/deployments/m/embeddings?api-version=2024-10-21"));
+}
+
+#[test]
+fn a_token_of_the_users_goes_out_without_a_key_beside_it() {
+    let headers = json!({ "Authorization": "Bearer entra" });
+    let provider = options(json!({ "type": "azure", "baseUrl": "https://host/v1", "apiKey": "k", "headers": headers }));
+    let sent = http::<Completion>(&*provider.unwrap(), &CompletionRequest::message("a"), false);
+    let headers: Vec<_> = sent.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(headers, [("authorization", "Bearer entra")]);
 }
 
 #[test]
@@ -250,6 +300,14 @@ fn options_that_are_wrong_are_named_and_no_key_is_shown() {
             "provider options.maxResponseBytes: expected an integer",
         ),
         (json!({ "type": "groq", "apiKey": "k", "dummy": {} }), "provider options.dummy: expected nothing"),
+        (
+            json!({ "type": "openai", "apiKey": "k", "apiVersion": "2024-10-21" }),
+            "provider options.apiVersion: expected nothing, unless type is 'azure'",
+        ),
+        (
+            json!({ "type": "azure", "apiKey": "k", "baseUrl": "https://h", "apiVersion": "1&x=2" }),
+            "provider options.apiVersion: expected a version",
+        ),
     ] {
         let error = options(value).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Invalid(_)), "{error}");

@@ -155,8 +155,8 @@ impl Rule {
     /// What OpenAI, and those who speak its dialect, do today.
     fn of(name: &str) -> Self {
         match name {
-            "logprobs" | "annotations" | "images" | "reasoning_details" | "token_ids" | "arguments" | "input"
-            | "data" | "transcript" | "text" | "thinking" => Self::Grow,
+            "logprobs" | "annotations" | "images" | "reasoning_details" | "thinking_blocks" | "content_blocks"
+            | "token_ids" | "arguments" | "input" | "data" | "transcript" | "text" | "thinking" => Self::Grow,
             "function_call" | "audio" | "custom" => Self::Parts,
             "content_filter_results"
             | "content_filter_result"

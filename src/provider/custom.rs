@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use super::create::check_name;
 use super::failure::presentable;
+use super::options::check_name;
 use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify, loose};
 use crate::connections::Rejection;
 use crate::error::{Failure, FailureClass, Invalid, Result};

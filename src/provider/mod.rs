@@ -4,14 +4,18 @@
 //! mapping is the identity. [`create_provider`] makes every provider that ships with the crate; others implement
 //! [`Provider`] (`docs/extending.md`).
 
+mod anthropic;
+mod azure;
 mod create;
 mod custom;
 mod delay;
 mod dialects;
 mod dummy;
 mod failure;
+mod gemini;
 mod loose;
 mod openai;
+mod options;
 mod presets;
 mod rerank;
 mod words;
@@ -23,10 +27,11 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 
-pub use create::{ProviderOptions, create_provider, provider_types};
+pub use create::create_provider;
 pub use custom::{CustomCall, CustomHandler, CustomProvider};
 pub use dummy::{DummyOptions, Fault, Faults, Response};
 pub use failure::{classify, classify_at, in_band, not_an_answer};
+pub use options::{ProviderOptions, provider_types};
 
 use crate::connections::{HttpRequest, Rejection};
 use crate::error::{Failure, Result};
@@ -81,6 +86,15 @@ pub struct BatchLimit {
     pub tokens: u64,
 }
 
+/// Reads the events of one stream, in their order.
+pub trait EventReader: Send {
+    /// Turns the data of one event into the kind's wire form; `None` if it says nothing there.
+    ///
+    /// # Errors
+    /// If it is a failure in the middle of a stream.
+    fn read(&mut self, data: String) -> Result<Option<String>, Failure>;
+}
+
 /// An LLM API endpoint: name, address, key, dialect.
 pub trait Provider: Debug + Send + Sync + 'static {
     /// The name that models use: the `openai` of `openai::gpt-4o`.
@@ -109,6 +123,12 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// If it is a failure in the middle of a stream.
     fn read_event(&self, _call: &Call<'_>, data: String) -> Result<Option<String>, Failure> {
         Ok(Some(data))
+    }
+
+    /// What reads the events of one stream, where one cannot be read without those before it. It is asked in the place of
+    /// [`Provider::read_event`], also for a stream that nobody asked for.
+    fn event_reader(&self, _call: &Call<'_>) -> Option<Box<dyn EventReader>> {
+        None
     }
 
     /// What an answer that is not a success means.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::presets::{KeyHeader, Preset};
-use super::{BatchLimit, Call, Outgoing, Provider};
+use super::presets::{Dialect, KeyHeader, Preset};
+use super::{BatchLimit, Call, EventReader, Outgoing, Provider, azure, gemini};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::error::{ErrorKind, Failure, Result};
 use crate::kinds::{Completion, Embeddings, Kind, Ranking, Usage};
@@ -17,6 +17,7 @@ pub(super) struct OpenAi {
     name: String,
     preset: &'static Preset,
     base_url: String,
+    api_version: Option<String>,
     headers: Vec<(String, HeaderText)>,
     allow_insecure: bool,
     max_response_bytes: usize,
@@ -28,6 +29,8 @@ pub(super) struct Settings {
     pub name: String,
     /// Without a slash at its end.
     pub base_url: String,
+    /// Of Azure's API.
+    pub api_version: Option<String>,
     pub key: Option<SecretString>,
     /// Names in lower case; they go before the preset's.
     pub headers: Vec<(String, HeaderText)>,
@@ -44,7 +47,8 @@ impl OpenAi {
                 KeyHeader::Bearer => ("authorization", format!("Bearer {}", key.expose_secret()).into()),
                 KeyHeader::ApiKey => ("api-key", key),
             };
-            if headers.iter().all(|(given, _)| given != name) {
+            // Two keys would be one too many: a token in `authorization` stands for Azure's key as well.
+            if headers.iter().all(|(given, _)| given != name && given != "authorization") {
                 headers.push((name.to_owned(), HeaderText::Secret(value)));
             }
         }
@@ -52,11 +56,16 @@ impl OpenAi {
             name: settings.name,
             preset,
             base_url: settings.base_url,
+            api_version: settings.api_version,
             headers,
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
             account: settings.account,
         }
+    }
+
+    fn calls_like_gemini(&self, call: &Call<'_>) -> bool {
+        call.kind == Completion::NAME && self.preset.completion.is_some_and(|shape| shape.calls_like_gemini)
     }
 
     /// The path below the base URL and the body, in this provider's words. `None` if it has no such endpoint.
@@ -65,6 +74,9 @@ impl OpenAi {
             Completion::NAME => {
                 let shape = self.preset.completion?;
                 let mut body = call.body.clone();
+                for name in shape.left_out {
+                    body.remove(name);
+                }
                 body.rename("max_completion_tokens", shape.max_tokens);
                 if call.is_stream {
                     body.set("stream", &true);
@@ -95,7 +107,7 @@ impl OpenAi {
 
 /// Joins a base URL and a path, so that segments that stand at both sides stand once: a base of `https://host/v1` and
 /// the path `/v1/embeddings` are `https://host/v1/embeddings`.
-fn join(base: &str, path: &str) -> String {
+pub(super) fn join(base: &str, path: &str) -> String {
     let host = base.find("://").map_or(0, |scheme| scheme + 3);
     let given = base[host..].find('/').map_or("", |start| &base[host + start..]);
     let ends = path.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0);
@@ -123,8 +135,13 @@ impl Provider for OpenAi {
                 ErrorKind::Unsupported(format!("provider \"{}\" has no {} endpoint", self.name, call.kind)).into()
             );
         };
+        let url = if self.preset.dialect == Dialect::Azure {
+            azure::url(&self.base_url, self.api_version.as_deref(), call.model, path)
+        } else {
+            join(&self.base_url, path)
+        };
         Ok(Outgoing::Http(HttpRequest {
-            url: join(&self.base_url, path),
+            url,
             headers: self.headers.clone(),
             body,
             allow_insecure: self.allow_insecure,
@@ -135,8 +152,13 @@ impl Provider for OpenAi {
     fn read(&self, call: &Call<'_>, answer: Bytes) -> Result<Bytes, Failure> {
         match self.preset.rerank {
             Some(shape) if call.kind == Ranking::NAME => shape.read(&answer),
+            _ if self.calls_like_gemini(call) => Ok(gemini::read(answer)),
             _ => Ok(answer),
         }
+    }
+
+    fn event_reader(&self, call: &Call<'_>) -> Option<Box<dyn EventReader>> {
+        self.calls_like_gemini(call).then(|| Box::new(gemini::Reader::default()) as Box<dyn EventReader>)
     }
 
     fn charged_tokens(&self, usage: &Usage) -> u64 {
@@ -166,6 +188,7 @@ mod tests {
             let settings = Settings {
                 name: kind.to_owned(),
                 base_url: String::new(),
+                api_version: None,
                 key: None,
                 headers: Vec::new(),
                 allow_insecure: false,
@@ -179,7 +202,6 @@ mod tests {
             ("groq", Some(30), 70),
             ("groq", None, 100),
             ("groq", Some(101), 0),
-            ("anthropic", Some(30), 70),
             ("openai", Some(30), 100),
             ("fireworks", Some(30), 100),
         ] {

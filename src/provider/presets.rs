@@ -1,9 +1,10 @@
-//! One table: every provider that speaks OpenAI's dialect, and where it departs from it (`docs/providers.md`).
+//! One table: every provider that ships with the crate, and where it departs from OpenAI's dialect (`docs/providers.md`).
 
 use super::BatchLimit;
+use super::gemini;
 use super::rerank::{self, RerankShape};
 
-/// Where a provider departs from OpenAI's dialect.
+/// A provider, and where it departs from OpenAI's dialect.
 #[derive(Debug)]
 pub(super) struct Preset {
     /// The `type` of the options, and the name unless another is given.
@@ -16,6 +17,8 @@ pub(super) struct Preset {
     pub url_variable: Option<&'static str>,
     /// Whether it answers nobody without a key.
     pub needs_key: bool,
+    /// What it speaks; what stands below is about OpenAI's dialect.
+    pub dialect: Dialect,
     /// The header that carries the key.
     pub key_header: KeyHeader,
     /// How it does chat completions.
@@ -29,6 +32,17 @@ pub(super) struct Preset {
     pub limits_cached_tokens: bool,
     /// Whether a kind that the table does not know is sent to its own path as it is.
     pub is_open: bool,
+}
+
+/// What a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// OpenAI's, more or less.
+    OpenAi,
+    /// The same at Azure's URLs, which may have the version of the API in their query.
+    Azure,
+    /// Anthropic's Messages API.
+    Anthropic,
 }
 
 /// The header that carries the key.
@@ -49,6 +63,10 @@ pub(super) struct CompletionShape {
     pub max_tokens: &'static str,
     /// Whether it takes `stream_options.include_usage`; those that do not, send usage anyway or refuse the field.
     pub takes_stream_options: bool,
+    /// Fields that it refuses, and that no answer depends on.
+    pub left_out: &'static [&'static str],
+    /// Whether its tool calls are to be mended as Gemini's.
+    pub calls_like_gemini: bool,
 }
 
 /// Embeddings.
@@ -64,8 +82,13 @@ pub(super) struct EmbeddingShape {
     pub batch: BatchLimit,
 }
 
-const COMPLETION: CompletionShape =
-    CompletionShape { path: "/chat/completions", max_tokens: "max_completion_tokens", takes_stream_options: true };
+const COMPLETION: CompletionShape = CompletionShape {
+    path: "/chat/completions",
+    max_tokens: "max_completion_tokens",
+    takes_stream_options: true,
+    left_out: &[],
+    calls_like_gemini: false,
+};
 /// Servers that only know the older name.
 const OLDER_COMPLETION: CompletionShape = CompletionShape { max_tokens: "max_tokens", ..COMPLETION };
 
@@ -90,6 +113,7 @@ const PRESET: Preset = Preset {
     key_variables: &[],
     url_variable: None,
     needs_key: true,
+    dialect: Dialect::OpenAi,
     key_header: KeyHeader::Bearer,
     completion: Some(COMPLETION),
     embedding: None,
@@ -122,6 +146,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         kind: "azure",
         key_variables: &["AZURE_OPENAI_API_KEY"],
         key_header: KeyHeader::ApiKey,
+        dialect: Dialect::Azure,
         embedding: Some(EMBEDDING),
         is_open: true,
         ..PRESET
@@ -130,13 +155,15 @@ pub(super) const PRESETS: [Preset; 20] = [
         kind: "anthropic",
         base_url: Some("https://api.anthropic.com/v1"),
         key_variables: &["ANTHROPIC_API_KEY"],
-        limits_cached_tokens: false,
+        url_variable: Some("ANTHROPIC_BASE_URL"),
+        dialect: Dialect::Anthropic,
         ..PRESET
     },
     Preset {
         kind: "gemini",
         base_url: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
         key_variables: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        completion: Some(CompletionShape { left_out: &gemini::LEFT_OUT, calls_like_gemini: true, ..COMPLETION }),
         embedding: Some(floats(embedding_batch(100, 20_000))),
         ..PRESET
     },

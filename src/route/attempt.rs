@@ -18,7 +18,7 @@ use crate::error::{Error, Failure, FailureClass, Phase};
 use crate::health::Pass;
 use crate::kinds::{Assembly, Chunk, Kind};
 use crate::options::Timeouts;
-use crate::provider::{Call, EventStream, Outgoing, Provider, Reply, in_band, not_an_answer};
+use crate::provider::{Call, EventReader, EventStream, Outgoing, Provider, Reply, in_band, not_an_answer};
 use crate::tracker::Permit;
 
 /// How long the end of a stream is waited for whose answer is complete: for its usage, and a `[DONE]` that some servers
@@ -187,6 +187,8 @@ impl<R: Sync> Exchange<'_, R> {
             let message = format!("{} answered a {} with a stream", self.provider.name(), K::NAME);
             return Err(Failure::new(FailureClass::Truncated, message));
         };
+        let is_http = matches!(source, Events::Http(_));
+        let mut reader = is_http.then(|| self.provider.event_reader(&self.call)).flatten();
         let mut has_begun = false;
         let (mut batch, mut chunks) = (Vec::new(), Vec::new());
         let (mut is_done, mut closes, choices) = (false, None, K::choices(self.request));
@@ -208,7 +210,7 @@ impl<R: Sync> Exchange<'_, R> {
                 if is_done {
                     break;
                 }
-                if let Err(failure) = self.event(data, &mut *assembly, &mut chunks) {
+                if let Err(failure) = self.event(data, reader.as_deref_mut(), &mut *assembly, &mut chunks) {
                     // What cannot be read after the end takes nothing away.
                     is_done = failure.class == FailureClass::Truncated && assembly.is_complete(choices);
                     broken = (!is_done).then_some(failure);
@@ -271,8 +273,18 @@ impl<R: Sync> Exchange<'_, R> {
         Ok(value)
     }
 
-    fn event<K>(&self, data: String, assembly: &mut dyn Assembly<K>, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let data = if self.call.is_stream { self.provider.read_event(&self.call, data)? } else { Some(data) };
+    fn event<K>(
+        &self,
+        data: String,
+        reader: Option<&mut (dyn EventReader + 'static)>,
+        assembly: &mut dyn Assembly<K>,
+        chunks: &mut Vec<Chunk>,
+    ) -> Result<(), Failure> {
+        let data = match reader {
+            Some(reader) => reader.read(data)?,
+            None if self.call.is_stream => self.provider.read_event(&self.call, data)?,
+            None => Some(data),
+        };
         let Some(data) = data else { return Ok(()) };
         let may_be_error = memmem::find(data.as_bytes(), b"\"error\"").is_some();
         match may_be_error.then(|| in_band(&data)).flatten() {

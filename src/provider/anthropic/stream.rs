@@ -1,0 +1,279 @@
+//! A streamed answer: Anthropic's events as OpenAI's chunks, <https://platform.claude.com/docs/en/build-with-claude/streaming>.
+//!
+//! The finish reason is said when the message has stopped, not when it is first heard of: a stream that ends between is
+//! cut.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::answer::{End, is_plain, is_thinking, kind_of, usage_of};
+use super::conversation::string;
+use super::request::copy;
+use super::unreadable;
+use crate::error::Failure;
+use crate::kinds::Body;
+use crate::provider::EventReader;
+
+/// What the events of one stream have said so far.
+#[derive(Default)]
+pub(super) struct Reader {
+    /// What every chunk begins with.
+    id: Option<Box<RawValue>>,
+    model: Option<Box<RawValue>>,
+    /// In the order in which they began.
+    blocks: Vec<Open>,
+    calls: u64,
+    usage: Body,
+    end: End,
+}
+
+/// A block as far as it has come.
+struct Open {
+    index: u64,
+    kind: String,
+    start: Body,
+    /// Of a call: which one it is.
+    call: u64,
+    /// Text, thinking, or the JSON of the input.
+    text: String,
+    signature: String,
+    citations: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    #[serde(default)]
+    content_block: Option<Body>,
+    #[serde(default)]
+    message: Option<Body>,
+    #[serde(default)]
+    usage: Option<Body>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    thinking: Option<String>,
+    #[serde(default)]
+    partial_json: Option<String>,
+    #[serde(default)]
+    signature: Option<String>,
+    #[serde(borrow, default)]
+    citation: Option<&'a RawValue>,
+    #[serde(default)]
+    stop_reason: Option<String>,
+    #[serde(borrow, default)]
+    stop_sequence: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    stop_details: Option<&'a RawValue>,
+}
+
+impl EventReader for Reader {
+    fn read(&mut self, data: String) -> Result<Option<String>, Failure> {
+        let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
+            unreadable("an event of the stream cannot be used", &error.to_string(), data.as_bytes())
+        })?;
+        Ok(match event.kind.as_str() {
+            "message_start" => Some(self.begin(event.message.unwrap_or_default())),
+            "content_block_start" => self.open(event.index, event.content_block.unwrap_or_default()),
+            "content_block_delta" => event.delta.and_then(|delta| self.grow(event.index, &delta)),
+            "content_block_stop" => self.close(event.index),
+            "message_delta" => {
+                if let Some(delta) = event.delta {
+                    self.end = End {
+                        reason: delta.stop_reason,
+                        sequence: delta.stop_sequence.map(ToOwned::to_owned),
+                        details: delta.stop_details.map(ToOwned::to_owned),
+                    };
+                }
+                self.count(event.usage);
+                None
+            }
+            "message_stop" => Some(self.stop()),
+            // In the shape in which every provider's failures are looked for.
+            "error" => Some(data),
+            // A ping, or what will be invented: it says nothing of the answer.
+            _ => None,
+        })
+    }
+}
+
+impl Reader {
+    fn begin(&mut self, mut message: Body) -> String {
+        self.id = message.remove("id");
+        self.model = message.remove("model");
+        self.count(message.remove("usage").and_then(|raw| serde_json::from_str(raw.get()).ok()));
+        self.chunk(&json!({ "role": "assistant", "content": "" }))
+    }
+
+    /// Counts are of all so far; those that are not said again stay.
+    fn count(&mut self, usage: Option<Body>) {
+        let mut usage = usage.unwrap_or_default();
+        usage.drop_nulls();
+        copy(&usage, &mut self.usage);
+    }
+
+    fn open(&mut self, index: u64, start: Body) -> Option<String> {
+        let kind = kind_of(&start);
+        let text = |name| start.get(name).and_then(string).unwrap_or_default();
+        let call = self.calls;
+        let (text, chunk) = match kind.as_str() {
+            "text" => (text("text"), None),
+            "thinking" => (text("thinking"), None),
+            "tool_use" => {
+                self.calls += 1;
+                let input = start.get("input").filter(|input| *input != "{}").unwrap_or_default();
+                let function = json!({ "name": text("name"), "arguments": input });
+                let call = json!({ "index": call, "id": text("id"), "type": "function", "function": function });
+                (input.to_owned(), Some(self.chunk(&json!({ "tool_calls": [call] }))))
+            }
+            _ => (String::new(), None),
+        };
+        let chunk = chunk.or_else(|| self.said(&kind, &text));
+        let signature = start.get("signature").and_then(string).unwrap_or_default();
+        self.blocks.push(Open { index, kind, start, call, text, signature, citations: Vec::new() });
+        chunk
+    }
+
+    /// What a piece of text or of thinking says.
+    fn said(&self, kind: &str, text: &str) -> Option<String> {
+        match kind {
+            _ if text.is_empty() => None,
+            "text" => Some(self.chunk(&Content { content: text })),
+            "thinking" => Some(self.chunk(&Reasoning { reasoning_content: text })),
+            _ => None,
+        }
+    }
+
+    fn grow(&mut self, index: u64, delta: &Delta<'_>) -> Option<String> {
+        let block = self.blocks.iter_mut().rfind(|block| block.index == index)?;
+        let piece = match delta.kind.as_str() {
+            "text_delta" => delta.text.as_deref()?,
+            "thinking_delta" => delta.thinking.as_deref()?,
+            "input_json_delta" => delta.partial_json.as_deref()?,
+            "signature_delta" => {
+                block.signature.push_str(delta.signature.as_deref()?);
+                return None;
+            }
+            "citations_delta" => {
+                block.citations.extend(delta.citation.map(ToOwned::to_owned));
+                return None;
+            }
+            _ => return None,
+        };
+        block.text.push_str(piece);
+        let (call, kind) = (block.call, block.kind.clone());
+        if kind == "tool_use" && !piece.is_empty() {
+            return Some(self.arguments(call, piece));
+        }
+        self.said(&kind, piece)
+    }
+
+    fn arguments(&self, call: u64, piece: &str) -> String {
+        self.chunk(&json!({ "tool_calls": [{ "index": call, "function": { "arguments": piece } }] }))
+    }
+
+    fn close(&mut self, index: u64) -> Option<String> {
+        let block = self.blocks.iter_mut().rfind(|block| block.index == index)?;
+        if block.kind == "tool_use" && block.text.is_empty() {
+            // A call without arguments comes without pieces.
+            block.text.push_str("{}");
+            let call = block.call;
+            return Some(self.arguments(call, "{}"));
+        }
+        let whole = is_thinking(&block.kind).then(|| block.whole())?;
+        Some(self.chunk(&json!({ "thinking_blocks": [whole] })))
+    }
+
+    fn stop(&mut self) -> String {
+        let blocks: Vec<Body> = self.blocks.iter().map(Open::whole).collect();
+        let mut delta = Body::new();
+        if let Some(refusal) = self.end.refusal() {
+            delta.set("refusal", &refusal);
+        }
+        if !is_plain(&blocks) {
+            delta.set("content_blocks", &blocks);
+        }
+        let mut choice = Body::new();
+        choice.set("index", &0);
+        choice.set("delta", &delta);
+        self.end.write(&mut choice);
+        self.event(&choice, (!self.usage.is_empty()).then(|| usage_of(&self.usage)).as_ref())
+    }
+
+    fn chunk(&self, delta: &impl Serialize) -> String {
+        self.event(&Choice { index: 0, delta, finish_reason: None }, None)
+    }
+
+    fn event(&self, choice: &impl Serialize, usage: Option<&Body>) -> String {
+        let (id, model) = (&self.id, &self.model);
+        let chunk = Chunk { id, object: "chat.completion.chunk", created: 0, model, choices: [choice], usage };
+        serde_json::to_string(&chunk).unwrap_or_default()
+    }
+}
+
+impl Open {
+    /// The block as a whole answer would hold it.
+    fn whole(&self) -> Body {
+        let mut block = self.start.clone();
+        match self.kind.as_str() {
+            "text" => block.set("text", &self.text),
+            "thinking" => {
+                block.set("thinking", &self.text);
+                block.set("signature", &self.signature);
+            }
+            // Calls of tools, its own ones too.
+            _ if !self.text.is_empty() => {
+                if let Ok(input) = serde_json::from_str::<&RawValue>(&self.text) {
+                    block.set("input", &input);
+                }
+            }
+            _ => {}
+        }
+        if !self.citations.is_empty() {
+            block.set("citations", &self.citations);
+        }
+        block
+    }
+}
+
+#[derive(Serialize)]
+struct Chunk<'a, C> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: &'a Option<Box<RawValue>>,
+    object: &'static str,
+    created: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: &'a Option<Box<RawValue>>,
+    choices: [&'a C; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<&'a Body>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a, D> {
+    index: u64,
+    delta: &'a D,
+    finish_reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    content: &'a str,
+}
+
+#[derive(Serialize)]
+struct Reasoning<'a> {
+    reasoning_content: &'a str,
+}
