@@ -46,6 +46,12 @@ pub enum Chunk {
         /// `provider::model` that goes on.
         deployment: String,
     },
+    /// The data of one event as the provider sent it, in OpenAI's shape: the only chunk of a stream that was asked for the
+    /// events themselves.
+    Event {
+        /// JSON text.
+        data: String,
+    },
 }
 
 /// Most bytes of an assembled answer, 16 MiB: far more than any model writes. It is held twice, here and for those who read
@@ -149,6 +155,14 @@ impl StreamAssembly {
     #[must_use]
     pub fn is_complete(&self, choices: usize) -> bool {
         self.choices.len() >= choices.max(1) && self.choices.iter().all(|choice| choice.finish_reason.is_some())
+    }
+
+    /// Whether any choice has said something, as opposed to who will say it.
+    #[must_use]
+    pub fn has_spoken(&self) -> bool {
+        self.choices.iter().any(|choice| {
+            choice.finish_reason.is_some() || !choice.tool_calls.is_empty() || choice.len() > choice.rest.len()
+        })
     }
 
     /// The whole answer.
@@ -314,6 +328,10 @@ impl Assembly<Completion> for StreamAssembly {
 
     fn is_complete(&self, choices: usize) -> bool {
         Self::is_complete(self, choices)
+    }
+
+    fn has_spoken(&self) -> bool {
+        Self::has_spoken(self)
     }
 
     fn finish(self: Box<Self>) -> Result<Completion, Failure> {
