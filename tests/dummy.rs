@@ -228,10 +228,7 @@ fn dummy_options_that_are_wrong_are_named() {
         (json!({ "response": [] }), ".response: expected one of the options"),
         (json!({ "responses": "a" }), ".responses: expected an array"),
         (json!({ "responses": ["a", { "error": 5 }] }), ".responses[1].error: expected an object, got 5"),
-        (
-            json!({ "latencyMs": 1e20 }),
-            ".latencyMs: expected a number from 0 to 9007199254740991, got 1e+20",
-        ),
+        (json!({ "latencyMs": 1e20 }), ".latencyMs: expected a number from 0 to 9007199254740991, got 1e+20"),
         (json!({ "responses": ["a", 1] }), ".responses[1]: expected a string or an object, got 1"),
         (
             json!({ "responses": [{ "error": { "status": 200 } }] }),
