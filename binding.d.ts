@@ -47,6 +47,14 @@ export declare class NativeCache {
 
 /** A router. */
 export declare class NativeRouter {
+  /**
+   * A letter with the whole answer, or with the beginning of a streamed one, whose rest `pullResponse` gives; or it comes
+   * by mail.
+   */
+  respond(id: number, body: Uint8Array, options?: string | undefined | null): Letter | null
+  /** What has arrived of a streamed answer, or null: then it comes by mail. */
+  pullResponse(id: number): Letter | null
+
   constructor(mailbox: Mailbox, kind: string)
   /**
    * Makes the router; its groups may name custom providers that were added before. Without it, the first use makes
@@ -106,12 +114,22 @@ export declare function countTokensAsync(mailbox: Mailbox, id: number, input: st
 /** Writes what every open cache still holds back; for the end of the process. */
 export declare function flushAll(): void
 
+/** The groups of several routers. */
+export declare function gatewayModels(groups: Array<string>, wanted?: string | undefined | null): string
+
+/** `{ kind }`, `{ models }` or `{ refused }`. */
+export declare function gatewayPlace(door: string): string
+
+/** What is said for a reason that only the face can see. */
+export declare function gatewayRefusal(reason: string, limit?: number | undefined | null): string
+
 /** A letter as JavaScript sees it. */
 export interface Letter {
   kind: number
   id: number
   text?: string
   raw?: string
+  bytes?: Uint8Array
   vectors?: Float32Array
   dimensions?: number
 }

@@ -842,4 +842,7 @@ module.exports.NativeUsageTracker = nativeBinding.NativeUsageTracker
 module.exports.countTokens = nativeBinding.countTokens
 module.exports.countTokensAsync = nativeBinding.countTokensAsync
 module.exports.flushAll = nativeBinding.flushAll
+module.exports.gatewayModels = nativeBinding.gatewayModels
+module.exports.gatewayPlace = nativeBinding.gatewayPlace
+module.exports.gatewayRefusal = nativeBinding.gatewayRefusal
 module.exports.version = nativeBinding.version

@@ -27,6 +27,8 @@ export interface Letter {
   id: number
   text?: string
   raw?: string
+  /** A whole body that is handed on and not looked at. */
+  bytes?: Uint8Array<ArrayBuffer>
   vectors?: Float32Array
   dimensions?: number
 }

@@ -56,6 +56,9 @@ export interface NativeRouter {
   estimateWaitMs(group: string, requestJson: string): Reply
   stats(): Reply
   close(id: number): void
+  /** A letter that is not a failure has the head in `text` and its body in `bytes`, or the beginning of it in `raw`. */
+  respond(id: number, body: Uint8Array, optionsJson: string | null): Letter | null
+  pullResponse(id: number): Letter | null
   customReply(callId: number, type: 'whole' | 'event' | 'end' | 'error', text: string): void
 }
 
@@ -82,6 +85,10 @@ export interface Native {
   NativeUsageTracker: new () => NativeUsageTracker
   countTokens(inputJson: string, model: string | null): Reply
   countTokensAsync(mailbox: NativeMailbox, id: number, inputJson: string, model: string | null): void
+  /** What is asked for, before the body is read. */
+  gatewayPlace(doorJson: string): Reply
+  gatewayModels(groups: string[], wanted: string | null): Reply
+  gatewayRefusal(reason: string, limit: number | null): Reply
   /** Writes what is not on disk yet, now. */
   flushAll(): void
   version(): string

@@ -24,8 +24,8 @@ interface KindOfRouter<Response> {
   read(letter: Letter): Response
 }
 
-/** What a subclass in this file may use. */
-let nativeOf: <Request, Response>(router: Router<Request, Response>) => NativeRouter
+/** The core's part of a router, for this package alone. */
+export let nativeOf: <Request, Response>(router: Router<Request, Response>) => NativeRouter
 
 /**
  * What all routers can do. Groups of interchangeable deployments answer requests; each deployment has its limits; answers are

@@ -43,7 +43,8 @@
 //! - [`error`]: every way to fail, as data; [`constants`]; [`kinds`]: what can be asked, and how it looks on the wire;
 //! - [`tokens`], [`tracker`] (the sliding window), [`health`];
 //! - [`provider`] (dialects, pure), [`connections`] (sockets), [`cache`] (answers by key);
-//! - [`route`]: the order in which things happen; [`options`]: everything that can be set.
+//! - [`route`]: the order in which things happen; [`options`]: everything that can be set;
+//! - [`gateway`]: the same over OpenAI's HTTP API, without a server.
 //!
 //! The feature `node`, on by default, adds the binding for Node; without it this is plain Rust.
 #![deny(unsafe_code, missing_docs)]
@@ -55,6 +56,7 @@ pub mod constants;
 mod deployment;
 pub mod error;
 pub mod fields;
+pub mod gateway;
 pub mod health;
 pub mod kinds;
 #[cfg(feature = "node")]

@@ -120,6 +120,8 @@ pub struct StreamOptions {
     pub on_interrupt: OnInterrupt,
     /// Assemble the answer before the first chunk, so that failover is invisible.
     pub buffer: bool,
+    /// Give the events themselves, as the provider sent them, instead of what can be read in them.
+    pub events: bool,
 }
 
 impl Default for InvokeOptions {
@@ -286,6 +288,7 @@ impl StreamOptions {
         let options = Self {
             on_interrupt: fields.word("onInterrupt", &words)?.unwrap_or_default(),
             buffer: fields.boolean("buffer")?.unwrap_or(false),
+            events: false,
             invoke: InvokeOptions::take(&mut fields, timeouts)?,
         };
         let known = format!("onInterrupt, buffer, {CALL_NAMES}, {TIMEOUT_NAMES}");

@@ -170,13 +170,14 @@ fn strategies_see_numbers_and_nothing_else() {
 
 /// Whatever stands in one row may import the rows above it and its own; `fields` reads options, which `options` puts
 /// together for everyone from `deployment` on, so that it knows what they are about.
-const ORDER: [&[&str]; 7] = [
+const ORDER: [&[&str]; 8] = [
     &["error", "constants", "fields", "kinds", "sync"],
     &["tokens", "tracker", "health", "route/strategy"],
     &["provider", "connections", "cache"],
     &["options"],
     &["deployment"],
     &["route"],
+    &["gateway"],
     &["node"],
 ];
 

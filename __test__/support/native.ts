@@ -109,6 +109,14 @@ class Router implements NativeRouter {
     return script.reply('addCustomProvider')
   }
 
+  respond(): null {
+    return null
+  }
+
+  pullResponse(): null {
+    return null
+  }
+
   removeProvider(): Reply {
     return script.reply('removeProvider')
   }
@@ -253,6 +261,9 @@ export const native: Native = {
   },
   countTokens: () => script.reply('countTokens'),
   countTokensAsync: (_mailbox, id) => post({ kind: LetterKind.Ok, id, text: '5' }),
+  gatewayPlace: () => script.reply('gatewayPlace'),
+  gatewayModels: () => script.reply('gatewayModels'),
+  gatewayRefusal: () => script.reply('gatewayRefusal'),
   flushAll: () => {
     seen.flushes += 1
   },

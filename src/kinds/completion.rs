@@ -185,6 +185,10 @@ impl Kind for Completion {
         Self::chunks(self)
     }
 
+    fn events(&self) -> Vec<Chunk> {
+        Self::events(self)
+    }
+
     fn join(mut parts: Vec<Self>) -> Self {
         parts.swap_remove(0)
     }

@@ -14,6 +14,7 @@ mod field;
 mod image;
 mod merge;
 mod prompt;
+mod replay;
 mod rerank;
 mod script;
 mod stream;
@@ -33,9 +34,9 @@ pub use embedding_request::EmbeddingRequest;
 pub use field::Field;
 pub use image::{Detail, Image};
 pub use prompt::{MESSAGE_TOKENS, NAME_TOKENS, Prompt, REPLY_TOKENS, messages_prompt};
+pub(crate) use replay::pieces as text_pieces;
 pub use rerank::{Ranked, Ranking, RerankRequest};
 pub use script::{Pieces, Script};
-pub(crate) use stream::pieces as text_pieces;
 pub use stream::{Chunk, StreamAssembly};
 pub use usage::{Price, Usage};
 
@@ -110,6 +111,11 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
         Vec::new()
     }
 
+    /// The events that a stream of this answer would have had, in the kind's wire form.
+    fn events(&self) -> Vec<Chunk> {
+        Vec::new()
+    }
+
     /// The request's independent parts, if it has more than one: each is cached and joined on its own.
     fn split(_request: &Self::Request) -> Option<Vec<Self::Request>> {
         None
@@ -139,6 +145,9 @@ pub trait Assembly<K>: Send {
 
     /// Whether this many choices have come to their end, so that nothing but counts and the end of the stream is to follow.
     fn is_complete(&self, choices: usize) -> bool;
+
+    /// Whether anything was said of the answer itself, so that the request cannot be sent elsewhere unnoticed.
+    fn has_spoken(&self) -> bool;
 
     /// The whole answer.
     ///

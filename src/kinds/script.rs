@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Chunk, ToolCall};
+use super::{Chunk, StreamAssembly, ToolCall};
 
 /// Chunks in the order in which they came, in about a tenth of the memory that they take one by one.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,7 @@ enum Part {
     Content,
     Reasoning,
     Call(u32),
+    Event,
 }
 
 impl Script {
@@ -40,6 +41,7 @@ impl Script {
                 }
                 (Part::Call(*index), arguments)
             }
+            Chunk::Event { data } => (Part::Event, data),
             Chunk::Restart { .. } => return,
         };
         self.text.push_str(delta);
@@ -74,11 +76,16 @@ impl Script {
     #[must_use]
     pub fn content(&self) -> String {
         let mut content = String::new();
+        let mut events = StreamAssembly::default();
         for place in 0..self.marks.len() {
-            if self.marks[place].part == Part::Content {
-                content.push_str(self.delta(place));
+            match self.marks[place].part {
+                Part::Content => content.push_str(self.delta(place)),
+                // It has been read before, so this one does not fail.
+                Part::Event => drop(events.push(self.delta(place), &mut Vec::new())),
+                Part::Reasoning | Part::Call(_) => {}
             }
         }
+        content.push_str(events.content());
         content
     }
 
@@ -97,6 +104,7 @@ impl Script {
                 let (_, id, name) = found.map(|found| self.calls[found].clone()).unwrap_or_default();
                 Chunk::ToolCall { index, id, name, arguments: delta }
             }
+            Part::Event => Chunk::Event { data: delta },
         }
     }
 }
@@ -117,13 +125,13 @@ pub struct Pieces {
 const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 impl Pieces {
-    /// Appends the length of a chunk. A restart says nothing of the answer and is left out.
+    /// Appends the length of a chunk. A restart says nothing of the answer and is left out, and an event is no piece.
     pub fn push(&mut self, chunk: &Chunk) {
         let (part, length) = match chunk {
             Chunk::Content { delta } => (Part::Content, delta.len()),
             Chunk::Reasoning { delta } => (Part::Reasoning, delta.len()),
             Chunk::ToolCall { index, arguments, .. } => (Part::Call(*index), arguments.len()),
-            Chunk::Restart { .. } => return,
+            Chunk::Restart { .. } | Chunk::Event { .. } => return,
         };
         if self.part.replace(part) != Some(part) {
             let space = if self.text.is_empty() { "" } else { " " };
@@ -132,6 +140,7 @@ impl Pieces {
                 Part::Content => write!(self.text, "{space}c:"),
                 Part::Reasoning => write!(self.text, "{space}r:"),
                 Part::Call(index) => write!(self.text, "{space}t{index}:"),
+                Part::Event => Ok(()),
             };
         }
         match LETTERS.get(length) {
@@ -174,6 +183,7 @@ impl Pieces {
                         let id = call.and_then(|call| named(&call.id));
                         Chunk::ToolCall { index, id, name: call.and_then(|call| named(&call.name)), arguments }
                     }
+                    Part::Event => return None,
                 });
             }
         }
@@ -271,7 +281,7 @@ mod tests {
                         }
                         calls[*index as usize].arguments.push_str(arguments);
                     }
-                    Chunk::Restart { .. } => {}
+                    Chunk::Restart { .. } | Chunk::Event { .. } => {}
                 }
             }
             let mut pieces = Pieces::default();

@@ -46,6 +46,12 @@ pub enum Chunk {
         /// `provider::model` that goes on.
         deployment: String,
     },
+    /// The data of one event as the provider sent it, in OpenAI's shape: the only chunk of a stream that was asked for the
+    /// events themselves.
+    Event {
+        /// JSON text.
+        data: String,
+    },
 }
 
 /// Most bytes of an assembled answer, 16 MiB: far more than any model writes. It is held twice, here and for those who read
@@ -154,6 +160,14 @@ impl StreamAssembly {
     #[must_use]
     pub fn is_complete(&self, choices: usize) -> bool {
         self.choices.len() >= choices.max(1) && self.choices.iter().all(|choice| choice.is_over && !choice.talks_on)
+    }
+
+    /// Whether any choice has said something, as opposed to who will say it.
+    #[must_use]
+    pub fn has_spoken(&self) -> bool {
+        self.choices.iter().any(|choice| {
+            choice.finish_reason.is_some() || !choice.tool_calls.is_empty() || choice.len() > choice.rest.len()
+        })
     }
 
     /// The whole answer.
@@ -332,53 +346,11 @@ impl Assembly<Completion> for StreamAssembly {
         Self::is_complete(self, choices)
     }
 
+    fn has_spoken(&self) -> bool {
+        Self::has_spoken(self)
+    }
+
     fn finish(self: Box<Self>) -> Result<Completion, Failure> {
         Self::finish(*self)
     }
-}
-
-/// Words in one chunk of a replayed answer: about what providers send.
-const WORDS_PER_CHUNK: usize = 3;
-
-impl Completion {
-    /// The chunks that a stream of this answer gives: those that it came in; of an answer that came whole the reasoning,
-    /// the content in pieces of whole words, the tool calls.
-    #[must_use]
-    pub fn chunks(&self) -> Vec<Chunk> {
-        let reasoning = self.reasoning().unwrap_or_default();
-        let as_it_came = self.pieces().and_then(|pieces| pieces.chunks(&self.content, &reasoning, &self.tool_calls));
-        if let Some(chunks) = as_it_came {
-            return chunks;
-        }
-        let reasoning = pieces(&reasoning, WORDS_PER_CHUNK).map(|delta| Chunk::Reasoning { delta: delta.to_owned() });
-        let content = pieces(&self.content, WORDS_PER_CHUNK).map(|delta| Chunk::Content { delta: delta.to_owned() });
-        let calls = self.tool_calls.iter().zip(0..).map(|(call, index)| Chunk::ToolCall {
-            index,
-            id: Some(call.id.clone()).filter(|id| !id.is_empty()),
-            name: Some(call.name.clone()).filter(|name| !name.is_empty()),
-            arguments: call.arguments.clone(),
-        });
-        reasoning.chain(content).chain(calls).collect()
-    }
-}
-
-/// A text in pieces of `words` words, each with the space after it; together they are the text.
-pub(crate) fn pieces(text: &str, words: usize) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let mut begun = 0;
-        let mut was_space = true;
-        let next = rest.char_indices().find(|(_, letter)| {
-            let begins = was_space && !letter.is_whitespace();
-            was_space = letter.is_whitespace();
-            begun += usize::from(begins);
-            begun > words
-        });
-        let (piece, remainder) = rest.split_at(next.map_or(rest.len(), |(end, _)| end));
-        rest = remainder;
-        Some(piece)
-    })
 }

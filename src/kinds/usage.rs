@@ -45,6 +45,26 @@ impl Usage {
         Self { prompt_tokens, completion_tokens, total_tokens, estimated: true, ..Self::default() }
     }
 
+    /// As OpenAI writes it; `estimated` beside it if it was counted here.
+    #[must_use]
+    pub fn wire(&self) -> serde_json::Value {
+        let mut wire = serde_json::json!({
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.total_tokens,
+        });
+        if let Some(tokens) = self.cached_prompt_tokens {
+            wire["prompt_tokens_details"] = serde_json::json!({ "cached_tokens": tokens });
+        }
+        if let Some(tokens) = self.reasoning_tokens {
+            wire["completion_tokens_details"] = serde_json::json!({ "reasoning_tokens": tokens });
+        }
+        if self.estimated {
+            wire["estimated"] = true.into();
+        }
+        wire
+    }
+
     /// The same usage with what it cost at this price.
     #[must_use]
     pub fn priced(mut self, price: Option<&Price>) -> Self {

@@ -9,6 +9,7 @@ use super::served::Crossing;
 use crate::cache::Cache;
 use crate::error::{Invalid, Result};
 use crate::fields::Fields;
+use crate::gateway::{Responding, respond};
 use crate::kinds::{Body, Completion, Embeddings, Kind, Ranking};
 use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions};
 use crate::provider::{Provider, ProviderOptions};
@@ -31,6 +32,7 @@ pub trait AnyRouter: Send + Sync {
     fn check_options(&self, options: &str) -> Result<()>;
     fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>) -> Result<Started>;
     fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<CompletionStream>;
+    fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding>;
     fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
     fn stats(&self) -> RouterStats;
     fn close(&self) -> BoxFuture<'static, Result<()>>;
@@ -105,6 +107,13 @@ impl<K: Crossing> AnyRouter for Router<K> {
             Some(text) => StreamOptions::read(Fields::parse("stream options", text)?, self.timeouts())?,
         };
         K::stream(self, group, request, options)
+    }
+    fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding> {
+        let options = match options {
+            None => InvokeOptions::default(),
+            Some(text) => InvokeOptions::read(Fields::parse("options", text)?, self.timeouts())?,
+        };
+        Ok(respond(self, body, options))
     }
     fn estimate_wait_ms(&self, group: &str, text: &str) -> Result<f64> {
         Ok(self.estimate_wait(group, &request::<K>(text)?)?.as_secs_f64() * 1000.0)

@@ -1,6 +1,6 @@
 //! What settles a call: one value, small enough to be made by the thousand.
 
-use napi::bindgen_prelude::Float32Array;
+use napi::bindgen_prelude::{Float32Array, Uint8Array};
 use napi_derive::napi;
 
 use crate::error::Error;
@@ -32,6 +32,7 @@ pub struct Mail {
     pub id: u32,
     pub text: Option<String>,
     pub raw: Option<String>,
+    pub bytes: Option<Vec<u8>>,
     pub vectors: Option<(Vec<f32>, u32)>,
 }
 
@@ -42,13 +43,14 @@ pub struct Letter {
     pub id: u32,
     pub text: Option<String>,
     pub raw: Option<String>,
+    pub bytes: Option<Uint8Array>,
     pub vectors: Option<Float32Array>,
     pub dimensions: Option<u32>,
 }
 
 impl Mail {
     pub fn new(kind: Kind, id: u32, text: Option<String>) -> Self {
-        Self { kind, id, text, raw: None, vectors: None }
+        Self { kind, id, text, raw: None, bytes: None, vectors: None }
     }
 
     pub fn failed(id: u32, error: &Error) -> Self {
@@ -64,6 +66,7 @@ impl From<Mail> for Letter {
             id: mail.id,
             text: mail.text,
             raw: mail.raw,
+            bytes: mail.bytes.map(Uint8Array::new),
             vectors: vectors.map(Float32Array::new),
             dimensions,
         }

@@ -8,6 +8,7 @@ mod any_router;
 mod cache;
 mod custom;
 mod failure;
+mod gateway;
 mod letter;
 mod mailbox;
 #[cfg(debug_assertions)]

@@ -18,6 +18,7 @@ use super::runtime;
 use super::served::Crossing;
 use crate::error::{ErrorKind, Result};
 use crate::fields::Fields;
+use crate::gateway::ResponseStream;
 use crate::kinds::Completion;
 use crate::options::{DeployOptions, RouterOptions};
 use crate::provider::{CustomProvider, Provider, ProviderOptions};
@@ -26,12 +27,13 @@ use crate::tracker::Limits;
 
 /// Calls that are pending, by number. Dropped with its router, it cancels them.
 #[derive(Clone, Default)]
-struct Pending(Arc<PendingCalls>);
+pub(super) struct Pending(pub(super) Arc<PendingCalls>);
 
 #[derive(Default)]
-struct PendingCalls {
+pub(super) struct PendingCalls {
     calls: Mutex<HashMap<u32, AbortHandle>>,
     streams: Mutex<HashMap<u32, Arc<CompletionStream>>>,
+    pub(super) responses: Mutex<HashMap<u32, Arc<ResponseStream>>>,
 }
 
 impl Drop for PendingCalls {
@@ -58,12 +60,12 @@ impl Drop for Place {
 #[napi]
 pub struct NativeRouter {
     kind: String,
-    post: Post,
+    pub(super) post: Post,
     router: OnceLock<Arc<dyn AnyRouter>>,
     custom: CustomCalls,
     /// Providers written in JavaScript that were given before `configure`.
     early: Mutex<Vec<Arc<dyn Provider>>>,
-    pending: Pending,
+    pub(super) pending: Pending,
 }
 
 #[napi]
@@ -194,14 +196,7 @@ impl NativeRouter {
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(Started::Ready(mail)) => Some(mail.into()),
             Ok(Started::Pending(call)) => {
-                let place = Place { pending: Arc::downgrade(&self.pending.0), id };
-                // Held until the task is known, so that it cannot end before it is.
-                let mut calls = lock(&self.pending.0.calls);
-                let task = self.post.spawn(id, async move {
-                    let _place = place;
-                    call.await
-                });
-                calls.insert(id, task);
+                self.pend(id, call);
                 None
             }
         }
@@ -266,6 +261,10 @@ impl NativeRouter {
             if let Some(stream) = stream {
                 stream.cancel();
             }
+            let response = lock(&self.pending.0.responses).remove(&id);
+            if let Some(response) = response {
+                response.cancel();
+            }
             Ok(())
         });
     }
@@ -310,6 +309,18 @@ impl NativeRouter {
         }
         router.add_groups(groups)?;
         Ok(router)
+    }
+
+    /// Runs a call that `cancel` ends.
+    pub(super) fn pend(&self, id: u32, call: impl Future<Output = Result<Mail>> + Send + 'static) {
+        let place = Place { pending: Arc::downgrade(&self.pending.0), id };
+        // Held until the task is known, so that it cannot end before it is.
+        let mut calls = lock(&self.pending.0.calls);
+        let task = self.post.spawn(id, async move {
+            let _place = place;
+            call.await
+        });
+        calls.insert(id, task);
     }
 
     pub(super) fn router(&self) -> Result<&Arc<dyn AnyRouter>> {

@@ -4,12 +4,13 @@ use serde::Serialize;
 
 use super::letter::{Kind as LetterKind, Mail};
 use crate::error::{Attempt, Result};
+use crate::gateway::Answering;
 use crate::kinds::{Completion, Embeddings, Kind, Ranked, Ranking, ToolCall, Usage};
 use crate::options::{StreamOptions, unsupported};
 use crate::route::{Answer, CacheStatus, CompletionStream, Router};
 
 /// A kind whose answers cross.
-pub trait Crossing: Kind {
+pub trait Crossing: Answering {
     /// Writes an answer.
     fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail;
 

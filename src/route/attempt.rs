@@ -36,6 +36,8 @@ const DECISIVE_WORDS_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Mode<'a> {
     /// Whether the provider is asked for it piece by piece.
     pub is_stream: bool,
+    /// Whether those who read along want the events themselves.
+    pub is_verbatim: bool,
     /// Whether the clock of the first token runs. It would not be fair to a whole answer where only a stream was to show the
     /// first token.
     pub has_first_token: bool,
@@ -210,7 +212,7 @@ impl<R: Sync> Exchange<'_, R> {
                 if is_done {
                     break;
                 }
-                if let Err(failure) = self.event(data, reader.as_deref_mut(), &mut *assembly, &mut chunks) {
+                if let Err(failure) = self.event(data, mode, reader.as_deref_mut(), &mut *assembly, &mut chunks) {
                     // What cannot be read after the end takes nothing away.
                     is_done = failure.class == FailureClass::Truncated && assembly.is_complete(choices);
                     broken = (!is_done).then_some(failure);
@@ -221,7 +223,9 @@ impl<R: Sync> Exchange<'_, R> {
             if broken.is_some() && !has_begun {
                 chunks.clear();
             }
-            if !chunks.is_empty() {
+            // Until an event says something of the answer itself, another deployment can still give it.
+            let speaks = has_begun || !mode.is_verbatim || assembly.has_spoken();
+            if speaks && !chunks.is_empty() {
                 if !std::mem::replace(&mut has_begun, true) {
                     self.begin(mode).await;
                 }
@@ -240,7 +244,7 @@ impl<R: Sync> Exchange<'_, R> {
             self.begin(mode).await;
             if let Some(log) = mode.log {
                 // It said nothing, which may replace something that was said.
-                log.push(&[]).await;
+                log.push(&chunks).await;
             }
         }
         Ok(value)
@@ -268,7 +272,7 @@ impl<R: Sync> Exchange<'_, R> {
     async fn deliver<K: Kind<Request = R>>(&self, value: K, mode: Mode<'_>) -> Result<K, Failure> {
         self.begin(mode).await;
         if let Some(log) = mode.log {
-            log.push(&value.chunks()).await;
+            log.push(&if mode.is_verbatim { value.events() } else { value.chunks() }).await;
         }
         Ok(value)
     }
@@ -276,6 +280,7 @@ impl<R: Sync> Exchange<'_, R> {
     fn event<K>(
         &self,
         data: String,
+        mode: Mode<'_>,
         reader: Option<&mut (dyn EventReader + 'static)>,
         assembly: &mut dyn Assembly<K>,
         chunks: &mut Vec<Chunk>,
@@ -289,6 +294,11 @@ impl<R: Sync> Exchange<'_, R> {
         let may_be_error = memmem::find(data.as_bytes(), b"\"error\"").is_some();
         match may_be_error.then(|| in_band(&data)).flatten() {
             Some(failure) => Err(failure),
+            None if mode.is_verbatim => {
+                assembly.push(&data, &mut Vec::new())?;
+                chunks.push(Chunk::Event { data });
+                Ok(())
+            }
             None => assembly.push(&data, chunks),
         }
     }

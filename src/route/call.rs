@@ -166,6 +166,12 @@ impl<K: Kind> Prepared<K> {
         Some(Keeper { since, cache, deployments, kind, request, key: self.key, ttl: self.options.cache_ttl, namespace })
     }
 
+    /// What the answer of this deployment makes of the call, before it has come.
+    pub fn status_of(&self, deployment: &str) -> CacheStatus {
+        let keeper = self.keeper(self.core.open_cache());
+        keeper.as_ref().and_then(|keeper| keeper.place(deployment)).map_or(CacheStatus::Off, |_| CacheStatus::Miss)
+    }
+
     /// What the key is the hash of, but for the namespace.
     pub fn question(&self) -> Question {
         question(K::NAME, &self.deployments, (*self.request).as_ref())
@@ -213,12 +219,9 @@ impl Keeper {
     /// Keeps a complete answer of the group's own; says what that makes of the call. What a fallback group answered is
     /// not kept: the key promises the models of the group that was asked.
     pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
-        let Some(keeper) = keeper.filter(|keeper| !keeper.cache.is_closed()) else { return CacheStatus::Off };
-        let own = keeper.deployments.iter().find(|one| one.name == deployment);
-        if own.is_some_and(|one| !one.provider().is_cacheable()) {
-            return CacheStatus::Off;
-        }
-        if value.is_storable() && own.is_some() {
+        let place = keeper.and_then(|keeper| Some((keeper, keeper.place(deployment)?)));
+        let Some((keeper, is_own)) = place else { return CacheStatus::Off };
+        if value.is_storable() && is_own {
             let payload = pack(value);
             let question = question(keeper.kind, &keeper.deployments, (*keeper.request).as_ref()).sketch();
             let entry = Entry {
@@ -232,6 +235,13 @@ impl Keeper {
             keeper.cache.put(keeper.key, entry);
         }
         CacheStatus::Miss
+    }
+
+    /// Whether the deployment is the group's own; `None` if what it answers is never kept.
+    fn place(&self, deployment: &str) -> Option<bool> {
+        let own = self.deployments.iter().find(|one| one.name == deployment);
+        let is_kept = !self.cache.is_closed() && own.is_none_or(|one| one.provider().is_cacheable());
+        is_kept.then_some(own.is_some())
     }
 }
 

@@ -164,14 +164,15 @@ impl<K: Kind> Prepared<K> {
             }
         };
         let alone = (!self.joins() || rejoins >= REJOINS).then(Flights::new);
-        self.take_seat(alone.as_ref().unwrap_or(&self.core.flights), wish, held, start)
+        self.take_seat(alone.as_ref().unwrap_or(&self.core.flights), reading, wish, held, start)
     }
 
     /// What equal calls have in common while they are under way: the key, and the group, whose fallbacks and deployments
     /// are those of its callers alone.
-    /// Those that may not be hedged are apart from those that may.
-    fn flight_key(&self) -> Key {
+    /// Those that may not be hedged are apart from those that may, and those who read events from those who read the rest.
+    fn flight_key(&self, reading: Reading) -> Key {
         let key = self.key.within(&self.group.name);
+        let key = if reading == Reading::Verbatim { key.within("verbatim") } else { key };
         let is_apart = self.core.retry.hedge_quantile.is_some() && !self.options.hedge;
         if is_apart { key.within("unhedged") } else { key }
     }
@@ -187,6 +188,7 @@ impl<K: Kind> Prepared<K> {
     pub fn take_seat<T, F>(
         &self,
         flights: &Calls<T>,
+        reading: Reading,
         wish: Wish,
         held: Box<dyn Send>,
         start: impl FnOnce(Arc<Shared>) -> F,
@@ -201,7 +203,7 @@ impl<K: Kind> Prepared<K> {
             held.take().map(|held| shared.log.enter(wish, held))
         };
         let mut reader = None;
-        let flight = flights.join(self.flight_key(), |shared| {
+        let flight = flights.join(self.flight_key(reading), |shared| {
             reader = enter(shared);
             let (end, work) = (EndOfLog(Arc::clone(shared)), start(Arc::clone(shared)));
             async move {

@@ -40,6 +40,7 @@ struct State {
     script: Arc<Script>,
     /// The deployment that says it, if the reader may have to be told.
     deployment: String,
+    attempts: usize,
     /// What the script says is not continued: the next chunk begins another.
     is_broken: bool,
     readers: BTreeMap<u64, Follower>,
@@ -99,6 +100,11 @@ impl Log {
     pub fn begin(&self, deployment: &str) {
         let mut state = lock(&self.0);
         deployment.clone_into(&mut state.deployment);
+    }
+
+    /// Another attempt is made.
+    pub fn count_attempt(&self) {
+        lock(&self.0).attempts += 1;
     }
 
     /// Whether somebody was shown something of the answer so far.
@@ -279,6 +285,13 @@ impl Reader {
         drop(state);
         wake(writer);
         found
+    }
+
+    /// The deployment that said it last, and how many attempts there have been.
+    #[must_use]
+    pub fn speaker(&self) -> (String, usize) {
+        let state = lock(&self.log.0);
+        (state.deployment.clone(), state.attempts)
     }
 
     /// Wakes this one when something comes; the last one counts.

@@ -33,4 +33,4 @@ pub use answer::{Answer, CacheStatus};
 pub use call::Begun;
 pub use router::Router;
 pub use stats::{DeploymentStats, GroupStats, LimitStats, ProviderStats, RouterStats, WindowStats};
-pub use stream::{Batch, CompletionStream, Poll};
+pub use stream::{Batch, CompletionStream, Origin, Poll};

@@ -138,7 +138,7 @@ impl<K: Kind> Order<K> {
     fn seats(self: &Arc<Self>) -> Vec<Seat<Answer<K>>> {
         let _open = Open::new(self, None);
         let seat = |(place, part): (usize, &Prepared<K>)| {
-            part.take_seat(&self.flights, Wish::Whole, Box::new(()), |shared| {
+            part.take_seat(&self.flights, Reading::Whole, Wish::Whole, Box::new(()), |shared| {
                 Arc::clone(self).run(Open::new(self, Some(place)), shared)
             })
         };
@@ -264,7 +264,7 @@ struct BatchCall<K: Kind> {
 impl<K: Kind> BatchCall<K> {
     /// Joins the flight of this request, or starts it.
     fn fly(self: &Arc<Self>) -> Seat<Arc<Batch<K>>> {
-        self.call.take_seat(&self.flights, Wish::Whole, Box::new(()), |shared| {
+        self.call.take_seat(&self.flights, Reading::Whole, Wish::Whole, Box::new(()), |shared| {
             let batch = Arc::clone(self);
             async move {
                 let _permit = batch.gate.acquire().await;

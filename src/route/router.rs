@@ -14,6 +14,7 @@ use super::core::Core;
 use super::group::{Behind, Demand, Group};
 use super::log::Wish;
 use super::parts;
+use super::serve::Reading;
 use super::stats::{DeploymentStats, GroupStats, ProviderStats, RouterStats};
 use super::stream::CompletionStream;
 use crate::cache::Cache;
@@ -364,8 +365,9 @@ impl Router<Completion> {
             OnInterrupt::Error => Wish::Error,
             OnInterrupt::Restart => Wish::Restart,
         };
+        let reading = if options.events { Reading::Verbatim } else { Reading::Streamed };
         let prepared = Prepared::new(&self.0, group, request, options.invoke)?;
-        Ok(CompletionStream::begin(prepared, wish))
+        Ok(CompletionStream::begin(prepared, wish, reading))
     }
 }
 

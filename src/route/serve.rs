@@ -43,6 +43,8 @@ pub(crate) enum Reading {
     Whole,
     /// Piece by piece, because somebody reads it so.
     Streamed,
+    /// As `Streamed`, for those who read the events themselves.
+    Verbatim,
     /// Piece by piece, because only so its clocks can be kept; where a provider refuses to, at once.
     Watched,
 }

@@ -7,7 +7,7 @@ use std::task::{Poll as Progress, Waker};
 
 use futures_util::future::{Either, select};
 
-use super::answer::Answer;
+use super::answer::{Answer, CacheStatus};
 use super::call::{Prepared, within_total};
 use super::fly::{Seat, Shared, joined, settled};
 use super::log::{Found, Wish};
@@ -24,6 +24,17 @@ pub enum Batch {
     End(Box<Answer<Completion>>),
 }
 
+/// Where what a stream gives comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// `provider::model`.
+    pub deployment: String,
+    /// Whose call it was, or which level of the cache had it.
+    pub cache: CacheStatus,
+    /// How many attempts there have been.
+    pub attempts: usize,
+}
+
 /// What [`CompletionStream::try_next`] found.
 #[derive(Debug)]
 pub enum Poll {
@@ -37,11 +48,13 @@ pub enum Poll {
 pub struct CompletionStream {
     prepared: Prepared<Completion>,
     wish: Wish,
+    reading: Reading,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     stage: Stage,
+    origin: Option<Origin>,
     /// Whoever waits in [`CompletionStream::next`].
     waker: Option<Waker>,
 }
@@ -60,16 +73,16 @@ enum Stage {
 impl CompletionStream {
     /// Begins a call: one that memory can answer is answered, any other joins an equal one or starts. Needs the context
     /// of a Tokio runtime.
-    pub(crate) fn begin(mut prepared: Prepared<Completion>, wish: Wish) -> Self {
+    pub(crate) fn begin(mut prepared: Prepared<Completion>, wish: Wish, reading: Reading) -> Self {
         let guard = prepared.take_guard();
         let stage = if let Some(answer) = prepared.in_memory() {
-            Stage::Ending(answer.chunks(), Box::new(answer))
+            Stage::Ending(chunks(&answer, reading), Box::new(answer))
         } else {
-            let seat = prepared.fly(Reading::Streamed, wish, Box::new(guard), 0);
+            let seat = prepared.fly(reading, wish, Box::new(guard), 0);
             seat.start();
             Stage::Following { seat, is_given: false, rejoins: 0 }
         };
-        Self { prepared, wish, inner: Mutex::new(Inner { stage, waker: None }) }
+        Self { prepared, wish, reading, inner: Mutex::new(Inner { stage, origin: None, waker: None }) }
     }
 
     /// What has arrived, waiting for something to arrive. `None` after the end or an error.
@@ -120,6 +133,12 @@ impl CompletionStream {
         }
     }
 
+    /// Where it comes from, once a chunk was given.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.inner().origin.clone()
+    }
+
     /// What has arrived, without waiting. Needs the context of a Tokio runtime.
     #[must_use]
     pub fn try_next(&self) -> Poll {
@@ -159,8 +178,28 @@ impl CompletionStream {
             };
             inner.stage = stage;
             if let Some(found) = found {
+                if let (None, Some(Ok(Batch::Chunks(_)))) = (&inner.origin, &found) {
+                    inner.origin = self.origin_of(&inner.stage);
+                }
                 return Poll::Ready(found);
             }
+        }
+    }
+
+    fn origin_of(&self, stage: &Stage) -> Option<Origin> {
+        match stage {
+            Stage::Following { seat, .. } => {
+                let (deployment, attempts) = seat.reader.speaker();
+                let is_joined = seat.flight.is_joined();
+                let cache = if is_joined { CacheStatus::Joined } else { self.prepared.status_of(&deployment) };
+                Some(Origin { deployment, cache, attempts })
+            }
+            Stage::Ending(_, answer) => Some(Origin {
+                deployment: answer.deployment.clone(),
+                cache: answer.cache,
+                attempts: answer.attempts.len(),
+            }),
+            Stage::Cancelled | Stage::Over => None,
         }
     }
 
@@ -195,14 +234,14 @@ impl CompletionStream {
                 }
                 answer.latency = self.prepared.started.elapsed();
                 // A call that nobody streamed, or one that was answered by the cache, said nothing on the way.
-                let chunks = if is_given { Vec::new() } else { answer.chunks() };
+                let chunks = if is_given { Vec::new() } else { chunks(&answer, self.reading) };
                 Followed::Found(Stage::Ending(chunks, Box::new(answer)), None)
             }
             Err(error) if is_joined && !is_given && !self.is_own(&error, seat, rejoins) => {
                 let rejoins = rejoins + 1;
                 // A router that is closed meanwhile ends what it has begun.
                 let guard = self.prepared.core.begin().ok();
-                let seat = self.prepared.fly(Reading::Streamed, self.wish, Box::new(guard), rejoins);
+                let seat = self.prepared.fly(self.reading, self.wish, Box::new(guard), rejoins);
                 seat.start();
                 Followed::Found(Stage::Following { seat, is_given, rejoins }, None)
             }
@@ -228,6 +267,11 @@ impl Inner {
             _ => 0,
         }
     }
+}
+
+/// The chunks of an answer that came whole, for those who read it so.
+fn chunks(answer: &Completion, reading: Reading) -> Vec<Chunk> {
+    if reading == Reading::Verbatim { answer.events() } else { answer.chunks() }
 }
 
 /// What one step of reading along gave.

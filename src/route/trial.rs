@@ -10,6 +10,7 @@ use super::attempt::{Ended, Mode, attempt};
 use super::core::Core;
 use super::estimate::estimate;
 use super::group::{Demand, Group};
+use super::log::Log;
 use super::pick::Picked;
 use super::race::Lead;
 use super::serve::{Job, Reading};
@@ -46,14 +47,16 @@ impl<K: Kind> Trial<'_, K> {
         let is_whole = self.whole.iter().any(|one| Arc::ptr_eq(one, &deployment));
         let is_stream = match self.job.reading {
             Reading::Whole => false,
-            Reading::Streamed => true,
+            Reading::Streamed | Reading::Verbatim => true,
             Reading::Watched => deployment.streams() && !is_whole,
         };
         let was_watched = is_stream && self.job.reading == Reading::Watched;
         let has_first_token = is_stream || self.job.reading == Reading::Whole;
         let heard = AtomicU16::new(0);
         let log = is_stream.then_some(&*shared.log);
-        let mode = Mode { is_stream, has_first_token, log, lead, status: &heard };
+        let is_verbatim = self.job.reading == Reading::Verbatim;
+        let mode = Mode { is_stream, is_verbatim, has_first_token, log, lead, status: &heard };
+        log.into_iter().for_each(Log::count_attempt);
         let begun = Instant::now();
         let work = attempt::<K>(&deployment, &pass, &mut permit, &self.job.request, &shared.patience, mode);
         let result =

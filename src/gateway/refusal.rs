@@ -1,0 +1,297 @@
+//! What is said instead of an answer: OpenAI's statuses and its error shape, for every way a call can fail.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::response::{Head, Response, is_header};
+use crate::error::{Error, ErrorKind, Failure, FailureClass, Invalid, Phase, milliseconds};
+
+/// OpenAI's `type` of what the caller can mend.
+const REQUEST: &str = "invalid_request_error";
+/// And of what it cannot.
+const SERVER: &str = "server_error";
+
+/// An answer in OpenAI's error shape.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    kind: Box<str>,
+    code: Option<Box<str>>,
+    param: Option<Box<str>>,
+    message: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    fn new(status: u16, kind: &str, code: impl Into<Option<&'static str>>, message: impl Into<String>) -> Self {
+        let code = code.into().map(Box::from);
+        Self { status, kind: kind.into(), code, param: None, message: message.into(), headers: Vec::new() }
+    }
+
+    /// A body that cannot be what is asked for.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(400, REQUEST, None, message)
+    }
+
+    /// A field of the body that cannot be what is asked for.
+    pub fn field(param: &str, message: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..Self::request(message) }
+    }
+
+    /// A path that leads nowhere.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(404, REQUEST, "unknown_url", message)
+    }
+
+    /// A group that is not there.
+    #[must_use]
+    pub fn no_model(name: &str) -> Self {
+        let message = format!("the model \"{name}\" does not exist: it is the name of a group");
+        Self { param: Some("model".into()), ..Self::new(404, REQUEST, "model_not_found", message) }
+    }
+
+    pub(super) fn method(method: &str, allowed: &'static str) -> Self {
+        let refusal =
+            Self::new(405, REQUEST, "method_not_allowed", format!("{method} is not allowed here, {allowed} is"));
+        refusal.header("allow", allowed.to_owned())
+    }
+
+    pub(super) fn content_type(given: &str) -> Self {
+        let message = format!("the content type of a request is application/json, this one's is {given}");
+        Self::new(415, REQUEST, "unsupported_media_type", message)
+    }
+
+    /// A body of more bytes than are taken.
+    #[must_use]
+    pub fn too_large(limit: f64) -> Self {
+        Self::new(413, REQUEST, "request_too_large", format!("the body is larger than {limit} bytes"))
+    }
+
+    /// Somebody who may not ask.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(401, REQUEST, "invalid_api_key", "the key is missing or wrong")
+    }
+
+    /// A client that has left: for logs, because nobody reads it.
+    #[must_use]
+    pub fn gone() -> Self {
+        Self::new(499, REQUEST, "client_closed_request", "the client closed the request")
+    }
+
+    fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// OpenAI's error object.
+    #[must_use]
+    pub fn error(&self) -> Value {
+        json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code })
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        let body = json!({ "error": refusal.error() }).to_string();
+        let mut head = Head::new(refusal.status, "application/json");
+        head.headers.extend(refusal.headers);
+        Self { head, body }
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        let param = invalid.field.strip_prefix("request").map(|field| field.trim_start_matches('.'));
+        let param = param.filter(|param| !param.is_empty()).map(Box::from);
+        Self { param, ..Self::request(invalid.to_string()) }
+    }
+}
+
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        let refusal = of(error);
+        let attempts = error.attempts();
+        let refusal = match attempts.last().map(|last| &last.deployment) {
+            Some(deployment) if is_header(deployment) => refusal.header("x-thryd-deployment", deployment.clone()),
+            _ => refusal,
+        };
+        let refusal = refusal.header("x-thryd-attempts", attempts.len().to_string());
+        let refusal = match error.retry_after() {
+            // Rounded up: who comes too early is refused again.
+            Some(wait) => {
+                let wait = milliseconds(wait);
+                let seconds = wait.div_ceil(1000).to_string();
+                refusal.header("retry-after", seconds).header("retry-after-ms", wait.to_string())
+            }
+            None => refusal,
+        };
+        // OpenAI's clients try every 408, 409, 429 and 5xx again unless they are told not to.
+        if error.is_retryable() { refusal } else { refusal.header("x-should-retry", "false".to_owned()) }
+    }
+}
+
+fn of(error: &Error) -> Refusal {
+    let message = || error.to_string();
+    match error.kind() {
+        ErrorKind::Invalid(invalid) => invalid.clone().into(),
+        ErrorKind::NoGroup { group, .. } => Refusal::no_model(group),
+        ErrorKind::Unsupported(message) => Refusal::new(400, REQUEST, "unsupported", message),
+        ErrorKind::RateLimited { .. } => rate_limited(message()),
+        ErrorKind::TooLarge { field: "contextWindow", .. } => too_long(message()),
+        ErrorKind::TooLarge { .. } => Refusal::new(413, REQUEST, "request_too_large", message()),
+        // Not the provider's: the caller's request stood in line for too long.
+        ErrorKind::Timeout { phase: Phase::Queue, .. } => Refusal::new(408, SERVER, "timeout", message()),
+        ErrorKind::Timeout { .. } => timeout(message()),
+        ErrorKind::Provider { deployment, failure } => provider(deployment, failure, message()),
+        ErrorKind::Interrupted { .. } => Refusal::new(502, SERVER, "stream_interrupted", message()),
+        ErrorKind::Exhausted { errors, .. } => {
+            let said: Vec<_> = errors.iter().map(of).collect();
+            let message = match said.last() {
+                None => message(),
+                Some(last) => format!("all {} attempts failed; the last: {}", said.len(), last.message),
+            };
+            let is_silence = !said.is_empty() && said.iter().all(|refusal| refusal.status == 504);
+            if is_silence { timeout(message) } else { broken(message) }
+        }
+        // In the words of HTTP, what `only-if-cached` does not find is a gateway that timed out.
+        ErrorKind::NotCached { .. } => Refusal::new(504, SERVER, "not_cached", message()),
+        ErrorKind::Closed(_) => Refusal::new(503, SERVER, "closed", message()),
+        ErrorKind::Cancelled => Refusal::gone(),
+        // The host's own affair: paths and providers are not the client's to know.
+        ErrorKind::NoProvider(_) | ErrorKind::Cache { .. } => internal("the router is not set up to answer this"),
+        ErrorKind::Bug(_) => internal("the router failed"),
+    }
+}
+
+fn internal(message: &str) -> Refusal {
+    Refusal::new(500, SERVER, "internal_error", message)
+}
+
+fn rate_limited(message: impl Into<String>) -> Refusal {
+    Refusal::new(429, "rate_limit_error", "rate_limit_exceeded", message)
+}
+
+fn timeout(message: impl Into<String>) -> Refusal {
+    Refusal::new(504, SERVER, "timeout", message)
+}
+
+fn broken(message: impl Into<String>) -> Refusal {
+    Refusal::new(502, SERVER, "provider_error", message)
+}
+
+fn too_long(message: impl Into<String>) -> Refusal {
+    let refusal = Refusal::new(400, REQUEST, "context_length_exceeded", message);
+    Refusal { param: Some("messages".into()), ..refusal }
+}
+
+/// What a provider said is passed on if it is about the request; its own troubles are a bad gateway.
+fn provider(deployment: &str, failure: &Failure, message: String) -> Refusal {
+    match failure.class {
+        FailureClass::Rejected | FailureClass::Unsupported => {
+            let status = failure.status.filter(|status| (400..500).contains(status)).unwrap_or(400);
+            said(failure, Refusal::new(status, REQUEST, None, message))
+        }
+        FailureClass::TooLong => said(failure, too_long(message)),
+        FailureClass::RateLimited => rate_limited(message),
+        // It is the host's key that was refused, not the client's: what the provider says of it is not the client's to know.
+        FailureClass::Quota | FailureClass::Auth => {
+            broken(format!("{deployment} does not answer this host: its account or its key is refused"))
+        }
+        _ if failure.timeout.is_some() => timeout(message),
+        FailureClass::Transient | FailureClass::Silent | FailureClass::Truncated => broken(message),
+    }
+}
+
+/// The provider's own words, as far as they are in OpenAI's shape.
+fn said(failure: &Failure, refusal: Refusal) -> Refusal {
+    #[derive(Deserialize)]
+    struct Said {
+        error: Own,
+    }
+    #[derive(Deserialize)]
+    struct Own {
+        message: String,
+        #[serde(default, rename = "type")]
+        kind: Value,
+        #[serde(default)]
+        param: Value,
+        #[serde(default)]
+        code: Value,
+    }
+    let body = failure.body.as_deref().unwrap_or_default();
+    let Ok(Said { error }) = serde_json::from_str(body) else { return refusal };
+    let text = |value: Value| value.as_str().map(Box::from);
+    Refusal {
+        kind: text(error.kind).unwrap_or(refusal.kind),
+        code: text(error.code).or(refusal.code),
+        param: text(error.param),
+        message: error.message,
+        ..refusal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn response(kind: ErrorKind) -> (u16, Vec<(&'static str, String)>, Value) {
+        let Response { head, body } = Refusal::from(&Error::from(kind)).into();
+        let body: Value = serde_json::from_str(&body).unwrap();
+        (head.status, head.headers, body["error"].clone())
+    }
+
+    fn failed(class: FailureClass, status: Option<u16>, body: &str) -> ErrorKind {
+        let failure = Failure { status, body: Some(body.to_owned()), ..Failure::new(class, "it said sk-123") };
+        ErrorKind::Provider { deployment: "p::m".to_owned(), failure }
+    }
+
+    #[test]
+    fn a_refused_key_of_the_host_is_not_shown_to_the_client() {
+        for class in [FailureClass::Auth, FailureClass::Quota] {
+            let alone = || failed(class, Some(401), r#"{"error":{"message":"key sk-123"}}"#);
+            let among = ErrorKind::Exhausted { message: "last: sk-123".to_owned(), errors: vec![alone().into()] };
+            for kind in [alone(), among] {
+                let (status, _, error) = response(kind);
+                assert_eq!(status, 502);
+                assert!(!error.to_string().contains("sk-123"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_that_are_not_in_the_shape_are_not_taken_for_it() {
+        for body in ["", "<html>", "[]", r#"{"error":"no"}"#, r#"{"error":{"message":7}}"#] {
+            let (status, _, error) = response(failed(FailureClass::Rejected, Some(422), body));
+            assert_eq!((status, error["message"].as_str()), (422, Some("p::m: 422 it said sk-123")));
+        }
+        let odd = r#"{"error":{"message":"no","type":null,"param":[1],"code":7}}"#;
+        let (_, _, error) = response(failed(FailureClass::Rejected, None, odd));
+        assert_eq!(error, json!({ "message": "no", "type": REQUEST, "param": null, "code": null }));
+    }
+
+    #[test]
+    fn who_may_come_back_is_told_when_and_rounded_up() {
+        let retry_after = Duration::from_micros(1_000_001);
+        let group = "g".to_owned();
+        let (status, headers, _) = response(ErrorKind::RateLimited { group, retry_after, reason: None });
+        let header = |name| headers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str());
+        assert_eq!(status, 429);
+        assert_eq!((header("retry-after"), header("retry-after-ms")), (Some("2"), Some("1001")));
+        assert_eq!(header("x-should-retry"), None);
+    }
+
+    #[test]
+    fn only_silence_all_over_is_a_gateway_that_timed_out() {
+        let silent = || Failure::timeout(Phase::FirstToken, Duration::from_secs(1));
+        let silent = || ErrorKind::Provider { deployment: "p::m".to_owned(), failure: silent() }.into();
+        let broken = || failed(FailureClass::Transient, Some(500), "").into();
+        let status = |errors| response(ErrorKind::Exhausted { message: String::new(), errors }).0;
+        assert_eq!(status(vec![silent(), silent()]), 504);
+        assert_eq!(status(vec![silent(), broken()]), 502);
+        assert_eq!(status(Vec::new()), 502);
+    }
+}
