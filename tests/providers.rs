@@ -91,6 +91,29 @@ fn a_provider_that_knows_only_max_tokens_is_told_max_tokens() {
     assert_eq!((&sent["max_completion_tokens"], sent.get("max_tokens")), (&json!(9), None));
 }
 
+/// <https://github.com/AndyMik90/Aperant/issues/1988>: Fireworks and Together refuse them.
+#[test]
+fn what_only_anthropic_reads_of_a_conversation_is_not_sent_to_others() {
+    let said =
+        r#"{"role":"assistant","content":"a","thinking_blocks":[{"type":"thinking"}],"content_blocks":[],"x":1.0}"#;
+    let asked = r#"{"role":"user","content":"the \"thinking_blocks\""}"#;
+    let body = format!(r#"{{"messages":[{asked},{said}]}}"#);
+    let request = Completion::request(Body::parse(&body).unwrap()).unwrap();
+    let kept = r#"{"role":"assistant","content":"a","x":1.0}"#;
+    for kind in ["openai", "azure", "groq", "gemini", "together", "fireworks", "mistral"] {
+        let sent = http::<Completion>(&*keyed(kind), &request, false);
+        assert_eq!(text_of(&sent), format!(r#"{{"model":"m","messages":[{asked},{kept}]}}"#), "{kind}");
+    }
+    // Who may lead to Anthropic gets them, and what is only spoken of is nobody's.
+    for kind in ["openai-compatible", "openrouter"] {
+        let sent = http::<Completion>(&*keyed(kind), &request, false);
+        assert_eq!(text_of(&sent), format!(r#"{{"model":"m","messages":[{asked},{said}]}}"#), "{kind}");
+    }
+    let spoken = Completion::request(Body::parse(&format!(r#"{{"messages":[ {asked}]}}"#)).unwrap()).unwrap();
+    let sent = http::<Completion>(&*keyed("groq"), &spoken, false);
+    assert_eq!(text_of(&sent), format!(r#"{{"model":"m","messages":[ {asked}]}}"#));
+}
+
 #[test]
 fn embeddings_travel_as_base64_where_the_provider_takes_it() {
     let request = EmbeddingRequest::input(["a", "b"]).set("dimensions", 3);

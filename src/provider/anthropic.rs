@@ -7,13 +7,14 @@ mod request;
 mod stream;
 
 use bytes::Bytes;
+use memchr::memmem;
 
 use super::openai::{Settings, join};
 use super::{Call, EventReader, Outgoing, Provider};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{ErrorKind, Failure, FailureClass, Result};
-use crate::kinds::{Completion, Kind, Usage};
+use crate::kinds::{Body, Completion, Kind, Usage};
 use crate::tracker::Tracker;
 
 /// Below the host; a base URL may say the version, too.
@@ -21,6 +22,27 @@ const PATH: &str = "/v1/messages";
 
 /// The version that the mapping was written for, <https://platform.claude.com/docs/en/api/versioning>.
 const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
+
+/// What the messages of its answers have beside OpenAI's fields.
+const BLOCKS: [&str; 2] = ["thinking_blocks", "content_blocks"];
+
+/// Takes out of a conversation what only Anthropic reads, so that others can go on with it.
+pub(super) fn forget_blocks(body: &mut Body) {
+    let text = body.get("messages").unwrap_or_default();
+    if memmem::find(text.as_bytes(), b"_blocks\"").is_none() {
+        return;
+    }
+    let Ok(mut messages) = serde_json::from_str::<Vec<Body>>(text) else { return };
+    let mut is_changed = false;
+    for message in &mut messages {
+        for name in BLOCKS {
+            is_changed |= message.remove(name).is_some();
+        }
+    }
+    if is_changed {
+        body.set("messages", &messages);
+    }
+}
 
 /// A provider that speaks Anthropic's dialect.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::presets::{Dialect, KeyHeader, Preset};
-use super::{BatchLimit, Call, EventReader, Outgoing, Provider, azure, gemini};
+use super::{BatchLimit, Call, EventReader, Outgoing, Provider, anthropic, azure, gemini};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::error::{ErrorKind, Failure, Result};
 use crate::kinds::{Completion, Embeddings, Kind, Ranking, Usage};
@@ -76,6 +76,9 @@ impl OpenAi {
                 let mut body = call.body.clone();
                 for name in shape.left_out {
                     body.remove(name);
+                }
+                if !shape.takes_blocks {
+                    anthropic::forget_blocks(&mut body);
                 }
                 body.rename("max_completion_tokens", shape.max_tokens);
                 if call.is_stream {

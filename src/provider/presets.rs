@@ -67,6 +67,9 @@ pub(super) struct CompletionShape {
     pub left_out: &'static [&'static str],
     /// Whether its tool calls are to be mended as Gemini's.
     pub calls_like_gemini: bool,
+    /// Whether messages keep the blocks that they have from Anthropic: others stand behind it, and one may be that. Most
+    /// refuse what they do not know.
+    pub takes_blocks: bool,
 }
 
 /// Embeddings.
@@ -88,7 +91,10 @@ const COMPLETION: CompletionShape = CompletionShape {
     takes_stream_options: true,
     left_out: &[],
     calls_like_gemini: false,
+    takes_blocks: false,
 };
+/// Whoever answers there may be a router itself.
+const COMPLETION_OF_ANYONE: CompletionShape = CompletionShape { takes_blocks: true, ..COMPLETION };
 /// Servers that only know the older name.
 const OLDER_COMPLETION: CompletionShape = CompletionShape { max_tokens: "max_tokens", ..COMPLETION };
 
@@ -137,6 +143,7 @@ pub(super) const PRESETS: [Preset; 20] = [
     Preset {
         kind: "openai-compatible",
         needs_key: false,
+        completion: Some(COMPLETION_OF_ANYONE),
         embedding: Some(EMBEDDING),
         rerank: Some(&rerank::COHERE),
         is_open: true,
@@ -212,6 +219,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         kind: "openrouter",
         base_url: Some("https://openrouter.ai/api/v1"),
         key_variables: &["OPENROUTER_API_KEY"],
+        completion: Some(COMPLETION_OF_ANYONE),
         embedding: Some(EMBEDDING),
         rerank: Some(&rerank::COHERE),
         ..PRESET

@@ -127,6 +127,15 @@ fn whoever_names_no_limit_gets_one_that_every_model_takes() {
 }
 
 #[test]
+fn options_of_a_stream_stay_behind_wherever_they_come_from() {
+    let plain = request(&asked());
+    let body = thryd::kinds::Body::parse(r#"{"messages":[],"stream_options":{"include_usage":true}}"#).unwrap();
+    let asked = thryd::provider::Call { body: &body, ..call::<Completion>(&plain, true) };
+    let Outgoing::Http(sent) = anthropic().write(&asked).unwrap() else { panic!("it is not sent") };
+    assert!(!text_of(&sent).contains("stream_options"), "{}", text_of(&sent));
+}
+
+#[test]
 fn json_alone_is_asked_for_in_words_where_there_is_no_field() {
     let out = fields(json!({ "response_format": { "type": "json_object" } }));
     assert!(out["system"].as_str().unwrap().contains("one JSON object"), "{out}");

@@ -19,7 +19,7 @@ const MAX_TOKENS: u64 = 32_000;
 /// OpenAI's fields that it refuses, and whose absence is no other question: hints for the drawing of tokens, and the
 /// provider's book-keeping. Its own OpenAI-compatible endpoint passes over them, too,
 /// <https://platform.claude.com/docs/en/api/openai-sdk>.
-const LEFT_OUT: [&str; 14] = [
+const LEFT_OUT: [&str; 15] = [
     "frequency_penalty",
     "logit_bias",
     "logprobs",
@@ -32,6 +32,7 @@ const LEFT_OUT: [&str; 14] = [
     "prompt_cache_retention",
     "seed",
     "store",
+    "stream_options",
     "top_logprobs",
     "verbosity",
 ];
