@@ -30,6 +30,8 @@ const server = createServer(async (incoming, outgoing) => {
   const init = { method, headers, body, duplex: 'half', signal: left.signal }
   try {
     const response = await handler(new Request(`http://${headers.host}${url}`, init))
+    // A body that was refused unread is in the way of the next request.
+    if (!incoming.complete) outgoing.setHeader('connection', 'close')
     outgoing.writeHead(response.status, Object.fromEntries(response.headers))
     await pipeline(response.body, outgoing)
   } catch {

@@ -89,7 +89,7 @@ describe('a request', () => {
         handler(new URL(path), init),
         handler(new Request(path, init)),
         // What Next.js gives its route handlers.
-        handler(new Request(path, init), { params: Promise.resolve({}) } as RequestInit),
+        handler(new Request(path, init), { params: Promise.resolve({}) }),
         handler(new Request(path, { ...init, body: '{}' }), { body: init.body }),
         handler(path, { ...init, body: new Blob([init.body]).stream(), duplex: 'half' } as RequestInit),
       ]

@@ -18,3 +18,5 @@ toFetch({ completion: new CompletionRouter(), options: { totalMs: 1000 } })
 toFetch({ completion: new EmbeddingRouter() })
 // @ts-expect-error the request brings it
 toFetch({ completion: new CompletionRouter(), options: { signal: AbortSignal.abort() } })
+/** What Next.js asks of a route handler. */
+export const POST: (request: Request, context: { params: Promise<{ path: string[] }> }) => Promise<Response> = handler

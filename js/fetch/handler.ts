@@ -33,7 +33,7 @@ interface Place {
 export function responseTo(
   settings: Settings,
   input: string | URL | Request,
-  second: RequestInit | undefined,
+  second: RequestInit | { params: unknown } | undefined,
 ): Promise<Response> {
   const init = initOf(second)
   const request = input instanceof Request && init === undefined ? input : new Request(input, init)
@@ -41,9 +41,9 @@ export function responseTo(
 }
 
 /** What servers give their handlers beside the request (Next.js its route's parameters, Bun the server) is no such thing. */
-function initOf(second: RequestInit | undefined): RequestInit | undefined {
+function initOf(second: object | undefined): RequestInit | undefined {
   const isInit = second && ['method', 'headers', 'body', 'signal'].some((field) => field in second)
-  return isInit ? second : undefined
+  return isInit ? (second as RequestInit) : undefined
 }
 
 /** One request and its response. */

@@ -32,8 +32,14 @@ export interface FetchOptions {
   maxBodyBytes?: number
 }
 
-/** As the global `fetch`: for a client's `fetch` option, a route handler, or a server. */
-export type FetchHandler = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
+/**
+ * As the global `fetch`: for a client's `fetch` option, a route handler, or a server. What Next.js gives its route handlers in
+ * the second place, `{ params }`, is not looked at.
+ */
+export type FetchHandler = (
+  input: string | URL | Request,
+  init?: RequestInit | { params: unknown },
+) => Promise<Response>
 
 /**
  * A WHATWG fetch that answers `/v1/chat/completions` (streamed or not), `/v1/embeddings`, `/v1/rerank` and `/v1/models` from

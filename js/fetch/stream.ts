@@ -59,10 +59,7 @@ class Body {
   }
 
   pull(controller: Controller): Promise<void> | undefined {
-    if (this.#error !== undefined) {
-      controller.error(this.#error.reason)
-      return undefined
-    }
+    if (this.#error !== undefined) return this.#break(this.#error.reason, controller)
     const letter = this.#ready ?? this.#source.pull(this.#id)
     this.#ready = undefined
     if (letter !== null) {
@@ -80,6 +77,16 @@ class Body {
 
   cancel(): void {
     this.#leave()
+  }
+
+  /** A turn later: a server writes at the end of a turn, and an error takes back what it has not written. */
+  #break(reason: unknown, controller: Controller): Promise<void> {
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        controller.error(reason)
+        resolve()
+      })
+    })
   }
 
   #give(letter: Letter, controller: Controller): void {

@@ -11,6 +11,8 @@ const REQUEST: &str = "invalid_request_error";
 /// And of what it cannot.
 const SERVER: &str = "server_error";
 
+const NOT_CACHED: &str = "only the cache was to answer, and it does not have this request";
+
 /// An answer in OpenAI's error shape.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -133,7 +135,7 @@ impl From<&Error> for Refusal {
 }
 
 fn of(error: &Error) -> Refusal {
-    let message = || error.to_string();
+    let message = || without_addresses(&error.to_string());
     match error.kind() {
         ErrorKind::Invalid(invalid) => invalid.clone().into(),
         ErrorKind::NoGroup { group, .. } => Refusal::no_model(group),
@@ -155,8 +157,8 @@ fn of(error: &Error) -> Refusal {
             let is_silence = !said.is_empty() && said.iter().all(|refusal| refusal.status == 504);
             if is_silence { timeout(message) } else { broken(message) }
         }
-        // In the words of HTTP, what `only-if-cached` does not find is a gateway that timed out.
-        ErrorKind::NotCached { .. } => Refusal::new(504, SERVER, "not_cached", message()),
+        // Without what is there instead, which others asked. In the words of HTTP, what `only-if-cached` does not find is a gateway that timed out.
+        ErrorKind::NotCached { .. } => Refusal::new(504, SERVER, "not_cached", NOT_CACHED),
         ErrorKind::Closed(_) => Refusal::new(503, SERVER, "closed", message()),
         ErrorKind::Cancelled => Refusal::gone(),
         // The host's own affair: paths and providers are not the client's to know.
@@ -184,6 +186,22 @@ fn broken(message: impl Into<String>) -> Refusal {
 fn too_long(message: impl Into<String>) -> Refusal {
     let refusal = Refusal::new(400, REQUEST, "context_length_exceeded", message);
     Refusal { param: Some("messages".into()), ..refusal }
+}
+
+/// Where the host's providers are is not the client's to know.
+fn without_addresses(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(start) = ["http://", "https://"].iter().filter_map(|scheme| rest.find(scheme)).min() {
+        let is_end =
+            |letter: char| letter.is_whitespace() || matches!(letter, ')' | ',' | ';' | '"' | '\'' | '`' | '>');
+        let end = rest[start..].find(is_end).map_or(rest.len(), |length| start + length);
+        text.push_str(&rest[..start]);
+        text.push_str("its server");
+        rest = &rest[end..];
+    }
+    text.push_str(rest);
+    text
 }
 
 /// What a provider said is passed on if it is about the request; its own troubles are a bad gateway.
@@ -260,6 +278,16 @@ mod tests {
                 assert!(!error.to_string().contains("sk-123"), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn neither_addresses_nor_what_others_asked_are_shown_to_the_client() {
+        let message = "cannot reach https://10.0.0.7:8443/v1 (http://proxy.local), twice";
+        assert_eq!(without_addresses(message), "cannot reach its server (its server), twice");
+        assert_eq!(without_addresses("no address"), "no address");
+        let hint = Some("; the nearest has messages[0].content: \"secret\"".to_owned());
+        let (status, _, error) = response(ErrorKind::NotCached { group: "g".to_owned(), hint });
+        assert_eq!((status, error["message"].as_str()), (504, Some(NOT_CACHED)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A whole answer as the pieces and the events of a stream: for those who read them, when it came whole or from the cache.
 
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Body, Chunk, Completion, Kind};
@@ -13,7 +14,22 @@ impl Completion {
     /// first one in the pieces that it came in or a few words each, and the usage.
     #[must_use]
     pub fn events(&self) -> Vec<Chunk> {
-        self.written_events().unwrap_or_default().into_iter().map(|data| Chunk::Event { data }).collect()
+        let events = self.written_events().unwrap_or_else(|| vec![self.plain_event()]);
+        events.into_iter().map(|data| Chunk::Event { data }).collect()
+    }
+
+    /// What was read of an answer that is written in a way of its own.
+    fn plain_event(&self) -> String {
+        let calls = self.tool_calls.iter().enumerate().map(|(index, call)| {
+            let function = json!({ "name": call.name, "arguments": call.arguments });
+            json!({ "index": index, "id": call.id, "type": "function", "function": function })
+        });
+        let mut delta = json!({ "role": "assistant", "content": self.content });
+        if !self.tool_calls.is_empty() {
+            delta["tool_calls"] = calls.collect();
+        }
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": self.finish_reason });
+        json!({ "object": "chat.completion.chunk", "model": self.model(), "choices": [choice] }).to_string()
     }
 
     fn written_events(&self) -> Option<Vec<String>> {
@@ -52,8 +68,8 @@ impl Completion {
         message.drop_nulls();
         let mut deltas = vec![one("role", &message.remove("role").unwrap_or_else(|| raw(&"assistant")))];
         deltas.extend(self.texts(index, &mut message));
-        let calls: Vec<Body> =
-            message.remove("tool_calls").and_then(|calls| serde_json::from_str(calls.get()).ok()).unwrap_or_default();
+        let calls = message.remove("tool_calls");
+        let calls: Vec<Body> = calls.map_or(Some(Vec::new()), |calls| serde_json::from_str(calls.get()).ok())?;
         deltas.extend((!message.is_empty()).then_some(message));
         deltas.extend(calls.into_iter().enumerate().map(|(place, mut call)| {
             call.set("index", &place);
@@ -203,6 +219,18 @@ mod tests {
         assert!(events[1..].iter().all(|event| !event.contains("x_citations")));
         assert!(events.iter().all(|event| event.contains(r#""id":"c1""#)));
         assert!(events.last().unwrap().contains(r#""choices":[],"usage":{"prompt_tokens":1,"#));
+    }
+
+    #[test]
+    fn an_answer_in_a_form_of_its_own_is_not_streamed_as_an_empty_one() {
+        let call = r#"[0,"t",{"name":"f","arguments":"{}"}]"#;
+        let events = events(&format!(
+            r#"{{"choices":[{{"message":{{"content":"hi","tool_calls":[{call}]}},"finish_reason":"stop"}}]}}"#
+        ));
+        let mut assembly = StreamAssembly::default();
+        assembly.push(&events[0], &mut Vec::new()).unwrap();
+        let whole = assembly.finish().unwrap();
+        assert_eq!((whole.content.as_str(), whole.tool_calls[0].name.as_str(), events.len()), ("hi", "f", 1));
     }
 
     #[test]
