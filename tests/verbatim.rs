@@ -1,8 +1,10 @@
 //! Fears about streams that are read as events: that they say something else than chunks do, hide who says it, or lose count
 //! of what was delivered.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use thryd::ErrorKind;
+use thryd::Kind;
 use thryd::fields::Fields;
 use thryd::kinds::{Chunk, Completion, CompletionRequest, StreamAssembly};
 use thryd::options::{RouterOptions, StreamOptions};
@@ -102,4 +104,51 @@ async fn a_stream_that_breaks_knows_what_its_events_have_delivered() {
     let ErrorKind::Interrupted { delivered, .. } = error.kind() else { panic!("{error}") };
     assert_eq!(delivered, heard(&events).1.content());
     assert_eq!(delivered, "one two three ");
+}
+
+/// A choice as some provider writes it: text, reasoning, calls, and fields that nobody knows.
+fn choice() -> impl Strategy<Value = Value> {
+    let text = || prop::option::of("[a-zé \"\\\\\n]{1,30}");
+    let calls = prop::collection::vec(("[a-z]{1,5}", "[a-z ]{0,9}"), 0..3);
+    (text(), text(), text(), calls, any::<bool>()).prop_map(|(content, reasoning, unknown, calls, has_logprobs)| {
+        let call = |(name, text): &(String, String)| {
+            let function = json!({ "name": name, "arguments": json!({ "x": text }).to_string() });
+            json!({ "id": format!("id-{name}"), "type": "function", "function": function, "x_unknown": 1 })
+        };
+        let mut message = json!({ "role": "assistant", "content": content });
+        let fields = [("reasoning_content", reasoning), ("x_unknown", unknown)];
+        for (name, text) in fields.into_iter().filter_map(|(name, text)| Some((name, text?))) {
+            message[name] = text.into();
+        }
+        if !calls.is_empty() {
+            message["tool_calls"] = calls.iter().map(call).collect();
+        }
+        let mut choice = json!({ "message": message, "finish_reason": "stop" });
+        if has_logprobs {
+            choice["logprobs"] = json!({ "content": [{ "token": "a", "logprob": -0.5 }] });
+        }
+        choice
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_whole_answer_loses_nothing_as_a_stream(choices in prop::collection::vec(choice(), 1..4)) {
+        let mut answer = json!({ "id": "x", "object": "chat.completion", "model": "m", "x_top": [1.5, { "a": null }] });
+        answer["choices"] = choices.into_iter().zip(0..).map(|(mut choice, index)| {
+            choice["index"] = json!(index);
+            choice
+        }).collect();
+        let raw = answer.to_string().into();
+        let events = Completion::read(&raw, &CompletionRequest::message("hi")).unwrap().events();
+        let whole: Value = serde_json::from_slice(heard(&events).1.finish().unwrap().raw()).unwrap();
+        // What said nothing is an empty text in an answer that is put together.
+        for choice in answer["choices"].as_array_mut().unwrap() {
+            let message = &mut choice["message"];
+            if message["content"].is_null() && message.get("tool_calls").is_none() {
+                message["content"] = "".into();
+            }
+        }
+        prop_assert_eq!(whole, answer);
+    }
 }
