@@ -13,11 +13,16 @@ mod event;
 mod field;
 mod image;
 mod merge;
+mod open;
+mod parts;
 mod prompt;
+mod replay;
 mod rerank;
 mod script;
 mod stream;
+mod text;
 mod usage;
+mod whole;
 mod wire;
 
 use std::borrow::Cow;
@@ -33,9 +38,9 @@ pub use embedding_request::EmbeddingRequest;
 pub use field::Field;
 pub use image::{Detail, Image};
 pub use prompt::{MESSAGE_TOKENS, NAME_TOKENS, Prompt, REPLY_TOKENS, messages_prompt};
+pub(crate) use replay::pieces as text_pieces;
 pub use rerank::{Ranked, Ranking, RerankRequest};
 pub use script::{Pieces, Script};
-pub(crate) use stream::pieces as text_pieces;
 pub use stream::{Chunk, StreamAssembly};
 pub use usage::{Price, Usage};
 
