@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use support::{Reply, Server};
 use thryd::Kind;
-use thryd::kinds::{Body, Chunk, Completion, CompletionRequest, Field, Usage};
+use thryd::kinds::{Body, Chunk, Completion, CompletionRequest, EmbeddingRequest, Embeddings, Field, Usage};
 use thryd::options::{DeployOptions, InvokeOptions, RouterOptions, StreamOptions};
 use thryd::provider::ProviderOptions;
 use thryd::route::retry::RetryOptions;
@@ -292,4 +292,15 @@ fn a_usage_that_stands_in_a_choice_is_no_estimate() {
     let choice = json!({ "index": 0, "delta": { "content": "a" }, "finish_reason": "stop", "usage": usage });
     assembly.push(&json!({ "choices": [choice] }).to_string(), &mut chunks).unwrap();
     assert_eq!(assembly.finish().unwrap().usage().map(|usage| usage.total_tokens), Some(7));
+}
+
+#[test]
+fn vectors_in_base64_are_read_with_their_slashes_escaped_too() {
+    // 0x3FFFFFFF, little-endian, is `////Pw==`.
+    let number = f32::from_bits(0x3fff_ffff);
+    for base64 in [r"////Pw==", r"\/\/\/\/Pw=="] {
+        let text = format!(r#"{{"data":[{{"index":0,"embedding":"{base64}"}}]}}"#);
+        let embeddings = Embeddings::read(&text.into(), &EmbeddingRequest::input(["a"])).unwrap();
+        assert_eq!(embeddings.vectors(), [[number]]);
+    }
 }
