@@ -178,7 +178,7 @@ export declare interface CacheStats {
 export declare interface Completion extends Served {
     /** The text; empty if the model only called tools. */
     content: string;
-    /** The functions that the model wants called; `arguments` is JSON text as the model wrote it. */
+    /** What the model wants called: functions, `arguments` being JSON text as it wrote it, and custom tools with their input. */
     toolCalls: {
         id: string;
         name: string;

@@ -1,6 +1,6 @@
 // Contestants take turns, round by round (A/B/A/B), so that what the machine does meanwhile meets them all.
 
-const ROUNDS = 5
+export const ROUNDS = 5
 const ROUND_MS = 800
 const WARM_UP_MS = 300
 
@@ -25,33 +25,42 @@ export async function contest(title, unit, contestants) {
   const rows = contestants.map((contestant) => {
     if (contestant.missing) return [contestant.name, `not measured: ${contestant.missing}`]
     const own = results.get(contestant)
+    const isOther = own !== ours
     return [
       contestant.name,
       number(own.rate),
       `${own.cpu.toFixed(2)} us`,
+      ...(hasThread ? [`${own.thread.toFixed(2)} us`, isOther ? `${(ours.thread / own.thread).toFixed(2)}x` : ''] : []),
       ...(hasAdded ? [added(contestant, own)] : []),
       spread(own),
-      own === ours ? '' : `${(ours.rate / own.rate).toFixed(2)}x`,
+      isOther ? `${(ours.rate / own.rate).toFixed(2)}x` : '',
     ]
   })
   const addedTitle = hasAdded ? ['cache adds'] : []
-  print(title, [['', `${unit}/s`, `CPU per ${unit}`, ...addedTitle, 'least - most', 'thryd is'], ...rows])
+  const threadTitle = hasThread ? ['JS thread', 'thryd needs'] : []
+  const head = ['', `${unit}/s`, `CPU per ${unit}`, ...threadTitle, ...addedTitle, 'least - most', 'thryd is']
+  print(title, [head, ...rows])
 }
 
+/** Node 22 does not tell what a single thread used. */
+const hasThread = typeof process.threadCpuUsage === 'function'
+
 async function measure({ run }, milliseconds) {
-  const [cpu, started] = [process.cpuUsage(), performance.now()]
+  const [cpu, thread, started] = [process.cpuUsage(), hasThread ? process.threadCpuUsage() : {}, performance.now()]
   const done = await run(() => performance.now() - started >= milliseconds)
   const seconds = (performance.now() - started) / 1000
-  const { user, system } = process.cpuUsage(cpu)
-  return { rate: done / seconds, cpu: (user + system) / done }
+  const all = (used) => (used.user + used.system) / done
+  const onThread = hasThread ? all(process.threadCpuUsage(thread)) : 0
+  return { rate: done / seconds, cpu: all(process.cpuUsage(cpu)), thread: onThread }
 }
 
 function summarise(rounds) {
   const rates = rounds.map(({ rate }) => rate).toSorted((left, right) => left - right)
-  return { rate: median(rates), cpu: median(rounds.map(({ cpu }) => cpu)), least: rates[0], most: rates.at(-1) }
+  const [cpu, thread] = ['cpu', 'thread'].map((name) => median(rounds.map((round) => round[name])))
+  return { rate: median(rates), cpu, thread, least: rates[0], most: rates.at(-1) }
 }
 
-function median(values) {
+export function median(values) {
   const sorted = values.toSorted((left, right) => left - right)
   const middle = sorted.length / 2
   return sorted.length % 2 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2
@@ -65,7 +74,8 @@ function number(value) {
   return Math.round(value).toLocaleString('en')
 }
 
-function print(title, rows) {
+/** A table with a head; a row of two cells has only its name and a remark. */
+export function print(title, rows) {
   const widths = rows[0].map((_, column) =>
     Math.max(...rows.filter((row) => row.length === rows[0].length).map((row) => row[column].length), column ? 0 : 24),
   )

@@ -41,7 +41,7 @@ export interface CompletionRequest {
 export interface Completion extends Served {
   /** The text; empty if the model only called tools. */
   content: string
-  /** The functions that the model wants called; `arguments` is JSON text as the model wrote it. */
+  /** What the model wants called: functions, `arguments` being JSON text as it wrote it, and custom tools with their input. */
   toolCalls: { id: string; name: string; arguments: string }[]
   /** Why it ended, in OpenAI's words: `stop`, `length`, `tool_calls`, `content_filter`. */
   finishReason: string

@@ -9,7 +9,10 @@ use super::{Body, Prompt};
 use crate::error::Invalid;
 
 /// Fields that are thryd's to set, whoever wrote them.
-const OWN_FIELDS: [&str; 3] = ["model", "stream", "stream_options"];
+const OWN_FIELDS: [&str; 2] = ["model", "stream"];
+
+/// What a caller wants of a stream beside its usage, which is asked for anyway. A provider is told it with a stream only.
+const STREAM_OPTIONS: &str = "stream_options";
 
 /// OpenAI's chat-completions body without `model`; `message` was turned into `messages`.
 ///
@@ -62,6 +65,12 @@ impl CompletionRequest {
         body.drop_nulls();
         for name in OWN_FIELDS {
             body.remove(name);
+        }
+        if let Some(raw) = body.get(STREAM_OPTIONS) {
+            let options = Body::parse(raw).map_err(|_| wrong(format!("request.{STREAM_OPTIONS}"), "an object", raw))?;
+            if options.is_empty() {
+                body.remove(STREAM_OPTIONS);
+            }
         }
         spell_out_message(&mut body)?;
         check_messages(&body)?;

@@ -86,9 +86,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A vector: an array of numbers, or the base64 of little-endian `f32`s. `None` for anything else, and if a number is
 /// not finite.
 fn vector(raw: &str) -> Option<Vec<f32>> {
-    let vector: Vec<f32> = if raw.starts_with('"') {
-        let text: Cow<'_, str> = serde_json::from_str(raw).ok()?;
-        let bytes = BASE64.decode(text.as_bytes()).ok()?;
+    let vector: Vec<f32> = if let Some(text) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        // Base64 as it stands, of which there are megabytes; escaped slashes are not read as such.
+        let unescaped = || BASE64.decode(serde_json::from_str::<String>(raw).ok()?).ok();
+        let bytes = BASE64.decode(text).ok().or_else(unescaped)?;
         let (numbers, rest) = bytes.as_chunks::<4>();
         rest.is_empty().then(|| numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())?
     } else {

@@ -3,8 +3,8 @@
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use super::completion::WireToolCall;
-use super::merge::{Known, List, Open, set, skip};
+use super::open::{Known, List, Open, set, skip};
+use super::whole::WireToolCall;
 
 /// An event.
 #[derive(Default)]
@@ -55,7 +55,7 @@ pub(super) struct Delta<'a> {
     pub(super) content: Option<&'a RawValue>,
     pub(super) reasoning_content: Option<&'a RawValue>,
     pub(super) reasoning: Option<&'a RawValue>,
-    pub(super) refusal: Option<String>,
+    pub(super) refusal: Option<&'a RawValue>,
     pub(super) tool_calls: Option<List<Open<'a, WireToolCall<'a>>>>,
 }
 

@@ -1,132 +1,17 @@
 //! The fields of a streamed answer that thryd does not know: how what the events say of one goes together.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use super::Body;
-
-/// The fields of an object that thryd reads itself.
-pub(super) trait Known<'de>: Default {
-    /// Reads the value of a field that it knows, and says whether it does.
-    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
-}
-
-/// Reads the value of a field; one that is null is absent.
-pub(super) fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
-    field: &mut Option<T>,
-    map: &mut A,
-) -> Result<bool, A::Error> {
-    if field.is_some() {
-        return Err(A::Error::custom("a field stands twice"));
-    }
-    *field = map.next_value()?;
-    Ok(true)
-}
-
-/// Passes over the value of a field that is not to be kept.
-pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error> {
-    map.next_value::<IgnoredAny>().map(|_| true)
-}
+use super::open::{Known, MAX_ITEMS, Open, Rest};
+use super::text::text;
 
 /// How many objects in one another go together field by field; what is deeper is kept as it came last. No server sends as
 /// many, and each costs stack, and its text once more.
 const MAX_DEPTH: usize = 2;
-
-/// Most choices of an answer, tool calls of a choice, and fields of an object that nobody knows. OpenAI takes an `n` of up to
-/// 128. An answer with more is none: each costs many times the memory of its text, and is looked for among the others.
-pub(super) const MAX_ITEMS: usize = 256;
-
-/// A list of at most [`MAX_ITEMS`].
-#[derive(Debug)]
-pub(super) struct List<T>(pub(super) Vec<T>);
-
-// Not derived: a list that is not there is empty, whatever is in it.
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Items(PhantomData))
-    }
-}
-
-struct Items<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
-    type Value = List<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            if list.len() == MAX_ITEMS {
-                return Err(A::Error::custom(format_args!("a list of more than {MAX_ITEMS}")));
-            }
-            list.push(item);
-        }
-        Ok(List(list))
-    }
-}
-
-/// Fields by name, each as the text that came.
-pub(super) type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
-
-/// An object of which some fields are known, and the rest kept as text: read in one pass, because events come by the
-/// thousand.
-pub(super) struct Open<'a, T> {
-    pub(super) known: T,
-    /// In their order; without those that are null.
-    pub(super) rest: Rest<'a>,
-}
-
-impl<'de, T: Known<'de>> Deserialize<'de> for Open<'de, T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Fields(PhantomData::<T>))
-    }
-}
-
-struct Fields<T>(PhantomData<T>);
-
-impl<'de, T: Known<'de>> Visitor<'de> for Fields<T> {
-    type Value = Open<'de, T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut open = Open { known: T::default(), rest: Vec::new() };
-        while let Some(Name(name)) = map.next_key()? {
-            if open.known.take(&name, &mut map)? {
-                continue;
-            }
-            let raw: &RawValue = map.next_value()?;
-            if raw.get() == "null" {
-                continue;
-            }
-            if open.rest.len() == MAX_ITEMS {
-                return Err(A::Error::custom(format_args!("an object of more than {MAX_ITEMS} fields")));
-            }
-            open.rest.push((name, raw));
-        }
-        Ok(open)
-    }
-}
-
-/// The name of a field, borrowed if it was written without escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What is known of an object of which nothing is.
 #[derive(Default)]
@@ -143,6 +28,8 @@ impl<'de> Known<'de> for Nothing {
 enum Rule {
     /// Texts and lists are appended, in this field and in all below it.
     Grow,
+    /// As `Grow`, of bytes in base64: a piece may have been padded at its end.
+    Base64,
     /// The last piece counts, in this field and in all below it.
     Last,
     /// An object whose fields have rules of their own.
@@ -156,8 +43,9 @@ impl Rule {
     fn of(name: &str) -> Self {
         match name {
             "logprobs" | "annotations" | "images" | "reasoning_details" | "thinking_blocks" | "content_blocks"
-            | "token_ids" | "arguments" | "input" | "data" | "transcript" | "text" | "thinking" => Self::Grow,
-            "function_call" | "audio" | "custom" => Self::Parts,
+            | "token_ids" | "arguments" | "transcript" | "text" | "thinking" => Self::Grow,
+            "data" => Self::Base64,
+            "function_call" | "audio" => Self::Parts,
             "content_filter_results"
             | "content_filter_result"
             | "content_filter_offsets"
@@ -172,7 +60,7 @@ impl Rule {
     /// The rule of a field of an object that has this one.
     fn below(self, name: &str) -> Self {
         match self {
-            Self::Grow | Self::Last => self,
+            Self::Grow | Self::Base64 | Self::Last => self,
             Self::Parts | Self::Guess => Self::of(name),
         }
     }
@@ -289,7 +177,7 @@ impl Field {
             return true;
         }
         let is_whole = match &self.whole {
-            Whole::Text(_) | Whole::List(_) => self.rule == Rule::Grow || self.is_constant,
+            Whole::Text(_) | Whole::List(_) => matches!(self.rule, Rule::Grow | Rule::Base64) || self.is_constant,
             Whole::Object(fields) => (self.rule != Rule::Guess || self.is_constant) && fields.is_sure(),
             Whole::Other => self.is_constant,
         };
@@ -299,7 +187,7 @@ impl Field {
     fn value(&self) -> Box<RawValue> {
         let shows_last = match self.rule {
             Rule::Last => !matches!(self.whole, Whole::Object(_)),
-            Rule::Grow => false,
+            Rule::Grow | Rule::Base64 => false,
             Rule::Parts | Rule::Guess => self.is_constant,
         };
         let whole = match &self.whole {
@@ -331,7 +219,14 @@ impl Whole {
     /// Appends a piece, and says whether it is of the same type.
     fn push(&mut self, raw: &RawValue, rule: Rule, depth: usize) -> bool {
         match self {
-            Self::Text(text) => serde_json::from_str::<String>(raw.get()).map(|piece| text.push_str(&piece)).is_ok(),
+            Self::Text(whole) => match text(raw.get()) {
+                Some(piece) if rule == Rule::Base64 => append_base64(whole, &piece),
+                Some(piece) => {
+                    whole.push_str(&piece);
+                    true
+                }
+                None => false,
+            },
             Self::List(items) => {
                 let piece = raw.get().strip_prefix('[').and_then(|raw| raw.strip_suffix(']')).map(str::trim);
                 let comma = if items.is_empty() || piece.is_none_or(str::is_empty) { "" } else { "," };
@@ -345,4 +240,23 @@ impl Whole {
             Self::Other => !raw.get().starts_with(['"', '[', '{']) || depth == 0,
         }
     }
+}
+
+/// Appends bytes in base64 to others. Texts that are none are appended as they are.
+fn append_base64(whole: &mut String, piece: &str) -> bool {
+    // Padding in its midst would make it no base64: what is padded, and that is the last letters, is written anew.
+    let start = whole.len().saturating_sub(4);
+    let bytes = whole.get(start..).filter(|last| last.ends_with('=')).and_then(|last| {
+        let mut bytes = STANDARD.decode(last).ok()?;
+        bytes.extend(STANDARD.decode(piece).ok()?);
+        Some(bytes)
+    });
+    match bytes {
+        Some(bytes) => {
+            whole.truncate(start);
+            STANDARD.encode_string(bytes, whole);
+        }
+        None => whole.push_str(piece),
+    }
+    true
 }

@@ -13,12 +13,16 @@ mod event;
 mod field;
 mod image;
 mod merge;
+mod open;
+mod parts;
 mod prompt;
 mod replay;
 mod rerank;
 mod script;
 mod stream;
+mod text;
 mod usage;
+mod whole;
 mod wire;
 
 use std::borrow::Cow;

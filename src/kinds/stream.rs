@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::completion::{WireToolCall, content, has_more_than_text, reasoning};
-use super::event::{Event, EventChoice};
-use super::merge::{MAX_ITEMS, Merge, Open};
+use super::event::{Delta, Event, EventChoice};
+use super::merge::Merge;
+use super::open::{MAX_ITEMS, Open, Rest};
+use super::parts::Parts;
+use super::text::{Half, content, has_more_than_text, reasoning, text, thinking};
+use super::whole::{WireFunction, WireToolCall};
 use super::wire::{object, unreadable};
 use super::{Assembly, Body, Completion, Pieces, ToolCall};
 use crate::error::{Failure, FailureClass};
@@ -26,17 +28,17 @@ pub enum Chunk {
         /// What to append.
         delta: String,
     },
-    /// A piece of a tool call.
+    /// A piece of a tool call, of a function or of a custom tool.
     ToolCall {
         /// Which call.
         index: u32,
         /// Its id, with its first piece.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
-        /// The function's name, with its first piece.
+        /// The tool's name, with its first piece.
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// What to append to the arguments.
+        /// What to append to the arguments, or to a custom tool's input.
         arguments: String,
     },
     /// The answer begins again elsewhere: drop what came before.
@@ -79,7 +81,13 @@ struct Assembled {
     index: u64,
     role: Option<String>,
     content: String,
+    /// Half a character that `content` is to go on with.
+    half: Half,
+    /// The content again, if it is more than text.
+    parts: Option<Parts>,
     reasoning: String,
+    /// The names that it came under.
+    reasoning_names: Vec<&'static str>,
     refusal: String,
     tool_calls: Vec<AssembledCall>,
     finish_reason: Option<String>,
@@ -90,15 +98,19 @@ struct Assembled {
     /// What else came of the choice, and of its message.
     rest: Merge,
     message_rest: Merge,
-    /// Whether a piece held more than this keeps.
-    is_partial: bool,
 }
 
 #[derive(Debug, Default)]
 struct AssembledCall {
     wire_index: Option<u64>,
     call: ToolCall,
+    /// What sort of call the provider says that it is.
+    kind: Option<String>,
+    /// Whether a custom tool is called, and not a function.
+    is_custom: bool,
+    /// What else came of it, and of what it calls.
     rest: Merge,
+    called_rest: Merge,
 }
 
 impl StreamAssembly {
@@ -213,22 +225,12 @@ impl Assembled {
         let Some(Open { known: delta, rest }) = event.delta else { return Ok(()) };
         let known = chunks.len();
         self.message_rest.push(rest);
-        let texts = [delta.content, delta.reasoning_content, delta.reasoning];
-        self.is_partial |= texts.into_iter().any(has_more_than_text);
-        if let Some(role) = delta.role.filter(|role| !role.is_empty()) {
-            self.role = Some(role);
+        if let Some(role) = delta.role.as_ref().filter(|role| !role.is_empty()) {
+            self.role = Some(role.clone());
         }
-        self.refusal.push_str(delta.refusal.as_deref().unwrap_or_default());
-        if let Some(delta) = reasoning(delta.reasoning_content, delta.reasoning) {
-            self.reasoning.push_str(&delta);
-            chunks.push(Chunk::Reasoning { delta });
-        }
-        let delta_content =
-            content(delta.content).ok_or("the content of an event is neither text nor parts of text")?;
-        if !delta_content.is_empty() {
-            self.content.push_str(&delta_content);
-            chunks.push(Chunk::Content { delta: delta_content });
-        }
+        self.refusal.push_str(&delta.refusal.and_then(|raw| text(raw.get())).unwrap_or_default());
+        self.push_reasoning(&delta, chunks);
+        self.push_content(delta.content, chunks)?;
         for piece in delta.tool_calls.unwrap_or_default().0 {
             chunks.extend(self.push_tool_call(piece));
         }
@@ -236,20 +238,59 @@ impl Assembled {
         if self.tool_calls.len() > MAX_ITEMS { Err("its events have too many tool calls") } else { Ok(()) }
     }
 
+    fn push_reasoning(&mut self, delta: &Delta<'_>, chunks: &mut Vec<Chunk>) {
+        for (name, raw) in [("reasoning_content", delta.reasoning_content), ("reasoning", delta.reasoning)] {
+            let Some(raw) = raw else { continue };
+            if !raw.get().starts_with('"') {
+                // Not text: it is not shown, but kept.
+                self.message_rest.push(vec![(name.into(), raw)]);
+            } else if raw.get() != "\"\"" && !self.reasoning_names.contains(&name) {
+                self.reasoning_names.push(name);
+            }
+        }
+        if let Some(delta) = reasoning(delta.reasoning_content, delta.reasoning) {
+            self.reasoning.push_str(&delta);
+            chunks.push(Chunk::Reasoning { delta });
+        }
+    }
+
+    fn push_content(&mut self, raw: Option<&RawValue>, chunks: &mut Vec<Chunk>) -> Result<(), &'static str> {
+        let Some(raw) = raw else { return Ok(()) };
+        let joined = self.half.join(raw.get());
+        let delta = content(Some(&joined)).ok_or("the content of an event is neither text nor parts of text")?;
+        if self.parts.is_none() && has_more_than_text(Some(raw)) {
+            self.parts = Some(Parts::new(&self.content));
+        }
+        if let Some(parts) = &mut self.parts {
+            parts.push(raw, &delta)?;
+        }
+        chunks.extend(thinking(Some(raw)).map(|delta| Chunk::Reasoning { delta }));
+        if !delta.is_empty() {
+            self.content.push_str(&delta);
+            chunks.push(Chunk::Content { delta });
+        }
+        Ok(())
+    }
+
     fn push_tool_call(&mut self, piece: Open<'_, WireToolCall<'_>>) -> Option<Chunk> {
         let Open { known: piece, rest } = piece;
         let id = piece.id.as_deref().filter(|id| !id.is_empty());
-        let name =
-            piece.function.as_ref().and_then(|function| function.name.as_deref()).filter(|name| !name.is_empty());
-        let arguments = piece.function.as_ref().map(super::completion::WireFunction::arguments).unwrap_or_default();
+        let name = piece.called().and_then(|called| called.name.as_deref()).filter(|name| !name.is_empty());
+        let arguments = piece.called().map(WireFunction::arguments).unwrap_or_default();
         let place = self.place_of(piece.index, id);
-        let AssembledCall { call: known, rest: known_rest, .. } = self.tool_calls.get_mut(place)?;
-        known_rest.push(rest);
+        let assembled = self.tool_calls.get_mut(place)?;
+        let known = &mut assembled.call;
         let id = id.filter(|_| known.id.is_empty()).map(str::to_owned);
         let name = name.filter(|_| known.name.is_empty()).map(str::to_owned);
         known.id.push_str(id.as_deref().unwrap_or_default());
         known.name.push_str(name.as_deref().unwrap_or_default());
         known.arguments.push_str(&arguments);
+        let kind = piece.kind.as_deref().filter(|kind| !kind.is_empty()).map(str::to_owned);
+        assembled.kind = kind.or(assembled.kind.take());
+        assembled.is_custom |= piece.function.is_none() && piece.custom.is_some();
+        let called_rest: Option<Rest<'_>> = piece.function.or(piece.custom).map(|called| called.rest);
+        assembled.called_rest.push(called_rest.unwrap_or_default());
+        assembled.rest.push(rest);
         let says_something = id.is_some() || name.is_some() || !arguments.is_empty();
         let index = u32::try_from(place).ok().filter(|_| says_something)?;
         Some(Chunk::ToolCall { index, id, name, arguments })
@@ -281,15 +322,16 @@ impl Assembled {
 
     /// Bytes that it holds, about.
     fn len(&self) -> usize {
-        let calls = self.tool_calls.iter().map(|call| call.call.arguments.len() + call.rest.len());
-        let texts = self.content.len() + self.reasoning.len() + self.refusal.len();
+        let calls = self.tool_calls.iter().map(AssembledCall::len);
+        let parts = self.parts.as_ref().map_or(0, Parts::len);
+        let texts = self.content.len() + parts + self.reasoning.len() + self.refusal.len();
         texts + self.rest.len() + self.message_rest.len() + calls.sum::<usize>()
     }
 
     /// Whether this is known to be what a whole answer would hold.
     fn is_sure(&self) -> bool {
-        let calls = self.tool_calls.iter().map(|call| &call.rest);
-        !self.is_partial && [&self.rest, &self.message_rest].into_iter().chain(calls).all(Merge::is_sure)
+        let calls = self.tool_calls.iter().flat_map(|call| [&call.rest, &call.called_rest]);
+        self.parts.is_none() && [&self.rest, &self.message_rest].into_iter().chain(calls).all(Merge::is_sure)
     }
 
     fn choice(&self) -> Body {
@@ -306,9 +348,12 @@ impl Assembled {
         let has_no_text = self.content.is_empty() && (calls_something || !self.refusal.is_empty());
         let mut message = Body::new();
         message.set("role", &self.role.as_deref().unwrap_or("assistant"));
-        message.set("content", &Some(&self.content).filter(|_| !has_no_text));
-        if !self.reasoning.is_empty() {
-            message.set("reasoning_content", &self.reasoning);
+        match &self.parts {
+            Some(parts) => message.set("content", &parts.value()),
+            None => message.set("content", &Some(&self.content).filter(|_| !has_no_text)),
+        }
+        for name in &self.reasoning_names {
+            message.set(name, &self.reasoning);
         }
         if !self.refusal.is_empty() {
             message.set("refusal", &self.refusal);
@@ -324,16 +369,22 @@ impl Assembled {
 impl AssembledCall {
     fn wire(&self) -> Body {
         let ToolCall { id, name, arguments } = &self.call;
+        let (kind, what_with) = if self.is_custom { ("custom", "input") } else { ("function", "arguments") };
+        let mut called = Body::new();
+        called.set("name", name);
+        called.set(what_with, arguments);
+        self.called_rest.write(&mut called);
         let mut call = Body::new();
         call.set("id", id);
-        if self.rest.has("custom") {
-            call.set("type", &"custom");
-        } else {
-            call.set("type", &"function");
-            call.set("function", &json!({ "name": name, "arguments": arguments }));
-        }
+        call.set("type", &self.kind.as_deref().unwrap_or(kind));
+        call.set(kind, &called);
         self.rest.write(&mut call);
         call
+    }
+
+    /// Bytes that it holds, about.
+    fn len(&self) -> usize {
+        self.call.arguments.len() + self.rest.len() + self.called_rest.len()
     }
 }
 

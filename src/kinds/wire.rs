@@ -1,9 +1,11 @@
 //! What the answers of all kinds have in common: how usage is read, and how an answer that cannot be read is reported.
 
 use serde::Deserialize;
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use super::Usage;
+use super::open::{Known, Named, set};
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass, masked};
 
@@ -53,47 +55,85 @@ fn beginning(answer: &[u8], most: usize) -> String {
     text
 }
 
-#[derive(Deserialize)]
-struct WireUsage {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    total_tokens: Option<u64>,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<CompletionDetails>,
+/// OpenAI's `usage`, and the names that others have for the same.
+#[derive(Default)]
+struct WireUsage<'a> {
+    prompt: Option<&'a RawValue>,
+    completion: Option<&'a RawValue>,
+    total: Option<&'a RawValue>,
+    prompt_details: Option<&'a RawValue>,
+    completion_details: Option<&'a RawValue>,
+    /// Moonshot's `cached_tokens`, DeepSeek's `prompt_cache_hit_tokens`.
+    cached: Option<&'a RawValue>,
+    /// Perplexity's `reasoning_tokens`.
+    reasoning: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
+impl<'de> Known<'de> for WireUsage<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "prompt_tokens" => set(&mut self.prompt, map),
+            "completion_tokens" => set(&mut self.completion, map),
+            "total_tokens" => set(&mut self.total, map),
+            "prompt_tokens_details" => set(&mut self.prompt_details, map),
+            "completion_tokens_details" => set(&mut self.completion_details, map),
+            "cached_tokens" | "prompt_cache_hit_tokens" => set(&mut self.cached, map),
+            "reasoning_tokens" => set(&mut self.reasoning, map),
+            _ => Ok(false),
+        }
+    }
 }
 
-#[derive(Deserialize)]
-struct CompletionDetails {
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
+/// What of `prompt_tokens_details` and `completion_tokens_details` is read.
+#[derive(Default)]
+struct Details<'a> {
+    cached: Option<&'a RawValue>,
+    reasoning: Option<&'a RawValue>,
+}
+
+impl<'de> Known<'de> for Details<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "cached_tokens" => set(&mut self.cached, map),
+            "reasoning_tokens" => set(&mut self.reasoning, map),
+            _ => Ok(false),
+        }
+    }
+}
+
+fn details(raw: Option<&RawValue>) -> Details<'_> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).map(|Named(details)| details).unwrap_or_default()
+}
+
+/// A number of tokens; some servers write it as `5.0`.
+fn count(raw: Option<&RawValue>) -> Option<u64> {
+    let raw = raw?.get();
+    raw.parse().ok().or_else(|| raw.strip_suffix(".0")?.parse().ok())
 }
 
 /// OpenAI's `usage`. `None` if it is absent, says nothing or cannot be read: an odd count never costs the answer.
 pub(super) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
-    let wire: WireUsage = serde_json::from_str(raw?.get()).ok()?;
-    if wire.prompt_tokens.is_none() && wire.completion_tokens.is_none() && wire.total_tokens.is_none() {
+    let Named(wire): Named<WireUsage<'_>> = serde_json::from_str(raw?.get()).ok()?;
+    let (prompt, completion, total) = (count(wire.prompt), count(wire.completion), count(wire.total));
+    if prompt.is_none() && completion.is_none() && total.is_none() {
         return None;
     }
-    let completion_tokens = wire.completion_tokens.unwrap_or(0);
-    let prompt_tokens =
-        wire.prompt_tokens.unwrap_or_else(|| wire.total_tokens.unwrap_or(0).saturating_sub(completion_tokens));
+    let said = completion.unwrap_or(0);
+    let prompt_tokens = prompt.unwrap_or_else(|| total.unwrap_or(0).saturating_sub(said));
+    let cached_prompt_tokens = count(details(wire.prompt_details).cached).or_else(|| count(wire.cached));
+    let reasoning_tokens = count(details(wire.completion_details).reasoning).or_else(|| count(wire.reasoning));
+    // xAI and some gateways to Gemini count the reasoning beside the answer, and only together in the total.
+    let beside = reasoning_tokens.filter(|reasoning| {
+        let sum = prompt_tokens.saturating_add(said).saturating_add(*reasoning);
+        prompt.is_some() && total.is_some_and(|total| total >= sum)
+    });
+    let completion_tokens = said.saturating_add(beside.unwrap_or(0));
     Some(Usage {
         prompt_tokens,
         completion_tokens,
-        total_tokens: wire.total_tokens.unwrap_or_else(|| prompt_tokens.saturating_add(completion_tokens)),
-        cached_prompt_tokens: wire.prompt_tokens_details.and_then(|details| details.cached_tokens),
-        reasoning_tokens: wire.completion_tokens_details.and_then(|details| details.reasoning_tokens),
+        total_tokens: total.unwrap_or_else(|| prompt_tokens.saturating_add(completion_tokens)),
+        cached_prompt_tokens,
+        reasoning_tokens,
         ..Usage::default()
     })
 }

@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::letter::{Kind as LetterKind, Letter, Mail};
 use super::mailbox::lock;
+use super::pending::Pending;
 use super::reply::{bug, guarded, reply};
-use super::router::{NativeRouter, Pending};
+use super::router::NativeRouter;
 use super::runtime;
 use crate::error::{ErrorKind, Invalid};
 use crate::gateway::{Door, Part, Place, Refusal, Responding, Response, models, place};

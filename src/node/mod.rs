@@ -13,6 +13,7 @@ mod letter;
 mod mailbox;
 #[cfg(debug_assertions)]
 mod panicking;
+mod pending;
 mod reply;
 mod router;
 mod runtime;

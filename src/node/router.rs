@@ -1,60 +1,24 @@
 //! The three router classes as one binding class: each call converted, made, and converted back.
 
-use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Wake, Waker};
 
-use futures_util::FutureExt;
 use napi_derive::napi;
-use tokio::task::AbortHandle;
 
 use super::any_router::{AnyRouter, Started, create};
 use super::cache::{self, NativeCache};
 use super::custom::{CustomCalls, Handler, Said};
-use super::letter::{Kind as LetterKind, Letter, Mail};
+use super::letter::{Letter, Mail};
 use super::mailbox::{Mailbox, Post, lock};
-use super::reply::{bug, guarded, reply};
+use super::pending::{Arrival, Pending, Place};
+use super::reply::{guarded, reply};
 use super::runtime;
-use super::served::Crossing;
 use crate::error::{ErrorKind, Result};
 use crate::fields::Fields;
-use crate::gateway::ResponseStream;
-use crate::kinds::Completion;
 use crate::options::{DeployOptions, RouterOptions};
 use crate::provider::{CustomProvider, Provider, ProviderOptions};
-use crate::route::{Batch, CompletionStream, Poll};
+use crate::route::Poll;
 use crate::tracker::Limits;
-
-/// Calls that are pending, by number. Dropped with its router, it cancels them.
-#[derive(Clone, Default)]
-pub(super) struct Pending(pub(super) Arc<PendingCalls>);
-
-#[derive(Default)]
-pub(super) struct PendingCalls {
-    calls: Mutex<HashMap<u32, AbortHandle>>,
-    streams: Mutex<HashMap<u32, Arc<CompletionStream>>>,
-    pub(super) responses: Mutex<HashMap<u32, Arc<ResponseStream>>>,
-}
-
-impl Drop for PendingCalls {
-    fn drop(&mut self) {
-        lock(&self.calls).values().for_each(AbortHandle::abort);
-    }
-}
-
-/// A call's place among those that are pending, left however it ends: also by a panic.
-struct Place {
-    pending: Weak<PendingCalls>,
-    id: u32,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(pending) = self.pending.upgrade() {
-            lock(&pending.calls).remove(&self.id);
-        }
-    }
-}
 
 /// A router.
 #[napi]
@@ -225,28 +189,34 @@ impl NativeRouter {
         let Some(stream) = stream else {
             return Some(Mail::failed(id, &ErrorKind::Closed("stream").into()).into());
         };
-        let arrived = guarded(|| {
+        let arrival = Arc::new(Arrival::new(id, &self.post, &self.pending.0, &stream));
+        let found = guarded(|| {
             let _runtime = runtime::handle().enter();
-            Ok(stream.try_next())
+            Ok(match stream.try_next() {
+                // Woken by what arrives, on the thread that it arrives on: no task has to be set up for it from here.
+                Poll::Waiting => stream.try_next_or_wake(&Waker::from(Arc::clone(&arrival))),
+                ready @ Poll::Ready(_) => Some(ready),
+            })
         });
-        if let Poll::Ready(batch) = arrived.unwrap_or_else(|error| Poll::Ready(Some(Err(error)))) {
-            return Some(self.pending.batch(id, batch).unwrap_or_else(|error| Mail::failed(id, &error)).into());
+        match found {
+            Ok(Some(Poll::Waiting)) => {
+                arrival.wait();
+                None
+            }
+            Ok(None) => {
+                arrival.wait();
+                arrival.wake();
+                None
+            }
+            Ok(Some(Poll::Ready(batch))) => {
+                arrival.is_found();
+                Some(self.pending.letter(id, batch))
+            }
+            Err(error) => {
+                arrival.is_found();
+                Some(self.pending.letter(id, Some(Err(error))))
+            }
         }
-        let pending = Arc::downgrade(&self.pending.0);
-        // Weak, so that a stream that is cancelled meanwhile is not kept alive by its own reader.
-        let stream = Arc::downgrade(&stream);
-        self.post.spawn(id, async move {
-            let batch = match stream.upgrade() {
-                // Caught here, so that a stream with a defect is forgotten like any other that has failed.
-                Some(stream) => {
-                    AssertUnwindSafe(stream.next()).catch_unwind().await.unwrap_or_else(|panic| Some(Err(bug(&*panic))))
-                }
-                None => None,
-            };
-            let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
-            Pending(pending).batch(id, batch)
-        });
-        None
     }
 
     /// The caller is no longer interested.
@@ -329,22 +299,6 @@ impl NativeRouter {
         }
         let router = self.make(RouterOptions::default())?;
         Ok(self.router.get_or_init(|| router))
-    }
-}
-
-impl Pending {
-    /// A batch of a stream as a letter; a stream that has ended is forgotten.
-    fn batch(&self, id: u32, batch: Option<Result<Batch>>) -> Result<Mail> {
-        if let Some(Ok(Batch::Chunks(chunks))) = &batch {
-            let text = serde_json::to_string(chunks).expect("plain data serialises");
-            return Ok(Mail::new(LetterKind::Batch, id, Some(text)));
-        }
-        lock(&self.0.streams).remove(&id);
-        match batch {
-            Some(Ok(Batch::End(answer))) => Ok(Completion::letter(LetterKind::End, id, *answer)),
-            Some(Err(error)) => Err(error),
-            _ => Err(ErrorKind::Cancelled.into()),
-        }
     }
 }
 

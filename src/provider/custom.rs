@@ -111,7 +111,10 @@ impl Provider for CustomProvider {
     }
 
     fn write(&self, call: &Call<'_>) -> Result<Outgoing> {
-        let body = call.body.write(&[("model", call.model)]);
+        let mut body = call.body.clone();
+        // Of what it answers, and how, the handler itself is the judge.
+        body.remove("stream_options");
+        let body = body.write(&[("model", call.model)]);
         let asked = CustomCall {
             kind: call.kind,
             model: call.model.to_owned(),

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
 
 use super::presets::{Dialect, KeyHeader, Preset};
 use super::{BatchLimit, Call, EventReader, Outgoing, Provider, anthropic, azure, gemini};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::error::{ErrorKind, Failure, Result};
-use crate::kinds::{Completion, Embeddings, Kind, Ranking, Usage};
+use crate::kinds::{Body, Completion, Embeddings, Kind, Ranking, Usage};
 use crate::tracker::Tracker;
 
 /// A provider that speaks OpenAI's dialect.
@@ -81,10 +80,14 @@ impl OpenAi {
                     anthropic::forget_blocks(&mut body);
                 }
                 body.rename("max_completion_tokens", shape.max_tokens);
+                // Refused beside a whole answer, and by some in any case.
+                let options = body.remove("stream_options").map(|raw| Body::parse(raw.get()).unwrap_or_default());
                 if call.is_stream {
                     body.set("stream", &true);
                     if shape.takes_stream_options {
-                        body.set("stream_options", &json!({ "include_usage": true }));
+                        let mut options = options.unwrap_or_default();
+                        options.set("include_usage", &true);
+                        body.set("stream_options", &options);
                     }
                 }
                 Some((shape.path, body.write(&[("model", call.model)])))

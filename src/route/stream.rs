@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll as Progress, Waker};
+use std::task::{Context, Poll as Progress, Waker};
 
 use futures_util::future::{Either, select};
 
@@ -90,23 +90,9 @@ impl CompletionStream {
     /// # Errors
     /// What ended the stream early; once.
     pub async fn next(&self) -> Option<Result<Batch, Error>> {
-        let arrived = poll_fn(|context| {
-            let mut inner = self.inner();
-            inner.waker = Some(context.waker().clone());
-            loop {
-                let rejoins = inner.rejoins();
-                if let Stage::Following { seat, .. } = &mut inner.stage {
-                    // Both, because the last chunks come before the outcome. Asked again below, whatever this says.
-                    seat.reader.register(context.waker());
-                    let _ = Pin::new(&mut seat.flight).poll(context);
-                }
-                match self.take(&mut inner) {
-                    Poll::Ready(batch) => return Progress::Ready(batch),
-                    // On another seat, which does not know yet whom to wake.
-                    Poll::Waiting if inner.rejoins() != rejoins => {}
-                    Poll::Waiting => return Progress::Pending,
-                }
-            }
+        let arrived = poll_fn(|context| match self.poll(context) {
+            Poll::Ready(batch) => Progress::Ready(batch),
+            Poll::Waiting => Progress::Pending,
         });
         let arrived = async {
             let Some(shared) = self.silent() else { return Ok(arrived.await) };
@@ -123,6 +109,33 @@ impl CompletionStream {
             drop(left);
             Some(Err(error))
         })
+    }
+
+    /// What has arrived, without waiting; if it is nothing, `waker` is woken when it is worth to ask again, and the last one
+    /// who asked counts. Needs the context of a Tokio runtime. `None` if there are clocks to run meanwhile: that takes
+    /// [`next`](CompletionStream::next).
+    #[must_use]
+    pub fn try_next_or_wake(&self, waker: &Waker) -> Option<Poll> {
+        let has_clocks = self.prepared.timeouts.total.is_some() || self.silent().is_some();
+        (!has_clocks).then(|| self.poll(&mut Context::from_waker(waker)))
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll {
+        let mut inner = self.inner();
+        inner.waker = Some(context.waker().clone());
+        loop {
+            let rejoins = inner.rejoins();
+            if let Stage::Following { seat, .. } = &mut inner.stage {
+                // Both, because the last chunks come before the outcome. Asked again below, whatever this says.
+                seat.reader.register(context.waker());
+                let _ = Pin::new(&mut seat.flight).poll(context);
+            }
+            match self.take(&mut inner) {
+                // On another seat, which does not know yet whom to wake.
+                Poll::Waiting if inner.rejoins() != rejoins => {}
+                found => return found,
+            }
+        }
     }
 
     /// The call that is followed, as long as it has said nothing: its clocks may be longer than this reader's.

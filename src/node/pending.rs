@@ -1,0 +1,139 @@
+//! Calls that are pending, and how a stream that is waited for tells that something has come.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::Wake;
+
+use futures_util::FutureExt;
+use tokio::task::AbortHandle;
+
+use super::letter::{Kind as LetterKind, Letter, Mail};
+use super::mailbox::{Post, lock};
+use super::reply::bug;
+use super::served::Crossing;
+use crate::error::{ErrorKind, Result};
+use crate::gateway::ResponseStream;
+use crate::kinds::Completion;
+use crate::route::{Batch, CompletionStream};
+
+/// Calls that are pending, by number. Dropped with its router, it cancels them.
+#[derive(Clone, Default)]
+pub struct Pending(pub Arc<PendingCalls>);
+
+#[derive(Default)]
+pub struct PendingCalls {
+    pub calls: Mutex<HashMap<u32, AbortHandle>>,
+    pub streams: Mutex<HashMap<u32, Arc<CompletionStream>>>,
+    pub responses: Mutex<HashMap<u32, Arc<ResponseStream>>>,
+}
+
+impl Drop for PendingCalls {
+    fn drop(&mut self) {
+        lock(&self.calls).values().for_each(AbortHandle::abort);
+    }
+}
+
+/// A call's place among those that are pending, left however it ends: also by a panic.
+pub struct Place {
+    pub pending: Weak<PendingCalls>,
+    pub id: u32,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.upgrade() {
+            lock(&pending.calls).remove(&self.id);
+        }
+    }
+}
+
+impl Pending {
+    /// A batch of a stream, or its end, as a letter.
+    pub fn letter(&self, id: u32, batch: Option<Result<Batch>>) -> Letter {
+        self.batch(id, batch).unwrap_or_else(|error| Mail::failed(id, &error)).into()
+    }
+
+    /// A batch of a stream; a stream that has ended is forgotten.
+    fn batch(&self, id: u32, batch: Option<Result<Batch>>) -> Result<Mail> {
+        if let Some(Ok(Batch::Chunks(chunks))) = &batch {
+            let text = serde_json::to_string(chunks).expect("plain data serialises");
+            return Ok(Mail::new(LetterKind::Batch, id, Some(text)));
+        }
+        lock(&self.0.streams).remove(&id);
+        match batch {
+            Some(Ok(Batch::End(answer))) => Ok(Completion::letter(LetterKind::End, id, *answer)),
+            Some(Err(error)) => Err(error),
+            _ => Err(ErrorKind::Cancelled.into()),
+        }
+    }
+}
+
+/// A pull that found nothing, or is about to: sends what comes when it is woken, once.
+pub struct Arrival {
+    id: u32,
+    post: Post,
+    pending: Weak<PendingCalls>,
+    /// Weak, so that a stream that is cancelled meanwhile is not kept alive by its own reader.
+    stream: Weak<CompletionStream>,
+    state: AtomicU8,
+}
+
+/// Nobody waits yet, because the pull itself may still find something.
+const ASKING: u8 = 0;
+/// It found nothing: what comes is sent.
+const WAITING: u8 = 1;
+/// It was woken before it knew.
+const WOKEN: u8 = 2;
+/// It found something, or what has come is being sent: whatever wakes it later is for the next pull.
+const DONE: u8 = 3;
+
+impl Arrival {
+    pub fn new(id: u32, post: &Post, pending: &Arc<PendingCalls>, stream: &Arc<CompletionStream>) -> Self {
+        let (pending, stream) = (Arc::downgrade(pending), Arc::downgrade(stream));
+        Self { id, post: post.clone(), pending, stream, state: AtomicU8::new(ASKING) }
+    }
+
+    /// The pull found something itself.
+    pub fn is_found(&self) {
+        self.state.store(DONE, Ordering::SeqCst);
+    }
+
+    /// The pull found nothing.
+    pub fn wait(&self) {
+        if self.state.swap(WAITING, Ordering::SeqCst) == WOKEN {
+            self.wake_once();
+        }
+    }
+
+    fn wake_once(&self) {
+        let moved = |from, to| self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if moved(ASKING, WOKEN) || !moved(WAITING, DONE) {
+            return;
+        }
+        let (id, pending, stream) = (self.id, Weak::clone(&self.pending), Weak::clone(&self.stream));
+        // Not here: whoever wakes may hold a lock. And what woke may have been nothing, so that it is waited on.
+        self.post.spawn(id, async move {
+            let batch = match stream.upgrade() {
+                // Caught here, so that a stream with a defect is forgotten like any other that has failed.
+                Some(stream) => {
+                    AssertUnwindSafe(stream.next()).catch_unwind().await.unwrap_or_else(|panic| Some(Err(bug(&*panic))))
+                }
+                None => None,
+            };
+            let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
+            Pending(pending).batch(id, batch)
+        });
+    }
+}
+
+impl Wake for Arrival {
+    fn wake(self: Arc<Self>) {
+        self.wake_once();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_once();
+    }
+}
