@@ -70,5 +70,6 @@ describe('the readme', () => {
 })
 
 function pages(): string[] {
-  return readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)
+  const names = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
+  return names.map((name) => `docs/${name}`)
 }

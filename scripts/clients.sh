@@ -9,5 +9,8 @@ if ! npm install --prefix clients --no-save --loglevel=error --fetch-retries=1 -
   exit 0
 fi
 
+# Its examples import the package by its name, as users do.
+ln -sfn ../.. clients/node_modules/thryd
+
 tsc --project clients/tsconfig.json
 vitest run --config clients/vitest.config.mts
