@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 
+import { CompletionRouter } from 'thryd'
 import { toFetch } from 'thryd/fetch'
 
 import { caught } from '../support/caught'
@@ -46,6 +47,30 @@ describe('a client that leaves', () => {
     const call = chat(toFetch({ completion: router }), 'hi', {}, { signal: AbortSignal.abort() })
     expect((await caught(call)).name).toBe('AbortError')
     expect(server.seen.length).toBe(0)
+  })
+
+  test('at the moment at which its answer begins is not overheard', async () => {
+    const dummy = { responses: [{ fault: 'stall', afterTokens: 1 } as const], repeat: true, latencyMs: 3 }
+    const router = new CompletionRouter({
+      providers: [{ type: 'dummy', dummy }],
+      groups: { default: { deployments: ['dummy::m'] } },
+    })
+    const handler = toFetch({ completion: router })
+    const reason = new Error('another was faster')
+    for (let trial = 0; trial < 30; trial += 1) {
+      const [winner, loser] = [new AbortController(), new AbortController()]
+      const ask = (name: string, { signal }: AbortController): Promise<Response> =>
+        chat(handler, `${name} ${trial}`, { stream: true }, { signal })
+      const first = ask('first', winner).then(() => loser.abort(reason))
+      const error = ask('second', loser).then(
+        async (response) => (await untilItBreaks(response)).error,
+        (rejected: unknown) => rejected,
+      )
+      await first
+      expect(await error).toBe(reason)
+      winner.abort()
+    }
+    await vi.waitFor(() => expect(router.stats().inFlight).toBe(0))
   })
 
   test('in the middle of a stream finds its own reason there', async () => {

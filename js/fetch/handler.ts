@@ -11,6 +11,9 @@ import { bodyOf } from './body'
 import type { Settings } from './options'
 import { streamOf } from './stream'
 
+/** Longer ids of clients are not repeated. */
+const MAX_ID_LENGTH = 200
+
 /** What comes before a body. */
 interface Head {
   status: number
@@ -60,7 +63,8 @@ class Exchange {
     this.#request = request
     this.#init = init
     this.#signal = init?.signal ?? request.signal
-    this.#id = request.headers.get('x-request-id') ?? randomUUID()
+    const id = request.headers.get('x-request-id')
+    this.#id = id && id.length <= MAX_ID_LENGTH ? id : randomUUID()
   }
 
   async response(): Promise<Response> {
@@ -118,6 +122,11 @@ class Exchange {
     const cancel = (gone: number): void => router.cancel(gone)
     const letter = router.respond(id, body, options) ?? (await letterTo(id, this.#signal, cancel))
     if (letter.kind === LetterKind.Failed) throw failed(letter)
+    // Fired since the letter came, by somebody whose turn was before this one.
+    if (this.#signal.aborted) {
+      router.cancel(id)
+      throw this.#signal.reason
+    }
     const head = JSON.parse(letter.text ?? '{}') as Head
     if (letter.kind === LetterKind.Ok) return this.#made(letter.bytes ?? '', head)
     const pull = (more: number): Letter | null => router.pullResponse(more)

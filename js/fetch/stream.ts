@@ -55,7 +55,8 @@ class Body {
 
   start(controller: Controller): void {
     this.#controller = new WeakRef(controller)
-    watch(this.#signal, this.#onAbort)
+    if (this.#signal.aborted) this.#onAbort()
+    else watch(this.#signal, this.#onAbort)
   }
 
   pull(controller: Controller): Promise<void> | undefined {

@@ -46,7 +46,13 @@ const KINDS: [(&str, &str); 3] =
 pub fn place(door: &Door) -> Result<Place, Refusal> {
     let path = door.path.strip_suffix('/').unwrap_or(&door.path);
     let unknown = || Refusal::not_found(format!("there is nothing at {} {}", door.method, door.path));
-    let below = path.rfind("/v1/").map(|start| &path[start + "/v1".len()..]).ok_or_else(unknown)?;
+    let (mount, _) = path.rsplit_once("/v1/").ok_or_else(unknown)?;
+    let below = &path[mount.len() + "/v1".len()..];
+    // To a rule by prefix this would be one endpoint, and here another.
+    let is_endpoint = |at: &str| mount.ends_with(at) || mount.contains(&format!("{at}/"));
+    if KINDS.iter().map(|(path, _)| *path).chain(["/models"]).any(|path| is_endpoint(&format!("/v1{path}"))) {
+        return Err(unknown());
+    }
     let kind = KINDS.iter().find(|(path, _)| *path == below).map(|(_, kind)| *kind);
     match kind {
         Some(kind) if !door.kinds.iter().any(|given| given == kind) => Err(unknown()),
@@ -150,7 +156,19 @@ mod tests {
 
     #[test]
     fn nothing_else_is_found() {
-        for path in ["/", "", "/v1", "/v1/", "/chat/completions", "/v1/chat", "/v1/embeddings", "/v1/modelss"] {
+        // A rule by prefix would take it for the list of models.
+        for path in [
+            "/v1/models/v1/chat/completions",
+            "/v1/rerank/v1/rerank",
+            "/",
+            "",
+            "/v1",
+            "/v1/",
+            "/chat/completions",
+            "/v1/chat",
+            "/v1/embeddings",
+            "/v1/modelss",
+        ] {
             assert_eq!(status(&door("POST", path)), 404, "{path}");
         }
         assert_eq!(status(&door("GET", "/v1/chat/completions")), 405);

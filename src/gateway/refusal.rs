@@ -147,6 +147,11 @@ fn of(error: &Error) -> Refusal {
         ErrorKind::Timeout { phase: Phase::Queue, .. } => Refusal::new(408, SERVER, "timeout", message()),
         ErrorKind::Timeout { .. } => timeout(message()),
         ErrorKind::Provider { deployment, failure } => provider(deployment, failure, message()),
+        ErrorKind::Interrupted { deployment, failure, .. } if is_hosts_own(failure.class) => {
+            let message =
+                format!("{deployment} ended the stream early: the account or the key of this host is refused");
+            Refusal::new(502, SERVER, "stream_interrupted", message)
+        }
         ErrorKind::Interrupted { .. } => Refusal::new(502, SERVER, "stream_interrupted", message()),
         ErrorKind::Exhausted { errors, .. } => {
             let said: Vec<_> = errors.iter().map(of).collect();
@@ -213,13 +218,18 @@ fn provider(deployment: &str, failure: &Failure, message: String) -> Refusal {
         }
         FailureClass::TooLong => said(failure, too_long(message)),
         FailureClass::RateLimited => rate_limited(message),
-        // It is the host's key that was refused, not the client's: what the provider says of it is not the client's to know.
-        FailureClass::Quota | FailureClass::Auth => {
+        class if is_hosts_own(class) => {
             broken(format!("{deployment} does not answer this host: its account or its key is refused"))
         }
         _ if failure.timeout.is_some() => timeout(message),
-        FailureClass::Transient | FailureClass::Silent | FailureClass::Truncated => broken(message),
+        _ => broken(message),
     }
+}
+
+/// Whether it is the host's key or account that was refused, not the client's: what the provider says of it is not the
+/// client's to know.
+fn is_hosts_own(class: FailureClass) -> bool {
+    matches!(class, FailureClass::Auth | FailureClass::Quota)
 }
 
 /// The provider's own words, as far as they are in OpenAI's shape.
@@ -245,7 +255,7 @@ fn said(failure: &Failure, refusal: Refusal) -> Refusal {
         kind: text(error.kind).unwrap_or(refusal.kind),
         code: text(error.code).or(refusal.code),
         param: text(error.param),
-        message: error.message,
+        message: without_addresses(&error.message),
         ..refusal
     }
 }
@@ -272,7 +282,10 @@ mod tests {
         for class in [FailureClass::Auth, FailureClass::Quota] {
             let alone = || failed(class, Some(401), r#"{"error":{"message":"key sk-123"}}"#);
             let among = ErrorKind::Exhausted { message: "last: sk-123".to_owned(), errors: vec![alone().into()] };
-            for kind in [alone(), among] {
+            let ErrorKind::Provider { deployment, failure } = alone() else { unreachable!("it is a provider's") };
+            let failure = Failure { message: "key sk-123".to_owned(), ..failure };
+            let midway = ErrorKind::Interrupted { deployment, delivered: "a".to_owned(), failure };
+            for kind in [alone(), among, midway] {
                 let (status, _, error) = response(kind);
                 assert_eq!(status, 502);
                 assert!(!error.to_string().contains("sk-123"), "{error}");

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::refusal::Refusal;
 use super::response::{Head, Response, origin};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kinds::{Body, Chunk};
 use crate::route::{Batch, CompletionStream, Origin, Poll};
 
@@ -115,7 +115,8 @@ impl ResponseStream {
             }
             Some(Err(error)) if state.has_begun => return Some(broken(error)),
             Some(Err(error)) => return Some(Part::Refused(Refusal::from(&error).into())),
-            None => return Some(Part::End(String::new())),
+            // Never a clean end without a whole answer.
+            None => return Some(Part::Broken(String::new(), ErrorKind::Cancelled.into())),
         };
         if std::mem::replace(&mut state.has_begun, true) {
             return Some(Part::More(text));
@@ -135,6 +136,8 @@ impl ResponseStream {
             // It was asked for in the reader's name, and some readers expect a choice in every event.
             if self.shows_usage || usage != Told::Alone {
                 push_event(&mut text, data);
+            } else if let Some(rest) = without_usage(data) {
+                push_event(&mut text, &rest);
             }
         }
         if let Some(Chunk::Event { data }) = chunks.last().filter(|_| self.shows_usage && state.last.is_none()) {
@@ -158,6 +161,19 @@ fn head_of(data: &str) -> Option<String> {
         event.remove(name);
     }
     Some(String::from_utf8_lossy(&event.write(&[])).into_owned())
+}
+
+/// An event without its usage, if it says anything else.
+fn without_usage(data: &str) -> Option<String> {
+    let mut event = Body::parse(data).ok()?;
+    event.remove("usage");
+    let is_frame = |name: &str| {
+        let frame =
+            ["id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "obfuscation"];
+        frame.contains(&name)
+    };
+    let says_more = event.iter().any(|(name, raw)| !is_frame(name) && raw != "null");
+    says_more.then(|| String::from_utf8_lossy(&event.write(&[])).into_owned())
 }
 
 /// Whether an event says what the answer took.
@@ -214,6 +230,13 @@ mod tests {
         let mut text = String::new();
         push_event(&mut text, "{\n\"a\":1}");
         assert_eq!(text, "data: {\ndata: \"a\":1}\n\n");
+    }
+
+    #[test]
+    fn what_stands_beside_a_usage_that_was_not_asked_for_is_kept() {
+        let event = r#"{"id":"1","choices":[],"usage":{"total_tokens":1},"citations":["a"]}"#;
+        assert_eq!(without_usage(event).as_deref(), Some(r#"{"id":"1","choices":[],"citations":["a"]}"#));
+        assert_eq!(without_usage(r#"{"id":"1","choices":[],"usage":{"total_tokens":1},"x":null}"#), None);
     }
 
     #[test]

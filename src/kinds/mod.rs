@@ -5,6 +5,7 @@
 
 mod body;
 mod checks;
+mod chunk;
 mod completion;
 mod completion_request;
 mod embedding;
@@ -31,6 +32,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 
 pub use body::Body;
+pub use chunk::Chunk;
 pub use completion::{Completion, ToolCall};
 pub use completion_request::CompletionRequest;
 pub use embedding::Embeddings;
@@ -41,7 +43,7 @@ pub use prompt::{MESSAGE_TOKENS, NAME_TOKENS, Prompt, REPLY_TOKENS, messages_pro
 pub(crate) use replay::pieces as text_pieces;
 pub use rerank::{Ranked, Ranking, RerankRequest};
 pub use script::{Pieces, Script};
-pub use stream::{Chunk, StreamAssembly};
+pub use stream::StreamAssembly;
 pub use usage::{Price, Usage};
 
 use crate::error::{Failure, Invalid};

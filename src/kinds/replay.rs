@@ -222,15 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_a_form_of_its_own_is_not_streamed_as_an_empty_one() {
+    fn an_answer_in_a_form_of_its_own_is_none_and_not_streamed_as_an_empty_one() {
         let call = r#"[0,"t",{"name":"f","arguments":"{}"}]"#;
-        let events = events(&format!(
-            r#"{{"choices":[{{"message":{{"content":"hi","tool_calls":[{call}]}},"finish_reason":"stop"}}]}}"#
-        ));
-        let mut assembly = StreamAssembly::default();
-        assembly.push(&events[0], &mut Vec::new()).unwrap();
-        let whole = assembly.finish().unwrap();
-        assert_eq!((whole.content.as_str(), whole.tool_calls[0].name.as_str(), events.len()), ("hi", "f", 1));
+        let answer =
+            format!(r#"{{"choices":[{{"message":{{"content":"hi","tool_calls":[{call}]}},"finish_reason":"stop"}}]}}"#);
+        assert!(Completion::parse(answer.into()).is_err());
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl NativeRouter {
                     .catch_unwind()
                     .await
                     .unwrap_or_else(|panic| Part::Broken(String::new(), bug(&*panic))),
-                None => Part::End(String::new()),
+                None => Part::Broken(String::new(), ErrorKind::Cancelled.into()),
             };
             let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
             Ok(Pending(pending).part(id, part))

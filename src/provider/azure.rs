@@ -16,6 +16,10 @@ pub(super) fn url(base: &str, version: Option<&str>, model: &str, path: &str) ->
         return if is_host { format!("{base}/openai/v1{path}") } else { join(base, path) };
     };
     let is_whole = base.ends_with("/v1") || base.contains("/deployments/");
+    // Versions that only the v1 API has.
+    if matches!(version, "preview" | "latest" | "v1") && !is_whole {
+        return format!("{}/openai/v1{path}?api-version={version}", base.strip_suffix("/openai").unwrap_or(base));
+    }
     let url = match base.strip_suffix("/openai") {
         _ if is_whole => join(base, path),
         Some(host) => deployment(host, model, path),
@@ -49,6 +53,11 @@ mod tests {
             ("https://gateway/azure", None, "https://gateway/azure/chat/completions"),
             (
                 "https://r.openai.azure.com/openai/v1",
+                Some("preview"),
+                "https://r.openai.azure.com/openai/v1/chat/completions?api-version=preview",
+            ),
+            (
+                "https://r.openai.azure.com/openai",
                 Some("preview"),
                 "https://r.openai.azure.com/openai/v1/chat/completions?api-version=preview",
             ),

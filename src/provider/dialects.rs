@@ -158,6 +158,8 @@ pub(super) const UNSUPPORTED_PHRASES: &[&str] = &[
     "stream is not supported",
     "streaming not supported",
     "no endpoints found that support", // OpenRouter: tools, images, a `tool_choice`
+    "is deprecated for this model",    // Anthropic: `temperature` and its like
+    "to control thinking behavior",    // Anthropic: thinking that cannot be turned off
     "does not support tools",          // Ollama
     "does not support image",          // what many proxies say
     "tool choice requires --enable-auto-tool-choice", // vLLM

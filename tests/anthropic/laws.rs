@@ -10,8 +10,9 @@ use thryd::kinds::{Completion, CompletionRequest};
 use super::ask::call;
 use super::{anthropic, back, completion, raw, read, stream, written};
 
+/// Not of white space alone, which is refused there.
 fn text() -> impl Strategy<Value = String> {
-    "[a-zA-Z0-9 .,\"\\\\{}\n\u{e9}\u{1f600}]{1,12}"
+    "[a-zA-Z0-9 .,\"\\\\{}\n\u{e9}\u{1f600}]{0,8}[a-zA-Z0-9.{}\u{e9}\u{1f600}][a-zA-Z0-9 \n]{0,3}"
 }
 
 fn name() -> impl Strategy<Value = String> {

@@ -127,6 +127,46 @@ fn whoever_names_no_limit_gets_one_that_every_model_takes() {
 }
 
 #[test]
+fn thinking_leaves_room_for_the_answer() {
+    for (budget, expected) in [(1_024, 32_000), (31_000, 47_000), (60_000, 64_000), (70_000, 70_001)] {
+        let thinking = json!({ "type": "enabled", "budget_tokens": budget });
+        let messages = json!([{ "role": "user", "content": "Hi" }]);
+        assert_eq!(written(&json!({ "messages": messages, "thinking": thinking }))["max_tokens"], expected, "{budget}");
+    }
+}
+
+#[test]
+fn nothing_that_a_system_says_is_lost_wherever_it_stands() {
+    let own = json!([{ "type": "text", "text": "Rules", "cache_control": { "type": "ephemeral" } }]);
+    let messages = json!([
+        { "role": "user", "content": "Hi" },
+        { "role": "assistant", "content": "\n\n" },
+        { "role": "system", "content": "Never mention it" },
+        { "role": "user", "content": "And?" },
+    ]);
+    let out = written(&json!({ "system": own, "messages": messages, "response_format": { "type": "json_object" } }));
+    assert_eq!(out["system"][0], own[0]);
+    assert_eq!(out["system"][1]["text"], "Never mention it");
+    assert!(out["system"][2]["text"].as_str().unwrap().contains("one JSON object"), "{out}");
+    assert_eq!(out["messages"].as_array().unwrap().len(), 2, "white space alone is refused there: {out}");
+    let out = written(&json!({ "system": "Rules", "messages": messages }));
+    assert_eq!(out["system"][0]["text"], "Rules");
+}
+
+#[test]
+fn results_of_one_turn_stay_together_though_a_system_message_stands_between() {
+    let call = |id: &str| json!({ "id": id, "type": "function", "function": { "name": "f", "arguments": "{}" } });
+    let result = |id: &str| json!({ "role": "tool", "tool_call_id": id, "content": "done" });
+    let out = written(&json!({ "messages": [
+        { "role": "user", "content": "Hi" },
+        { "role": "assistant", "content": null, "tool_calls": [call("a"), call("b")] },
+        result("a"), { "role": "system", "content": "Hurry" }, result("b"),
+    ] }));
+    assert_eq!(out["messages"].as_array().unwrap().len(), 3, "{out}");
+    assert_eq!(out["messages"][2]["content"].as_array().unwrap().len(), 2, "{out}");
+}
+
+#[test]
 fn options_of_a_stream_stay_behind_wherever_they_come_from() {
     let plain = request(&asked());
     let body = thryd::kinds::Body::parse(r#"{"messages":[],"stream_options":{"include_usage":true}}"#).unwrap();
@@ -264,6 +304,7 @@ async fn what_it_cannot_say_is_refused_unsent_so_that_others_are_asked() {
         (with(json!({ "logprobs": true })), "`logprobs`"),
         (with(json!({ "modalities": ["text", "audio"], "audio": { "voice": "a" } })), "`audio` as an answer"),
         (with(json!({ "functions": [{ "name": "a" }] })), "`functions`, only `tools`"),
+        (with(json!({ "stop": ["\n"] })), "a `stop` of white space alone"),
         (with(json!({ "web_search_options": {} })), "`web_search_options`"),
         (with(json!({ "response_format": { "type": "json_schema" } })), "`response_format` without a schema"),
         (with(json!({ "tools": [{ "type": "custom", "custom": { "name": "a" } }] })), "tools of type `custom`"),

@@ -85,6 +85,18 @@ fn text_comes_as_it_is_said_with_all_that_it_cost() {
 }
 
 #[test]
+fn what_else_a_message_has_is_there_at_its_end_however_often_it_is_told() {
+    let [start, open, _, delta, .., stop] = HELLO;
+    let end = r#"{"type": "message_delta", "delta": {"stop_reason": "end_turn", "container": {"id": "c_1"}}, "context_management": {"applied_edits": []}}"#;
+    let later = r#"{"type": "message_delta", "delta": {}, "usage": {"output_tokens": 15}}"#;
+    let (_, answer) = stream([start, open, delta, end, later, stop]);
+    let answer = answer.unwrap();
+    let raw = raw(&answer);
+    assert_eq!((&raw["container"]["id"], &raw["context_management"]), (&json!("c_1"), &json!({ "applied_edits": [] })));
+    assert_eq!((answer.content.as_str(), answer.finish_reason.as_str()), ("Hello", "stop"));
+}
+
+#[test]
 fn calls_come_in_pieces_that_are_whole_together() {
     let (chunks, answer) = stream(WEATHER);
     let answer = answer.unwrap();

@@ -49,6 +49,7 @@ pub const ANSWERS: &[(&str, &[Answer])] = &[
     ]),
     // docs.anthropic.com/en/api/errors, anthropic-sdk-python's issues.
     ("anthropic", &[
+        (400, &[], r#"{"type":"error","error":{"type":"invalid_request_error","message":"`temperature` is deprecated for this model."}}"#, Unsupported, None, "deprecated"), // litellm#26444.
         (529, &[], r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_011CSHoEeqs5C35K2UUqR7Fy"}"#, RateLimited, None, "Overloaded"),
         (429, &[], r#"{"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your organization's rate limit of 50,000 input tokens per minute."}}"#, RateLimited, None, "50,000"),
         (400, &[], r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 205371 tokens > 200000 maximum"}}"#, TooLong, None, "205371"),

@@ -47,9 +47,12 @@ pub(super) fn write(messages: &str) -> Result<Conversation, String> {
             results.push(tool_result(message)?);
             continue;
         }
+        if matches!(role.as_str(), "system" | "developer") {
+            conversation.system.extend(blocks(message)?);
+            continue;
+        }
         conversation.push("user", &std::mem::take(&mut results));
         match role.as_str() {
-            "system" | "developer" => conversation.system.extend(blocks(message)?),
             "assistant" => conversation.push("assistant", &assistant(message)?),
             "function" => return Err("messages of the role `function`, only of `tool`".to_owned()),
             // Text as it is, and what this API knows and thryd does not.
@@ -104,20 +107,25 @@ fn blocks(message: &Body) -> Result<Vec<Body>, String> {
 fn content(raw: Option<&str>) -> Result<Vec<Body>, String> {
     let raw = raw.unwrap_or("[]");
     if raw.starts_with('"') {
-        // Empty text is refused there, and says nothing.
+        // Empty text is refused there, white space too, and says nothing.
         let text: &RawValue = serde_json::from_str(raw).map_err(|_| "this `content`")?;
         let mut block = text_block("");
         block.set("text", &text);
-        return Ok(if raw == "\"\"" { Vec::new() } else { vec![block] });
+        return Ok(if is_blank(raw) { Vec::new() } else { vec![block] });
     }
     let parts: Vec<Body> = serde_json::from_str(raw).map_err(|_| "this `content`")?;
     parts.into_iter().filter_map(|part| block(part).transpose()).collect()
 }
 
+/// Whether a text is nothing but white space.
+fn is_blank(raw: &str) -> bool {
+    string(raw).is_some_and(|text| text.trim().is_empty())
+}
+
 /// A part of a message. One that is not OpenAI's is its own.
 fn block(mut part: Body) -> Result<Option<Body>, String> {
     match part.get("type").and_then(string).as_deref() {
-        Some("text") if part.get("text") == Some("\"\"") => Ok(None),
+        Some("text") if part.get("text").is_some_and(is_blank) => Ok(None),
         Some("refusal") => {
             part.set("type", &"text");
             part.rename("refusal", "text");

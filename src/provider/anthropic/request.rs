@@ -16,6 +16,12 @@ use crate::provider::Call;
 /// of the models that it serves, <https://platform.claude.com/docs/en/about-claude/models/overview>.
 const MAX_TOKENS: u64 = 32_000;
 
+/// What is left for the answer beside a budget for thinking, which counts as part of it.
+const ANSWER_TOKENS: u64 = 16_000;
+
+/// The maximum of the models that take such a budget.
+const THINKING_MAX_TOKENS: u64 = 64_000;
+
 /// OpenAI's fields that it refuses, and whose absence is no other question: hints for the drawing of tokens, and the
 /// provider's book-keeping. Its own OpenAI-compatible endpoint passes over them, too,
 /// <https://platform.claude.com/docs/en/api/openai-sdk>.
@@ -54,9 +60,9 @@ pub(super) fn write(call: &Call<'_>) -> Result<Bytes, String> {
     body.set("messages", &messages);
     body.rename("max_completion_tokens", "max_tokens");
     if body.get("max_tokens").is_none() {
-        body.set("max_tokens", &MAX_TOKENS);
+        body.set("max_tokens", &most_tokens(&body));
     }
-    stop(&mut body);
+    stop(&mut body)?;
     who_asks(&mut body);
     service_tier(&mut body);
     // It refuses what is beyond, and its OpenAI-compatible endpoint takes it for this.
@@ -66,13 +72,14 @@ pub(super) fn write(call: &Call<'_>) -> Result<Bytes, String> {
     output(&mut body, &mut system)?;
     tools(&mut body)?;
     tool_choice(&mut body)?;
+    own_system_first(&mut body, &mut system)?;
     match (system.as_slice(), body.get("system")) {
-        ([], _) | (_, Some(_)) => {}
-        ([only], None) if only.iter().count() == 2 => {
+        ([], _) => {}
+        ([only], _) if only.iter().count() == 2 => {
             let text: &RawValue = serde_json::from_str(only.get("text").unwrap_or("\"\"")).map_err(|_| "`system`")?;
             body.set("system", &text);
         }
-        (blocks, None) => body.set("system", &blocks),
+        (blocks, _) => body.set("system", &blocks),
     }
     if call.is_stream {
         body.set("stream", &true);
@@ -101,11 +108,37 @@ fn list<'a, T: Deserialize<'a>>(raw: Option<&'a str>) -> Option<Vec<T>> {
     serde_json::from_str(raw?).ok()
 }
 
-fn stop(body: &mut Body) {
+/// The most tokens of an answer that names no limit: room for an answer beside the thinking that it may do.
+fn most_tokens(body: &Body) -> u64 {
+    let thinking = body.get("thinking").and_then(|raw| Body::parse(raw).ok()).unwrap_or_default();
+    let budget: u64 = thinking.get("budget_tokens").and_then(|raw| raw.parse().ok()).unwrap_or(0);
+    MAX_TOKENS.max(budget.saturating_add(ANSWER_TOKENS).min(THINKING_MAX_TOKENS.max(budget.saturating_add(1))))
+}
+
+/// A `system` of the caller's own stands before what the conversation says in that role.
+fn own_system_first(body: &mut Body, system: &mut Vec<Body>) -> Result<(), String> {
+    let Some(raw) = body.get("system").filter(|_| !system.is_empty()) else { return Ok(()) };
+    let mut own: Vec<Body> = match string(raw) {
+        Some(text) if text.trim().is_empty() => Vec::new(),
+        Some(text) => vec![text_block(&text)],
+        None => list(Some(raw)).ok_or("this `system`")?,
+    };
+    own.append(system);
+    *system = own;
+    body.remove("system");
+    Ok(())
+}
+
+fn stop(body: &mut Body) -> Result<(), String> {
     body.rename("stop", "stop_sequences");
     if let Some(one) = body.get("stop_sequences").and_then(string) {
         body.set("stop_sequences", &[one]);
     }
+    let stops: Vec<String> = list(body.get("stop_sequences")).unwrap_or_default();
+    if stops.iter().any(|stop| stop.trim().is_empty()) {
+        return Err("a `stop` of white space alone".to_owned());
+    }
+    Ok(())
 }
 
 /// `user` and what took its place are `metadata.user_id`, which is all that its metadata can hold.
@@ -187,6 +220,9 @@ fn tool(mut tool: Body) -> Result<Body, String> {
     function.rename("parameters", "input_schema");
     if function.get("input_schema").is_none() {
         function.set("input_schema", &json!({ "type": "object", "properties": {} }));
+    }
+    if function.get("input_schema") == Some("{}") {
+        function.set("input_schema", &json!({ "type": "object" }));
     }
     function.drop_nulls();
     copy(&tool, &mut function);

@@ -26,6 +26,8 @@ pub(super) struct Reader {
     calls: u64,
     usage: Body,
     end: End,
+    /// What else the message has.
+    top: Body,
 }
 
 /// A block as far as it has come.
@@ -55,6 +57,8 @@ struct Event<'a> {
     message: Option<Body>,
     #[serde(default)]
     usage: Option<Body>,
+    #[serde(borrow, default)]
+    context_management: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +81,8 @@ struct Delta<'a> {
     stop_sequence: Option<&'a RawValue>,
     #[serde(borrow, default)]
     stop_details: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    container: Option<&'a RawValue>,
 }
 
 impl EventReader for Reader {
@@ -91,12 +97,14 @@ impl EventReader for Reader {
             "content_block_stop" => self.close(event.index),
             "message_delta" => {
                 if let Some(delta) = event.delta {
-                    self.end = End {
-                        reason: delta.stop_reason,
-                        sequence: delta.stop_sequence.map(ToOwned::to_owned),
-                        details: delta.stop_details.map(ToOwned::to_owned),
-                    };
+                    // There may be several, and what one does not say stays.
+                    let owned = |raw: Option<&RawValue>| raw.map(ToOwned::to_owned);
+                    self.end.reason = delta.stop_reason.or(self.end.reason.take());
+                    self.end.sequence = owned(delta.stop_sequence).or(self.end.sequence.take());
+                    self.end.details = owned(delta.stop_details).or(self.end.details.take());
+                    delta.container.iter().for_each(|container| self.top.set("container", container));
                 }
+                event.context_management.iter().for_each(|edits| self.top.set("context_management", edits));
                 self.count(event.usage);
                 None
             }
@@ -114,6 +122,11 @@ impl Reader {
         self.id = message.remove("id");
         self.model = message.remove("model");
         self.count(message.remove("usage").and_then(|raw| serde_json::from_str(raw.get()).ok()));
+        for known in ["type", "role", "content", "stop_reason", "stop_sequence", "stop_details"] {
+            message.remove(known);
+        }
+        message.drop_nulls();
+        self.top = message;
         self.chunk(&json!({ "role": "assistant", "content": "" }))
     }
 
@@ -209,7 +222,14 @@ impl Reader {
         choice.set("index", &0);
         choice.set("delta", &delta);
         self.end.write(&mut choice);
-        self.event(&choice, (!self.usage.is_empty()).then(|| usage_of(&self.usage)).as_ref())
+        let last = self.event(&choice, (!self.usage.is_empty()).then(|| usage_of(&self.usage)).as_ref());
+        match Body::parse(&last) {
+            Ok(mut whole) if !self.top.is_empty() => {
+                copy(&self.top, &mut whole);
+                String::from_utf8(whole.write(&[]).to_vec()).unwrap_or(last)
+            }
+            _ => last,
+        }
     }
 
     fn chunk(&self, delta: &impl Serialize) -> String {
