@@ -220,6 +220,22 @@ async fn a_burst_that_meets_an_outage_of_all_is_not_multiplied_and_everyone_is_t
     assert!(begun.elapsed() <= Timeouts::default().queue, "{:?}", begun.elapsed());
 }
 
+/// One that rested while the others were asked is due to be asked again, first of all, when the last attempt is made.
+#[tokio::test(start_paused = true)]
+async fn the_last_attempt_is_not_spent_on_finding_out_who_is_back() {
+    let rested = json!({ "responses": [limited(2000)], "repeat": true });
+    let slow_to_fail = json!({ "latencyMs": 800, "faults": { "status": { "503": 1 } } });
+    let router = router(json!({
+        "providers": [dummy("rested", rested), dummy("bad", slow_to_fail), dummy("well", json!({}))],
+        "groups": { "default": { "strategy": "first-available", "deployments": ["rested::m", "bad::m", "well::m"] } },
+        "retry": { "maxRetries": 2 },
+    }));
+    for call in 0..5 {
+        let answer = ask_with(&router, &call.to_string(), json!({})).await.unwrap();
+        assert_eq!(answer.deployment, "well::m", "call {call}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -1,5 +1,6 @@
 //! What a failed attempt means for the rest of its call: the table of `docs/design.md`, failures.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -50,6 +51,17 @@ impl Barred {
         };
         let for_good = of(&|one| learned.out.contains(&one.name) || learned.is_too_long_for(one));
         Self { for_good, for_now: of(&|one| learned.later.contains(&one.name)), again: None }
+    }
+
+    /// Those who are asked when nobody else could be: who asked to be left alone, and for a retry who would have to show first
+    /// that it is back, too. It may be the last attempt, and first attempts are enough to find that out.
+    pub fn put_off<'a>(&'a self, group: &Group, is_retry: bool, now: Instant) -> Cow<'a, [Arc<Deployment>]> {
+        if !is_retry {
+            return Cow::Borrowed(&self.for_now);
+        }
+        let deployments = group.deployments();
+        let due = deployments.iter().filter(|one| one.health.is_due(now));
+        self.for_now.iter().chain(due).cloned().collect()
     }
 
     /// Everyone who is not asked while another could be.

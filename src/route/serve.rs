@@ -186,6 +186,8 @@ impl<K: Kind> CallState<'_, K> {
         let patience = &self.job.shared.patience;
         self.job.shared.stand_in_line();
         let line = group.line_of(&able);
+        // A call that has lost an attempt has none to find out with whether somebody is back.
+        let is_retry = !self.errors.is_empty();
         let admitted = loop {
             let (mut turn, priority) = (Turn::default(), patience.priority());
             let pick = |now, ticket| {
@@ -193,7 +195,7 @@ impl<K: Kind> CallState<'_, K> {
                 let again = barred.again.as_ref().filter(|same| group.has(same));
                 let picked = match again.map(|same| pick_one(same, demand, false, now, &mut turn)) {
                     Some(Ok(picked)) => Ok(picked),
-                    _ => group.pick(demand, excluded, &barred.for_now, now, &mut turn),
+                    _ => group.pick(demand, excluded, &barred.put_off(group, is_retry, now), now, &mut turn),
                 };
                 if picked.is_err() {
                     turn.end();
