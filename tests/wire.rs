@@ -82,11 +82,13 @@ fn a_field_that_openai_documents_is_one_that_somebody_decided_about() {
             "{name} is in no row of src/kinds/field.rs, so the cache's key has not heard of it"
         );
     }
-    // Of a stream, or under another name; the rest are of embeddings and reranking.
+    // Of a stream, or under another name; the rest are of embeddings, reranking and responses (`tests/responses`).
     let elsewhere = [Field::Message, Field::Model, Field::Stream, Field::StreamOptions, Field::MaxTokens];
     let others = "dimensions documents embedding_types encoding_format input input_type late_chunking max_chunks_per_doc \
         max_tokens_per_doc normalized output_dimension output_dtype priority query rank_fields raw_scores return_documents \
-        return_text task texts timeout top_k top_n truncate truncation truncation_direction";
+        return_text task texts timeout top_k top_n truncate truncation truncation_direction \
+        access_programs background context_management conversation image include instructions max_output_tokens \
+        max_tool_calls previous_response_id prompt reasoning text";
     for field in Field::ALL.iter().filter(|field| !elsewhere.contains(field)) {
         let is_of_others = others.split(' ').any(|name| name == field.name());
         assert!(is_of_others || body.get(field.name()).is_some(), "{} is not driven through the router", field.name());

@@ -28,13 +28,16 @@ pub fn placement(field: Field) -> Placement {
     match field {
         // What is asked.
         Field::Message | Field::Messages | Field::Input | Field::Query | Field::Documents | Field::Texts
+        | Field::Instructions | Field::Prompt | Field::PreviousResponseId | Field::Conversation | Field::Image
         // How the answer is drawn.
         | Field::Temperature | Field::TopP | Field::TopK | Field::Seed | Field::FrequencyPenalty
-        | Field::PresencePenalty | Field::LogitBias | Field::ReasoningEffort | Field::Verbosity | Field::Prediction
+        | Field::PresencePenalty | Field::LogitBias | Field::ReasoningEffort | Field::Reasoning | Field::Verbosity
+        | Field::Prediction | Field::ContextManagement | Field::AccessPrograms
         // How much of it there is, and where it ends.
-        | Field::MaxTokens | Field::MaxCompletionTokens | Field::N | Field::Stop
+        | Field::MaxTokens | Field::MaxCompletionTokens | Field::MaxOutputTokens | Field::MaxToolCalls | Field::N
+        | Field::Stop
         // What it is made of.
-        | Field::ResponseFormat | Field::Modalities | Field::Audio | Field::Logprobs | Field::TopLogprobs
+        | Field::ResponseFormat | Field::Text | Field::Include | Field::Modalities | Field::Audio | Field::Logprobs | Field::TopLogprobs
         | Field::Moderation
         // What it may use.
         | Field::Tools | Field::ToolChoice | Field::ParallelToolCalls | Field::Functions | Field::FunctionCall
@@ -48,7 +51,7 @@ pub fn placement(field: Field) -> Placement {
         | Field::ReturnText
         // What the caller gets beside the answer: equal keys share one call, and whoever pays for being fast must not
         // wait for one that does not, nor go without the provider's copy because somebody else wanted none.
-        | Field::ServiceTier | Field::Priority | Field::Store => InKey,
+        | Field::ServiceTier | Field::Priority | Field::Store | Field::Background => InKey,
 
         Field::Model => LeftOut("the set of models is in the key; thryd writes this field itself"),
         Field::Stream | Field::StreamOptions =>

@@ -10,7 +10,7 @@ use super::open::Named;
 use super::text::content;
 use super::whole::{Answer, Choice, WireToolCall};
 use super::wire::{object, unreadable, usage};
-use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Pieces, Prompt, StreamAssembly, Usage};
+use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Pieces, Prompt, StreamAssembly, Streaming, Usage};
 use crate::error::{Failure, Invalid};
 
 /// Finish reasons of complete answers, in the words of OpenAI and of the servers that speak its dialect. `length` is
@@ -125,6 +125,8 @@ fn is_complete(choice: &Choice<'_>) -> bool {
         && choice.message.as_ref().is_none_or(|Named(message)| message.has_whole_calls())
 }
 
+impl Streaming for Completion {}
+
 impl Kind for Completion {
     type Request = CompletionRequest;
 
@@ -141,19 +143,12 @@ impl Kind for Completion {
 
     /// The answer itself; of a streamed one the line of its [`Pieces`] before it.
     fn store(&self) -> Bytes {
-        match &self.pieces {
-            None => self.raw.clone(),
-            Some(pieces) => [pieces.as_str().as_bytes(), b"\n", &self.raw].concat().into(),
-        }
+        Pieces::write_before(self.pieces.as_ref(), &self.raw)
     }
 
     fn load(stored: &Bytes) -> Option<Self> {
-        // An answer is a JSON object, which no line of pieces begins like.
-        let line = memchr::memchr(b'\n', stored).and_then(|end| Some((end, std::str::from_utf8(&stored[..end]).ok()?)));
-        match line.and_then(|(end, line)| Some((end, Pieces::parse(line)?))) {
-            Some((end, pieces)) => Some(Self { pieces: Some(pieces), ..Self::parse(stored.slice(end + 1..)).ok()? }),
-            None => Self::parse(stored.clone()).ok(),
-        }
+        let (pieces, raw) = Pieces::read_before(stored);
+        Some(Self { pieces, ..Self::parse(raw).ok()? })
     }
 
     fn is_storable(&self) -> bool {

@@ -6,7 +6,7 @@
 /// Makes the enum, its names and its list from one table, sorted by name.
 macro_rules! fields {
     ($($variant:ident = $name:literal,)+) => {
-        /// A field of a request's body that OpenAI documents for chat completions and embeddings, or that Cohere, Jina,
+        /// A field of a request's body that OpenAI documents for chat completions, responses and embeddings, or that Cohere, Jina,
         /// Voyage or Text Embeddings Inference document for embeddings and reranking.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(missing_docs, reason = "each is its own name")]
@@ -28,7 +28,11 @@ macro_rules! fields {
 }
 
 fields! {
+    AccessPrograms = "access_programs",
     Audio = "audio",
+    Background = "background",
+    ContextManagement = "context_management",
+    Conversation = "conversation",
     Dimensions = "dimensions",
     Documents = "documents",
     EmbeddingTypes = "embedding_types",
@@ -36,15 +40,20 @@ fields! {
     FrequencyPenalty = "frequency_penalty",
     FunctionCall = "function_call",
     Functions = "functions",
+    Image = "image",
+    Include = "include",
     Input = "input",
     InputType = "input_type",
+    Instructions = "instructions",
     LateChunking = "late_chunking",
     LogitBias = "logit_bias",
     Logprobs = "logprobs",
     MaxChunksPerDoc = "max_chunks_per_doc",
     MaxCompletionTokens = "max_completion_tokens",
+    MaxOutputTokens = "max_output_tokens",
     MaxTokens = "max_tokens",
     MaxTokensPerDoc = "max_tokens_per_doc",
+    MaxToolCalls = "max_tool_calls",
     Message = "message",
     Messages = "messages",
     Metadata = "metadata",
@@ -58,13 +67,16 @@ fields! {
     ParallelToolCalls = "parallel_tool_calls",
     Prediction = "prediction",
     PresencePenalty = "presence_penalty",
+    PreviousResponseId = "previous_response_id",
     Priority = "priority",
+    Prompt = "prompt",
     PromptCacheKey = "prompt_cache_key",
     PromptCacheOptions = "prompt_cache_options",
     PromptCacheRetention = "prompt_cache_retention",
     Query = "query",
     RankFields = "rank_fields",
     RawScores = "raw_scores",
+    Reasoning = "reasoning",
     ReasoningEffort = "reasoning_effort",
     ResponseFormat = "response_format",
     ReturnDocuments = "return_documents",
@@ -78,6 +90,7 @@ fields! {
     StreamOptions = "stream_options",
     Task = "task",
     Temperature = "temperature",
+    Text = "text",
     Texts = "texts",
     Timeout = "timeout",
     ToolChoice = "tool_choice",

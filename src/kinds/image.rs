@@ -54,13 +54,18 @@ impl Image {
     /// Reads a part's `image_url`: an object with `url` and `detail`, or the URL itself.
     pub(super) fn read(raw: &str) -> Self {
         let fields: BTreeMap<String, &RawValue> = serde_json::from_str(raw).unwrap_or_default();
-        let detail = match fields.get("detail").map(|detail| detail.get()) {
+        let url = fields.get("url").map_or(raw, |url| url.get());
+        Self::of(url, fields.get("detail").map(|detail| detail.get()))
+    }
+
+    /// A picture behind this URL, to be looked at so closely; both as JSON.
+    pub(super) fn of(url: &str, detail: Option<&str>) -> Self {
+        let detail = match detail {
             Some("\"low\"") => Detail::Low,
             Some("\"high\"") => Detail::High,
             Some("\"original\"") => Detail::Original,
             _ => Detail::Auto,
         };
-        let url = fields.get("url").map_or(raw, |url| url.get());
         Self { detail, size: serde_json::from_str::<Text<'_>>(url).ok().and_then(|url| size(&url.0)) }
     }
 }

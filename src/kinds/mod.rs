@@ -19,6 +19,7 @@ mod parts;
 mod prompt;
 mod replay;
 mod rerank;
+mod response;
 mod script;
 mod stream;
 mod text;
@@ -42,6 +43,8 @@ pub use image::{Detail, Image};
 pub use prompt::{MESSAGE_TOKENS, NAME_TOKENS, Prompt, REPLY_TOKENS, messages_prompt};
 pub(crate) use replay::pieces as text_pieces;
 pub use rerank::{Ranked, Ranking, RerankRequest};
+pub use response::{ModelResponse, ResponseAssembly, ResponsesRequest};
+pub(crate) use response::{ResponsePart, write_response_events};
 pub use script::{Pieces, Script};
 pub use stream::StreamAssembly;
 pub use usage::{Price, Usage};
@@ -139,7 +142,28 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
 
     /// One answer from the answers to the parts, in their order.
     fn join(parts: Vec<Self>) -> Self;
+
+    /// The id of what a request goes on from, an earlier answer or a conversation, which only the provider has that gave it.
+    #[must_use]
+    fn builds_on(_request: &Self::Request) -> Option<String> {
+        None
+    }
+
+    /// Whether a request changes what the provider keeps, so that it must not be answered from a cache, shared with an equal
+    /// one, or sent twice to different providers.
+    #[must_use]
+    fn changes_state(_request: &Self::Request) -> bool {
+        false
+    }
+
+    /// The ids by which a later request may go on from this answer.
+    fn state_ids(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
+
+/// A kind that can be streamed: its [`Kind::assembly`] is there, and [`Router::stream`](crate::Router::stream) is as well.
+pub trait Streaming: Kind {}
 
 /// Puts a streamed answer together from the data of its events, in the kind's wire form.
 pub trait Assembly<K>: Send {
@@ -154,6 +178,11 @@ pub trait Assembly<K>: Send {
 
     /// Whether anything was said of the answer itself, so that the request cannot be sent elsewhere unnoticed.
     fn has_spoken(&self) -> bool;
+
+    /// Whether the last event has come, so that the end of the stream is not waited for.
+    fn is_over(&self) -> bool {
+        false
+    }
 
     /// The whole answer.
     ///

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
+
+use super::response::append_content;
 use super::{Chunk, StreamAssembly, ToolCall};
 
 /// Chunks in the order in which they came, in about a tenth of the memory that they take one by one.
@@ -80,6 +83,7 @@ impl Script {
         for place in 0..self.marks.len() {
             match self.marks[place].part {
                 Part::Content => content.push_str(self.delta(place)),
+                Part::Event if append_content(self.delta(place), &mut content) => {}
                 // It has been read before, so this one does not fail.
                 Part::Event => drop(events.push(self.delta(place), &mut Vec::new())),
                 Part::Reasoning | Part::Call(_) => {}
@@ -153,6 +157,24 @@ impl Pieces {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text.starts_with(['c', 'r', 't']).then(|| Self { text: text.to_owned(), part: None })
+    }
+
+    /// What is kept of an answer: itself, and the pieces in a line before it if there are any.
+    pub(super) fn write_before(pieces: Option<&Self>, raw: &Bytes) -> Bytes {
+        match pieces {
+            None => raw.clone(),
+            Some(pieces) => [pieces.as_str().as_bytes(), b"\n", raw].concat().into(),
+        }
+    }
+
+    /// Reads what [`Pieces::write_before`] wrote.
+    pub(super) fn read_before(stored: &Bytes) -> (Option<Self>, Bytes) {
+        // An answer is a JSON object, which no line of pieces begins like.
+        let line = memchr::memchr(b'\n', stored).and_then(|end| Some((end, std::str::from_utf8(&stored[..end]).ok()?)));
+        match line.and_then(|(end, line)| Some((end, Self::parse(line)?))) {
+            Some((end, pieces)) => (Some(pieces), stored.slice(end + 1..)),
+            None => (None, stored.clone()),
+        }
     }
 
     /// As text, one line; empty if there are no pieces.

@@ -15,10 +15,10 @@ use crate::error::{Failure, FailureClass};
 
 /// Most bytes of an assembled answer, 16 MiB: far more than any model writes. It is held twice, here and for those who read
 /// along.
-const MAX_ASSEMBLED_BYTES: usize = 16 << 20;
+pub(super) const MAX_ASSEMBLED_BYTES: usize = 16 << 20;
 
 /// After how many bytes of events it is measured again.
-const MEASURED_EVERY: usize = 1 << 20;
+pub(super) const MEASURED_EVERY: usize = 1 << 20;
 
 /// Assembles a streamed completion from the data of its events, in the kind's wire form.
 #[derive(Debug, Default)]

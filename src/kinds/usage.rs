@@ -65,6 +65,22 @@ impl Usage {
         wire
     }
 
+    /// As the Responses API writes it; `estimated` beside it if it was counted here.
+    #[must_use]
+    pub fn response_wire(&self) -> serde_json::Value {
+        let mut wire = serde_json::json!({
+            "input_tokens": self.prompt_tokens,
+            "input_tokens_details": { "cached_tokens": self.cached_prompt_tokens.unwrap_or(0) },
+            "output_tokens": self.completion_tokens,
+            "output_tokens_details": { "reasoning_tokens": self.reasoning_tokens.unwrap_or(0) },
+            "total_tokens": self.total_tokens,
+        });
+        if self.estimated {
+            wire["estimated"] = true.into();
+        }
+        wire
+    }
+
     /// The same usage with what it cost at this price.
     #[must_use]
     pub fn priced(mut self, price: Option<&Price>) -> Self {

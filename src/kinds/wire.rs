@@ -84,6 +84,23 @@ impl<'de> Known<'de> for WireUsage<'de> {
     }
 }
 
+/// The `usage` of the Responses API.
+#[derive(Default)]
+struct ResponseUsage<'a>(WireUsage<'a>);
+
+impl<'de> Known<'de> for ResponseUsage<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "input_tokens" => set(&mut self.0.prompt, map),
+            "output_tokens" => set(&mut self.0.completion, map),
+            "input_tokens_details" => set(&mut self.0.prompt_details, map),
+            "output_tokens_details" => set(&mut self.0.completion_details, map),
+            "total_tokens" => set(&mut self.0.total, map),
+            _ => Ok(false),
+        }
+    }
+}
+
 /// What of `prompt_tokens_details` and `completion_tokens_details` is read.
 #[derive(Default)]
 struct Details<'a> {
@@ -114,6 +131,16 @@ fn count(raw: Option<&RawValue>) -> Option<u64> {
 /// OpenAI's `usage`. `None` if it is absent, says nothing or cannot be read: an odd count never costs the answer.
 pub(super) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
     let Named(wire): Named<WireUsage<'_>> = serde_json::from_str(raw?.get()).ok()?;
+    normalised(&wire)
+}
+
+/// The same of the Responses API's.
+pub(super) fn response_usage(raw: Option<&RawValue>) -> Option<Usage> {
+    let Named(ResponseUsage(wire)): Named<ResponseUsage<'_>> = serde_json::from_str(raw?.get()).ok()?;
+    normalised(&wire)
+}
+
+fn normalised(wire: &WireUsage<'_>) -> Option<Usage> {
     let (prompt, completion, total) = (count(wire.prompt), count(wire.completion), count(wire.total));
     if prompt.is_none() && completion.is_none() && total.is_none() {
         return None;

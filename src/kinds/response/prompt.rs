@@ -1,0 +1,153 @@
+//! What of a request of the Responses API counts as tokens. What the provider keeps of earlier ones is not seen here.
+
+use serde::Deserialize;
+use serde::de::MapAccess;
+use serde_json::value::RawValue;
+
+use crate::kinds::open::{Known, Named, set};
+use crate::kinds::text::text;
+use crate::kinds::{Body, Image, MESSAGE_TOKENS, Prompt, REPLY_TOKENS};
+
+/// An input item, or a part of one.
+#[derive(Default)]
+struct Item<'a> {
+    kind: Option<&'a RawValue>,
+    content: Option<&'a RawValue>,
+    output: Option<&'a RawValue>,
+    summary: Option<&'a RawValue>,
+    image_url: Option<&'a RawValue>,
+    detail: Option<&'a RawValue>,
+    /// Whatever else is a text that the model reads.
+    texts: Vec<&'a RawValue>,
+}
+
+impl<'de> Known<'de> for Item<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "type" => set(&mut self.kind, map),
+            "content" => set(&mut self.content, map),
+            "output" => set(&mut self.output, map),
+            "summary" => set(&mut self.summary, map),
+            "image_url" => set(&mut self.image_url, map),
+            "detail" => set(&mut self.detail, map),
+            "role" | "name" | "arguments" | "input" | "text" | "refusal" => {
+                self.texts.push(map.next_value()?);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+/// What of it counts.
+pub(super) fn of(body: &Body) -> Prompt {
+    let mut prompt = Prompt { overhead: REPLY_TOKENS, ..Prompt::default() };
+    if let Some(instructions) = body.get("instructions") {
+        match text(instructions) {
+            Some(text) => prompt.framed(["system".to_owned(), text]),
+            None => prompt.items(instructions),
+        }
+    }
+    match body.get("input") {
+        Some(raw) if raw.starts_with('"') => prompt.framed(["user".to_owned(), text(raw).unwrap_or_default()]),
+        Some(raw) => prompt.items(raw),
+        None => {}
+    }
+    // Of a template only its variables are known here.
+    prompt.texts.extend(body.get("prompt").map(str::to_owned));
+    let format = body.get("text").and_then(|text| Body::parse(text).ok()?.remove("format"));
+    prompt.texts.extend(format.map(|format| format.get().to_owned()));
+    prompt.tools.extend(body.get("tools").map(nested));
+    prompt.completion = body.get("max_output_tokens").and_then(|raw| serde_json::from_str(raw).ok());
+    prompt
+}
+
+impl Prompt {
+    fn framed(&mut self, texts: [String; 2]) {
+        self.overhead += MESSAGE_TOKENS;
+        self.texts.extend(texts);
+    }
+
+    /// Adds a list of items.
+    fn items(&mut self, raw: &str) {
+        for item in serde_json::from_str::<Vec<&RawValue>>(raw).unwrap_or_default() {
+            self.overhead += MESSAGE_TOKENS;
+            self.item(item);
+        }
+    }
+
+    /// Adds an item, or a part of one. One that nobody knows counts as the text it is.
+    fn item(&mut self, raw: &RawValue) {
+        let Ok(Named(item)) = serde_json::from_str::<Named<Item<'_>>>(raw.get()) else {
+            self.texts.push(raw.get().to_owned());
+            return;
+        };
+        match item.kind.and_then(|kind| text(kind.get())).as_deref() {
+            Some("input_image") => {
+                let url = item.image_url.map_or("null", RawValue::get);
+                self.images.push(Image::of(url, item.detail.map(RawValue::get)));
+                return;
+            }
+            // Files and sound have no rule.
+            Some("input_file" | "input_audio") => {
+                self.images.push(Image::default());
+                return;
+            }
+            // What it refers to is the provider's.
+            Some("item_reference") => return,
+            None
+            | Some(
+                "message"
+                | "input_text"
+                | "output_text"
+                | "summary_text"
+                | "reasoning_text"
+                | "refusal"
+                | "reasoning"
+                | "function_call"
+                | "function_call_output"
+                | "custom_tool_call"
+                | "custom_tool_call_output",
+            ) => {}
+            Some(_) => {
+                self.texts.push(raw.get().to_owned());
+                return;
+            }
+        }
+        self.texts.extend(item.texts.iter().filter_map(|raw| text(raw.get())));
+        for nested in [item.content, item.output, item.summary].into_iter().flatten() {
+            match text(nested.get()) {
+                Some(text) => self.texts.push(text),
+                None => self.parts(nested),
+            }
+        }
+    }
+
+    fn parts(&mut self, raw: &RawValue) {
+        for part in serde_json::from_str::<Vec<&RawValue>>(raw.get()).unwrap_or_default() {
+            self.item(part);
+        }
+    }
+}
+
+/// Tools in the form that the rule for them knows: functions that stand flat in it are nested.
+fn nested(tools: &str) -> String {
+    #[derive(Deserialize)]
+    struct Tool<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: &'a RawValue,
+    }
+    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(tools) else { return tools.to_owned() };
+    let nest = |raw: &RawValue| {
+        let is_function =
+            serde_json::from_str::<Tool<'_>>(raw.get()).is_ok_and(|tool| tool.kind.get() == "\"function\"");
+        let mut function = Body::parse(raw.get()).ok().filter(|tool| is_function && tool.get("function").is_none())?;
+        function.remove("type");
+        let mut tool = Body::new();
+        tool.set("type", &"function");
+        tool.set("function", &function);
+        Some(String::from_utf8_lossy(&tool.write(&[])).into_owned())
+    };
+    let items: Vec<String> = items.iter().map(|raw| nest(raw).unwrap_or_else(|| raw.get().to_owned())).collect();
+    format!("[{}]", items.join(","))
+}
