@@ -97,6 +97,8 @@ pub struct Failure {
     pub is_refused: bool,
     /// A scripted provider has no answer left: not a failure of a deployment, `ERR_EXHAUSTED`.
     pub is_exhausted: bool,
+    /// The request goes on from an earlier answer that this provider does not have: another may.
+    pub lacks_state: bool,
 }
 
 impl Failure {
@@ -113,6 +115,7 @@ impl Failure {
             is_sent: true,
             is_refused: false,
             is_exhausted: false,
+            lacks_state: false,
         }
     }
 

@@ -9,21 +9,24 @@ use super::openai::join;
 const HOSTS: [&str; 3] = [".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"];
 
 /// The URL of an endpoint: with a version that of the deployment, whose name is the model's unless the base URL has it
-/// already; without one that of the v1 API.
-pub(super) fn url(base: &str, version: Option<&str>, model: &str, path: &str) -> String {
+/// already, or that of all deployments if no model is given; without a version that of the v1 API.
+pub(super) fn url(base: &str, version: Option<&str>, model: Option<&str>, path: &str) -> String {
     let is_host = HOSTS.iter().any(|host| base.ends_with(host));
     let Some(version) = version else {
         return if is_host { format!("{base}/openai/v1{path}") } else { join(base, path) };
     };
+    let one = base.find("/deployments/").filter(|_| model.is_none());
+    let base = &base[..one.unwrap_or(base.len())];
     let is_whole = base.ends_with("/v1") || base.contains("/deployments/");
+    let host = base.strip_suffix("/openai").unwrap_or(base);
     // Versions that only the v1 API has.
     if matches!(version, "preview" | "latest" | "v1") && !is_whole {
-        return format!("{}/openai/v1{path}?api-version={version}", base.strip_suffix("/openai").unwrap_or(base));
+        return format!("{host}/openai/v1{path}?api-version={version}");
     }
-    let url = match base.strip_suffix("/openai") {
+    let url = match model {
         _ if is_whole => join(base, path),
-        Some(host) => deployment(host, model, path),
-        None => deployment(base, model, path),
+        Some(model) => deployment(host, model, path),
+        None => format!("{host}/openai{path}"),
     };
     format!("{url}?api-version={version}")
 }
@@ -77,7 +80,31 @@ mod tests {
                 "https://r.openai.azure.com/openai/deployments/mine/chat/completions?api-version=2024-10-21",
             ),
         ] {
-            assert_eq!(url(base, version, "m/1", chat), expected);
+            assert_eq!(url(base, version, Some("m/1"), chat), expected);
+        }
+    }
+    #[test]
+    fn a_response_is_asked_of_no_deployment_in_particular() {
+        for (base, version, expected) in [
+            ("https://r.openai.azure.com", None, "https://r.openai.azure.com/openai/v1/responses"),
+            ("https://r.openai.azure.com/openai/v1", None, "https://r.openai.azure.com/openai/v1/responses"),
+            (
+                "https://r.openai.azure.com",
+                Some("preview"),
+                "https://r.openai.azure.com/openai/v1/responses?api-version=preview",
+            ),
+            (
+                "https://r.openai.azure.com/openai",
+                Some("2025-04-01-preview"),
+                "https://r.openai.azure.com/openai/responses?api-version=2025-04-01-preview",
+            ),
+            (
+                "https://r.openai.azure.com/openai/deployments/mine",
+                Some("2025-04-01-preview"),
+                "https://r.openai.azure.com/openai/responses?api-version=2025-04-01-preview",
+            ),
+        ] {
+            assert_eq!(url(base, version, None, "/responses"), expected);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::failure::presentable;
@@ -14,13 +14,12 @@ use super::options::check_name;
 use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify, loose};
 use crate::connections::Rejection;
 use crate::error::{Failure, FailureClass, Invalid, Result};
-use crate::kinds::{Completion, Kind};
 use crate::tracker::{Limits, Tracker};
 
 /// One call to a provider that a user wrote.
 #[derive(Clone, Debug)]
 pub struct CustomCall {
-    /// [`Kind::NAME`].
+    /// [`Kind::NAME`](crate::Kind::NAME).
     pub kind: &'static str,
     /// The model's name, without the provider's.
     pub model: String,
@@ -35,8 +34,8 @@ pub trait CustomHandler: Send + Sync + 'static {
     /// Answers. Dropping the future, or the stream that it gives, cancels.
     ///
     /// The answer, and each event of a stream, is JSON text of what the user gave: for completions a string, an object
-    /// with `choices`, or one with `content` or `tool_calls`; for embeddings an array of vectors; for rerank an array of
-    /// `{ index, score }`. An error that the user threw is [`CustomProvider::thrown`].
+    /// with `choices`, or one with `content` or `tool_calls`; for model responses the same, with `output` in the place of
+    /// `choices`; for embeddings an array of vectors; for rerank an array of `{ index, score }`. An error that the user threw is [`CustomProvider::thrown`].
     fn call(&self, call: CustomCall) -> LocalFuture;
 }
 
@@ -62,7 +61,7 @@ impl CustomProvider {
         check_name("provider.name", &name)?;
         let kinds: Vec<String> = kinds.into_iter().map(Into::into).collect();
         if kinds.is_empty() {
-            return Err(Invalid::type_error("provider", "one of complete, embed and rerank", "none of them"));
+            return Err(Invalid::type_error("provider", "one of complete, respond, embed and rerank", "none of them"));
         }
         Ok(Self { name, kinds, handler, account: None })
     }
@@ -126,8 +125,10 @@ impl Provider for CustomProvider {
         Ok(Outgoing::Local(Box::pin(async move {
             match handler.call(asked).await.map_err(presentable)? {
                 Reply::Whole(answer) => Ok(Reply::Whole(shaping.whole(&answer)?)),
-                Reply::Events(events) if shaping.kind == Completion::NAME => Ok(Reply::Events(shaping.events(events))),
-                Reply::Events(_) => Err(shaping.garbage("expected one answer, got a stream", "")),
+                Reply::Events(events) => match loose::Streamed::new(shaping.kind, &shaping.model) {
+                    Some(streamed) => Ok(Reply::Events(shaping.events(events, streamed))),
+                    None => Err(shaping.garbage("expected one answer, got a stream", "")),
+                },
             }
         })))
     }
@@ -158,24 +159,23 @@ impl Shaping {
         Ok(whole.to_string().into())
     }
 
-    fn event(&self, given: &str) -> Result<(String, bool), Failure> {
-        loose::event(self.parse(given)?).map_err(|reason| self.garbage(&reason, given))
-    }
-
     /// The events, and a last one that says so if the handler's stream simply ended.
-    fn events(self, given: EventStream) -> EventStream {
-        let start = Some((self, given, false));
-        Box::pin(stream::unfold(start, |state| async move {
-            let (shaping, mut given, is_finished) = state?;
+    fn events(self, given: EventStream, streamed: loose::Streamed) -> EventStream {
+        let start = Some((self, given, streamed));
+        let batches = stream::unfold(start, |state| async move {
+            let (shaping, mut given, mut streamed) = state?;
             match given.next().await {
-                Some(Ok(text)) => match shaping.event(&text) {
-                    Ok((event, finishes)) => Some((Ok(event), Some((shaping, given, is_finished || finishes)))),
-                    Err(failure) => Some((Err(failure), None)),
-                },
+                Some(Ok(text)) => {
+                    let made = shaping
+                        .parse(&text)
+                        .and_then(|value| streamed.push(value).map_err(|reason| shaping.garbage(&reason, &text)));
+                    let rest = made.is_ok().then_some((shaping, given, streamed));
+                    Some((made, rest))
+                }
                 Some(Err(failure)) => Some((Err(presentable(failure)), None)),
-                None if is_finished => None,
-                None => Some((Ok(loose::last_event()), None)),
+                None => Some((Ok(streamed.end()), None)),
             }
-        }))
+        });
+        Box::pin(batches.map_ok(|events| stream::iter(events.into_iter().map(Ok))).try_flatten())
     }
 }

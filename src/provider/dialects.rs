@@ -88,6 +88,10 @@ pub(super) const FILTER_CODES: &[&str] = &[
     "data_inspection_failed",
     "moderation_blocked",
     "prohibited_content",
+    // OpenAI's responses.
+    "bio_policy",
+    "image_content_policy_violation",
+    "misalignment_policy_violation",
 ];
 
 /// How providers say that.
@@ -150,6 +154,17 @@ pub(super) const AUTH_PHRASES: &[&str] = &[
     "you do not have access to it",
 ];
 
+/// Codes of an earlier answer that a request goes on from, and that is not there.
+pub(super) const STATE_CODES: &[&str] = &["previous_response_not_found", "conversation_not_found"];
+
+/// How providers say that.
+pub(super) const STATE_PHRASES: &[&str] = &[
+    "previous response with id", // OpenAI
+    "conversation with id",      // OpenAI
+    "response with id",          // vLLM
+    "previous_response_id",      // those that keep nothing
+];
+
 /// How providers say that a model or a server has no tools, no eyes or no ears, or gives no streams.
 pub(super) const UNSUPPORTED_PHRASES: &[&str] = &[
     "must be verified to stream", // OpenAI
@@ -207,6 +222,7 @@ pub(super) const TRANSIENT_CODES: &[&str] = &[
     "unavailable",
     "timeout_error",
     "deadline_exceeded",
+    "vector_store_timeout",
     "internalserverexception",
     "serviceunavailableexception",
     "modelstreamerrorexception",
@@ -223,4 +239,17 @@ pub(super) const REJECTED_CODES: &[&str] = &[
     "validation_error",
     "validation",
     "validationexception",
+    // OpenAI's responses.
+    "invalid_prompt",
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_base64_image",
+    "invalid_image_url",
+    "invalid_image_mode",
+    "image_too_large",
+    "image_too_small",
+    "image_parse_error",
+    "image_file_too_large",
+    "unsupported_image_media_type",
+    "empty_image_file",
 ];

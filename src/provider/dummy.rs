@@ -14,7 +14,7 @@ use self::play::Wrong;
 use super::{Call, LocalFuture, Outgoing, Provider, Reply, classify, loose};
 use crate::connections::Rejection;
 use crate::error::{Failure, FailureClass, Result};
-use crate::kinds::{Completion, Kind};
+use crate::kinds::{Completion, Kind, ModelResponse};
 use crate::tracker::Tracker;
 
 mod answers;
@@ -84,7 +84,7 @@ impl Provider for Dummy {
 
     fn write(&self, call: &Call<'_>) -> Result<Outgoing> {
         let body = serde_json::from_slice(&call.body.write(&[])).unwrap_or_default();
-        let is_stream = call.is_stream && call.kind == Completion::NAME;
+        let is_stream = call.is_stream && matches!(call.kind, Completion::NAME | ModelResponse::NAME);
         let asked = Asked { kind: call.kind, model: call.model.to_owned(), body, is_stream };
         let shared = Arc::clone(&self.shared);
         let answer: LocalFuture = Box::pin(async move { shared.answer(asked).await });
@@ -118,7 +118,7 @@ impl Shared {
         play::before_answer(wrong).await?;
         let answer = self.whole(&asked, response?)?;
         if asked.is_stream {
-            return Ok(play::events(&answer, wrong, self.options.token_interval));
+            return Ok(play::events(&answer, asked.kind, wrong, self.options.token_interval));
         }
         play::whole(&answer, asked.kind, wrong).await
     }

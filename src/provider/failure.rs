@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use super::delay::delay_in;
 use super::dialects::{
     AUTH_CODES, AUTH_PHRASES, FILTER_CODES, FILTER_PHRASES, QUOTA_CODES, QUOTA_PHRASES, RATE_CODES, RATE_PHRASES,
-    REJECTED_CODES, TOO_LARGE_PHRASES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES, UNSUPPORTED_PHRASES,
+    REJECTED_CODES, STATE_CODES, STATE_PHRASES, TOO_LARGE_PHRASES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES,
+    UNSUPPORTED_PHRASES,
 };
 use super::words::{MAX_MESSAGE_BYTES, Words, shorten};
 use crate::connections::{MAX_RETRY_AFTER, Rejection, beginning, cut, request_id, retry_after};
@@ -42,8 +43,8 @@ pub fn classify_at(rejection: &Rejection<'_>, now: SystemTime) -> Failure {
     failure(class, Some(rejection.status), rejection.headers, rejection.body, words, now)
 }
 
-/// The failure in the data of a successful answer, whole or one event of a stream: `{"error": ...}`, a list of one, or a
-/// choice with the finish reason `error`.
+/// The failure in the data of a successful answer, whole or one event of a stream: `{"error": ...}`, a list of one, a choice with
+/// the finish reason `error`, or the Responses API's events `error` and `response.failed`.
 ///
 /// Classified by its codes and its words; what says neither is [`FailureClass::Transient`], because the provider had
 /// begun to answer. Costs one search when there is none.
@@ -55,23 +56,43 @@ pub fn in_band(data: &str) -> Option<Failure> {
         error: Option<&'a RawValue>,
         object: Option<&'a RawValue>,
         choices: Option<&'a RawValue>,
+        #[serde(rename = "type")]
+        kind: Option<&'a RawValue>,
+        response: Option<&'a RawValue>,
     }
 
     memchr::memmem::find(data.as_bytes(), b"\"error\"")?;
     let object = data.trim_start().strip_prefix('[').unwrap_or(data);
     let probe = Probe::deserialize(&mut serde_json::Deserializer::from_str(object)).ok()?;
-    let is_object = probe.object.is_some_and(|object| object.get() == "\"error\"");
+    let is = |raw: Option<&RawValue>, word: &str| raw.is_some_and(|raw| raw.get() == word);
     let words = match probe.error.filter(|error| !is_empty(error)) {
         // The failure of a long event is read alone: what a parsed value takes is many times what its text does.
         Some(error) if data.len() > MAX_ERROR_BODY_BYTES => Words::read(&format!("{{\"error\":{}}}", error.get())),
         Some(_) => Words::read(data),
-        None if is_object => Words::read(data),
+        None if is(probe.object, "\"error\"") || is(probe.kind, "\"error\"") => Words::read(data),
+        None if is(probe.kind, "\"response.failed\"") => failed(probe.response),
         None => broken_off(probe.choices?)?,
     };
     let class = class(words.status.unwrap_or_default(), &words);
     let status = words.status;
     Some(failure(class, status, &HeaderMap::new(), data, words, SystemTime::UNIX_EPOCH))
 }
+
+/// What is said of a response that failed in its stream.
+fn failed(response: Option<&RawValue>) -> Words {
+    #[derive(Deserialize)]
+    struct Failed<'a> {
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+    }
+
+    let response: Option<Failed<'_>> = response.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let error = response.and_then(|response| response.error).filter(|error| !is_empty(error));
+    Words::read(&format!("{{\"error\":{}}}", error.map_or(FAILED, RawValue::get)))
+}
+
+/// What stands for the words of a provider that failed without any.
+const FAILED: &str = "\"the provider failed in the middle of its answer, with the status `failed`\"";
 
 /// What was said when a choice ended with the finish reason `error`, as OpenRouter and Mistral end one that failed.
 fn broken_off(choices: &RawValue) -> Option<Words> {
@@ -151,6 +172,7 @@ fn failure(
     words: Words,
     now: SystemTime,
 ) -> Failure {
+    let lacks_state = lacks_state(status.unwrap_or_default(), &words);
     let reason = || {
         let known = status.and_then(|status| StatusCode::from_u16(status).ok()?.canonical_reason());
         format!("{} (the answer has no body)", known.unwrap_or("an unknown status"))
@@ -163,8 +185,17 @@ fn failure(
         body: Some(kept(body)).filter(|body| !body.is_empty()),
         request_id: request_id(headers).or(words.request_id),
         retry_after: retry_after(headers, now).or(asked.map(|delay| delay.min(MAX_RETRY_AFTER))),
+        lacks_state: lacks_state && class == FailureClass::Unsupported,
         ..Failure::new(class, message)
     }
+}
+
+/// Whether it is said that there is no such earlier answer, or no such conversation, to go on from; or that nothing is kept
+/// here at all.
+fn lacks_state(status: u16, words: &Words) -> bool {
+    let may_be = matches!(status, 0 | 400 | 404 | 410 | 422 | 501);
+    let is_named = matches!(words.param.as_deref(), Some("previous_response_id" | "conversation"));
+    may_be && (is_named || words.has_code(STATE_CODES) || words.says(STATE_PHRASES))
 }
 
 /// The class, by the first rule that holds. A status of 0 is none.
@@ -202,6 +233,10 @@ fn class(status: u16, words: &Words) -> FailureClass {
     let may_be_too_long = matches!(status, 0 | 400 | 413 | 422 | 500);
     if words.has_code(TOO_LONG_CODES) || (may_be_too_long && words.says(TOO_LONG_PHRASES)) {
         return FailureClass::TooLong;
+    }
+    // Before what stands for a missing model: a missing answer is not the deployment's fault.
+    if lacks_state(status, words) {
+        return FailureClass::Unsupported;
     }
     if words.has_code(RATE_CODES) || ((!is_callers || status == 0) && words.says(RATE_PHRASES)) {
         return FailureClass::RateLimited;

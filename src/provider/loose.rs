@@ -1,10 +1,12 @@
 //! Answers as people write them (a string, a list of vectors) to the kinds' wire forms: for scripted and custom
 //! providers.
 
+mod response;
+
 use serde_json::{Map, Value, json};
 
 use crate::fields::describe;
-use crate::kinds::{Completion, Embeddings, Kind, Ranking, text_pieces};
+use crate::kinds::{Completion, Embeddings, Kind, ModelResponse, Ranking, text_pieces};
 
 /// A whole answer in the kind's wire form.
 ///
@@ -15,6 +17,7 @@ pub(super) fn whole(kind: &str, model: &str, value: Value) -> Result<Value, Stri
         Completion::NAME => completion(model, value),
         Embeddings::NAME => embeddings(model, value),
         Ranking::NAME => ranking(model, value),
+        ModelResponse::NAME => response::whole(model, value),
         _ if value.is_object() => Ok(value),
         _ => Err(format!("expected an object, got {}", describe(&value))),
     }
@@ -137,15 +140,20 @@ fn with_usage(mut answer: Value, usage: Option<Value>) -> Value {
     answer
 }
 
-/// The data of one event of a streamed completion.
+/// The data of one event of a stream.
 pub(super) struct Event {
     pub data: String,
     /// Whether it is a piece of the answer itself: not the role, the finish or the usage.
     pub is_token: bool,
 }
 
-/// The events that stream a whole completion: a role, a word an event, each tool call, the finish, the usage.
-pub(super) fn events(whole: &Value) -> Vec<Event> {
+/// The events that stream a whole answer of a kind that can be streamed.
+pub(super) fn events(kind: &str, whole: &Value) -> Vec<Event> {
+    if kind == ModelResponse::NAME { response::events(whole) } else { completion_events(whole) }
+}
+
+/// The events of a completion: a role, a word an event, each tool call, the finish, the usage.
+fn completion_events(whole: &Value) -> Vec<Event> {
     let event = |choices: Value| json!({ "id": whole["id"], "object": "chat.completion.chunk", "model": whole["model"], "choices": choices });
     let delta = |index: &Value, delta: Value| event(json!([{ "index": index, "delta": delta, "finish_reason": null }]));
     let mut events = Vec::new();
@@ -173,11 +181,54 @@ pub(super) fn events(whole: &Value) -> Vec<Event> {
     events
 }
 
+/// A stream that somebody writes piece by piece.
+pub(super) enum Streamed {
+    /// A completion, and whether its finish was said.
+    Completion(bool),
+    /// A model response.
+    Response(Box<response::Stream>),
+}
+
+impl Streamed {
+    /// A stream of this kind; `None` if it cannot be streamed.
+    pub fn new(kind: &str, model: &str) -> Option<Self> {
+        match kind {
+            Completion::NAME => Some(Self::Completion(false)),
+            ModelResponse::NAME => Some(Self::Response(Box::new(response::Stream::new(model.into())))),
+            _ => None,
+        }
+    }
+
+    /// Takes one piece, and gives the events that it makes.
+    ///
+    /// # Errors
+    /// What was expected, if the value is no such piece.
+    pub fn push(&mut self, value: Value) -> Result<Vec<String>, String> {
+        match self {
+            Self::Completion(is_finished) => {
+                let (event, finishes) = event(value)?;
+                *is_finished |= finishes;
+                Ok(vec![event])
+            }
+            Self::Response(stream) => stream.push(value),
+        }
+    }
+
+    /// The events at the end of a stream that simply ended, which say so.
+    pub fn end(&mut self) -> Vec<String> {
+        match self {
+            Self::Completion(true) => Vec::new(),
+            Self::Completion(false) => vec![content_event(&json!({}), Some("stop"))],
+            Self::Response(stream) => stream.end(),
+        }
+    }
+}
+
 /// One piece of a streamed completion as an event, and whether it says that the answer is finished.
 ///
 /// # Errors
 /// What was expected, if the value is no such piece.
-pub(super) fn event(value: Value) -> Result<(String, bool), String> {
+fn event(value: Value) -> Result<(String, bool), String> {
     let mut map = match value {
         Value::String(content) => return Ok((content_event(&json!({ "content": content }), None), false)),
         Value::Object(map) => map,
@@ -210,11 +261,6 @@ pub(super) fn event(value: Value) -> Result<(String, bool), String> {
         }
     };
     Ok((content_event(&delta, None), false))
-}
-
-/// The event that ends a stream which ended by itself.
-pub(super) fn last_event() -> String {
-    content_event(&json!({}), Some("stop"))
 }
 
 fn content_event(delta: &Value, finish_reason: Option<&str>) -> String {

@@ -7,7 +7,7 @@ use super::presets::{Dialect, KeyHeader, Preset};
 use super::{BatchLimit, Call, EventReader, Outgoing, Provider, anthropic, azure, gemini};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::error::{ErrorKind, Failure, Result};
-use crate::kinds::{Body, Completion, Embeddings, Kind, Ranking, Usage};
+use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranking, Usage};
 use crate::tracker::Tracker;
 
 /// A provider that speaks OpenAI's dialect.
@@ -105,6 +105,17 @@ impl OpenAi {
                 let shape = self.preset.rerank?;
                 Some((shape.path, shape.write(call.body, call.model)))
             }
+            ModelResponse::NAME => {
+                let shape = self.preset.response?;
+                let mut body = call.body.clone();
+                if call.is_stream {
+                    body.set("stream", &true);
+                } else {
+                    // Of a stream alone.
+                    body.remove("stream_options");
+                }
+                Some((shape.path, body.write(&[("model", call.model)])))
+            }
             _ if self.preset.is_open => Some((call.path, call.body.write(&[("model", call.model)]))),
             _ => None,
         }
@@ -131,6 +142,7 @@ impl Provider for OpenAi {
             Completion::NAME => self.preset.completion.is_some(),
             Embeddings::NAME => self.preset.embedding.is_some(),
             Ranking::NAME => self.preset.rerank.is_some(),
+            ModelResponse::NAME => self.preset.response.is_some(),
             _ => self.preset.is_open,
         }
     }
@@ -141,10 +153,15 @@ impl Provider for OpenAi {
                 ErrorKind::Unsupported(format!("provider \"{}\" has no {} endpoint", self.name, call.kind)).into()
             );
         };
+        let is_response = call.kind == ModelResponse::NAME;
         let url = if self.preset.dialect == Dialect::Azure {
-            azure::url(&self.base_url, self.api_version.as_deref(), call.model, path)
+            // The model of a response stands in its body alone.
+            let model = Some(call.model).filter(|_| !is_response);
+            azure::url(&self.base_url, self.api_version.as_deref(), model, path)
         } else {
-            join(&self.base_url, path)
+            let is_beside = is_response && self.preset.response.is_some_and(|shape| shape.is_beside_version);
+            let base = self.base_url.strip_suffix("/v1").filter(|_| is_beside).unwrap_or(&self.base_url);
+            join(base, path)
         };
         Ok(Outgoing::Http(HttpRequest {
             url,

@@ -27,6 +27,8 @@ pub(super) struct Preset {
     pub embedding: Option<EmbeddingShape>,
     /// How it does rerank.
     pub rerank: Option<&'static RerankShape>,
+    /// How it does the Responses API.
+    pub response: Option<ResponseShape>,
     /// Whether prompt tokens that it took from its own cache count against its tokens per minute, as they do unless its
     /// documentation says otherwise.
     pub limits_cached_tokens: bool,
@@ -85,6 +87,17 @@ pub(super) struct EmbeddingShape {
     pub batch: BatchLimit,
 }
 
+/// The Responses API.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResponseShape {
+    /// Below the base URL.
+    pub path: &'static str,
+    /// Whether it stands beside the version that the base URL ends in, not below it.
+    pub is_beside_version: bool,
+}
+
+const RESPONSE: Option<ResponseShape> = Some(ResponseShape { path: "/responses", is_beside_version: false });
+
 const COMPLETION: CompletionShape = CompletionShape {
     path: "/chat/completions",
     max_tokens: "max_completion_tokens",
@@ -124,6 +137,7 @@ const PRESET: Preset = Preset {
     completion: Some(COMPLETION),
     embedding: None,
     rerank: None,
+    response: None,
     limits_cached_tokens: true,
     is_open: false,
 };
@@ -137,6 +151,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         url_variable: Some("OPENAI_BASE_URL"),
         embedding: Some(EMBEDDING),
         is_open: true,
+        response: RESPONSE,
         ..PRESET
     },
     // No variable for its key: a key meant for OpenAI must not reach whoever answers here.
@@ -147,6 +162,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         embedding: Some(EMBEDDING),
         rerank: Some(&rerank::COHERE),
         is_open: true,
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -156,6 +172,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         dialect: Dialect::Azure,
         embedding: Some(EMBEDDING),
         is_open: true,
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -180,6 +197,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         key_variables: &["MISTRAL_API_KEY"],
         completion: Some(CompletionShape { takes_stream_options: false, ..OLDER_COMPLETION }),
         embedding: Some(EmbeddingShape { dimensions: "output_dimension", ..floats(embedding_batch(128, 16_000)) }),
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -187,6 +205,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         base_url: Some("https://api.groq.com/openai/v1"),
         key_variables: &["GROQ_API_KEY"],
         limits_cached_tokens: false,
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -194,9 +213,16 @@ pub(super) const PRESETS: [Preset; 20] = [
         base_url: Some("https://api.deepseek.com/v1"),
         key_variables: &["DEEPSEEK_API_KEY"],
         completion: Some(OLDER_COMPLETION),
+        response: Some(ResponseShape { path: "/responses", is_beside_version: true }),
         ..PRESET
     },
-    Preset { kind: "xai", base_url: Some("https://api.x.ai/v1"), key_variables: &["XAI_API_KEY"], ..PRESET },
+    Preset {
+        kind: "xai",
+        base_url: Some("https://api.x.ai/v1"),
+        key_variables: &["XAI_API_KEY"],
+        response: RESPONSE,
+        ..PRESET
+    },
     Preset {
         kind: "together",
         base_url: Some("https://api.together.xyz/v1"),
@@ -204,6 +230,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         completion: Some(OLDER_COMPLETION),
         embedding: Some(floats(embedding_batch(128, 100_000))),
         rerank: Some(&rerank::TOGETHER),
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -213,6 +240,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         completion: Some(OLDER_COMPLETION),
         embedding: Some(floats(embedding_batch(128, 100_000))),
         rerank: Some(&rerank::FIREWORKS),
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -222,6 +250,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         completion: Some(COMPLETION_OF_ANYONE),
         embedding: Some(EMBEDDING),
         rerank: Some(&rerank::COHERE),
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -229,6 +258,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         base_url: Some("https://api.perplexity.ai"),
         key_variables: &["PERPLEXITY_API_KEY"],
         completion: Some(CompletionShape { takes_stream_options: false, ..OLDER_COMPLETION }),
+        response: Some(ResponseShape { path: "/v1/responses", is_beside_version: false }),
         ..PRESET
     },
     Preset {
@@ -279,6 +309,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         needs_key: false,
         completion: Some(OLDER_COMPLETION),
         embedding: Some(embedding_batch(512, 300_000)),
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -288,6 +319,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         needs_key: false,
         completion: Some(OLDER_COMPLETION),
         embedding: Some(floats(embedding_batch(512, 300_000))),
+        response: RESPONSE,
         ..PRESET
     },
     Preset {
@@ -298,6 +330,7 @@ pub(super) const PRESETS: [Preset; 20] = [
         embedding: Some(EMBEDDING),
         rerank: Some(&rerank::COHERE),
         is_open: true,
+        response: RESPONSE,
         ..PRESET
     },
 ];

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::options::MAX_DIMENSIONS;
 use crate::error::{Failure, FailureClass};
-use crate::kinds::{Completion, Embeddings, Kind, Ranking};
+use crate::kinds::{Completion, Embeddings, Kind, ModelResponse, Ranking};
 use crate::provider::loose;
 
 /// The answer to a request, in the kind's wire form, with its usage.
 pub(super) fn unscripted(kind: &str, model: &str, body: &Value, dimensions: usize) -> Result<Value, Failure> {
     let value = match kind {
         Completion::NAME => echo(body).into(),
+        ModelResponse::NAME => said(body).next_back().unwrap_or_default().into(),
         Embeddings::NAME => vectors(body, dimensions)?,
         Ranking::NAME => ranking(body),
         _ => body.clone(),
@@ -29,6 +30,9 @@ pub(super) fn with_usage(mut whole: Value, kind: &str, body: &Value) -> Value {
         Ranking::NAME => documents(body).chain(body["query"].as_str()).map(words).sum::<usize>(),
         _ => 0,
     };
+    if kind == ModelResponse::NAME {
+        return with_response_usage(whole, body);
+    }
     let answer: usize = match whole["choices"].as_array() {
         Some(choices) => choices.iter().map(|choice| words(&text_of(&choice["message"]["content"]))).sum(),
         None => 0,
@@ -38,6 +42,31 @@ pub(super) fn with_usage(mut whole: Value, kind: &str, body: &Value) -> Value {
             json!({ "prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer });
     }
     whole
+}
+
+fn with_response_usage(mut whole: Value, body: &Value) -> Value {
+    if !whole.is_object() || whole.get("usage").is_some() {
+        return whole;
+    }
+    let prompt: usize = said(body).map(|text| words(&text)).sum();
+    let items = whole["output"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let answer: usize = items.iter().map(|item| words(&text_of(&item["content"]))).sum();
+    whole["usage"] = json!({ "input_tokens": prompt, "output_tokens": answer, "total_tokens": prompt + answer });
+    whole
+}
+
+/// What a request of the Responses API says, text by text.
+fn said(body: &Value) -> impl DoubleEndedIterator<Item = String> {
+    let items = body["input"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let texts = items.iter().map(|item| match &item["output"] {
+        Value::Null => text_of(&item["content"]),
+        output => text_of(output),
+    });
+    let instructions = body["instructions"].as_str().map(str::to_owned);
+    instructions
+        .into_iter()
+        .chain(texts.filter(|text| !text.is_empty()))
+        .chain(body["input"].as_str().map(str::to_owned))
 }
 
 fn words(text: &str) -> usize {

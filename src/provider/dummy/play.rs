@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::faults::Fault;
 use crate::error::{Failure, FailureClass};
-use crate::kinds::{Completion, Kind};
+use crate::kinds::{Completion, Kind, ModelResponse};
 use crate::provider::{EventStream, Reply, in_band, loose};
 
 const ERROR: &str =
@@ -46,14 +46,14 @@ pub(super) async fn before_answer(wrong: Option<Wrong>) -> Result<(), Failure> {
 pub(super) async fn whole(answer: &Value, kind: &str, wrong: Option<Wrong>) -> Result<Reply, Failure> {
     let text = answer.to_string();
     let Some(wrong) = wrong else { return Ok(Reply::Whole(text.into())) };
-    let is_completion = kind == Completion::NAME;
+    let is_streamable = matches!(kind, Completion::NAME | ModelResponse::NAME);
     let text = match wrong.fault {
         Fault::Cut => return Err(cut()),
         // What has begun is waited for by the gap between two reads, which only a stream can tell here.
-        Fault::Stall if is_completion => return Ok(events(answer, Some(wrong), Duration::ZERO)),
+        Fault::Stall if is_streamable => return Ok(events(answer, kind, Some(wrong), Duration::ZERO)),
         Fault::Stall => pending().await,
         Fault::ErrorEvent => return in_band(ERROR).map_or(Ok(Reply::Whole(Bytes::from_static(ERROR.as_bytes()))), Err),
-        Fault::End if is_completion => unfinished(answer).to_string(),
+        Fault::End if is_streamable => unfinished(answer).to_string(),
         Fault::End => first_half(&text).to_owned(),
         // The brackets do not match.
         Fault::Malformed => [first(&text, text.len().saturating_sub(1)), "]"].concat(),
@@ -72,11 +72,12 @@ pub(super) async fn whole(answer: &Value, kind: &str, wrong: Option<Wrong>) -> R
 }
 
 /// A streamed answer, and what may befall it.
-pub(super) fn events(answer: &Value, wrong: Option<Wrong>, interval: Duration) -> Reply {
-    let events = loose::events(answer);
+pub(super) fn events(answer: &Value, kind: &str, wrong: Option<Wrong>, interval: Duration) -> Reply {
+    let events = loose::events(kind, answer);
     let place = wrong.map_or(events.len(), |wrong| place_after(&events, wrong.after_tokens));
-    // Only the usage comes after the finish reason.
-    let finished = events.len() - usize::from(answer.get("usage").is_some());
+    // Only the usage of a completion comes after its finish reason.
+    let has_more = kind == Completion::NAME && answer.get("usage").is_some();
+    let finished = events.len() - usize::from(has_more);
     let mut queue: VecDeque<_> = events.into_iter().map(|event| Ok(event.data)).collect();
     match wrong.map(|wrong| wrong.fault) {
         Some(Fault::Html) => return Reply::Whole(Bytes::from_static(PAGE.as_bytes())),
@@ -126,11 +127,14 @@ fn place_after(events: &[loose::Event], tokens: Option<usize>) -> usize {
     places().nth(wanted).or(places().next_back().map(|last| last + 1)).unwrap_or(1)
 }
 
-/// The same completion, cut short by somebody who says nothing of it.
+/// The same answer, cut short by somebody who says nothing of it.
 fn unfinished(answer: &Value) -> Value {
     let mut answer = answer.clone();
     for choice in answer["choices"].as_array_mut().into_iter().flatten() {
         choice["finish_reason"] = Value::Null;
+    }
+    if answer.get("status").is_some() {
+        answer["status"] = "in_progress".into();
     }
     answer
 }
