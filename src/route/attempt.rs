@@ -147,7 +147,11 @@ impl<R: Sync> Exchange<'_, R> {
         mode: Mode<'_>,
     ) -> Result<K, Failure> {
         match self.within_first_token(future).await.map_err(Failure::refused)? {
-            Reply::Whole(answer) => self.deliver(K::read(&answer, self.request)?, mode).await,
+            Reply::Whole(answer) => match K::read(&answer, self.request) {
+                Ok(value) => self.deliver(value, mode).await,
+                // Failed in an answer's clothes.
+                Err(failure) => Err(std::str::from_utf8(&answer).ok().and_then(in_band).unwrap_or(failure)),
+            },
             Reply::Events(stream) => self.events(Events::Local(stream), mode).await,
         }
     }
@@ -191,7 +195,7 @@ impl<R: Sync> Exchange<'_, R> {
         };
         let is_http = matches!(source, Events::Http(_));
         let mut reader = is_http.then(|| self.provider.event_reader(&self.call)).flatten();
-        let mut has_begun = false;
+        let (mut has_begun, mut is_shown) = (false, false);
         let (mut batch, mut chunks) = (Vec::new(), Vec::new());
         let (mut is_done, mut closes, choices) = (false, None, K::choices(self.request));
         while !is_done {
@@ -218,17 +222,23 @@ impl<R: Sync> Exchange<'_, R> {
                     broken = (!is_done).then_some(failure);
                     break;
                 }
+                if assembly.is_over() {
+                    is_done = true;
+                    break;
+                }
             }
             // What came together with a failure continues what was shown; but as long as nothing was, nothing is.
-            if broken.is_some() && !has_begun {
+            if broken.is_some() && !is_shown {
                 chunks.clear();
             }
             // Until an event says something of the answer itself, another deployment can still give it.
-            let speaks = has_begun || !mode.is_verbatim || assembly.has_spoken();
-            if speaks && !chunks.is_empty() {
-                if !std::mem::replace(&mut has_begun, true) {
-                    self.begin(mode).await;
-                }
+            let speaks = assembly.has_spoken();
+            let shows = !chunks.is_empty() && (is_shown || !mode.is_verbatim || speaks);
+            if (shows || (speaks && broken.is_none())) && !std::mem::replace(&mut has_begun, true) {
+                self.begin(mode).await;
+            }
+            if shows {
+                is_shown = true;
                 if let Some(log) = mode.log {
                     self.standstill.during(log.push(&chunks)).await;
                 }
@@ -242,10 +252,10 @@ impl<R: Sync> Exchange<'_, R> {
         let value = assembly.finish()?;
         if !has_begun {
             self.begin(mode).await;
-            if let Some(log) = mode.log {
-                // It said nothing, which may replace something that was said.
-                log.push(&chunks).await;
-            }
+        }
+        if let Some(log) = mode.log.filter(|_| !is_shown) {
+            // It said nothing, which may replace something that was said.
+            log.push(&chunks).await;
         }
         Ok(value)
     }

@@ -45,7 +45,11 @@ pub(crate) struct Prepared<K: Kind> {
 
 impl<K: Kind> Prepared<K> {
     /// Checks that the call can be made at all and computes its key.
-    pub fn new(core: &Arc<Core<K>>, group: &str, request: K::Request, options: InvokeOptions) -> Result<Self> {
+    pub fn new(core: &Arc<Core<K>>, group: &str, request: K::Request, mut options: InvokeOptions) -> Result<Self> {
+        if K::changes_state(&request) {
+            options.hedge = false;
+            options.cache = if options.cache == CacheUse::OnlyIfCached { options.cache } else { CacheUse::NoStore };
+        }
         let active = core.begin()?;
         let group =
             core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
@@ -146,6 +150,7 @@ impl<K: Kind> Prepared<K> {
     fn hit(&self, record: &Record, cache: CacheStatus) -> Option<Answer<K>> {
         let mut value: K = unpack(&record.payload)?;
         free_of_charge(&mut value);
+        self.core.remember(&value, &record.deployment);
         Some(Answer {
             value,
             deployment: record.deployment.clone(),

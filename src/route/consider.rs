@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::core::Core;
 use super::group::{Demand, Group};
 use super::race::Loss;
 use super::serve::{CallState, Verdict};
+use super::states::provider_of;
 use crate::deployment::Deployment;
 use crate::error::{Error, ErrorKind, Failure, FailureClass, Phase};
 use crate::kinds::Kind;
@@ -21,9 +23,26 @@ pub(super) struct Learned {
     later: Vec<String>,
     /// The models and the windows for which the request is too long.
     too_long: Vec<(String, u64)>,
+    /// The only provider that may be asked, because it has what the request goes on from.
+    bound_to: Option<String>,
+    /// Providers that do not have it.
+    without: Vec<String>,
 }
 
 impl Learned {
+    /// What is known before the first attempt: whose the answer is that the request goes on from.
+    pub fn before<K: Kind>(core: &Core<K>, request: &K::Request) -> Self {
+        let bound_to = K::builds_on(request).and_then(|id| core.states.provider(&id));
+        Self { bound_to, ..Self::default() }
+    }
+
+    /// Whether it is of a provider that the request is not for.
+    fn is_stranger(&self, deployment: &Deployment) -> bool {
+        let provider = provider_of(&deployment.name);
+        self.bound_to.as_deref().is_some_and(|bound| bound != provider)
+            || self.without.iter().any(|one| one == provider)
+    }
+
     /// Whether the request is too long for it, by what was learned of another.
     fn is_too_long_for(&self, deployment: &Deployment) -> bool {
         let window = deployment.context_window();
@@ -49,7 +68,8 @@ impl Barred {
         let of = |is_meant: &dyn Fn(&Deployment) -> bool| {
             deployments.iter().filter(|one| is_meant(one)).cloned().collect::<Vec<_>>()
         };
-        let for_good = of(&|one| learned.out.contains(&one.name) || learned.is_too_long_for(one));
+        let is_out = |one: &Deployment| learned.out.contains(&one.name) || learned.is_stranger(one);
+        let for_good = of(&|one| is_out(one) || learned.is_too_long_for(one));
         Self { for_good, for_now: of(&|one| learned.later.contains(&one.name)), again: None }
     }
 
@@ -129,6 +149,7 @@ impl<K: Kind> CallState<'_, K> {
             return Err(Verdict::Final(error));
         }
         self.errors.push(error);
+        self.bind(group, deployment, failure, barred);
         let now = Instant::now();
         let is_other = |other: &Arc<Deployment>| !Arc::ptr_eq(other, deployment) && !other.is_dead(now);
         let has_others = || group.able(demand, &barred.for_good).iter().any(is_other);
@@ -169,6 +190,33 @@ impl<K: Kind> CallState<'_, K> {
             }
         }
         Ok(None)
+    }
+
+    /// Learns from a failure which providers may be asked from now on: others than those that lack what the request goes on
+    /// from; and no other, if it changes what the provider keeps, which may have happened.
+    fn bind(&mut self, group: &Group, deployment: &Deployment, failure: &Failure, barred: &mut Barred) {
+        let provider = provider_of(&deployment.name).to_owned();
+        if failure.lacks_state {
+            self.learned.without.push(provider);
+        } else if K::changes_state(&self.job.request) {
+            self.learned.bound_to = Some(provider);
+        } else {
+            return;
+        }
+        let deployments = group.deployments();
+        let strangers = deployments.iter().filter(|one| self.learned.is_stranger(one));
+        barred.for_good.extend(strangers.cloned());
+    }
+
+    /// Why nobody is asked, if that is because the provider that could go on is not in the group.
+    pub(super) fn nobody_has_it(&self, group: &Group) -> Option<Error> {
+        let bound = self.learned.bound_to.as_ref().filter(|_| self.errors.is_empty())?;
+        let is_there = group.deployments().iter().any(|one| !self.learned.is_stranger(one));
+        let message = format!(
+            "the request goes on from an answer of provider \"{bound}\", of which group \"{}\" has no deployment",
+            group.name
+        );
+        (!is_there).then(|| ErrorKind::Unsupported(message).into())
     }
 
     /// Whether the retries that are left are enough to ask this one again and then each of the others that are healthy: nobody

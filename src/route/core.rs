@@ -13,6 +13,7 @@ use super::mount::Mount;
 use super::parts::Batch;
 use super::retired::Retired;
 use super::retry::{RetryBudget, RetryOptions};
+use super::states::States;
 use crate::cache::{Cache, CacheOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::Kind;
@@ -26,6 +27,8 @@ pub(crate) struct Core<K: Kind> {
     /// Of requests that answer several parts at once.
     pub batches: Calls<Arc<Batch<K>>>,
     pub retired: Retired,
+    /// Whose what later requests go on from is.
+    pub states: States,
     pub retry: RetryOptions,
     pub timeouts: Timeouts,
     cache: RwLock<Option<Arc<Mount>>>,
@@ -61,6 +64,7 @@ impl<K: Kind> Core<K> {
             flights: Calls::default(),
             batches: Calls::default(),
             retired: Retired::default(),
+            states: States::default(),
             budget: Mutex::new(RetryBudget::new(&retry)),
             retry,
             timeouts,
@@ -115,6 +119,14 @@ impl<K: Kind> Core<K> {
                 return;
             }
             idle.await;
+        }
+    }
+
+    /// Remembers whose answer it is, if later requests may go on from it.
+    pub fn remember(&self, value: &K, deployment: &str) {
+        let ids = value.state_ids();
+        if !ids.is_empty() {
+            self.states.remember(&ids, deployment);
         }
     }
 

@@ -292,6 +292,7 @@ impl<K: Kind> Prepared<K> {
         let keeper = self.keeper(cache);
         async move {
             let served = serve(&core, &group, &job).await?;
+            core.remember(&served.value, &served.deployment);
             let cache = Keeper::keep(keeper.as_ref(), &served.deployment, &served.value);
             Ok(Answer {
                 value: served.value,

@@ -16,11 +16,11 @@ use super::log::Wish;
 use super::parts;
 use super::serve::Reading;
 use super::stats::{DeploymentStats, GroupStats, ProviderStats, RouterStats};
-use super::stream::CompletionStream;
+use super::stream::AnswerStream;
 use crate::cache::Cache;
 use crate::deployment::{Deployment, split_model};
 use crate::error::{ErrorKind, Invalid, Result};
-use crate::kinds::{Completion, Kind};
+use crate::kinds::{Kind, Streaming};
 use crate::options::{
     DeployOptions, GroupOptions, GroupPlan, InvokeOptions, OnInterrupt, RouterOptions, StreamOptions, Timeouts,
 };
@@ -347,19 +347,14 @@ impl<K: Kind> Router<K> {
     }
 }
 
-impl Router<Completion> {
+impl<K: Streaming> Router<K> {
     /// Asks a group for an answer piece by piece. Runs at once, on the current Tokio runtime; dropping the stream
     /// cancels the call and closes the socket, unless an equal call shares it.
     ///
     /// # Errors
     /// What can be refused before anything is sent.
-    pub fn stream(
-        &self,
-        group: &str,
-        request: &<Completion as Kind>::Request,
-        options: StreamOptions,
-    ) -> Result<CompletionStream> {
-        let request = Completion::request(request.as_ref().clone())?;
+    pub fn stream(&self, group: &str, request: &K::Request, options: StreamOptions) -> Result<AnswerStream<K>> {
+        let request = K::request(request.as_ref().clone())?;
         let wish = match options.on_interrupt {
             _ if options.buffer => Wish::Whole,
             OnInterrupt::Error => Wish::Error,
@@ -367,7 +362,7 @@ impl Router<Completion> {
         };
         let reading = if options.events { Reading::Verbatim } else { Reading::Streamed };
         let prepared = Prepared::new(&self.0, group, request, options.invoke)?;
-        Ok(CompletionStream::begin(prepared, wish, reading))
+        Ok(AnswerStream::begin(prepared, wish, reading))
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) async fn serve<K: Kind>(core: &Core<K>, group: &Arc<Group>, job: &Job
         attempts: Vec::new(),
         errors: Vec::new(),
         retries: 0,
-        learned: Learned::default(),
+        learned: Learned::before(core, &job.request),
         whole: Vec::new(),
     };
     core.budget().deposit(call.started);
@@ -256,7 +256,7 @@ impl<K: Kind> CallState<'_, K> {
             return Verdict::GaveUp(Some(self.core.no_group(&group.name)));
         }
         if !excluded.is_empty() {
-            return Verdict::GaveUp(None);
+            return Verdict::GaveUp(self.nobody_has_it(group));
         }
         if !deployments.iter().any(|one| one.is_able()) {
             let message = format!("no deployment of group \"{}\" serves requests of kind {}", group.name, K::NAME);

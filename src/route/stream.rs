@@ -13,15 +13,15 @@ use super::fly::{Seat, Shared, joined, settled};
 use super::log::{Found, Wish};
 use super::serve::Reading;
 use crate::error::{Error, ErrorKind};
-use crate::kinds::{Chunk, Completion};
+use crate::kinds::{Chunk, Completion, Streaming};
 
 /// What one read of a stream gives.
 #[derive(Clone, Debug)]
-pub enum Batch {
+pub enum Batch<K = Completion> {
     /// Chunks that have arrived since the last read.
     Chunks(Vec<Chunk>),
     /// The end, with the whole answer.
-    End(Box<Answer<Completion>>),
+    End(Box<Answer<K>>),
 }
 
 /// Where what a stream gives comes from.
@@ -35,45 +35,48 @@ pub struct Origin {
     pub attempts: usize,
 }
 
-/// What [`CompletionStream::try_next`] found.
+/// What [`AnswerStream::try_next`] found.
 #[derive(Debug)]
-pub enum Poll {
-    /// As [`CompletionStream::next`].
-    Ready(Option<Result<Batch, Error>>),
+pub enum Poll<K = Completion> {
+    /// As [`AnswerStream::next`].
+    Ready(Option<Result<Batch<K>, Error>>),
     /// Nothing yet.
     Waiting,
 }
 
-/// A completion as it comes. Dropping it cancels the call and closes the socket, unless an equal call shares it.
-pub struct CompletionStream {
-    prepared: Prepared<Completion>,
+/// An answer as it comes. Dropping it cancels the call and closes the socket, unless an equal call shares it.
+pub struct AnswerStream<K: Streaming> {
+    prepared: Prepared<K>,
     wish: Wish,
     reading: Reading,
-    inner: Mutex<Inner>,
+    inner: Mutex<Inner<K>>,
 }
 
-struct Inner {
-    stage: Stage,
+/// A completion as it comes.
+pub type CompletionStream = AnswerStream<Completion>;
+
+struct Inner<K: Streaming> {
+    stage: Stage<K>,
     origin: Option<Origin>,
-    /// Whoever waits in [`CompletionStream::next`].
+    /// Whoever waits in [`AnswerStream::next`].
     waker: Option<Waker>,
 }
 
-enum Stage {
+enum Stage<K: Streaming> {
     /// Reads along with a call in flight.
-    Following { seat: Seat<Answer<Completion>>, is_given: bool, rejoins: u32 },
+    Following { seat: Seat<Answer<K>>, is_given: bool, rejoins: u32 },
     /// Has all that it will give.
-    Ending(Vec<Chunk>, Box<Answer<Completion>>),
+    Ending(Vec<Chunk>, Box<Answer<K>>),
     /// Was cancelled, and has not been told so.
     Cancelled,
     /// Gives nothing any more.
     Over,
 }
 
-impl CompletionStream {
+impl<K: Streaming> AnswerStream<K> {
     /// Begins a call: one that memory can answer is answered, any other joins an equal one or starts. Needs the context
     /// of a Tokio runtime.
-    pub(crate) fn begin(mut prepared: Prepared<Completion>, wish: Wish, reading: Reading) -> Self {
+    pub(crate) fn begin(mut prepared: Prepared<K>, wish: Wish, reading: Reading) -> Self {
         let guard = prepared.take_guard();
         let stage = if let Some(answer) = prepared.in_memory() {
             Stage::Ending(chunks(&answer, reading), Box::new(answer))
@@ -89,7 +92,7 @@ impl CompletionStream {
     ///
     /// # Errors
     /// What ended the stream early; once.
-    pub async fn next(&self) -> Option<Result<Batch, Error>> {
+    pub async fn next(&self) -> Option<Result<Batch<K>, Error>> {
         let arrived = poll_fn(|context| match self.poll(context) {
             Poll::Ready(batch) => Progress::Ready(batch),
             Poll::Waiting => Progress::Pending,
@@ -113,14 +116,14 @@ impl CompletionStream {
 
     /// What has arrived, without waiting; if it is nothing, `waker` is woken when it is worth to ask again, and the last one
     /// who asked counts. Needs the context of a Tokio runtime. `None` if there are clocks to run meanwhile: that takes
-    /// [`next`](CompletionStream::next).
+    /// [`next`](AnswerStream::next).
     #[must_use]
-    pub fn try_next_or_wake(&self, waker: &Waker) -> Option<Poll> {
+    pub fn try_next_or_wake(&self, waker: &Waker) -> Option<Poll<K>> {
         let has_clocks = self.prepared.timeouts.total.is_some() || self.silent().is_some();
         (!has_clocks).then(|| self.poll(&mut Context::from_waker(waker)))
     }
 
-    fn poll(&self, context: &mut Context<'_>) -> Poll {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<K> {
         let mut inner = self.inner();
         inner.waker = Some(context.waker().clone());
         loop {
@@ -154,7 +157,7 @@ impl CompletionStream {
 
     /// What has arrived, without waiting. Needs the context of a Tokio runtime.
     #[must_use]
-    pub fn try_next(&self) -> Poll {
+    pub fn try_next(&self) -> Poll<K> {
         self.take(&mut self.inner())
     }
 
@@ -172,7 +175,7 @@ impl CompletionStream {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    fn take(&self, inner: &mut Inner) -> Poll {
+    fn take(&self, inner: &mut Inner<K>) -> Poll<K> {
         loop {
             let (stage, found) = match std::mem::replace(&mut inner.stage, Stage::Over) {
                 Stage::Over => (Stage::Over, Some(None)),
@@ -199,7 +202,7 @@ impl CompletionStream {
         }
     }
 
-    fn origin_of(&self, stage: &Stage) -> Option<Origin> {
+    fn origin_of(&self, stage: &Stage<K>) -> Option<Origin> {
         match stage {
             Stage::Following { seat, .. } => {
                 let (deployment, attempts) = seat.reader.speaker();
@@ -217,7 +220,7 @@ impl CompletionStream {
     }
 
     /// One step of reading along.
-    fn follow(&self, seat: Seat<Answer<Completion>>, is_given: bool, rejoins: u32) -> Followed {
+    fn follow(&self, seat: Seat<Answer<K>>, is_given: bool, rejoins: u32) -> Followed<K> {
         // Before the log: what was said before the outcome is in the log when the outcome can be seen.
         let outcome = seat.flight.outcome();
         match (seat.reader.take(), outcome) {
@@ -233,11 +236,11 @@ impl CompletionStream {
 
     fn end(
         &self,
-        seat: &Seat<Answer<Completion>>,
+        seat: &Seat<Answer<K>>,
         is_given: bool,
         rejoins: u32,
-        outcome: Result<Answer<Completion>, Error>,
-    ) -> Followed {
+        outcome: Result<Answer<K>, Error>,
+    ) -> Followed<K> {
         let is_joined = seat.flight.is_joined();
         match outcome {
             Ok(answer) => {
@@ -262,17 +265,17 @@ impl CompletionStream {
         }
     }
 
-    fn is_own(&self, error: &Error, seat: &Seat<Answer<Completion>>, rejoins: u32) -> bool {
+    fn is_own(&self, error: &Error, seat: &Seat<Answer<K>>, rejoins: u32) -> bool {
         self.prepared.is_own(error, seat.flight.companion(), rejoins, true)
     }
 
     // A std mutex: nothing is awaited while it is held.
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, Inner<K>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl<K: Streaming> Inner<K> {
     /// Tells one seat from the next.
     fn rejoins(&self) -> u32 {
         match self.stage {
@@ -283,19 +286,19 @@ impl Inner {
 }
 
 /// The chunks of an answer that came whole, for those who read it so.
-fn chunks(answer: &Completion, reading: Reading) -> Vec<Chunk> {
-    if reading == Reading::Verbatim { answer.events() } else { answer.chunks() }
+fn chunks<K: Streaming>(answer: &Answer<K>, reading: Reading) -> Vec<Chunk> {
+    if reading == Reading::Verbatim { answer.value.events() } else { answer.value.chunks() }
 }
 
 /// What one step of reading along gave.
-enum Followed {
-    Waiting(Stage),
+enum Followed<K: Streaming> {
+    Waiting(Stage<K>),
     /// Something, or the next stage to be asked.
-    Found(Stage, Option<Result<Batch, Error>>),
+    Found(Stage<K>, Option<Result<Batch<K>, Error>>),
 }
 
-impl std::fmt::Debug for CompletionStream {
+impl<K: Streaming> std::fmt::Debug for AnswerStream<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompletionStream").field("wish", &self.wish).finish_non_exhaustive()
+        f.debug_struct("AnswerStream").field("kind", &K::NAME).field("wish", &self.wish).finish_non_exhaustive()
     }
 }
