@@ -316,6 +316,16 @@ export declare interface CustomProvider {
     }, context: {
         signal: AbortSignal;
     }): Promise<string | object> | AsyncIterable<string | object>;
+    /**
+     * Answers a request of the Responses API, `model` being the part after `::`. Gives the text, or an answer in OpenAI's shape
+     * (or a part of one: `{ output_text, tool_calls, usage }`); or an async iterable of pieces of text, of the chunks of
+     * thryd's own streams, or of events in OpenAI's shape. `context.signal` fires when nobody wants the answer any more.
+     */
+    respond?(request: ResponsesRequest & {
+        model: string;
+    }, context: {
+        signal: AbortSignal;
+    }): Promise<string | object> | AsyncIterable<string | object>;
     /** Gives one vector per input, in the order of the inputs. */
     embed?(request: EmbeddingRequest & {
         model: string;
@@ -573,6 +583,31 @@ export declare interface InvokeOptions extends Timeouts {
     hedge?: boolean;
 }
 
+/**
+ * A whole answer of the Responses API. `JSON.stringify` and `console.log` show everything but `raw`. Not called `Response`, which
+ * is what `fetch` gives.
+ */
+export declare interface ModelResponse extends Served {
+    /** The provider's id of it, for a later `previous_response_id`; empty if it gave none. */
+    id: string;
+    /** The texts of all its messages, end to end; empty if the model only called tools. */
+    outputText: string;
+    /** What the model wants called: functions, `arguments` being JSON text as it wrote it, and custom tools with their input. */
+    toolCalls: {
+        id: string;
+        name: string;
+        arguments: string;
+    }[];
+    /** What fails is an error, and no answer. */
+    status: 'completed' | 'incomplete';
+    /** Why it is incomplete, in OpenAI's words: `max_output_tokens`, `content_filter`. */
+    incompleteReason?: string;
+    /** The provider's own answer, parsed when first read: `output` and all the rest. */
+    readonly raw: unknown;
+    /** The text, so that `${answer}` is it. */
+    toString(): string;
+}
+
 /** A deployment failed or refused. Keys and request headers are never kept. */
 export declare class ProviderError extends ThrydError {
     /** HTTP status, if there was an answer. */
@@ -674,6 +709,62 @@ export declare interface RerankRequest {
 export declare class RerankRouter extends Router<RerankRequest, Ranking> {
     /** See `Router`. */
     constructor(options?: RouterOptions);
+}
+
+/**
+ * OpenAI's body of `POST /v1/responses` without `model`. What thryd does not know travels to the provider. `input` may only be
+ * absent beside a `prompt`, a `previous_response_id` or a `conversation`.
+ */
+export declare interface ResponsesRequest {
+    /** A text of the user's, or a list of items: messages, calls, results of calls, reasoning, in OpenAI's shape. */
+    input?: string | object[];
+    /** What the model is told before the input. */
+    instructions?: string | null;
+    /** Longest answer in tokens, reasoning included: at least 1. Also what is reserved under `tpm`. */
+    max_output_tokens?: number;
+    /** Most calls of the provider's own tools: at least 1. */
+    max_tool_calls?: number;
+    /** From 0, always the likeliest word, to 2. */
+    temperature?: number;
+    /** Share of the likeliest words to choose from, from 0 to 1. */
+    top_p?: number;
+    /** Functions and tools of the provider's, in OpenAI's flat shape. */
+    tools?: object[];
+    /** Which of them it must call, in OpenAI's shape. */
+    tool_choice?: unknown;
+    /** The form of the answer, e.g. `{ format: { type: 'json_schema', ... } }`, in OpenAI's shape. */
+    text?: object;
+    /** How long to think, in OpenAI's shape. */
+    reasoning?: object;
+    /** The `id` of an earlier answer to go on from. It is asked of the provider that gave that, if the router has seen it. */
+    previous_response_id?: string | null;
+    /** A conversation of the provider's, which the answer is added to: such a request is neither cached nor shared. */
+    conversation?: string | {
+        id: string;
+    } | null;
+    /** Whether the provider keeps the answer. @default the provider's: with OpenAI, it does */
+    store?: boolean | null;
+    [field: string]: unknown;
+}
+
+/** Routes requests of OpenAI's Responses API to the models that answer them. */
+export declare class ResponsesRouter extends Router<ResponsesRequest, ModelResponse> {
+    /** See `Router`. */
+    constructor(options?: RouterOptions);
+    /** As `stream` of a `CompletionRouter`; the whole answer is that of the stream's `response()`. */
+    stream(group: string, request: ResponsesRequest, options?: StreamOptions): ResponsesStream;
+}
+
+/**
+ * An answer of the Responses API in pieces, for one reader, as a `CompletionStream`: `content` is the text of its messages,
+ * `reasoning` what it says of its thoughts, `tool-call` a piece of a call of a function or a custom tool.
+ */
+export declare interface ResponsesStream extends AsyncIterable<CompletionChunk> {
+    /**
+     * The whole answer, when the iteration has ended; runs it if nobody has. Not to be awaited inside the loop, which it waits
+     * for. @throws the error that ended the iteration; an AbortError if the reader left before the end
+     */
+    response(): Promise<ModelResponse>;
 }
 
 /** When and how often a failed attempt is followed by another. */

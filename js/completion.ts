@@ -1,7 +1,8 @@
 /** Chat completions: what is asked, what comes back whole, and what comes back in pieces. */
 
+import { Answer } from './answer'
 import type { Letter } from './letter'
-import type { Attempt, Served, Usage } from './served'
+import type { Served } from './served'
 
 /**
  * OpenAI's chat-completions body without `model`. What thryd does not know travels to the provider.
@@ -66,51 +67,18 @@ type Fields = Omit<Completion, 'raw' | 'toString'>
 
 /** Reads a completion out of a letter. */
 export function completion(letter: Letter): Completion {
-  return new Answer(JSON.parse(letter.text ?? '{}') as Fields, letter.raw)
+  return new Whole(JSON.parse(letter.text ?? '{}') as Fields, letter.raw)
 }
 
-class Answer implements Completion {
-  readonly content: string
-  readonly toolCalls: { id: string; name: string; arguments: string }[]
-  readonly finishReason: string
-  readonly deployment: string
-  readonly model: string
-  readonly usage: Usage
-  readonly cache: Served['cache']
-  readonly attempts: Attempt[]
-  readonly latencyMs: number
-  readonly queuedMs: number
-  readonly queuePosition: number
-  #text: string | undefined
-  #raw: unknown
+class Whole extends Answer<Fields> implements Completion {
+  declare readonly content: string
+  declare readonly toolCalls: { id: string; name: string; arguments: string }[]
+  declare readonly finishReason: string
 
-  constructor(fields: Fields, raw: string | undefined) {
-    this.content = fields.content
-    this.toolCalls = fields.toolCalls
-    this.finishReason = fields.finishReason
-    this.deployment = fields.deployment
-    this.model = fields.model
-    this.usage = fields.usage
-    this.cache = fields.cache
-    this.attempts = fields.attempts
-    this.latencyMs = fields.latencyMs
-    this.queuedMs = fields.queuedMs
-    this.queuePosition = fields.queuePosition
-    this.#text = raw
-  }
-
-  get raw(): unknown {
-    if (this.#text !== undefined) {
-      this.#raw = JSON.parse(this.#text)
-      this.#text = undefined
-    }
-    return this.#raw
-  }
-
-  toString(): string {
+  override toString(): string {
     return this.content
   }
 }
 
 // What inspection shows.
-Object.defineProperty(Answer, 'name', { value: 'Completion' })
+Object.defineProperty(Whole, 'name', { value: 'Completion' })

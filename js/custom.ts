@@ -22,7 +22,12 @@ interface CustomCall {
 type Answer = AsyncIterable<unknown> | Promise<unknown>
 type Method = (request: object, context: { signal: AbortSignal }) => Answer
 
-const METHODS = { completion: 'complete', embedding: 'embed', rerank: 'rerank' } as const satisfies Record<Kind, string>
+const METHODS = {
+  completion: 'complete',
+  response: 'respond',
+  embedding: 'embed',
+  rerank: 'rerank',
+} as const satisfies Record<Kind, string>
 const KINDS = Object.keys(METHODS) as Kind[]
 
 /** Whether a provider is code, as opposed to options. */

@@ -71,7 +71,7 @@ export interface NativeUsageTracker {
 }
 
 /** Which router: what it asks for and what it gives. */
-export type Kind = 'completion' | 'embedding' | 'rerank'
+export type Kind = 'completion' | 'response' | 'embedding' | 'rerank'
 
 /** Everything that the addon exports. */
 export interface Native {

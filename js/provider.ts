@@ -4,6 +4,7 @@ import type { CompletionRequest } from './completion'
 import type { EmbeddingRequest } from './embedding'
 import type { Fault, FaultShares } from './faults'
 import type { RerankRequest } from './rerank'
+import type { ResponsesRequest } from './response'
 
 /** The APIs that thryd speaks. */
 export type ProviderType =
@@ -98,6 +99,15 @@ export interface CustomProvider {
    */
   complete?(
     request: CompletionRequest & { model: string },
+    context: { signal: AbortSignal },
+  ): Promise<string | object> | AsyncIterable<string | object>
+  /**
+   * Answers a request of the Responses API, `model` being the part after `::`. Gives the text, or an answer in OpenAI's shape
+   * (or a part of one: `{ output_text, tool_calls, usage }`); or an async iterable of pieces of text, of the chunks of
+   * thryd's own streams, or of events in OpenAI's shape. `context.signal` fires when nobody wants the answer any more.
+   */
+  respond?(
+    request: ResponsesRequest & { model: string },
     context: { signal: AbortSignal },
   ): Promise<string | object> | AsyncIterable<string | object>
   /** Gives one vector per input, in the order of the inputs. */

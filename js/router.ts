@@ -15,8 +15,15 @@ import type { BatchOptions, DeployOptions, GroupOptions, InvokeOptions, RouterOp
 import type { CustomProvider, ProviderOptions } from './provider'
 import { valueOf } from './reply'
 import { type Ranking, type RerankRequest, ranking } from './rerank'
+import { type ModelResponse, type ResponsesRequest, modelResponse } from './response'
 import type { RouterStats } from './stats'
-import { type CompletionStream, completionStream } from './stream'
+import {
+  type CompletionStream,
+  type ResponsesStream,
+  type StreamCall,
+  completionStream,
+  responsesStream,
+} from './stream'
 
 /** What makes a router one of its kind: its name in the core, and how an answer is read. */
 interface KindOfRouter<Response> {
@@ -51,7 +58,7 @@ export abstract class Router<Request, Response> {
   constructor(options: RouterOptions | undefined, kind: KindOfRouter<Response>)
   constructor(options?: RouterOptions, kind?: KindOfRouter<Response>) {
     if (kind === undefined)
-      throw new TypeError('Router is abstract: use CompletionRouter, EmbeddingRouter or RerankRouter')
+      throw new TypeError('Router is abstract: use CompletionRouter, ResponsesRouter, EmbeddingRouter or RerankRouter')
     this.#kind = kind
     this.#native = new native.NativeRouter(mailbox, kind.name)
     this.#custom = new CustomProviders(this.#native)
@@ -246,16 +253,22 @@ export class CompletionRouter extends Router<CompletionRequest, Completion> {
    * socket. A failure ends the iteration with a ThrydError: after the first chunk with an InterruptedError.
    */
   stream(group: string, request: CompletionRequest, options?: StreamOptions): CompletionStream {
-    const { signal, encoded } = callOptions(options)
-    const name = text('group', group)
-    const body = encodeRequest(request)
-    // Through `this`, so that whoever holds the stream holds the router and its custom providers.
-    const call = {
-      start: (id: number) => nativeOf(this).stream(id, name, body, encoded),
-      pull: (id: number) => nativeOf(this).pull(id),
-      cancel: cancelOf(nativeOf(this)),
-    }
+    const { call, signal } = streamCall(this, group, request, options)
     return completionStream(call, signal)
+  }
+}
+
+/** Routes requests of OpenAI's Responses API to the models that answer them. */
+export class ResponsesRouter extends Router<ResponsesRequest, ModelResponse> {
+  /** See `Router`. */
+  constructor(options?: RouterOptions) {
+    super(options, { name: 'response', read: modelResponse })
+  }
+
+  /** As `stream` of a `CompletionRouter`; the whole answer is that of the stream's `response()`. */
+  stream(group: string, request: ResponsesRequest, options?: StreamOptions): ResponsesStream {
+    const { call, signal } = streamCall(this, group, request, options)
+    return responsesStream(call, signal)
   }
 }
 
@@ -273,6 +286,24 @@ export class RerankRouter extends Router<RerankRequest, Ranking> {
   constructor(options?: RouterOptions) {
     super(options, { name: 'rerank', read: ranking })
   }
+}
+
+/** How a stream asks the core. Through the router, so that whoever holds the stream holds it and its custom providers. */
+function streamCall<Request, Response>(
+  router: Router<Request, Response>,
+  group: string,
+  request: Request,
+  options: StreamOptions | undefined,
+): { call: StreamCall; signal: AbortSignal | undefined } {
+  const { signal, encoded } = callOptions(options)
+  const name = text('group', group)
+  const body = encodeRequest(request)
+  const call = {
+    start: (id: number) => nativeOf(router).stream(id, name, body, encoded),
+    pull: (id: number) => nativeOf(router).pull(id),
+    cancel: cancelOf(nativeOf(router)),
+  }
+  return { call, signal }
 }
 
 /** Apart, so that it holds nothing but the core's part of the router: it must not keep alive whoever it waits to see gone. */

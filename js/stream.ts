@@ -1,9 +1,10 @@
-/** A streamed completion: one reader, who may leave; chunks come over in batches. */
+/** A streamed answer: one reader, who may leave; chunks come over in batches. */
 
 import { type Completion, type CompletionChunk, completion } from './completion'
 import { type Letter, LetterKind } from './letter'
 import { expect, failed, forget, nextId } from './mailbox'
 import { END, type Source, readerOf } from './reader'
+import { type ModelResponse, modelResponse } from './response'
 import { unwatch, watch } from './signal'
 
 /**
@@ -18,6 +19,18 @@ export interface CompletionStream extends AsyncIterable<CompletionChunk> {
   completion(): Promise<Completion>
 }
 
+/**
+ * An answer of the Responses API in pieces, for one reader, as a `CompletionStream`: `content` is the text of its messages,
+ * `reasoning` what it says of its thoughts, `tool-call` a piece of a call of a function or a custom tool.
+ */
+export interface ResponsesStream extends AsyncIterable<CompletionChunk> {
+  /**
+   * The whole answer, when the iteration has ended; runs it if nobody has. Not to be awaited inside the loop, which it waits
+   * for. @throws the error that ended the iteration; an AbortError if the reader left before the end
+   */
+  response(): Promise<ModelResponse>
+}
+
 /** How the core is asked. */
 export interface StreamCall {
   start(id: number): Letter | null
@@ -28,39 +41,58 @@ export interface StreamCall {
 
 /** A stream that starts `call` when it is first read. */
 export function completionStream(call: StreamCall, signal: AbortSignal | undefined): CompletionStream {
-  return new Stream(new Chunks(call, signal))
+  return new OfCompletion(new Chunks(call, signal, completion))
 }
 
-class Stream implements CompletionStream {
-  readonly #chunks: Chunks
+/** The same of a model response. */
+export function responsesStream(call: StreamCall, signal: AbortSignal | undefined): ResponsesStream {
+  return new OfResponse(new Chunks(call, signal, modelResponse))
+}
+
+abstract class Stream<Answer> implements AsyncIterable<CompletionChunk> {
+  readonly #chunks: Chunks<Answer>
   #isTaken = false
 
-  constructor(chunks: Chunks) {
+  constructor(chunks: Chunks<Answer>) {
     this.#chunks = chunks
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<CompletionChunk> {
-    if (this.#isTaken) throw new TypeError('a CompletionStream has one reader, and this one has been read already')
+    const { name } = this.constructor
+    if (this.#isTaken) throw new TypeError(`a ${name} has one reader, and this one has been read already`)
     this.#isTaken = true
     const reader = readerOf(this.#chunks)
     this.#chunks.readBy(reader)
     return reader
   }
 
-  async completion(): Promise<Completion> {
+  protected async whole(): Promise<Answer> {
     if (!this.#isTaken) for await (const _ of this) this.#chunks.skip()
     return this.#chunks.whole()
   }
 }
 
+class OfCompletion extends Stream<Completion> implements CompletionStream {
+  completion(): Promise<Completion> {
+    return this.whole()
+  }
+}
+
+class OfResponse extends Stream<ModelResponse> implements ResponsesStream {
+  response(): Promise<ModelResponse> {
+    return this.whole()
+  }
+}
+
 // What inspection shows.
-Object.defineProperty(Stream, 'name', { value: 'CompletionStream' })
+Object.defineProperty(OfCompletion, 'name', { value: 'CompletionStream' })
+Object.defineProperty(OfResponse, 'name', { value: 'ResponsesStream' })
 
 /** What remains of a stream when its reader was dropped without a word. */
 interface Rest {
   id: number
   cancel: (id: number) => void
-  chunks: WeakRef<Chunks>
+  chunks: WeakRef<Chunks<unknown>>
 }
 
 // Nothing that a `Rest` holds leads to the reader. The chunks are still there if a signal or the stream holds them.
@@ -70,10 +102,11 @@ const dropped = new FinalizationRegistry(({ id, cancel, chunks }: Rest) => {
   else if (id !== 0) cancel(id)
 })
 
-type Outcome = { completion: Completion } | { error: unknown }
+type Outcome<Answer> = { answer: Answer } | { error: unknown }
 
-class Chunks implements Source<CompletionChunk> {
+class Chunks<Answer> implements Source<CompletionChunk> {
   readonly #call: StreamCall
+  readonly #readAnswer: (letter: Letter) => Answer
   readonly #signal: AbortSignal | undefined
   readonly #onAbort = (): void => this.#end({ error: this.#signal?.reason }, true)
   #id = 0
@@ -81,14 +114,15 @@ class Chunks implements Source<CompletionChunk> {
   #batch: CompletionChunk[] = []
   #position = 0
   #wake: ((letter?: Letter) => void) | undefined
-  #outcome: Outcome | undefined
+  #outcome: Outcome<Answer> | undefined
   /** Whether the reader knows the outcome: an error is thrown once, and not at whoever left. */
   #isTold = false
   #watchers: (() => void)[] = []
 
-  constructor(call: StreamCall, signal: AbortSignal | undefined) {
+  constructor(call: StreamCall, signal: AbortSignal | undefined, readAnswer: (letter: Letter) => Answer) {
     this.#call = call
     this.#signal = signal
+    this.#readAnswer = readAnswer
   }
 
   /** When this reader is garbage, so is the call. */
@@ -127,11 +161,11 @@ class Chunks implements Source<CompletionChunk> {
   }
 
   /** The whole answer, once there is one. */
-  async whole(): Promise<Completion> {
+  async whole(): Promise<Answer> {
     if (this.#outcome === undefined) await new Promise<void>((resolve) => this.#watchers.push(resolve))
-    const outcome = this.#outcome as Outcome | undefined
+    const outcome = this.#outcome as Outcome<Answer> | undefined
     if (outcome === undefined || 'error' in outcome) throw outcome?.error
-    return outcome.completion
+    return outcome.answer
   }
 
   #start(): Letter | null | undefined {
@@ -163,11 +197,11 @@ class Chunks implements Source<CompletionChunk> {
         this.#end({ error: failed(letter) }, false)
         break
       default:
-        this.#end({ completion: completion(letter) }, false)
+        this.#end({ answer: this.#readAnswer(letter) }, false)
     }
   }
 
-  #end(outcome: Outcome, isCancelled: boolean): void {
+  #end(outcome: Outcome<Answer>, isCancelled: boolean): void {
     if (this.#outcome !== undefined) return
     this.#outcome = outcome
     dropped.unregister(this)

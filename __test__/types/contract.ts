@@ -30,6 +30,7 @@ import {
   type GroupOptions,
   InterruptedError,
   type InvokeOptions,
+  type ModelResponse,
   ProviderError,
   type ProviderOptions,
   type ProviderType,
@@ -37,6 +38,9 @@ import {
   RateLimitError,
   type RerankRequest,
   RerankRouter,
+  type ResponsesRequest,
+  ResponsesRouter,
+  type ResponsesStream,
   type RetryOptions,
   Router,
   type RouterOptions,
@@ -297,6 +301,20 @@ function pieceOf(chunk: CompletionChunk): string {
     case 'restart':
       return chunk.discarded + chunk.deployment
   }
+}
+
+export async function responses(router: ResponsesRouter): Promise<void> {
+  const asked: ResponsesRequest = { input: [{ role: 'user', content: 'Hi' }], previous_response_id: 'r', x: 1 }
+  const stream: ResponsesStream = router.stream('default', asked, streamOptions)
+  for await (const chunk of stream) pieceOf(chunk)
+  const whole: ModelResponse = await stream.response()
+  const { id, outputText, toolCalls, raw } = await router.invoke('default', asked, invokeOptions)
+  const how: 'completed' | 'incomplete' = whole.status
+  const why: string | undefined = whole.incompleteReason
+  const common: Served = whole
+  const own: CustomProvider = { name: 'mine', respond: async ({ input, model }) => `${model}: ${String(input)}` }
+  router.addProvider(own)
+  void [id, outputText.length, toolCalls[0]?.arguments, raw, how, why, common, `${whole}`]
 }
 
 export async function caches(): Promise<void> {

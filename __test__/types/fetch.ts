@@ -1,10 +1,11 @@
 /** Uses every name of `thryd/fetch` against its shipped typings. Never run, as `contract.ts`. */
 
-import { CompletionRouter, EmbeddingRouter, RerankRouter } from 'thryd'
+import { CompletionRouter, EmbeddingRouter, RerankRouter, ResponsesRouter } from 'thryd'
 import { type FetchHandler, type FetchOptions, toFetch } from 'thryd/fetch'
 
 const options: FetchOptions = {
   completion: new CompletionRouter(),
+  responses: new ResponsesRouter(),
   embedding: new EmbeddingRouter(),
   rerank: new RerankRouter(),
   authorize: async (request: Request) => request.headers.has('authorization') || new Response(null, { status: 402 }),

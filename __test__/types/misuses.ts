@@ -1,12 +1,25 @@
 /** What must not compile. Each line that does is an error here. */
 
-import { Cache, CompletionRouter, EmbeddingRouter, RerankRouter, Router, UsageTracker, countTokens } from 'thryd'
+import {
+  Cache,
+  CompletionRouter,
+  EmbeddingRouter,
+  RerankRouter,
+  ResponsesRouter,
+  Router,
+  UsageTracker,
+  countTokens,
+} from 'thryd'
 
 export async function misuses(completion: CompletionRouter, embedding: EmbeddingRouter, rerank: RerankRouter) {
   // @ts-expect-error: a chat request is not an embedder's
   await embedding.invoke('default', { message: 'Hi' })
   // @ts-expect-error: a reranker needs a query
   await rerank.invoke('default', { documents: ['a'] })
+  // @ts-expect-error: the Responses API has an input, which is no number
+  await new ResponsesRouter().invoke('default', { input: 5 })
+  // @ts-expect-error: its stream has a response
+  void new ResponsesRouter().stream('default', { input: 'Hi' }).completion()
   // @ts-expect-error: embeddings do not stream
   embedding.stream('default', { input: 'a' })
   // @ts-expect-error: a number is not a text

@@ -2,22 +2,33 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ask::Ask;
-use crate::kinds::{Body, Completion, Embeddings, Ranking};
+use crate::kinds::{Body, Completion, Embeddings, ModelResponse, Ranking};
 use crate::route::Answer;
 
 /// The provider's own answer; with the usage that was counted here if it has none.
 pub(super) fn completion(answer: &Answer<Completion>) -> String {
-    let text = String::from_utf8_lossy(answer.raw()).into_owned();
-    let usage = answer.usage();
-    if !usage.estimated {
-        return text;
-    }
-    let Ok(mut body) = Body::parse(&text) else { return text };
-    body.set("usage", &usage.wire());
-    String::from_utf8_lossy(&body.write(&[])).into_owned()
+    own(answer.raw(), answer.usage().estimated.then(|| answer.usage().wire()))
+}
+
+/// The same of a model response.
+pub(super) fn response(answer: &Answer<ModelResponse>) -> String {
+    own(answer.raw(), answer.usage().estimated.then(|| answer.usage().response_wire()))
+}
+
+fn own(raw: &[u8], counted: Option<Value>) -> String {
+    let text = String::from_utf8_lossy(raw).into_owned();
+    let Some(usage) = counted else { return text };
+    let Ok(body) = Body::parse(&text) else { return text };
+    String::from_utf8_lossy(&with_usage(body, &usage).write(&[])).into_owned()
+}
+
+/// The same with this usage.
+pub(super) fn with_usage(mut body: Body, usage: &Value) -> Body {
+    body.set("usage", usage);
+    body
 }
 
 pub(super) fn embeddings(answer: &Answer<Embeddings>, ask: &Ask) -> String {

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
-use crate::kinds::{Body, Completion, Embeddings, Kind};
+use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse};
 
 /// Most levels of nesting: what JSON readers commonly take.
 const MAX_DEPTH: usize = 128;
@@ -38,7 +38,7 @@ impl Ask {
             Some(raw) => serde_json::from_str(raw)
                 .map_err(|_| Refusal::field("model", "model: expected a string, the name of a group"))?,
         };
-        let is_stream = flag(&body, "stream")? && K::NAME == Completion::NAME;
+        let is_stream = flag(&body, "stream")? && [Completion::NAME, ModelResponse::NAME].contains(&K::NAME);
         let options = body.read::<Body>("stream_options", "an object").map_err(Refusal::from)?.unwrap_or_default();
         let format = body.read::<String>("encoding_format", "a string").map_err(Refusal::from)?;
         let shows_numbers = match format.as_deref().filter(|_| K::NAME == Embeddings::NAME) {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::refusal::Refusal;
 use super::response::Response;
-use crate::kinds::{Completion, Embeddings, Kind, Ranking};
+use crate::kinds::{Completion, Embeddings, Kind, ModelResponse, Ranking};
 
 /// What of a request is known before its body is read.
 #[derive(Debug, Deserialize)]
@@ -36,8 +36,12 @@ pub enum Place {
 }
 
 /// The endpoints below `/v1`; a kind's are OpenAI's own paths.
-const KINDS: [(&str, &str); 3] =
-    [(Completion::PATH, Completion::NAME), (Embeddings::PATH, Embeddings::NAME), (Ranking::PATH, Ranking::NAME)];
+const KINDS: [(&str, &str); 4] = [
+    (Completion::PATH, Completion::NAME),
+    (ModelResponse::PATH, ModelResponse::NAME),
+    (Embeddings::PATH, Embeddings::NAME),
+    (Ranking::PATH, Ranking::NAME),
+];
 
 /// Finds what is asked for. Whatever stands before `/v1` is where the handler was put.
 ///
@@ -61,6 +65,10 @@ pub fn place(door: &Door) -> Result<Place, Refusal> {
             check_body(door)?;
             Ok(Place::Kind(kind))
         }
+        None if is_kept(below) => Err(Refusal::not_found(format!(
+            "there is nothing at {} {}: a response is kept by the provider that gave it, and not fetched from here",
+            door.method, door.path
+        ))),
         None => {
             let place = match below.strip_prefix("/models") {
                 Some("") => Place::Models(None),
@@ -71,6 +79,11 @@ pub fn place(door: &Door) -> Result<Place, Refusal> {
             Ok(place)
         }
     }
+}
+
+/// Whether a path is that of one answer of the Responses API, or of what was asked with it.
+fn is_kept(below: &str) -> bool {
+    below.strip_prefix(ModelResponse::PATH).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn allow(method: &str, allowed: &'static str) -> Result<(), Refusal> {

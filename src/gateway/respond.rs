@@ -6,9 +6,9 @@ use super::answer;
 use super::ask::Ask;
 use super::refusal::Refusal;
 use super::response::{Head, Response, origin};
-use super::stream::ResponseStream;
+use super::stream::{CompletionEvents, ResponseEvents, ResponseStream};
 use crate::error::Result;
-use crate::kinds::{Completion, CompletionRequest, Embeddings, Kind, Ranking};
+use crate::kinds::{Completion, CompletionRequest, Embeddings, Kind, ModelResponse, Ranking, ResponsesRequest};
 use crate::options::{InvokeOptions, StreamOptions};
 use crate::route::{Answer, Begun, Router};
 
@@ -86,7 +86,23 @@ impl Answering for Completion {
         options: StreamOptions,
     ) -> Option<Result<ResponseStream>> {
         let stream = router.stream(&ask.group, request, options);
-        Some(stream.map(|stream| ResponseStream::new(stream, ask.shows_usage)))
+        Some(stream.map(|stream| ResponseStream::new(stream, CompletionEvents::new(ask.shows_usage))))
+    }
+}
+
+impl Answering for ModelResponse {
+    fn body(answer: &Answer<Self>, _ask: &Ask) -> String {
+        answer::response(answer)
+    }
+
+    fn streamed(
+        router: &Router<Self>,
+        ask: &Ask,
+        request: &ResponsesRequest,
+        options: StreamOptions,
+    ) -> Option<Result<ResponseStream>> {
+        let stream = router.stream(&ask.group, request, options);
+        Some(stream.map(|stream| ResponseStream::new(stream, ResponseEvents::default())))
     }
 }
 

@@ -1,17 +1,19 @@
-//! A streamed answer as server-sent events: the provider's own, and `[DONE]` only after a whole answer.
+//! A streamed answer as server-sent events: the provider's own, and an end only after a whole answer.
+
+mod completion;
+mod response;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use memchr::memmem;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::json;
+use futures_util::future::BoxFuture;
 
+pub(super) use self::completion::CompletionEvents;
+pub(super) use self::response::ResponseEvents;
 use super::refusal::Refusal;
 use super::response::{Head, Response, origin};
 use crate::error::{Error, ErrorKind};
-use crate::kinds::{Body, Chunk};
-use crate::route::{Batch, CompletionStream, Origin, Poll};
+use crate::kinds::{Chunk, Streaming};
+use crate::route::{Answer, AnswerStream, Batch, Origin, Poll};
 
 /// What one read gives.
 #[derive(Debug)]
@@ -28,33 +30,66 @@ pub enum Part {
     Broken(String, Error),
 }
 
-/// A streamed answer, for one reader. Dropping it cancels, as with [`CompletionStream`].
+/// A streamed answer, for one reader. Dropping it cancels, as with [`AnswerStream`].
 #[derive(Debug)]
-pub struct ResponseStream {
-    stream: CompletionStream,
-    shows_usage: bool,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    has_begun: bool,
-    /// Whether the provider said what it took.
-    has_usage: bool,
-    /// The first fields of the last event that was seen, for one that is written here.
-    last: Option<String>,
-    /// What comes after the beginning, if all was there at once.
-    end: Option<String>,
-}
+pub struct ResponseStream(Box<dyn Parts>);
 
 impl ResponseStream {
-    pub(super) fn new(stream: CompletionStream, shows_usage: bool) -> Self {
-        Self { stream, shows_usage, state: Mutex::default() }
+    pub(super) fn new<K: Streaming>(stream: AnswerStream<K>, events: impl Events<K> + 'static) -> Self {
+        let state = Mutex::new(State { events, has_begun: false, end: None });
+        Self(Box::new(Written { stream, state }))
     }
 
     /// What has arrived, without waiting; `None` if nothing has. Needs the context of a Tokio runtime.
     #[must_use]
     pub fn try_next(&self) -> Option<Part> {
+        self.0.try_next()
+    }
+
+    /// What has arrived, waiting for something to arrive.
+    pub async fn next(&self) -> Part {
+        self.0.next().await
+    }
+
+    /// Leaves the call.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+/// How a kind's stream is written.
+pub(super) trait Events<K>: Send {
+    /// What chunks are in the body; empty if nothing of them is for the reader yet.
+    fn text(&mut self, chunks: &[Chunk]) -> String;
+
+    /// What comes after all chunks of a whole answer.
+    fn end(&mut self, answer: &Answer<K>) -> String;
+
+    /// What tells the reader that there will be no more.
+    fn broken(&self, error: &Error) -> String;
+}
+
+/// A streamed answer of any kind.
+trait Parts: std::fmt::Debug + Send + Sync {
+    fn try_next(&self) -> Option<Part>;
+    fn next(&self) -> BoxFuture<'_, Part>;
+    fn cancel(&self);
+}
+
+struct Written<K: Streaming, E> {
+    stream: AnswerStream<K>,
+    state: Mutex<State<E>>,
+}
+
+struct State<E> {
+    events: E,
+    has_begun: bool,
+    /// What comes after the beginning, if all was there at once.
+    end: Option<String>,
+}
+
+impl<K: Streaming, E: Events<K>> Parts for Written<K, E> {
+    fn try_next(&self) -> Option<Part> {
         if let Some(end) = self.state().end.take() {
             return Some(Part::End(end));
         }
@@ -70,50 +105,46 @@ impl ResponseStream {
         }
     }
 
-    /// What has arrived, waiting for something to arrive.
-    pub async fn next(&self) -> Part {
-        if let Some(end) = self.state().end.take() {
-            return Part::End(end);
-        }
-        loop {
-            if let Some(part) = self.part(self.stream.next().await) {
-                return part;
+    fn next(&self) -> BoxFuture<'_, Part> {
+        Box::pin(async move {
+            if let Some(end) = self.state().end.take() {
+                return Part::End(end);
             }
-        }
+            loop {
+                if let Some(part) = self.part(self.stream.next().await) {
+                    return part;
+                }
+            }
+        })
     }
 
-    /// Leaves the call.
-    pub fn cancel(&self) {
+    fn cancel(&self) {
         self.stream.cancel();
     }
+}
 
+impl<K: Streaming, E: Events<K>> Written<K, E> {
     /// `None` if nothing of it is for the reader.
-    fn part(&self, batch: Option<Result<Batch, Error>>) -> Option<Part> {
+    fn part(&self, batch: Option<Result<Batch<K>, Error>>) -> Option<Part> {
         let mut state = self.state();
         let (origin, text) = match batch {
             Some(Ok(Batch::Chunks(chunks))) => {
-                let text = self.text(&mut state, &chunks);
+                let text = state.events.text(&chunks);
                 if text.is_empty() {
                     return None;
                 }
                 (self.stream.origin(), text)
             }
             Some(Ok(Batch::End(answer))) => {
-                let mut text = String::new();
-                if self.shows_usage && !state.has_usage {
-                    let mut event = state.last.as_deref().and_then(|last| Body::parse(last).ok()).unwrap_or_default();
-                    event.set("choices", &[(); 0]);
-                    event.set("usage", &answer.usage().wire());
-                    push_event(&mut text, &String::from_utf8_lossy(&event.write(&[])));
-                }
-                push_event(&mut text, "[DONE]");
+                let text = state.events.end(&answer);
                 if state.has_begun {
                     return Some(Part::End(text));
                 }
                 state.end = Some(String::new());
                 (Some(origin(&answer)), text)
             }
-            Some(Err(error)) if state.has_begun => return Some(broken(error)),
+            // Clients of OpenAI's fail at such an event; none of them fails at a body that only ends.
+            Some(Err(error)) if state.has_begun => return Some(Part::Broken(state.events.broken(&error), error)),
             Some(Err(error)) => return Some(Part::Refused(Refusal::from(&error).into())),
             // Never a clean end without a whole answer.
             None => return Some(Part::Broken(String::new(), ErrorKind::Cancelled.into())),
@@ -127,84 +158,19 @@ impl ResponseStream {
         Some(Part::Begin(head, text))
     }
 
-    fn text(&self, state: &mut State, chunks: &[Chunk]) -> String {
-        let mut text = String::with_capacity(chunks.len() * 256);
-        for chunk in chunks {
-            let Chunk::Event { data } = chunk else { continue };
-            let usage = usage_in(data);
-            state.has_usage |= usage != Told::No;
-            // It was asked for in the reader's name, and some readers expect a choice in every event.
-            if self.shows_usage || usage != Told::Alone {
-                push_event(&mut text, data);
-            } else if let Some(rest) = without_usage(data) {
-                push_event(&mut text, &rest);
-            }
-        }
-        if let Some(Chunk::Event { data }) = chunks.last().filter(|_| self.shows_usage && state.last.is_none()) {
-            state.last = head_of(data);
-        }
-        text
-    }
-
     // A std mutex: nothing is awaited while it is held.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What every event of a stream begins with.
-fn head_of(data: &str) -> Option<String> {
-    let mut event = Body::parse(data).ok()?;
-    let names: Vec<String> = event.iter().map(|(name, _)| name.to_owned()).collect();
-    let is_kept = |name: &str| matches!(name, "id" | "object" | "created" | "model");
-    for name in names.iter().filter(|name| !is_kept(name)) {
-        event.remove(name);
-    }
-    Some(String::from_utf8_lossy(&event.write(&[])).into_owned())
-}
-
-/// An event without its usage, if it says anything else.
-fn without_usage(data: &str) -> Option<String> {
-    let mut event = Body::parse(data).ok()?;
-    event.remove("usage");
-    let is_frame = |name: &str| {
-        let frame =
-            ["id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "obfuscation"];
-        frame.contains(&name)
-    };
-    let says_more = event.iter().any(|(name, raw)| !is_frame(name) && raw != "null");
-    says_more.then(|| String::from_utf8_lossy(&event.write(&[])).into_owned())
-}
-
-/// Whether an event says what the answer took.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    No,
-    /// With something of the answer.
-    Beside,
-    /// And nothing else.
-    Alone,
-}
-
-fn usage_in(data: &str) -> Told {
-    #[derive(Deserialize)]
-    struct Event {
-        #[serde(default)]
-        choices: Option<Vec<IgnoredAny>>,
-        #[serde(default)]
-        usage: Option<IgnoredAny>,
-    }
-    if memmem::find(data.as_bytes(), b"\"usage\"").is_none() {
-        return Told::No;
-    }
-    match serde_json::from_str(data) {
-        Ok(Event { usage: Some(_), choices }) if choices.as_ref().is_none_or(Vec::is_empty) => Told::Alone,
-        Ok(Event { usage: Some(_), .. }) => Told::Beside,
-        _ => Told::No,
+impl<K: Streaming, E> std::fmt::Debug for Written<K, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseStream").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
 
-/// One event. Whatever came in lines goes out in lines.
+/// The data of one event. Whatever came in lines goes out in lines.
 fn push_event(text: &mut String, data: &str) {
     for line in data.split(['\n', '\r']) {
         text.push_str("data: ");
@@ -212,13 +178,6 @@ fn push_event(text: &mut String, data: &str) {
         text.push('\n');
     }
     text.push('\n');
-}
-
-/// Clients of OpenAI's fail at an event with an `error`; no such client fails at a body that only ends.
-fn broken(error: Error) -> Part {
-    let mut text = String::new();
-    push_event(&mut text, &json!({ "error": Refusal::from(&error).error() }).to_string());
-    Part::Broken(text, error)
 }
 
 #[cfg(test)]
@@ -230,26 +189,5 @@ mod tests {
         let mut text = String::new();
         push_event(&mut text, "{\n\"a\":1}");
         assert_eq!(text, "data: {\ndata: \"a\":1}\n\n");
-    }
-
-    #[test]
-    fn what_stands_beside_a_usage_that_was_not_asked_for_is_kept() {
-        let event = r#"{"id":"1","choices":[],"usage":{"total_tokens":1},"citations":["a"]}"#;
-        assert_eq!(without_usage(event).as_deref(), Some(r#"{"id":"1","choices":[],"citations":["a"]}"#));
-        assert_eq!(without_usage(r#"{"id":"1","choices":[],"usage":{"total_tokens":1},"x":null}"#), None);
-    }
-
-    #[test]
-    fn only_an_event_of_nothing_else_is_kept_from_who_did_not_ask() {
-        assert!(usage_in(r#"{"choices":[],"usage":{"total_tokens":1}}"#) == Told::Alone);
-        assert!(usage_in(r#"{"usage":{}}"#) == Told::Alone);
-        assert!(usage_in(r#"{"choices":[{"index":0}],"usage":{}}"#) == Told::Beside);
-        for nothing in [
-            r#"{"choices":[],"usage":null}"#,
-            r#"{"choices":[]}"#,
-            r#"{"choices":[{"delta":{"content":"\"usage\""}}]}"#,
-        ] {
-            assert!(usage_in(nothing) == Told::No, "{nothing}");
-        }
     }
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
 use super::served::Crossing;
 use crate::cache::Cache;
 use crate::error::{Invalid, Result};
 use crate::fields::Fields;
 use crate::gateway::{Responding, respond};
-use crate::kinds::{Body, Completion, Embeddings, Kind, Ranking};
+use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranking};
 use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions};
 use crate::provider::{Provider, ProviderOptions};
-use crate::route::{Begun, CompletionStream, Router, RouterStats};
+use crate::route::{Begun, Router, RouterStats};
 
 /// A router of any kind.
 pub trait AnyRouter: Send + Sync {
@@ -31,7 +32,7 @@ pub trait AnyRouter: Send + Sync {
     fn cache(&self) -> Option<Cache>;
     fn check_options(&self, options: &str) -> Result<()>;
     fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>) -> Result<Started>;
-    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<CompletionStream>;
+    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<Arc<dyn AnyStream>>;
     fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding>;
     fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
     fn stats(&self) -> RouterStats;
@@ -101,7 +102,7 @@ impl<K: Crossing> AnyRouter for Router<K> {
             }
         }
     }
-    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<CompletionStream> {
+    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<Arc<dyn AnyStream>> {
         let options = match options {
             None => StreamOptions::default(),
             Some(text) => StreamOptions::read(Fields::parse("stream options", text)?, self.timeouts())?,
@@ -136,6 +137,7 @@ pub fn create(kind: &str, options: RouterOptions) -> Result<Arc<dyn AnyRouter>> 
         Completion::NAME => Arc::new(Router::<Completion>::new(options)?),
         Embeddings::NAME => Arc::new(Router::<Embeddings>::new(options)?),
         Ranking::NAME => Arc::new(Router::<Ranking>::new(options)?),
+        ModelResponse::NAME => Arc::new(Router::<ModelResponse>::new(options)?),
         other => return Err(Invalid::type_error("kind", "a kind of router", other).into()),
     })
 }

@@ -5,6 +5,7 @@
 //! data. So nothing here is a promise, and no callback keeps the process alive.
 
 mod any_router;
+mod any_stream;
 mod cache;
 mod custom;
 mod failure;

@@ -9,14 +9,12 @@ use std::task::Wake;
 use futures_util::FutureExt;
 use tokio::task::AbortHandle;
 
-use super::letter::{Kind as LetterKind, Letter, Mail};
+use super::any_stream::{AnyStream, Arrived};
+use super::letter::{Letter, Mail};
 use super::mailbox::{Post, lock};
 use super::reply::bug;
-use super::served::Crossing;
 use crate::error::{ErrorKind, Result};
 use crate::gateway::ResponseStream;
-use crate::kinds::Completion;
-use crate::route::{Batch, CompletionStream};
 
 /// Calls that are pending, by number. Dropped with its router, it cancels them.
 #[derive(Clone, Default)]
@@ -25,7 +23,7 @@ pub struct Pending(pub Arc<PendingCalls>);
 #[derive(Default)]
 pub struct PendingCalls {
     pub calls: Mutex<HashMap<u32, AbortHandle>>,
-    pub streams: Mutex<HashMap<u32, Arc<CompletionStream>>>,
+    pub streams: Mutex<HashMap<u32, Arc<dyn AnyStream>>>,
     pub responses: Mutex<HashMap<u32, Arc<ResponseStream>>>,
 }
 
@@ -50,23 +48,17 @@ impl Drop for Place {
 }
 
 impl Pending {
-    /// A batch of a stream, or its end, as a letter.
-    pub fn letter(&self, id: u32, batch: Option<Result<Batch>>) -> Letter {
-        self.batch(id, batch).unwrap_or_else(|error| Mail::failed(id, &error)).into()
+    /// What has come of a stream, as a letter.
+    pub fn letter(&self, id: u32, arrived: Arrived) -> Letter {
+        self.mail(id, arrived).unwrap_or_else(|error| Mail::failed(id, &error)).into()
     }
 
-    /// A batch of a stream; a stream that has ended is forgotten.
-    fn batch(&self, id: u32, batch: Option<Result<Batch>>) -> Result<Mail> {
-        if let Some(Ok(Batch::Chunks(chunks))) = &batch {
-            let text = serde_json::to_string(chunks).expect("plain data serialises");
-            return Ok(Mail::new(LetterKind::Batch, id, Some(text)));
+    /// What has come of a stream, addressed; a stream that has ended is forgotten.
+    fn mail(&self, id: u32, arrived: Arrived) -> Result<Mail> {
+        if arrived.is_end {
+            lock(&self.0.streams).remove(&id);
         }
-        lock(&self.0.streams).remove(&id);
-        match batch {
-            Some(Ok(Batch::End(answer))) => Ok(Completion::letter(LetterKind::End, id, *answer)),
-            Some(Err(error)) => Err(error),
-            _ => Err(ErrorKind::Cancelled.into()),
-        }
+        arrived.mail.map(|mail| Mail { id, ..mail })
     }
 }
 
@@ -76,7 +68,7 @@ pub struct Arrival {
     post: Post,
     pending: Weak<PendingCalls>,
     /// Weak, so that a stream that is cancelled meanwhile is not kept alive by its own reader.
-    stream: Weak<CompletionStream>,
+    stream: Weak<dyn AnyStream>,
     state: AtomicU8,
 }
 
@@ -90,7 +82,7 @@ const WOKEN: u8 = 2;
 const DONE: u8 = 3;
 
 impl Arrival {
-    pub fn new(id: u32, post: &Post, pending: &Arc<PendingCalls>, stream: &Arc<CompletionStream>) -> Self {
+    pub fn new(id: u32, post: &Post, pending: &Arc<PendingCalls>, stream: &Arc<dyn AnyStream>) -> Self {
         let (pending, stream) = (Arc::downgrade(pending), Arc::downgrade(stream));
         Self { id, post: post.clone(), pending, stream, state: AtomicU8::new(ASKING) }
     }
@@ -115,15 +107,16 @@ impl Arrival {
         let (id, pending, stream) = (self.id, Weak::clone(&self.pending), Weak::clone(&self.stream));
         // Not here: whoever wakes may hold a lock. And what woke may have been nothing, so that it is waited on.
         self.post.spawn(id, async move {
-            let batch = match stream.upgrade() {
+            let arrived = match stream.upgrade() {
                 // Caught here, so that a stream with a defect is forgotten like any other that has failed.
-                Some(stream) => {
-                    AssertUnwindSafe(stream.next()).catch_unwind().await.unwrap_or_else(|panic| Some(Err(bug(&*panic))))
-                }
-                None => None,
+                Some(stream) => AssertUnwindSafe(stream.next())
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|panic| Arrived { mail: Err(bug(&*panic)), is_end: true }),
+                None => Arrived { mail: Err(ErrorKind::Cancelled.into()), is_end: true },
             };
             let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
-            Pending(pending).batch(id, batch)
+            Pending(pending).mail(id, arrived)
         });
     }
 }

@@ -1,4 +1,4 @@
-//! The three router classes as one binding class: each call converted, made, and converted back.
+//! The router classes as one binding class: each call converted, made, and converted back.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Wake, Waker};
@@ -6,6 +6,7 @@ use std::task::{Wake, Waker};
 use napi_derive::napi;
 
 use super::any_router::{AnyRouter, Started, create};
+use super::any_stream::Arrived;
 use super::cache::{self, NativeCache};
 use super::custom::{CustomCalls, Handler, Said};
 use super::letter::{Letter, Mail};
@@ -17,7 +18,6 @@ use crate::error::{ErrorKind, Result};
 use crate::fields::Fields;
 use crate::options::{DeployOptions, RouterOptions};
 use crate::provider::{CustomProvider, Provider, ProviderOptions};
-use crate::route::Poll;
 use crate::tracker::Limits;
 
 /// A router.
@@ -176,7 +176,7 @@ impl NativeRouter {
         match begun {
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(stream) => {
-                lock(&self.pending.0.streams).insert(id, Arc::new(stream));
+                lock(&self.pending.0.streams).insert(id, stream);
                 None
             }
         }
@@ -194,12 +194,12 @@ impl NativeRouter {
             let _runtime = runtime::handle().enter();
             Ok(match stream.try_next() {
                 // Woken by what arrives, on the thread that it arrives on: no task has to be set up for it from here.
-                Poll::Waiting => stream.try_next_or_wake(&Waker::from(Arc::clone(&arrival))),
-                ready @ Poll::Ready(_) => Some(ready),
+                None => stream.try_next_or_wake(&Waker::from(Arc::clone(&arrival))),
+                found => Some(found),
             })
         });
         match found {
-            Ok(Some(Poll::Waiting)) => {
+            Ok(Some(None)) => {
                 arrival.wait();
                 None
             }
@@ -208,13 +208,13 @@ impl NativeRouter {
                 arrival.wake();
                 None
             }
-            Ok(Some(Poll::Ready(batch))) => {
+            Ok(Some(Some(arrived))) => {
                 arrival.is_found();
-                Some(self.pending.letter(id, batch))
+                Some(self.pending.letter(id, arrived))
             }
             Err(error) => {
                 arrival.is_found();
-                Some(self.pending.letter(id, Some(Err(error))))
+                Some(self.pending.letter(id, Arrived { mail: Err(error), is_end: true }))
             }
         }
     }

@@ -1,13 +1,16 @@
 //! An answer as JavaScript gets it: what every answer says as JSON, and beside it what would be dear to encode.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
 use crate::error::{Attempt, Result};
 use crate::gateway::Answering;
-use crate::kinds::{Completion, Embeddings, Kind, Ranked, Ranking, ToolCall, Usage};
+use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranked, Ranking, Streaming, ToolCall, Usage};
 use crate::options::{StreamOptions, unsupported};
-use crate::route::{Answer, CacheStatus, CompletionStream, Router};
+use crate::route::{Answer, CacheStatus, Router};
 
 /// A kind whose answers cross.
 pub trait Crossing: Answering {
@@ -23,9 +26,19 @@ pub trait Crossing: Answering {
         _group: &str,
         _request: &str,
         _options: StreamOptions,
-    ) -> Result<CompletionStream> {
-        Err(unsupported("only completions can be streamed"))
+    ) -> Result<Arc<dyn AnyStream>> {
+        Err(unsupported("only completions and model responses can be streamed"))
     }
+}
+
+fn streamed<K: Crossing + Streaming>(
+    router: &Router<K>,
+    group: &str,
+    request: &str,
+    options: StreamOptions,
+) -> Result<Arc<dyn AnyStream>> {
+    let request = K::request(Body::parse(request)?)?;
+    Ok(Arc::new(router.stream(group, &request, options)?))
 }
 
 /// What every answer says.
@@ -74,9 +87,36 @@ impl Crossing for Completion {
         Mail { raw: Some(raw), ..Mail::new(kind, id, Some(head(&answer, own))) }
     }
 
-    fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<CompletionStream> {
-        let request = Self::request(crate::kinds::Body::parse(request)?)?;
-        router.stream(group, &request, options)
+    fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<Arc<dyn AnyStream>> {
+        streamed(router, group, request, options)
+    }
+}
+
+impl Crossing for ModelResponse {
+    fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Own<'a> {
+            id: &'a str,
+            output_text: &'a str,
+            tool_calls: &'a [ToolCall],
+            status: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            incomplete_reason: Option<&'a str>,
+        }
+        let own = Own {
+            id: &answer.id,
+            output_text: &answer.output_text,
+            tool_calls: &answer.tool_calls,
+            status: &answer.status,
+            incomplete_reason: answer.incomplete_reason.as_deref(),
+        };
+        let raw = String::from_utf8_lossy(answer.raw()).into_owned();
+        Mail { raw: Some(raw), ..Mail::new(kind, id, Some(head(&answer, own))) }
+    }
+
+    fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<Arc<dyn AnyStream>> {
+        streamed(router, group, request, options)
     }
 }
 
