@@ -2,11 +2,13 @@
  * thryd/fetch: OpenAI's HTTP API over routers, as one `fetch` for clients and for servers. All that is public stands here, so
  * that its typings are one file beside those of `thryd`, whose classes they name.
  */
-import type { CompletionRouter, EmbeddingRouter, InvokeOptions, RerankRouter } from 'thryd';
+import type { CompletionRouter, EmbeddingRouter, InvokeOptions, RerankRouter, ResponsesRouter } from 'thryd';
 /** Routers, and what is to happen to requests before they are asked. */
 export interface FetchOptions {
     /** Answers `/v1/chat/completions`. */
     completion?: CompletionRouter;
+    /** Answers `/v1/responses`. */
+    responses?: ResponsesRouter;
     /** Answers `/v1/embeddings`. */
     embedding?: EmbeddingRouter;
     /** Answers `/v1/rerank`. */
@@ -32,8 +34,8 @@ export type FetchHandler = (input: string | URL | Request, init?: RequestInit | 
     params: unknown;
 }) => Promise<Response>;
 /**
- * A WHATWG fetch that answers `/v1/chat/completions` (streamed or not), `/v1/embeddings`, `/v1/rerank` and `/v1/models` from
- * routers; the body's `model` is the group. Give it to the OpenAI SDK, the Vercel AI SDK or LangChain as their `fetch`, or
+ * A WHATWG fetch that answers `/v1/chat/completions` and `/v1/responses` (streamed or not), `/v1/embeddings`, `/v1/rerank` and
+ * `/v1/models` from routers; the body's `model` is the group. Give it to the OpenAI SDK, the Vercel AI SDK or LangChain as their `fetch`, or
  * export it as a Next.js route handler: `export const POST = toFetch({ completion })`.
  *
  * What goes wrong is a response with OpenAI's error shape; the promise rejects only if `init.signal` fires, as that of `fetch`

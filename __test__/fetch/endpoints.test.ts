@@ -178,7 +178,7 @@ describe('models', () => {
 describe('toFetch', () => {
   test.each([
     [undefined, /expected an object with routers/],
-    [{}, /expected a completion, an embedding or a rerank router/],
+    [{}, /expected a completion, a responses, an embedding or a rerank router/],
     [{ completion: {} }, /completion: expected a CompletionRouter/],
     [{ completion: new EmbeddingRouter() }, /completion: expected a CompletionRouter/],
     [{ completion: new CompletionRouter(), authorise: () => true }, /unknown field authorise/],

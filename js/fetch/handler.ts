@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { encodeOptions, optional } from '../encode'
 import { type Letter, LetterKind } from '../letter'
 import { failed, letterTo, nextId } from '../mailbox'
-import { type NativeRouter, type Reply, native } from '../native'
+import { type Kind, type NativeRouter, type Reply, native } from '../native'
 import { valueOf } from '../reply'
 import { bodyOf } from './body'
 import type { Settings } from './options'
@@ -27,7 +27,7 @@ interface Whole extends Head {
 
 /** Where a request leads. */
 interface Place {
-  kind?: 'completion' | 'embedding' | 'rerank'
+  kind?: Kind
   models?: string | null
   refused?: Whole
 }

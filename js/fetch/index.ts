@@ -3,7 +3,7 @@
  * that its typings are one file beside those of `thryd`, whose classes they name.
  */
 
-import type { CompletionRouter, EmbeddingRouter, InvokeOptions, RerankRouter } from 'thryd'
+import type { CompletionRouter, EmbeddingRouter, InvokeOptions, RerankRouter, ResponsesRouter } from 'thryd'
 
 import { responseTo } from './handler'
 import { settingsOf } from './options'
@@ -12,6 +12,8 @@ import { settingsOf } from './options'
 export interface FetchOptions {
   /** Answers `/v1/chat/completions`. */
   completion?: CompletionRouter
+  /** Answers `/v1/responses`. */
+  responses?: ResponsesRouter
   /** Answers `/v1/embeddings`. */
   embedding?: EmbeddingRouter
   /** Answers `/v1/rerank`. */
@@ -42,8 +44,8 @@ export type FetchHandler = (
 ) => Promise<Response>
 
 /**
- * A WHATWG fetch that answers `/v1/chat/completions` (streamed or not), `/v1/embeddings`, `/v1/rerank` and `/v1/models` from
- * routers; the body's `model` is the group. Give it to the OpenAI SDK, the Vercel AI SDK or LangChain as their `fetch`, or
+ * A WHATWG fetch that answers `/v1/chat/completions` and `/v1/responses` (streamed or not), `/v1/embeddings`, `/v1/rerank` and
+ * `/v1/models` from routers; the body's `model` is the group. Give it to the OpenAI SDK, the Vercel AI SDK or LangChain as their `fetch`, or
  * export it as a Next.js route handler: `export const POST = toFetch({ completion })`.
  *
  * What goes wrong is a response with OpenAI's error shape; the promise rejects only if `init.signal` fires, as that of `fetch`

@@ -2,7 +2,7 @@
 
 import { callback, describe } from '../encode'
 import type { Kind, NativeRouter } from '../native'
-import { CompletionRouter, EmbeddingRouter, RerankRouter, type Router, nativeOf } from '../router'
+import { CompletionRouter, EmbeddingRouter, RerankRouter, ResponsesRouter, type Router, nativeOf } from '../router'
 import type { FetchOptions } from '.'
 
 /** The options as the handler uses them. */
@@ -14,7 +14,12 @@ export interface Settings {
   maxBodyBytes: number
 }
 
-const ROUTERS = { completion: CompletionRouter, embedding: EmbeddingRouter, rerank: RerankRouter }
+const ROUTERS = {
+  completion: { kind: 'completion', Class: CompletionRouter },
+  responses: { kind: 'response', Class: ResponsesRouter },
+  embedding: { kind: 'embedding', Class: EmbeddingRouter },
+  rerank: { kind: 'rerank', Class: RerankRouter },
+} as const
 const NAMES = [...Object.keys(ROUTERS), 'authorize', 'options', 'maxBodyBytes']
 
 /** Checks the options. @throws TypeError and RangeError, naming the field */
@@ -24,13 +29,15 @@ export function settingsOf(given: FetchOptions): Settings {
   const unknown = Object.keys(given).find((name) => !NAMES.includes(name))
   if (unknown !== undefined) throw new TypeError(`toFetch: unknown field ${unknown}; there are: ${NAMES.join(', ')}`)
   const routers: Settings['routers'] = new Map()
-  for (const [kind, Class] of Object.entries(ROUTERS) as [Kind, Function][]) {
-    const router: unknown = given[kind]
+  for (const name of Object.keys(ROUTERS) as (keyof typeof ROUTERS)[]) {
+    const { kind, Class } = ROUTERS[name]
+    const router: unknown = given[name]
     if (router === undefined) continue
-    if (!(router instanceof Class)) throw new TypeError(`toFetch: ${kind}: expected a ${Class.name}`)
+    if (!(router instanceof Class)) throw new TypeError(`toFetch: ${name}: expected a ${Class.name}`)
     routers.set(kind, { router: router as Router<unknown, unknown>, native: nativeOf(router as never) })
   }
-  if (routers.size === 0) throw new TypeError('toFetch: expected a completion, an embedding or a rerank router')
+  if (routers.size === 0)
+    throw new TypeError('toFetch: expected a completion, a responses, an embedding or a rerank router')
   const { options, maxBodyBytes = 64 * 1024 * 1024 } = given
   if (!Number.isSafeInteger(maxBodyBytes) || maxBodyBytes < 1)
     throw new RangeError(`toFetch: maxBodyBytes: expected an integer of at least 1, got ${maxBodyBytes}`)
