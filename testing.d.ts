@@ -67,8 +67,8 @@ export declare type Bounds = number | [min: number, max: number];
 export declare type Fault = 'reset' | 'close' | 'hang' | 'stall' | 'cut' | 'end' | 'malformed' | 'errorEvent' | 'noDone' | 'html' | 'empty' | 'stallError' | 'cutAfterFinish' | 'stallAfterFinish';
 
 /**
- * A server in OpenAI's dialect on 127.0.0.1 that fails on demand: chat completions (whole and streamed), embeddings, rerank and
- * the list of models. Answers echo the last message of the user and report their usage; words stand for tokens.
+ * A server in OpenAI's dialect on 127.0.0.1 that fails on demand: chat completions and responses (whole and streamed),
+ * embeddings, rerank and the list of models. Answers echo the last message of the user and report their usage; words stand for tokens.
  *
  * ```js
  * await using server = await FaultServer.start()

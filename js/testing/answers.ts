@@ -94,7 +94,7 @@ function echo(body: Body): string {
 }
 
 /** Text of a content: itself, or its parts' texts. */
-function textOf(content: unknown): string {
+export function textOf(content: unknown): string {
   if (typeof content === 'string') return content
   return items(content)
     .map((part) => (typeof part['text'] === 'string' ? part['text'] : ''))
@@ -105,11 +105,13 @@ function list(value: unknown): unknown[] {
   return Array.isArray(value) ? value : []
 }
 
-function items(value: unknown): Body[] {
+/** The objects of a list. */
+export function items(value: unknown): Body[] {
   return list(value).filter((item): item is Body => typeof item === 'object' && item !== null)
 }
 
-function words(text: string): number {
+/** Words stand for tokens. */
+export function words(text: string): number {
   let count = 0
   let wasSpace = true
   for (let place = 0; place < text.length; place++) {

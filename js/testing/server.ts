@@ -18,14 +18,15 @@ const HOST = '127.0.0.1'
 
 const ENDPOINTS: readonly (readonly [path: string, endpoint: Endpoint])[] = [
   ['/chat/completions', 'chat'],
+  ['/responses', 'responses'],
   ['/embeddings', 'embeddings'],
   ['/rerank', 'rerank'],
   ['/models', 'models'],
 ]
 
 /**
- * A server in OpenAI's dialect on 127.0.0.1 that fails on demand: chat completions (whole and streamed), embeddings, rerank and
- * the list of models. Answers echo the last message of the user and report their usage; words stand for tokens.
+ * A server in OpenAI's dialect on 127.0.0.1 that fails on demand: chat completions and responses (whole and streamed),
+ * embeddings, rerank and the list of models. Answers echo the last message of the user and report their usage; words stand for tokens.
  *
  * ```js
  * await using server = await FaultServer.start()

@@ -2,9 +2,10 @@
 
 import * as answers from './answers'
 import { OK, type Plan } from './behaviour'
+import * as responses from './responses'
 
 /** What is asked for. */
-export type Endpoint = 'chat' | 'embeddings' | 'rerank' | 'models'
+export type Endpoint = 'chat' | 'responses' | 'embeddings' | 'rerank' | 'models'
 
 /** What goes over the wire, and what happens to the connection. */
 export interface Wire {
@@ -46,7 +47,7 @@ const UNREADABLE = 'data: {"choices":[{"delta":{"content":\n\n'
 
 /** What goes over the wire. */
 export function wire(plan: Plan, asked: Asked): Wire {
-  const isStream = asked.stream && asked.endpoint === 'chat'
+  const isStream = asked.stream && isStreamable(asked)
   switch (plan.fault) {
     case 'reset':
     case 'close':
@@ -62,7 +63,11 @@ export function wire(plan: Plan, asked: Asked): Wire {
     default:
   }
   if (plan.body !== undefined) return whole(plan, JSON_TYPE, plan.body)
-  return isStream ? streamed(plan, asked) : answered(plan, asked)
+  return isStream ? broken(plan, asked, events(plan, asked)) : answered(plan, asked)
+}
+
+function isStreamable({ endpoint }: Asked): boolean {
+  return endpoint === 'chat' || endpoint === 'responses'
 }
 
 /** What is wrong with a request that no plan is asked about. */
@@ -82,7 +87,7 @@ function whole(plan: Plan, type: string, text: string): Wire {
 /** A whole answer, and what may befall it. */
 function answered(plan: Plan, asked: Asked): Wire {
   if (plan.fault === 'errorEvent') return whole(plan, JSON_TYPE, ERROR)
-  if (plan.fault === 'end' && asked.endpoint === 'chat') return whole(plan, JSON_TYPE, unfinished(plan, asked))
+  if (plan.fault === 'end' && isStreamable(asked)) return whole(plan, JSON_TYPE, unfinished(plan, asked))
   const text = good(plan, asked)
   const half = text.slice(0, text.length >> 1)
   switch (plan.fault) {
@@ -105,19 +110,35 @@ function good(plan: Plan, { endpoint, id, model, body, models }: Asked): string 
   if (endpoint === 'embeddings') return answers.embeddings(model, body)
   if (endpoint === 'rerank') return answers.ranking(model, body)
   if (endpoint === 'models') return answers.models(models)
+  if (endpoint === 'responses') return responses.whole(id, model, responses.speech(plan, body), body)
   return answers.completion(id, model, answers.speech(plan, body), body)
 }
 
-/** A completion that stops in its middle, cleanly. */
-function unfinished(plan: Plan, { id, model, body }: Asked): string {
-  const { content } = answers.speech(plan, body)
+/** An answer that stops in its middle, cleanly. */
+function unfinished(plan: Plan, { endpoint, id, model, body }: Asked): string {
+  const isResponse = endpoint === 'responses'
+  const { content } = (isResponse ? responses : answers).speech(plan, body)
   const tokens = answers.pieces(content ?? '')
   const begun = tokens.slice(0, count(plan, tokens.length)).join('')
-  return answers.completion(id, model, { content: begun, toolCalls: undefined, finishReason: null }, body)
+  const said = { content: begun, toolCalls: undefined, finishReason: null }
+  return isResponse ? responses.whole(id, model, said, body) : answers.completion(id, model, said, body)
 }
 
-/** A stream, and what may befall it. */
-function streamed(plan: Plan, { id, model, body }: Asked): Wire {
+/** A stream in which nothing goes wrong. */
+interface Events {
+  head: string
+  tokens: string[]
+  /** What says that the answer is complete. */
+  finish: string
+  /** What comes after it. */
+  rest: string
+  done: string
+}
+
+function events(plan: Plan, asked: Asked): Events {
+  const { endpoint, id, model, body } = asked
+  if (endpoint === 'responses')
+    return { ...responses.streamed(id, model, responses.speech(plan, body), body), rest: '', done: '' }
   const { content, toolCalls, finishReason } = answers.speech(plan, body)
   const start = `data: {"id":"${id}","object":"chat.completion.chunk","created":0,"model":${JSON.stringify(model)}`
   const delta = (text: string): string => `${start},"choices":[{"index":0,"delta":${text},"finish_reason":null}]}\n\n`
@@ -125,18 +146,21 @@ function streamed(plan: Plan, { id, model, body }: Asked): Wire {
   for (const [index, call] of (toolCalls ?? []).entries()) {
     tokens.push(delta(`{"tool_calls":[${JSON.stringify({ index, ...call })}]}`))
   }
-  const finish = JSON.stringify(finishReason)
-  const last = `${start},"choices":[{"index":0,"delta":{},"finish_reason":${finish}}]}\n\n`
-  let tail = last
-  if ((body['stream_options'] as { include_usage?: unknown } | undefined)?.include_usage === true) {
-    tail += `${start},"choices":[],"usage":${answers.usage(body, content)}}\n\n`
-  }
+  const reason = JSON.stringify(finishReason)
+  const finish = `${start},"choices":[{"index":0,"delta":{},"finish_reason":${reason}}]}\n\n`
+  const showsUsage = (body['stream_options'] as { include_usage?: unknown } | undefined)?.include_usage === true
+  const rest = showsUsage ? `${start},"choices":[],"usage":${answers.usage(body, content)}}\n\n` : ''
+  return { head: delta('{"role":"assistant","content":""}'), tokens, finish, rest, done: DONE }
+}
+
+/** A stream, and what may befall it. */
+function broken(plan: Plan, { endpoint }: Asked, { head, tokens, finish, rest, done }: Events): Wire {
   const answer: Wire = {
     status: plan.status,
     headers: { 'content-type': EVENTS, 'cache-control': 'no-cache', ...plan.headers },
-    head: delta('{"role":"assistant","content":""}'),
+    head,
     tokens,
-    tail: tail + DONE,
+    tail: finish + rest + done,
     ending: 'end',
   }
   const most = count(plan, tokens.length)
@@ -149,16 +173,16 @@ function streamed(plan: Plan, { id, model, body }: Asked): Wire {
     case 'end':
       return begun
     case 'errorEvent':
-      return { ...begun, tail: `data: ${ERROR}\n\n` }
+      return { ...begun, tail: endpoint === 'responses' ? responses.ERROR_EVENT : `data: ${ERROR}\n\n` }
     case 'malformed':
       // In the place of a token, so that a reader who passes over it loses some of the answer.
       return { ...answer, tokens: tokens.toSpliced(most, 1, UNREADABLE) }
     case 'noDone':
-      return { ...answer, tail }
+      return { ...answer, tail: finish + rest }
     case 'cutAfterFinish':
-      return { ...answer, tail: last, ending: 'close' }
+      return { ...answer, tail: finish, ending: 'close' }
     case 'stallAfterFinish':
-      return { ...answer, tail: last, ending: 'silence' }
+      return { ...answer, tail: finish, ending: 'silence' }
     default:
       return answer
   }
