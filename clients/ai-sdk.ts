@@ -1,5 +1,16 @@
 import { createOpenAICompatible, type OpenAICompatibleProvider } from '@ai-sdk/openai-compatible'
-import { APICallError, Output, embedMany, generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai'
+import {
+  APICallError,
+  Output,
+  type TextStreamPart,
+  type ToolSet,
+  embedMany,
+  generateText,
+  jsonSchema,
+  stepCountIs,
+  streamText,
+  tool,
+} from 'ai'
 
 import { type Ask, type Client, CITY, WEATHER } from './client'
 import { KEY, type World } from './world'
@@ -21,34 +32,42 @@ export function asked(world: World, { content, model = 'default', key, signal, m
   return { model: providerOf(world, key)(model), prompt: content, maxRetries, ...abort }
 }
 
+/** The text in the parts of a stream. */
+export async function* textOf(parts: AsyncIterable<TextStreamPart<ToolSet>>): AsyncIterable<string> {
+  for await (const part of parts) {
+    if (part.type === 'error') throw part.error
+    if (part.type === 'abort') throw new DOMException('aborted', 'AbortError')
+    if (part.type === 'text-delta') yield part.text
+  }
+}
+
+/** The tool, which notes the cities that it is called for. */
+export function weatherOf(calls: string[]) {
+  return tool({
+    description: WEATHER.description,
+    inputSchema: jsonSchema<{ city: string }>(WEATHER.parameters),
+    execute: ({ city }) => {
+      calls.push(city)
+      return `sunny in ${city}`
+    },
+  })
+}
+
 export const aiSdk: Client = {
   name: 'AI SDK',
-  packages: '`ai` 7, `@ai-sdk/openai-compatible`',
+  packages: '`ai` 7, `@ai-sdk/openai-compatible`, `@ai-sdk/openai`',
   error: APICallError,
   async ask(world, ask) {
     return (await generateText(asked(world, ask))).text
   },
-  async *stream(world, ask) {
-    for await (const part of streamText({ ...asked(world, ask), onError: () => undefined }).fullStream) {
-      if (part.type === 'error') throw part.error
-      if (part.type === 'abort') throw new DOMException('aborted', 'AbortError')
-      if (part.type === 'text-delta') yield part.text
-    }
-  },
+  stream: (world, ask) => textOf(streamText({ ...asked(world, ask), onError: () => undefined }).fullStream),
   // Its `text` and `usage` want the rest of the stream.
   readsOn: true,
   statusOf: (error) => (APICallError.isInstance(error) ? error.statusCode : undefined),
   async tools(world, stream) {
     const calls: string[] = []
-    const weather = tool({
-      description: WEATHER.description,
-      inputSchema: jsonSchema<{ city: string }>(WEATHER.parameters),
-      execute: ({ city }) => {
-        calls.push(city)
-        return `sunny in ${city}`
-      },
-    })
-    const options = { ...asked(world, { content: 'the weather?' }), tools: { weather }, stopWhen: stepCountIs(3) }
+    const tools = { weather: weatherOf(calls) }
+    const options = { ...asked(world, { content: 'the weather?' }), tools, stopWhen: stepCountIs(3) }
     const answer = stream ? await streamText(options).text : (await generateText(options)).text
     return { calls, answer }
   },

@@ -85,3 +85,14 @@ export const FAILURES: Named[] = [
   ['a stream that ends too early', broken('end')],
   ['a stream that says an error', broken('errorEvent')],
 ]
+
+/** Those of them that the Responses API tells in a way of its own. */
+export const RESPONSE_FAILURES: Named[] = [
+  ['400: the provider refuses the request', failure(400, false, refused(400))],
+  ['400 to a stream', failure(400, true, refused(400)), '400: the provider refuses the request'],
+  ['429: every deployment is at its limit', failure(429, true, limited)],
+  ['502: the provider fails', failure(502, true, refused(503))],
+  ['a stream that is cut', broken('cut')],
+  ['a stream that ends too early', broken('end')],
+  ['a stream that says an error', broken('errorEvent')],
+]

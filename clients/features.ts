@@ -156,3 +156,52 @@ export const FEATURES: Named[] = [
   ['an abort closes it in a stream', abortInStream],
   ['leaving the loop closes it', leave],
 ]
+
+async function wholeResponse(client: Client, world: World): Promise<string> {
+  expect(await client.ask(world, { content: 'three small words' })).toBe('three small words')
+  expect(world.last.path).toBe('/v1/responses')
+  expect(JSON.stringify(world.last.body['input'])).toContain('three small words')
+  return 'yes'
+}
+
+function responseTools(isStream: boolean): Feature {
+  return async (client, world) => {
+    const toolCalls = ['Oslo', 'Rome'].map((city) => ({ id: `call_${city}`, name: WEATHER.name, arguments: { city } }))
+    world.server.script('m', [{ toolCalls }, { content: 'both are sunny' }])
+    expect(await client.tools(world, isStream)).toEqual({ calls: ['Oslo', 'Rome'], answer: 'both are sunny' })
+    const [first, second] = world.server.requests.map(({ body }) => body)
+    expect(first?.['tools']).toMatchObject([{ type: 'function', name: WEATHER.name, parameters: WEATHER.parameters }])
+    const input = second?.['input'] as Record<string, unknown>[]
+    const results = input.filter(({ type }) => type === 'function_call_output')
+    expect(results).toMatchObject([
+      { call_id: 'call_Oslo', output: expect.stringContaining('sunny in Oslo') as string },
+      { call_id: 'call_Rome', output: expect.stringContaining('sunny in Rome') as string },
+    ])
+    return 'yes'
+  }
+}
+
+async function structuredResponse(client: Client, world: World): Promise<string> {
+  const city = { city: 'Oslo', people: 700_000 }
+  world.server.script('m', { content: JSON.stringify(city) })
+  expect(await client.structured(world, 'which city?')).toEqual(city)
+  expect(world.last.body['text']).toMatchObject({
+    format: { type: 'json_schema', schema: { required: ['city', 'people'], additionalProperties: false } },
+  })
+  return 'yes'
+}
+
+/** The same of the Responses API. */
+export const RESPONSE_FEATURES: Named[] = [
+  ['a whole answer', wholeResponse],
+  ['a stream, in its pieces', stream],
+  ['a stream’s usage', usage],
+  ['tools: calls, results, the answer to them', responseTools(false)],
+  ['tools in a stream', responseTools(true)],
+  ['an object by a JSON schema', structuredResponse],
+  ['who answered: `x-thryd-deployment`', header],
+  ['an answer from the cache, also as a stream', kept],
+  ['an abort closes the provider’s socket', abort(false)],
+  ['an abort closes it in a stream', abortInStream],
+  ['leaving the loop closes it', leave],
+]

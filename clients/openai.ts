@@ -4,7 +4,8 @@ import type { RunnableToolFunctionWithParse } from 'openai/lib/RunnableFunction'
 import { type Ask, type Client, CITY, WEATHER } from './client'
 import { KEY, type World } from './world'
 
-function clientOf(world: World, { key = KEY, maxRetries = 0 }: Partial<Ask> = {}): OpenAI {
+/** OpenAI's client, in a world. */
+export function clientOf(world: World, { key = KEY, maxRetries = 0 }: Partial<Ask> = {}): OpenAI {
   return new OpenAI({ baseURL: world.base, apiKey: key, fetch: world.fetch, maxRetries })
 }
 
@@ -78,6 +79,7 @@ export const openai: Client = {
   },
 }
 
-function signalOf({ signal }: Ask): { signal?: AbortSignal } {
+/** The signal, for clients that do not take an undefined one. */
+export function signalOf({ signal }: Ask): { signal?: AbortSignal } {
   return signal === undefined ? {} : { signal }
 }

@@ -1,6 +1,6 @@
 /** Routers behind a handler, before a provider on a real socket that does what a test says. */
 
-import { CompletionRouter, EmbeddingRouter } from '..'
+import { CompletionRouter, EmbeddingRouter, ResponsesRouter } from '..'
 import { toFetch } from '../dist/fetch'
 import { FaultServer, type LoggedRequest } from '../dist/testing'
 import { type Gateway, serve } from './gateway'
@@ -14,6 +14,7 @@ export class World {
   fetch: typeof fetch
   base = 'http://thryd.local/v1'
   readonly #completion: CompletionRouter
+  readonly #responses: ResponsesRouter
   readonly #embedding: EmbeddingRouter
   #gateway: Gateway | undefined
   #isHurried = false
@@ -23,9 +24,12 @@ export class World {
     const options = { providers: [server.provider()], retry: { maxRetries: 0, cooldownMs: 1 } }
     this.#completion = new CompletionRouter({ ...options, cache: {} })
     this.#completion.deploy('default', 'faulty::m').deploy('silent', 'faulty::hang')
+    this.#responses = new ResponsesRouter({ ...options, cache: {} })
+    this.#responses.deploy('default', 'faulty::m').deploy('silent', 'faulty::hang')
     this.#embedding = new EmbeddingRouter(options).deploy('vectors', 'faulty::v')
     this.fetch = toFetch({
       completion: this.#completion,
+      responses: this.#responses,
       embedding: this.#embedding,
       authorize: (request) => request.headers.get('authorization') === `Bearer ${KEY}`,
       options: () => (this.#isHurried ? { attemptMs: 50 } : {}),
@@ -63,6 +67,7 @@ export class World {
   async close(): Promise<void> {
     this.#gateway?.close()
     await this.#completion.close()
+    await this.#responses.close()
     await this.#embedding.close()
     await this.server.close()
   }
