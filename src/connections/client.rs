@@ -192,7 +192,11 @@ impl HttpResponse {
     /// As [`chunk`](HttpResponse::chunk).
     pub async fn is_event_stream(&mut self, is_wanted: bool) -> Result<bool, Failure> {
         // Nothing at all is no stream: who reads it whole says that it is empty.
-        let Some(first) = self.chunk().await? else { return Ok(false) };
+        let Some(mut first) = self.chunk().await? else { return Ok(false) };
+        while first.len() < MAX_ERROR_BODY_BYTES && super::is_undecided(&first) {
+            let Some(more) = self.chunk().await? else { break };
+            first = [first, more].concat().into();
+        }
         let content_type = self.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_stream = super::is_event_stream(content_type, &first, is_wanted);
         self.peeked = Some(first);

@@ -24,6 +24,15 @@ pub fn is_event_stream(content_type: Option<&str>, first: &[u8], is_wanted: bool
     }
 }
 
+/// Whether a body has begun with nothing that tells what it is: white space, or a part of the name of an event's field.
+#[must_use]
+pub fn is_undecided(first: &[u8]) -> bool {
+    const MARK: &[u8] = b"\xEF\xBB\xBF";
+    let start = first.strip_prefix(MARK).unwrap_or(first).trim_ascii_start();
+    let is_begun = |whole: &&[u8]| whole.len() > start.len() && whole.starts_with(start);
+    FIELDS.iter().any(is_begun) || MARK.starts_with(first)
+}
+
 /// The media type without its parameters, in lower case.
 fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
@@ -32,6 +41,16 @@ fn media_type(content_type: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_only_begun_to_say_what_it_is_is_waited_for() {
+        for undecided in [&b""[..], b"\n\n", b"d", b" data", b"\xEF\xBB", b"\xEF\xBB\xBF", b"\xEF\xBB\xBFid"] {
+            assert!(is_undecided(undecided), "{undecided:?}");
+        }
+        for decided in [&b"data:"[..], b":", b"{", b"\n<", b"something", b"\xEF\xBB\xBF{", b"idle"] {
+            assert!(!is_undecided(decided), "{decided:?}");
+        }
+    }
 
     #[test]
     fn how_a_body_begins_is_believed_before_what_its_head_says() {

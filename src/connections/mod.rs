@@ -11,7 +11,7 @@ mod tls;
 mod transport;
 
 pub use client::{Client, HttpResponse};
-pub use content::is_event_stream;
+pub use content::{is_event_stream, is_undecided};
 pub use http::{HeaderText, HttpRequest, Rejection, request_id};
 pub(crate) use http::{beginning, cut};
 pub use rate_limits::rate_limits;

@@ -5,12 +5,25 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::ask::Ask;
-use crate::kinds::{Body, Completion, Embeddings, ModelResponse, Ranking};
+use crate::kinds::{Body, Completion, Embeddings, FILTERED, ModelResponse, Ranking};
 use crate::route::Answer;
 
 /// The provider's own answer; with the usage that was counted here if it has none.
 pub(super) fn completion(answer: &Answer<Completion>) -> String {
-    own(answer.raw(), answer.usage().estimated.then(|| answer.usage().wire()))
+    let text = own(answer.raw(), answer.usage().estimated.then(|| answer.usage().wire()));
+    if answer.finish_reason == FILTERED { with_messages(&text).unwrap_or(text) } else { text }
+}
+
+/// The same with a message in every choice, which clients look into, and which some providers leave out where a filter has
+/// left nothing to say.
+fn with_messages(text: &str) -> Option<String> {
+    let mut body = Body::parse(text).ok()?;
+    let mut choices: Vec<Body> = body.read("choices", "").ok()??;
+    for choice in choices.iter_mut().filter(|choice| choice.get("message").is_none_or(|raw| raw == "null")) {
+        choice.set("message", &json!({ "role": "assistant", "content": null }));
+    }
+    body.set("choices", &choices);
+    Some(String::from_utf8_lossy(&body.write(&[])).into_owned())
 }
 
 /// The same of a model response.
@@ -25,9 +38,13 @@ fn own(raw: &[u8], counted: Option<Value>) -> String {
     String::from_utf8_lossy(&with_usage(body, &usage).write(&[])).into_owned()
 }
 
-/// The same with this usage.
+/// The same with this usage; what the provider has in its own beside it stays.
 pub(super) fn with_usage(mut body: Body, usage: &Value) -> Body {
-    body.set("usage", usage);
+    let mut all: Body = body.read("usage", "").ok().flatten().unwrap_or_default();
+    for (name, value) in usage.as_object().into_iter().flatten() {
+        all.set(name, value);
+    }
+    body.set("usage", &all);
     body
 }
 

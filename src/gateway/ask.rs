@@ -3,7 +3,8 @@
 use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
-use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse};
+use crate::error::Invalid;
+use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranking};
 
 /// Most levels of nesting: what JSON readers commonly take.
 const MAX_DEPTH: usize = 128;
@@ -32,7 +33,7 @@ impl Ask {
     /// 400 for what is not a JSON object, or has no group in it, and for what is this module's own in it.
     pub fn read<K: Kind>(body: &[u8]) -> Result<Self, Refusal> {
         let text = std::str::from_utf8(body).map_err(|_| Refusal::request("the body is not UTF-8"))?;
-        let body = parse(text.trim_start_matches('\u{feff}'))?;
+        let mut body = parse(text.trim_start_matches('\u{feff}'))?;
         let group = match body.get("model") {
             None => return Err(Refusal::field("model", "a request names its model: a group")),
             Some(raw) => serde_json::from_str(raw)
@@ -48,7 +49,17 @@ impl Ask {
         };
         // Whether they are documents, is for the kind to say.
         let documents = flag(&body, "return_documents")?.then(|| body.read("documents", "").ok().flatten()).flatten();
-        Ok(Self { group, is_stream, shows_usage: flag(&options, "include_usage")?, shows_numbers, documents, body })
+        if K::NAME == Ranking::NAME {
+            // They are repeated here; not every provider takes the field, and none needs it.
+            body.remove("return_documents");
+        }
+        let shows_usage = options.read("include_usage", "true or false");
+        let shows_usage = shows_usage.map_err(|Invalid { field, .. }| {
+            let field = field.replacen("request.", "stream_options.", 1);
+            Refusal::field(&field, format!("{field}: expected true or false"))
+        })?;
+        let shows_usage = shows_usage.unwrap_or(false);
+        Ok(Self { group, is_stream, shows_usage, shows_numbers, documents, body })
     }
 }
 
@@ -93,7 +104,6 @@ fn is_deeper(text: &str, limit: usize) -> bool {
 mod tests {
     use super::*;
     use crate::gateway::Response;
-    use crate::kinds::Ranking;
 
     fn refused(body: &[u8]) -> (u16, String) {
         let response = Response::from(Ask::read::<Completion>(body).unwrap_err());

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::open::Named;
 use super::text::content;
-use super::whole::{Answer, Choice, WireToolCall};
+use super::whole::{Answer, Choice, Message, WireToolCall};
 use super::wire::{object, unreadable, usage};
 use super::{Assembly, Body, Chunk, CompletionRequest, Kind, Pieces, Prompt, StreamAssembly, Streaming, Usage};
 use crate::error::{Failure, Invalid};
@@ -20,6 +20,9 @@ const COMPLETE: [&str; 9] =
 
 /// The finish reason of a choice that failed, as OpenRouter and Mistral have it.
 const FAILED: &str = "error";
+
+/// The finish reason of a choice that a filter cut short.
+pub(crate) const FILTERED: &str = "content_filter";
 
 /// A call that the model wants made, of a function or of a custom tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -97,10 +100,13 @@ impl Completion {
             return Err("missing field `choices`".to_owned());
         }
         let choice = answer.first().ok_or("`choices` is empty")?;
-        if answer.choices().any(|choice| choice.message.is_none()) {
+        // A provider that was stopped by its filter may have nothing to show for it.
+        let is_filtered = |choice: &Choice<'_>| choice.finish_reason.as_deref() == Some(FILTERED);
+        if answer.choices().any(|choice| choice.message.is_none() && !is_filtered(choice)) {
             return Err("missing field `message`".to_owned());
         }
-        let Named(message) = choice.message.as_ref().ok_or("missing field `message`")?;
+        let nothing = Message::default();
+        let message = choice.message.as_ref().map_or(&nothing, |Named(message)| message);
         let finish_reason = choice.finish_reason.as_deref().filter(|reason| !reason.is_empty());
         let finish_reason = finish_reason.ok_or("it has no finish reason, so it may be cut short")?.to_owned();
         if answer.choices().any(|choice| choice.finish_reason.as_deref() == Some(FAILED)) {

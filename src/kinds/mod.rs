@@ -4,6 +4,7 @@
 //! (`docs/extending.md`).
 
 mod body;
+mod calls;
 mod checks;
 mod chunk;
 mod completion;
@@ -34,6 +35,7 @@ use bytes::Bytes;
 
 pub use body::Body;
 pub use chunk::Chunk;
+pub(crate) use completion::FILTERED;
 pub use completion::{Completion, ToolCall};
 pub use completion_request::CompletionRequest;
 pub use embedding::Embeddings;
@@ -47,6 +49,7 @@ pub use response::{ModelResponse, ResponseAssembly, ResponsesRequest};
 pub(crate) use response::{ResponsePart, write_response_events};
 pub use script::{Pieces, Script};
 pub use stream::StreamAssembly;
+pub(crate) use text::text as json_text;
 pub use usage::{Price, Usage};
 
 use crate::error::{Failure, Invalid};
@@ -182,6 +185,11 @@ pub trait Assembly<K>: Send {
     /// Whether the last event has come, so that the end of the stream is not waited for.
     fn is_over(&self) -> bool {
         false
+    }
+
+    /// The last event as it is to be shown to whoever reads events, if its provider's own would be misread.
+    fn mended(&self, _data: &str) -> Option<String> {
+        None
     }
 
     /// The whole answer.

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::calls::Calls;
 use super::event::{Delta, Event, EventChoice};
 use super::merge::Merge;
-use super::open::{MAX_ITEMS, Open, Rest};
+use super::open::{MAX_ITEMS, Open};
 use super::parts::Parts;
 use super::text::{Half, content, has_more_than_text, reasoning, text, thinking};
-use super::whole::{WireFunction, WireToolCall};
 use super::wire::{object, unreadable};
-use super::{Assembly, Body, Chunk, Completion, Pieces, ToolCall};
+use super::{Assembly, Body, Chunk, Completion, Pieces};
 use crate::error::{Failure, FailureClass};
 
 /// Most bytes of an assembled answer, 16 MiB: far more than any model writes. It is held twice, here and for those who read
@@ -46,7 +46,7 @@ struct Assembled {
     /// The names that it came under.
     reasoning_names: Vec<&'static str>,
     refusal: String,
-    tool_calls: Vec<AssembledCall>,
+    tool_calls: Calls,
     finish_reason: Option<String>,
     /// Whether something came before its finish reason, and nothing after it.
     is_over: bool,
@@ -55,19 +55,6 @@ struct Assembled {
     /// What else came of the choice, and of its message.
     rest: Merge,
     message_rest: Merge,
-}
-
-#[derive(Debug, Default)]
-struct AssembledCall {
-    wire_index: Option<u64>,
-    call: ToolCall,
-    /// What sort of call the provider says that it is.
-    kind: Option<String>,
-    /// Whether a custom tool is called, and not a function.
-    is_custom: bool,
-    /// What else came of it, and of what it calls.
-    rest: Merge,
-    called_rest: Merge,
 }
 
 impl StreamAssembly {
@@ -83,6 +70,7 @@ impl StreamAssembly {
             return Err(unreadable("an event of the stream is an error", data.as_bytes()));
         }
         let known = chunks.len();
+        self.choices.iter_mut().for_each(|choice| choice.tool_calls.begin_event());
         for choice in event.choices.unwrap_or_default().0 {
             let index = choice.known.index.unwrap_or(0);
             let place = self.choices.iter().position(|known| known.index == index).unwrap_or_else(|| {
@@ -139,6 +127,28 @@ impl StreamAssembly {
         })
     }
 
+    /// The last event with its tool calls numbered as they are, if somebody who believes its indices would mix them up.
+    #[must_use]
+    pub fn mended(&self, data: &str) -> Option<String> {
+        if !self.choices.iter().any(|choice| choice.tool_calls.is_misread()) {
+            return None;
+        }
+        let mut event = Body::parse(data).ok()?;
+        let mut choices: Vec<Body> = serde_json::from_str(event.get("choices")?).ok()?;
+        for choice in &mut choices {
+            let index = choice.get("index").and_then(|raw| raw.parse().ok()).unwrap_or(0);
+            let mut delta = choice.get("delta").and_then(|raw| Body::parse(raw).ok()).unwrap_or_default();
+            let assembled = self.choices.iter().find(|known| known.index == index);
+            let calls = delta.remove("tool_calls").filter(|raw| raw.get() != "null");
+            if let Some(calls) = assembled.zip(calls).and_then(|(known, raw)| known.tool_calls.renumbered(&raw)) {
+                delta.set("tool_calls", &calls);
+                choice.set("delta", &delta);
+            }
+        }
+        event.set("choices", &choices);
+        Some(String::from_utf8_lossy(&event.write(&[])).into_owned())
+    }
+
     /// The whole answer.
     ///
     /// # Errors
@@ -189,10 +199,10 @@ impl Assembled {
         self.push_reasoning(&delta, chunks);
         self.push_content(delta.content, chunks)?;
         for piece in delta.tool_calls.unwrap_or_default().0 {
-            chunks.extend(self.push_tool_call(piece));
+            chunks.extend(self.tool_calls.push(piece)?);
         }
         self.talks_on |= was_over && chunks.len() > known;
-        if self.tool_calls.len() > MAX_ITEMS { Err("its events have too many tool calls") } else { Ok(()) }
+        Ok(())
     }
 
     fn push_reasoning(&mut self, delta: &Delta<'_>, chunks: &mut Vec<Chunk>) {
@@ -229,48 +239,6 @@ impl Assembled {
         Ok(())
     }
 
-    fn push_tool_call(&mut self, piece: Open<'_, WireToolCall<'_>>) -> Option<Chunk> {
-        let Open { known: piece, rest } = piece;
-        let id = piece.id.as_deref().filter(|id| !id.is_empty());
-        let name = piece.called().and_then(|called| called.name.as_deref()).filter(|name| !name.is_empty());
-        let arguments = piece.called().map(WireFunction::arguments).unwrap_or_default();
-        let place = self.place_of(piece.index, id);
-        let assembled = self.tool_calls.get_mut(place)?;
-        let known = &mut assembled.call;
-        let id = id.filter(|_| known.id.is_empty()).map(str::to_owned);
-        let name = name.filter(|_| known.name.is_empty()).map(str::to_owned);
-        known.id.push_str(id.as_deref().unwrap_or_default());
-        known.name.push_str(name.as_deref().unwrap_or_default());
-        known.arguments.push_str(&arguments);
-        let kind = piece.kind.as_deref().filter(|kind| !kind.is_empty()).map(str::to_owned);
-        assembled.kind = kind.or(assembled.kind.take());
-        assembled.is_custom |= piece.function.is_none() && piece.custom.is_some();
-        let called_rest: Option<Rest<'_>> = piece.function.or(piece.custom).map(|called| called.rest);
-        assembled.called_rest.push(called_rest.unwrap_or_default());
-        assembled.rest.push(rest);
-        let says_something = id.is_some() || name.is_some() || !arguments.is_empty();
-        let index = u32::try_from(place).ok().filter(|_| says_something)?;
-        Some(Chunk::ToolCall { index, id, name, arguments })
-    }
-
-    /// Which call a piece belongs to. Servers that leave the index out, or give every call the same, tell calls apart
-    /// by a new id.
-    fn place_of(&mut self, wire_index: Option<u64>, id: Option<&str>) -> usize {
-        let known = match wire_index {
-            Some(_) => self.tool_calls.iter().rposition(|call| call.wire_index == wire_index),
-            None => self.tool_calls.len().checked_sub(1),
-        };
-        let is_other = |place: usize| {
-            let known = self.tool_calls.get(place).map(|call| call.call.id.as_str()).unwrap_or_default();
-            id.is_some_and(|id| !known.is_empty() && known != id)
-        };
-        if let Some(place) = known.filter(|place| !is_other(*place)) {
-            return place;
-        }
-        self.tool_calls.push(AssembledCall { wire_index, ..AssembledCall::default() });
-        self.tool_calls.len() - 1
-    }
-
     /// Whether a part of the answer has come.
     fn has_come(&self) -> bool {
         let is_silent = self.content.is_empty() && self.reasoning.is_empty() && self.refusal.is_empty();
@@ -279,16 +247,15 @@ impl Assembled {
 
     /// Bytes that it holds, about.
     fn len(&self) -> usize {
-        let calls = self.tool_calls.iter().map(AssembledCall::len);
         let parts = self.parts.as_ref().map_or(0, Parts::len);
         let texts = self.content.len() + parts + self.reasoning.len() + self.refusal.len();
-        texts + self.rest.len() + self.message_rest.len() + calls.sum::<usize>()
+        texts + self.rest.len() + self.message_rest.len() + self.tool_calls.len()
     }
 
     /// Whether this is known to be what a whole answer would hold.
     fn is_sure(&self) -> bool {
-        let calls = self.tool_calls.iter().flat_map(|call| [&call.rest, &call.called_rest]);
-        self.parts.is_none() && [&self.rest, &self.message_rest].into_iter().chain(calls).all(Merge::is_sure)
+        let rests = [&self.rest, &self.message_rest];
+        self.parts.is_none() && rests.into_iter().all(Merge::is_sure) && self.tool_calls.is_sure()
     }
 
     fn choice(&self) -> Body {
@@ -316,32 +283,10 @@ impl Assembled {
             message.set("refusal", &self.refusal);
         }
         if !self.tool_calls.is_empty() {
-            message.set("tool_calls", &self.tool_calls.iter().map(AssembledCall::wire).collect::<Vec<_>>());
+            message.set("tool_calls", &self.tool_calls.wire());
         }
         self.message_rest.write(&mut message);
         message
-    }
-}
-
-impl AssembledCall {
-    fn wire(&self) -> Body {
-        let ToolCall { id, name, arguments } = &self.call;
-        let (kind, what_with) = if self.is_custom { ("custom", "input") } else { ("function", "arguments") };
-        let mut called = Body::new();
-        called.set("name", name);
-        called.set(what_with, arguments);
-        self.called_rest.write(&mut called);
-        let mut call = Body::new();
-        call.set("id", id);
-        call.set("type", &self.kind.as_deref().unwrap_or(kind));
-        call.set(kind, &called);
-        self.rest.write(&mut call);
-        call
-    }
-
-    /// Bytes that it holds, about.
-    fn len(&self) -> usize {
-        self.call.arguments.len() + self.rest.len() + self.called_rest.len()
     }
 }
 
@@ -356,6 +301,10 @@ impl Assembly<Completion> for StreamAssembly {
 
     fn has_spoken(&self) -> bool {
         Self::has_spoken(self)
+    }
+
+    fn mended(&self, data: &str) -> Option<String> {
+        Self::mended(self, data)
     }
 
     fn finish(self: Box<Self>) -> Result<Completion, Failure> {

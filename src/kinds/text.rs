@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// A JSON string. JSON has halves of characters (lone surrogates), which UTF-8 has not: they are replaced, as a JavaScript
 /// that prints them does. `None` for anything else.
-pub(super) fn text(raw: &str) -> Option<String> {
+pub(crate) fn text(raw: &str) -> Option<String> {
     serde_json::from_str(raw).ok().or_else(|| {
         let is_text = raw.starts_with('"');
         is_text.then(|| serde_json::from_str(&without_halves(raw)).ok()).flatten()

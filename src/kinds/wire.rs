@@ -60,6 +60,9 @@ fn beginning(answer: &[u8], most: usize) -> String {
 struct WireUsage<'a> {
     prompt: Option<&'a RawValue>,
     completion: Option<&'a RawValue>,
+    /// Those of Anthropic's and of the Responses API, which some servers keep in their chats.
+    input: Option<&'a RawValue>,
+    output: Option<&'a RawValue>,
     total: Option<&'a RawValue>,
     prompt_details: Option<&'a RawValue>,
     completion_details: Option<&'a RawValue>,
@@ -74,6 +77,8 @@ impl<'de> Known<'de> for WireUsage<'de> {
         match name {
             "prompt_tokens" => set(&mut self.prompt, map),
             "completion_tokens" => set(&mut self.completion, map),
+            "input_tokens" => set(&mut self.input, map),
+            "output_tokens" => set(&mut self.output, map),
             "total_tokens" => set(&mut self.total, map),
             "prompt_tokens_details" => set(&mut self.prompt_details, map),
             "completion_tokens_details" => set(&mut self.completion_details, map),
@@ -141,7 +146,8 @@ pub(super) fn response_usage(raw: Option<&RawValue>) -> Option<Usage> {
 }
 
 fn normalised(wire: &WireUsage<'_>) -> Option<Usage> {
-    let (prompt, completion, total) = (count(wire.prompt), count(wire.completion), count(wire.total));
+    let prompt = count(wire.prompt).or_else(|| count(wire.input));
+    let (completion, total) = (count(wire.completion).or_else(|| count(wire.output)), count(wire.total));
     if prompt.is_none() && completion.is_none() && total.is_none() {
         return None;
     }

@@ -96,7 +96,7 @@ impl OpenAi {
                 let shape = self.preset.embedding?;
                 let mut body = call.body.clone();
                 body.rename("dimensions", shape.dimensions);
-                if shape.takes_base64 {
+                if shape.takes_base64 && !has_other_numbers(&body) {
                     body.set("encoding_format", &"base64");
                 }
                 Some((shape.path, body.write(&[("model", call.model)])))
@@ -120,6 +120,13 @@ impl OpenAi {
             _ => None,
         }
     }
+}
+
+/// Whether vectors are asked for whose numbers are no `f32`s, so that their bytes say nothing: Voyage's and Mistral's
+/// `output_dtype`, Jina's `embedding_type`, Cohere's `embedding_types`.
+fn has_other_numbers(body: &Body) -> bool {
+    let names = ["output_dtype", "embedding_type", "embedding_types"];
+    names.iter().filter_map(|name| body.get(name)).any(|asked| !matches!(asked, "\"float\"" | "[\"float\"]"))
 }
 
 /// Joins a base URL and a path, so that segments that stand at both sides stand once: a base of `https://host/v1` and

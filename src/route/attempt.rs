@@ -1,10 +1,11 @@
 //! One try on one deployment: write, send, read, each against its clock.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use memchr::memmem;
 use tokio::time::{Instant, timeout_at};
@@ -107,6 +108,17 @@ struct Exchange<'a, R> {
     standstill: Standstill,
 }
 
+/// The text of an answer as JavaScript would read it: without a byte order mark, and with U+FFFD for what is not UTF-8.
+fn as_json_text(mut answer: Bytes) -> Bytes {
+    if answer.starts_with(b"\xEF\xBB\xBF") {
+        answer.advance(3);
+    }
+    match String::from_utf8_lossy(&answer) {
+        Cow::Borrowed(_) => answer,
+        Cow::Owned(text) => text.into(),
+    }
+}
+
 /// Where the data of events comes from.
 enum Events {
     Http(Box<(HttpResponse, SseParser)>),
@@ -131,7 +143,7 @@ impl<R: Sync> Exchange<'_, R> {
         if is_stream {
             self.events(Events::Http(Box::new((response, SseParser::default()))), mode).await
         } else {
-            let answer = self.whole_body(&mut response).await?;
+            let answer = as_json_text(self.whole_body(&mut response).await?);
             let read = self.provider.read(&self.call, answer.clone());
             match read.and_then(|answer| K::read(&answer, self.request)) {
                 Ok(value) => self.deliver(value, mode).await,
@@ -212,7 +224,7 @@ impl<R: Sync> Exchange<'_, R> {
             is_done = !is_open;
             let mut broken = None;
             for data in batch.drain(..) {
-                is_done |= data == "[DONE]";
+                is_done |= data.trim_ascii() == "[DONE]";
                 if is_done {
                     break;
                 }
@@ -295,6 +307,10 @@ impl<R: Sync> Exchange<'_, R> {
         assembly: &mut dyn Assembly<K>,
         chunks: &mut Vec<Chunk>,
     ) -> Result<(), Failure> {
+        // Some proxies keep a connection alive with events of nothing.
+        if matches!(data.trim_ascii(), "" | "\"\"" | "null") {
+            return Ok(());
+        }
         let data = match reader {
             Some(reader) => reader.read(data)?,
             None if self.call.is_stream => self.provider.read_event(&self.call, data)?,
@@ -306,7 +322,7 @@ impl<R: Sync> Exchange<'_, R> {
             Some(failure) => Err(failure),
             None if mode.is_verbatim => {
                 assembly.push(&data, &mut Vec::new())?;
-                chunks.push(Chunk::Event { data });
+                chunks.push(Chunk::Event { data: assembly.mended(&data).unwrap_or(data) });
                 Ok(())
             }
             None => assembly.push(&data, chunks),

@@ -1,8 +1,6 @@
 //! A streamed completion as events: `[DONE]` at its end, and its usage for whoever asked for it.
 
 use memchr::memmem;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::{Events, push_event};
@@ -15,8 +13,6 @@ use crate::route::Answer;
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct CompletionEvents {
     pub shows_usage: bool,
-    /// Whether the provider said what it took.
-    has_usage: bool,
     /// The first fields of the last event that was seen, for one that is written here.
     last: Option<String>,
 }
@@ -32,10 +28,8 @@ impl Events<Completion> for CompletionEvents {
         let mut text = String::with_capacity(chunks.len() * 256);
         for chunk in chunks {
             let Chunk::Event { data } = chunk else { continue };
-            let usage = usage_in(data);
-            self.has_usage |= usage != Told::No;
             // It was asked for in the reader's name, and some readers expect a choice in every event.
-            if self.shows_usage || usage != Told::Alone {
+            if self.shows_usage || !has_usage(data) {
                 push_event(&mut text, data);
             } else if let Some(rest) = without_usage(data) {
                 push_event(&mut text, &rest);
@@ -49,7 +43,7 @@ impl Events<Completion> for CompletionEvents {
 
     fn end(&mut self, answer: &Answer<Completion>) -> String {
         let mut text = String::new();
-        if self.shows_usage && !self.has_usage {
+        if self.shows_usage && answer.usage().estimated {
             let mut event = self.last.as_deref().and_then(|last| Body::parse(last).ok()).unwrap_or_default();
             event.set("choices", &[(); 0]);
             event.set("usage", &answer.usage().wire());
@@ -82,40 +76,18 @@ fn without_usage(data: &str) -> Option<String> {
     let mut event = Body::parse(data).ok()?;
     event.remove("usage");
     let is_frame = |name: &str| {
-        let frame =
-            ["id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "obfuscation"];
+        let frame = ["id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation"];
         frame.contains(&name)
     };
-    let says_more = event.iter().any(|(name, raw)| !is_frame(name) && raw != "null");
+    let is_empty = |name: &str, raw: &str| raw == "null" || (name == "choices" && raw == "[]");
+    let says_more = event.iter().any(|(name, raw)| !is_frame(name) && !is_empty(name, raw));
     says_more.then(|| String::from_utf8_lossy(&event.write(&[])).into_owned())
 }
 
 /// Whether an event says what the answer took.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    No,
-    /// With something of the answer.
-    Beside,
-    /// And nothing else.
-    Alone,
-}
-
-fn usage_in(data: &str) -> Told {
-    #[derive(Deserialize)]
-    struct Event {
-        #[serde(default)]
-        choices: Option<Vec<IgnoredAny>>,
-        #[serde(default)]
-        usage: Option<IgnoredAny>,
-    }
-    if memmem::find(data.as_bytes(), b"\"usage\"").is_none() {
-        return Told::No;
-    }
-    match serde_json::from_str(data) {
-        Ok(Event { usage: Some(_), choices }) if choices.as_ref().is_none_or(Vec::is_empty) => Told::Alone,
-        Ok(Event { usage: Some(_), .. }) => Told::Beside,
-        _ => Told::No,
-    }
+fn has_usage(data: &str) -> bool {
+    memmem::find(data.as_bytes(), b"\"usage\"").is_some()
+        && Body::parse(data).is_ok_and(|event| event.get("usage").is_some_and(|usage| usage != "null"))
 }
 
 #[cfg(test)]
@@ -131,15 +103,16 @@ mod tests {
 
     #[test]
     fn only_an_event_of_nothing_else_is_kept_from_who_did_not_ask() {
-        assert!(usage_in(r#"{"choices":[],"usage":{"total_tokens":1}}"#) == Told::Alone);
-        assert!(usage_in(r#"{"usage":{}}"#) == Told::Alone);
-        assert!(usage_in(r#"{"choices":[{"index":0}],"usage":{}}"#) == Told::Beside);
+        assert_eq!(without_usage(r#"{"choices":[],"usage":{"total_tokens":1}}"#), None);
+        assert_eq!(without_usage(r#"{"usage":{}}"#), None);
+        let beside = r#"{"choices":[{"index":0}],"usage":{}}"#;
+        assert_eq!(without_usage(beside).as_deref(), Some(r#"{"choices":[{"index":0}]}"#));
         for nothing in [
             r#"{"choices":[],"usage":null}"#,
             r#"{"choices":[]}"#,
             r#"{"choices":[{"delta":{"content":"\"usage\""}}]}"#,
         ] {
-            assert!(usage_in(nothing) == Told::No, "{nothing}");
+            assert!(!has_usage(nothing), "{nothing}");
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::request::copy;
-use crate::kinds::Body;
+use crate::kinds::{Body, json_text};
 
 /// A conversation in Anthropic's form.
 #[derive(Default)]
@@ -20,9 +20,9 @@ pub(super) struct Conversation {
     pub messages: Vec<Body>,
 }
 
-/// The text of a JSON string.
+/// The text of a JSON string; of half a character in it remains U+FFFD.
 pub(super) fn string(raw: &str) -> Option<String> {
-    serde_json::from_str(raw).ok()
+    json_text(raw)
 }
 
 pub(super) fn text_block(text: &str) -> Body {
