@@ -86,6 +86,23 @@ describe('a model response', () => {
     expect(server.seen.length).toBe(2)
   })
 
+  test('keeps to the limits of its deployment, and to its key', async () => {
+    server.answer = status(401, { error: { message: 'no: sk-secret-1234567890abcdef' } })
+    const router = new ResponsesRouter({ retry: { maxRetries: 0 } })
+    const apiKey = 'sk-secret-1234567890abcdef'
+    router.addProvider({ type: 'openai', name: 'local', baseUrl: server.url, apiKey })
+    router.deploy('default', 'local::m', { rpm: 1, tpm: 500 })
+    const large = await caught(router.invoke('default', { input: 'Hi', max_output_tokens: 1000 }))
+    expect(large).toMatchObject({ code: 'ERR_TOO_LARGE' })
+    const failed = await caught(router.invoke('default', { input: 'Hi', max_output_tokens: 10 }))
+    expect(failed).toMatchObject({ code: 'ERR_PROVIDER', status: 401 })
+    expect(inspect(failed, { depth: 9 }) + JSON.stringify(router.stats())).not.toContain('1234567890abcdef')
+    expect(server.last.headers.authorization).toBe(`Bearer ${apiKey}`)
+    const waiting = await caught(router.invoke('default', { input: 'Hi', max_output_tokens: 10 }, { queueMs: 0 }))
+    expect(waiting).toMatchObject({ code: 'ERR_RATE_LIMITED' })
+    expect(server.seen.length).toBe(1)
+  })
+
   test.each([
     [{}, /^request\.input: expected/],
     [{ input: 'a', background: true }, /^request\.background: expected false or nothing.*cannot be fetched/],

@@ -13,6 +13,7 @@ const PRINTED: Record<string, string[]> = {
   'openai.mjs': [
     'three small words (cache: memory)',
     'it |comes |piece |by |piece|',
+    'a response',
     '2 vectors of 8 numbers',
     'true 404',
   ],

@@ -14,11 +14,11 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dummies::{request, router};
+use dummies::{request, router_of};
 use serde_json::{Value, json};
 use support::{Reply, Server};
 use thryd::error::Outcome::{self, Silent, Transient, Truncated};
-use thryd::kinds::Completion;
+use thryd::kinds::{Completion, ModelResponse, ResponsesRequest, Streaming};
 use thryd::options::{InvokeOptions, OnInterrupt, StreamOptions};
 use thryd::route::{Answer, Batch, Router};
 
@@ -46,12 +46,29 @@ struct Attack {
     outcome: Outcome,
     /// What the first attempt's message must say.
     says: &'static str,
+    /// Whether it is one of the Responses API, not of chat.
+    is_response: bool,
 }
 
 fn attack(name: &'static str, start: impl Into<Vec<u8>>, piece: impl Into<Vec<u8>>, outcome: Outcome) -> Attack {
     let (start, piece) = (start.into(), piece.into());
     let attempt = Duration::from_secs(120);
-    Attack { name, start, piece, most: GIBIBYTE, end: "", pause: Duration::ZERO, attempt, outcome, says: "" }
+    Attack {
+        name,
+        start,
+        piece,
+        most: GIBIBYTE,
+        end: "",
+        pause: Duration::ZERO,
+        attempt,
+        outcome,
+        says: "",
+        is_response: false,
+    }
+}
+
+fn response_attack(name: &'static str, start: &str, piece: impl Into<Vec<u8>>, says: &'static str) -> Attack {
+    Attack { is_response: true, ..attack(name, start, piece, Truncated).says(says) }
 }
 
 impl Attack {
@@ -61,6 +78,10 @@ impl Attack {
 
     fn ends(self, most: usize, end: &'static str) -> Self {
         Self { most, end, ..self }
+    }
+
+    fn becomes(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
     }
 
     fn until(self, seconds: u64) -> Self {
@@ -81,6 +102,83 @@ fn event(content: &str) -> String {
 
 fn nested(open: &str, levels: usize, close: &str) -> String {
     format!("{}1{}", open.repeat(levels), close.repeat(levels))
+}
+
+/// Attacks on who reads responses.
+fn response_attacks() -> Vec<Attack> {
+    let letters = "a".repeat(1_000);
+    let delta = |kind: &str, at: &str| format!("data: {{\"type\":\"{kind}\",{at}\"delta\":\"{letters}\"}}\n\n");
+    let sse = &format!("{SSE}\r\n");
+    let too_large = "larger than 16 MiB";
+    vec![
+        response_attack(
+            "a text of a response without end",
+            sse,
+            delta("response.output_text.delta", "\"output_index\":0,"),
+            too_large,
+        ),
+        response_attack("a refusal without end", sse, delta("response.refusal.delta", ""), too_large),
+        response_attack("thoughts without end", sse, delta("response.reasoning_summary_text.delta", ""), too_large),
+        response_attack(
+            "arguments without end",
+            sse,
+            delta("response.function_call_arguments.delta", "\"item_id\":\"f\","),
+            too_large,
+        ),
+        response_attack(
+            "an item that is told again and again",
+            sse,
+            format!(
+                "data: {{\"type\":\"response.output_item.done\",\"item\":{{\"type\":\"x\",\"y\":\"{letters}\"}}}}\n\n"
+            ),
+            "",
+        ),
+        response_attack(
+            "annotations without end",
+            sse,
+            format!("data: {{\"type\":\"response.output_text.annotation.added\",\"annotation\":\"{letters}\"}}\n\n"),
+            too_large,
+        ),
+        response_attack(
+            "items of a stream without end",
+            &format!(
+                "{sse}{}",
+                numbered(|index| format!(
+                    "data: {{\"type\":\"response.output_item.added\",\"output_index\":{index},\"item\":{{\"id\":\"{index}\"}}}}\n\n"
+                ))
+            ),
+            "",
+            "too many",
+        ),
+        response_attack(
+            "parts of an item without end",
+            &format!(
+                "{sse}{}",
+                numbered(|index| format!(
+                    "data: {{\"type\":\"response.output_text.delta\",\"content_index\":{index},\"delta\":\"a\"}}\n\n"
+                ))
+            ),
+            "",
+            "too many",
+        ),
+        response_attack("items without end", &format!("{JSON}\r\n{{\"output\":[{{}}"), ",{}".repeat(1 << 14), "")
+            .ends(15 << 20, "]}"),
+        response_attack(
+            "an end of a stream with items without end",
+            &format!("{SSE}\r\ndata: {{\"type\":\"response.completed\",\"response\":{{\"output\":[{{}}"),
+            ",{}".repeat(1 << 14),
+            "",
+        )
+        .ends(15 << 20, "]}}\n\n"),
+        response_attack(
+            "a response that fails at length",
+            &format!("{SSE}\r\ndata: {{\"type\":\"response.failed\",\"response\":{{\"x\":[0"),
+            ",0".repeat(1 << 15),
+            "",
+        )
+        .ends(15 << 20, "],\"error\":{\"code\":\"server_error\",\"message\":\"no\"}}}\n\n")
+        .becomes(Transient),
+    ]
 }
 
 /// Numbered things that no two events have in common.
@@ -234,12 +332,17 @@ fn provider(name: &str, url: &str) -> Value {
 }
 
 /// Asks for an answer, at once or piece by piece.
-async fn ask(router: &Router<Completion>, group: &str, is_stream: bool) -> thryd::Result<Answer<Completion>> {
+async fn ask<K: Streaming>(
+    router: &Router<K>,
+    group: &str,
+    request: &K::Request,
+    is_stream: bool,
+) -> thryd::Result<Answer<K>> {
     if !is_stream {
-        return router.invoke(group, request("hi"), InvokeOptions::default()).await;
+        return router.invoke(group, request.clone(), InvokeOptions::default()).await;
     }
     let options = StreamOptions { on_interrupt: OnInterrupt::Restart, ..StreamOptions::default() };
-    let stream = router.stream(group, &request("hi"), options).unwrap();
+    let stream = router.stream(group, request, options).unwrap();
     loop {
         match stream.next().await.unwrap()? {
             Batch::Chunks(_) => {}
@@ -254,14 +357,26 @@ const NAME: &str = "THRYD_TEST_ATTACK";
 #[ignore = "a child: its test starts it with the attack's name"]
 async fn child_that_is_attacked() {
     let name = std::env::var(NAME).unwrap();
-    let attack = attacks().into_iter().find(|attack| attack.name == name).unwrap();
-    let good = Server::start(|_| {
-        Reply::json(200, r#"{"choices":[{"message":{"role":"assistant","content":"good"},"finish_reason":"stop"}]}"#)
-    })
-    .await;
-    let (outcome, says, attempt) = (attack.outcome, attack.says, attack.attempt);
+    let attack = all().find(|attack| attack.name == name).unwrap();
+    if attack.is_response {
+        let good =
+            r#"{"status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"good"}]}]}"#;
+        survive::<ModelResponse>(attack, good, &ResponsesRequest::input("hi")).await;
+    } else {
+        let good = r#"{"choices":[{"message":{"role":"assistant","content":"good"},"finish_reason":"stop"}]}"#;
+        survive::<Completion>(attack, good, &request("hi")).await;
+    }
+}
+
+fn all() -> impl Iterator<Item = Attack> {
+    attacks().into_iter().chain(response_attacks())
+}
+
+async fn survive<K: Streaming>(attack: Attack, good: &'static str, request: &K::Request) {
+    let good = Server::start(move |_| Reply::json(200, good)).await;
+    let (name, outcome, says, attempt) = (attack.name, attack.outcome, attack.says, attack.attempt);
     let bad = format!("http://127.0.0.1:{}/v1", serve(attack));
-    let router = router(json!({
+    let router = router_of::<K>(json!({
         "providers": [provider("bad", &bad), provider("good", &good.url("/v1"))],
         "groups": {
             "warm": { "deployments": ["good::m"] },
@@ -271,12 +386,12 @@ async fn child_that_is_attacked() {
         "retry": { "baseDelayMs": 0 },
     }));
     for is_stream in [false, true] {
-        ask(&router, "warm", is_stream).await.unwrap();
+        ask(&router, "warm", request, is_stream).await.unwrap();
     }
     let (before, begun) = (memory("VmRSS"), Instant::now());
     for is_stream in [false, true] {
-        let answer = ask(&router, "default", is_stream).await.unwrap();
-        assert_eq!((answer.content.as_str(), answer.deployment.as_str()), ("good", "good::m"));
+        let answer = ask(&router, "default", request, is_stream).await.unwrap();
+        assert_eq!((answer.text().as_ref(), answer.deployment.as_str()), ("good", "good::m"));
         // Once it has failed three times in a row it rests.
         let Some(first) = answer.attempts.iter().find(|attempt| attempt.deployment == "bad::m") else { continue };
         let message = first.message.as_deref().unwrap_or_default();
@@ -290,7 +405,7 @@ async fn child_that_is_attacked() {
 
 #[test]
 fn what_never_ends_is_refused_within_little_memory_and_another_answers() {
-    for Attack { name, .. } in attacks() {
+    for Attack { name, .. } in all() {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "child_that_is_attacked", "--nocapture", "--test-threads=1"])
             .env(NAME, name)

@@ -31,6 +31,8 @@ pub enum FailureClass {
     TooLong,
     /// The request asks for what this deployment cannot do, e.g. tools, images or a stream: others may.
     Unsupported,
+    /// The request goes on from an earlier answer, or a conversation, that this provider does not have: another may.
+    Elsewhere,
     /// The deployment rests for what it said; others are tried now.
     RateLimited,
     /// The account has no quota left.
@@ -50,7 +52,7 @@ impl FailureClass {
     #[must_use]
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::Rejected | Self::Unsupported => Outcome::Rejected,
+            Self::Rejected | Self::Unsupported | Self::Elsewhere => Outcome::Rejected,
             Self::TooLong => Outcome::TooLong,
             Self::RateLimited => Outcome::RateLimited,
             Self::Quota => Outcome::Quota,
@@ -64,7 +66,7 @@ impl FailureClass {
     /// Whether it is the request that was refused, which says nothing about the deployment.
     #[must_use]
     pub fn blames_request(self) -> bool {
-        matches!(self, Self::Rejected | Self::TooLong | Self::Unsupported)
+        matches!(self, Self::Rejected | Self::TooLong | Self::Unsupported | Self::Elsewhere)
     }
 
     /// Whether the same request may succeed later, without anyone changing it or the account.
@@ -97,8 +99,6 @@ pub struct Failure {
     pub is_refused: bool,
     /// A scripted provider has no answer left: not a failure of a deployment, `ERR_EXHAUSTED`.
     pub is_exhausted: bool,
-    /// The request goes on from an earlier answer that this provider does not have: another may.
-    pub lacks_state: bool,
 }
 
 impl Failure {
@@ -115,7 +115,6 @@ impl Failure {
             is_sent: true,
             is_refused: false,
             is_exhausted: false,
-            lacks_state: false,
         }
     }
 

@@ -212,7 +212,7 @@ fn without_addresses(message: &str) -> String {
 /// What a provider said is passed on if it is about the request; its own troubles are a bad gateway.
 fn provider(deployment: &str, failure: &Failure, message: String) -> Refusal {
     match failure.class {
-        FailureClass::Rejected | FailureClass::Unsupported => {
+        FailureClass::Rejected | FailureClass::Unsupported | FailureClass::Elsewhere => {
             let status = failure.status.filter(|status| (400..500).contains(status)).unwrap_or(400);
             said(failure, Refusal::new(status, REQUEST, None, message))
         }

@@ -9,10 +9,11 @@ use super::*;
 
 const REST: RestOptions = RestOptions { base: Duration::from_secs(5), cap: Duration::from_secs(30) };
 
-const CLASSES: [FailureClass; 9] = [
+const CLASSES: [FailureClass; 10] = [
     FailureClass::Rejected,
     FailureClass::TooLong,
     FailureClass::Unsupported,
+    FailureClass::Elsewhere,
     FailureClass::RateLimited,
     FailureClass::Quota,
     FailureClass::Auth,
@@ -96,6 +97,7 @@ fn a_fault_of_the_request_never_counts_against_the_deployment() {
         assert!(!fail(&health, &told(FailureClass::Rejected, s(9)), now));
         assert!(!fail(&health, &fault(FailureClass::TooLong), now));
         assert!(!fail(&health, &fault(FailureClass::Unsupported), now));
+        assert!(!fail(&health, &fault(FailureClass::Elsewhere), now));
     }
     fail(&health, &fault(FailureClass::Transient), now);
     fail(&health, &fault(FailureClass::Silent), now);

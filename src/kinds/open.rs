@@ -33,37 +33,37 @@ pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error
 /// 128. An answer with more is none: each costs many times the memory of its text, and is looked for among the others.
 pub(super) const MAX_ITEMS: usize = 256;
 
-/// A list of at most [`MAX_ITEMS`].
+/// A list of at most so many.
 #[derive(Debug)]
-pub(super) struct List<T>(pub(super) Vec<T>);
+pub(super) struct List<T, const MOST: usize = MAX_ITEMS>(pub(super) Vec<T>);
 
 // Not derived: a list that is not there is empty, whatever is in it.
-impl<T> Default for List<T> {
+impl<T, const MOST: usize> Default for List<T, MOST> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for List<T, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(Items(PhantomData))
     }
 }
 
-struct Items<T>(PhantomData<T>);
+struct Items<T, const MOST: usize>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
-    type Value = List<T>;
+impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Items<T, MOST> {
+    type Value = List<T, MOST>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T, MOST>, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
-            if list.len() == MAX_ITEMS {
-                return Err(A::Error::custom(format_args!("a list of more than {MAX_ITEMS}")));
+            if list.len() == MOST {
+                return Err(A::Error::custom(format_args!("a list of more than {MOST}")));
             }
             list.push(item);
         }

@@ -172,7 +172,6 @@ fn failure(
     words: Words,
     now: SystemTime,
 ) -> Failure {
-    let lacks_state = lacks_state(status.unwrap_or_default(), &words);
     let reason = || {
         let known = status.and_then(|status| StatusCode::from_u16(status).ok()?.canonical_reason());
         format!("{} (the answer has no body)", known.unwrap_or("an unknown status"))
@@ -185,7 +184,6 @@ fn failure(
         body: Some(kept(body)).filter(|body| !body.is_empty()),
         request_id: request_id(headers).or(words.request_id),
         retry_after: retry_after(headers, now).or(asked.map(|delay| delay.min(MAX_RETRY_AFTER))),
-        lacks_state: lacks_state && class == FailureClass::Unsupported,
         ..Failure::new(class, message)
     }
 }
@@ -236,7 +234,7 @@ fn class(status: u16, words: &Words) -> FailureClass {
     }
     // Before what stands for a missing model: a missing answer is not the deployment's fault.
     if lacks_state(status, words) {
-        return FailureClass::Unsupported;
+        return FailureClass::Elsewhere;
     }
     if words.has_code(RATE_CODES) || ((!is_callers || status == 0) && words.says(RATE_PHRASES)) {
         return FailureClass::RateLimited;

@@ -32,7 +32,9 @@ pub(super) struct Learned {
 impl Learned {
     /// What is known before the first attempt: whose the answer is that the request goes on from.
     pub fn before<K: Kind>(core: &Core<K>, request: &K::Request) -> Self {
-        let bound_to = K::builds_on(request).and_then(|id| core.states.provider(&id));
+        // One that is not here any more, or has another name here, is as good as unknown.
+        let known = K::builds_on(request).and_then(|id| core.states.provider(&id));
+        let bound_to = known.filter(|provider| core.has_provider(provider));
         Self { bound_to, ..Self::default() }
     }
 
@@ -196,7 +198,7 @@ impl<K: Kind> CallState<'_, K> {
     /// from; and no other, if it changes what the provider keeps, which may have happened.
     fn bind(&mut self, group: &Group, deployment: &Deployment, failure: &Failure, barred: &mut Barred) {
         let provider = provider_of(&deployment.name).to_owned();
-        if failure.lacks_state {
+        if failure.class == FailureClass::Elsewhere {
             self.learned.without.push(provider);
         } else if K::changes_state(&self.job.request) {
             self.learned.bound_to = Some(provider);

@@ -78,6 +78,10 @@ impl<K: Kind> Core<K> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn has_provider(&self, name: &str) -> bool {
+        self.providers.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
     pub fn group(&self, name: &str) -> Option<Arc<Group>> {
         self.groups.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }

@@ -272,6 +272,10 @@ impl<K: Kind> CallState<'_, K> {
             _ => false,
         };
         let all_are = |errors: &[Error], class| errors.iter().all(|error| is_of(error, class));
+        let none_takes_it = |errors: &[Error]| {
+            let refusals = [FailureClass::Unsupported, FailureClass::Elsewhere];
+            errors.iter().all(|error| refusals.iter().any(|class| is_of(error, *class)))
+        };
         let error = if self.errors.is_empty() {
             refusal.unwrap_or_else(|| self.core.no_group(group))
         } else if all_are(&self.errors, FailureClass::RateLimited) {
@@ -285,7 +289,7 @@ impl<K: Kind> CallState<'_, K> {
                 reason: self.errors.last().map(ToString::to_string),
             }
             .into()
-        } else if self.errors.len() == 1 || all_are(&self.errors, FailureClass::Unsupported) {
+        } else if self.errors.len() == 1 || none_takes_it(&self.errors) {
             // Nobody takes such a request: it is as good as rejected, in the words of who was to answer it.
             self.errors.remove(0)
         } else {

@@ -144,6 +144,11 @@ fn what_is_no_answer_is_a_failure_and_never_a_panic() {
         r#"{"output":5}"#.to_owned(),
         r#"{"output":[5]}"#.to_owned(),
         r#"{"choices":[]}"#.to_owned(),
+        r#"{"output":[{"type":"message","content":5}]}"#.to_owned(),
+        r#"{"output":[{"type":"message","content":["a"]}]}"#.to_owned(),
+        // More than any model makes, and each would cost many times the memory of its text.
+        format!(r#"{{"output":[{}{{}}]}}"#, "{},".repeat(4096)),
+        format!(r#"{{"output":[{{"type":"message","content":[{}{{}}]}}]}}"#, "{},".repeat(4096)),
         status("failed"),
         status("in_progress"),
         status("queued"),

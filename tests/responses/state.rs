@@ -84,6 +84,16 @@ async fn a_group_without_that_provider_says_so_and_asks_nobody() {
 }
 
 #[tokio::test]
+async fn a_provider_that_was_taken_away_is_forgotten() {
+    let (a, b) = (server("a").await, server("b").await);
+    let router = over(&[at("a", &a), at("b", &b)], &["a::m"], json!({}));
+    router.deploy("only b", "b::m", thryd::options::DeployOptions::default()).unwrap();
+    ask(&router, "only b", hi()).await.unwrap();
+    router.remove_provider("b");
+    assert_eq!(ask(&router, "default", after("resp_b")).await.unwrap(), "a::m a");
+}
+
+#[tokio::test]
 async fn whoever_does_not_have_it_is_passed_over_with_all_of_its_deployments() {
     for (status, body) in [
         (400, NOT_FOUND),
@@ -117,8 +127,8 @@ async fn what_nobody_has_is_told_in_the_words_of_the_first() {
     let router = over(&[at("a", &a), at("b", &b)], &["a::m", "b::m"], json!({}));
     let error = ask(&router, "default", after("resp_1")).await.unwrap_err();
     let ErrorKind::Provider { deployment, failure } = error.kind() else { panic!("{error:?}") };
-    assert_eq!((deployment.as_str(), failure.class, failure.status), ("a::m", FailureClass::Unsupported, Some(400)));
-    assert!(failure.lacks_state && failure.message.contains("resp_1"));
+    assert_eq!((deployment.as_str(), failure.class, failure.status), ("a::m", FailureClass::Elsewhere, Some(400)));
+    assert!(failure.message.contains("resp_1"));
     assert_eq!(error.attempts().len(), 2);
 }
 

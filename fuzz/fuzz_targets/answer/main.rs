@@ -1,8 +1,8 @@
 //! Whatever a provider answers is read or refused without a panic, in memory that grows with it and no more, and what is
 //! said of it is short and blames the right one.
 //!
-//! The first byte says what the rest is: the data of the events of a stream, one a line; a refusal, after two bytes of
-//! status; or a whole answer.
+//! The first byte says what the rest is: the data of the events of a stream, of chat or of responses, one a line; a refusal,
+//! after two bytes of status; or a whole answer.
 
 #![no_main]
 
@@ -14,8 +14,8 @@ use libfuzzer_sys::fuzz_target;
 use thryd::Kind;
 use thryd::connections::{Rejection, is_event_stream};
 use thryd::error::{Failure, FailureClass};
-use thryd::kinds::StreamAssembly;
-use thryd::kinds::{Chunk, Completion, CompletionRequest, EmbeddingRequest, Embeddings, Ranking, RerankRequest};
+use thryd::kinds::{Body, Chunk, Completion, CompletionRequest, EmbeddingRequest, Embeddings, ModelResponse, Ranking};
+use thryd::kinds::{RerankRequest, ResponseAssembly, ResponsesRequest, StreamAssembly};
 use thryd::provider::{classify, in_band, not_an_answer};
 
 /// An empty list and an empty object are two bytes, and a parsed value forty, beside those that hold it.
@@ -24,14 +24,18 @@ const BYTES_PER_BYTE: usize = 256;
 /// What reading takes that is given nothing: texts of messages, most of all.
 const ROOM: usize = 64 << 10;
 
+/// A first byte: what follows are events of the Responses API.
+const RESPONSES: u8 = 3;
+
 const MAX_MESSAGE_BYTES: usize = 500;
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 fuzz_target!(|data: &[u8]| {
     let Some((what, rest)) = data.split_first() else { return };
-    let ((), peak) = memory::peak(|| match what % 3 {
-        0 => a_stream_is_what_it_showed(&String::from_utf8_lossy(rest)),
-        1 => a_refusal_blames_the_right_one(rest),
+    let ((), peak) = memory::peak(|| match *what {
+        RESPONSES => a_stream_of_responses_is_what_it_showed(&String::from_utf8_lossy(rest)),
+        what if what % 3 == 0 => a_stream_is_what_it_showed(&String::from_utf8_lossy(rest)),
+        what if what % 3 == 1 => a_refusal_blames_the_right_one(rest),
         _ => a_whole_answer_is_read_or_named(rest),
     });
     let bound = BYTES_PER_BYTE * data.len() + ROOM;
@@ -48,8 +52,7 @@ fn a_stream_is_what_it_showed(events: &str) {
             return check(&failure);
         }
     }
-    let shown: String =
-        chunks.iter().map(|chunk| if let Chunk::Content { delta } = chunk { delta.as_str() } else { "" }).collect();
+    let shown = content(&chunks);
     assert_eq!(assembly.content(), shown);
     match assembly.finish() {
         Ok(answer) => {
@@ -59,6 +62,46 @@ fn a_stream_is_what_it_showed(events: &str) {
         }
         Err(failure) => check(&failure),
     }
+}
+
+fn a_stream_of_responses_is_what_it_showed(events: &str) {
+    let (mut assembly, mut chunks) = (ResponseAssembly::default(), Vec::new());
+    for event in events.lines() {
+        if let Some(failure) = in_band(event) {
+            return check(&failure);
+        }
+        if let Err(failure) = assembly.push(event, &mut chunks) {
+            return check(&failure);
+        }
+    }
+    assert_eq!(assembly.content(), content(&chunks));
+    match assembly.finish() {
+        Ok(answer) => a_response_is_what_its_stream_would_be(&answer),
+        Err(failure) => check(&failure),
+    }
+}
+
+/// Read once more, and as the events that a stream of it would have had, it is the same answer.
+fn a_response_is_what_its_stream_would_be(answer: &ModelResponse) {
+    let what = |answer: &ModelResponse| (answer.output_text.clone(), answer.tool_calls.clone(), answer.status.clone());
+    let again = ModelResponse::read(answer.raw(), &responses_request()).expect("it was an answer");
+    assert_eq!(what(&again), what(answer));
+    let (mut assembly, mut chunks) = (ResponseAssembly::default(), Vec::new());
+    for event in answer.events() {
+        let Chunk::Event { data, .. } = event else { continue };
+        assembly.push(&data, &mut chunks).expect("an event of ours");
+    }
+    let replayed = assembly.finish().expect("it has an end");
+    assert_eq!(what(&replayed), what(answer));
+    assert_eq!(content(&chunks), answer.output_text);
+}
+
+fn responses_request() -> ResponsesRequest {
+    ModelResponse::request(Body::parse(r#"{"input":""}"#).expect("an object")).expect("a request")
+}
+
+fn content(chunks: &[Chunk]) -> String {
+    chunks.iter().map(|chunk| if let Chunk::Content { delta } = chunk { delta.as_str() } else { "" }).collect()
 }
 
 fn a_refusal_blames_the_right_one(data: &[u8]) {
@@ -83,6 +126,9 @@ fn a_whole_answer_is_read_or_named(data: &[u8]) {
         Completion::read(&answer, &CompletionRequest::message("")).err(),
         Embeddings::read(&answer, &EmbeddingRequest::input([""])).err(),
         Ranking::read(&answer, &RerankRequest::new("", [""])).err(),
+        ModelResponse::read(&answer, &responses_request())
+            .map(|response| a_response_is_what_its_stream_would_be(&response))
+            .err(),
     ];
     for reason in reasons.into_iter().flatten() {
         check(&reason);

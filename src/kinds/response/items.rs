@@ -3,12 +3,9 @@
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::output::{Item, Slot};
+use super::output::{Item, MAX_ITEMS, Slot};
 use crate::kinds::text::{Half, text};
 use crate::kinds::{Body, ToolCall};
-
-/// Most items of an answer, and most texts of an item: far more than any model makes. Each costs many times the memory of its text.
-pub(super) const MAX_ITEMS: usize = 4096;
 
 /// One item.
 #[derive(Debug, Default)]

@@ -6,8 +6,11 @@ use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use crate::kinds::ToolCall;
-use crate::kinds::open::{Known, Named, set};
+use crate::kinds::open::{Known, List, Named, set};
 use crate::kinds::text::text;
+
+/// Most items of an answer, and most texts of an item: far more than any model makes. Each costs many times the memory of its text.
+pub(super) const MAX_ITEMS: usize = 4096;
 
 /// Where in an item a text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,28 +99,16 @@ impl Item<'_> {
         matches!(self.kind.as_deref(), Some("function_call" | "custom_tool_call"))
     }
 
-    /// Its texts, each with its place among those of its sort.
-    pub(super) fn texts(&self) -> Vec<(Slot, u64, String)> {
-        let parts = |raw: Option<&RawValue>, most: fn(Slot) -> Slot| {
-            let raw = raw.map_or("null", RawValue::get);
-            // Some servers write a message's text without a part around it.
-            if let Some(text) = text(raw) {
-                return vec![(most(Slot::Text), 0, text)];
-            }
-            let parts: Vec<Named<Part<'_>>> = serde_json::from_str(raw).unwrap_or_default();
-            let said = |(place, Named(part)): (u64, Named<Part<'_>>)| {
-                part.said().map(|(slot, text)| (most(slot), place, text))
-            };
-            (0..).zip(parts).filter_map(said).collect()
-        };
+    /// Its texts, each with its place among those of its sort. `None` if they are no texts and no lists of parts.
+    pub(super) fn texts(&self) -> Option<Vec<(Slot, u64, String)>> {
         match self.kind.as_deref() {
             Some("message") => parts(self.content, |slot| slot),
             Some("reasoning") => {
-                let mut texts = parts(self.summary, |_| Slot::Summary);
-                texts.extend(parts(self.content, |_| Slot::Reasoning));
-                texts
+                let mut texts = parts(self.summary, |_| Slot::Summary)?;
+                texts.extend(parts(self.content, |_| Slot::Reasoning)?);
+                Some(texts)
             }
-            _ => Vec::new(),
+            _ => Some(Vec::new()),
         }
     }
 
@@ -135,6 +126,19 @@ impl Item<'_> {
         self.kind.as_deref() != Some("function_call")
             || serde_json::from_str::<&RawValue>(&called_with(self.arguments)).is_ok()
     }
+}
+
+/// What is said in a list of parts, each in the slot that `place` puts it into.
+fn parts(raw: Option<&RawValue>, place: fn(Slot) -> Slot) -> Option<Vec<(Slot, u64, String)>> {
+    let Some(raw) = raw else { return Some(Vec::new()) };
+    // Some servers write a message's text without a part around it.
+    if let Some(text) = text(raw.get()) {
+        return Some(vec![(place(Slot::Text), 0, text)]);
+    }
+    let List(parts): List<Named<Part<'_>>, MAX_ITEMS> = serde_json::from_str(raw.get()).ok()?;
+    let said =
+        |(index, Named(part)): (u64, Named<Part<'_>>)| part.said().map(|(slot, text)| (place(slot), index, text));
+    Some((0..).zip(parts).filter_map(said).collect())
 }
 
 /// The text of arguments. Some servers send the object itself instead of its text.
@@ -158,11 +162,11 @@ pub(super) struct Output {
 impl Output {
     /// Reads a list of items. `None` for anything else.
     pub(super) fn read(raw: Option<&RawValue>) -> Option<Self> {
-        let items: Vec<&RawValue> = serde_json::from_str(raw?.get()).ok()?;
+        let List(items): List<&RawValue, MAX_ITEMS> = serde_json::from_str(raw?.get()).ok()?;
         let mut output = Self { has_whole_calls: true, items: items.len(), ..Self::default() };
         for item in items {
             let Named(item): Named<Item<'_>> = serde_json::from_str(item.get()).ok()?;
-            for (slot, _, text) in item.texts() {
+            for (slot, _, text) in item.texts()? {
                 match slot {
                     Slot::Text => output.text.push_str(&text),
                     Slot::Summary | Slot::Reasoning => output.reasoning.push_str(&text),

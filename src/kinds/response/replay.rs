@@ -129,15 +129,26 @@ impl<F: FnMut(Part, &str) -> Vec<String>> Writer<F> {
         if is_of_item {
             event.set("output_index", &self.index);
         }
-        fields.iter().for_each(|(name, value)| event.set(name, value));
+        for (name, value) in fields {
+            event.set(name, value);
+        }
         self.events.push(String::from_utf8_lossy(&event.write(&[])).into_owned());
     }
 
     /// An event about a text: `place` is the name of its index and that index.
     fn push_text(&mut self, kind: &str, place: Option<(&str, usize)>, fields: &[(&str, Value)]) {
+        self.push_fields(kind, place, fields.iter().map(|(name, value)| (*name, json_of(value))));
+    }
+
+    fn push_fields<'f>(
+        &mut self,
+        kind: &str,
+        place: Option<(&'f str, usize)>,
+        fields: impl IntoIterator<Item = (&'f str, Box<RawValue>)>,
+    ) {
         let mut all = vec![("item_id", json_of(&json!(self.id)))];
         all.extend(place.map(|(name, place)| (name, json_of(&json!(place)))));
-        all.extend(fields.iter().map(|(name, value)| (*name, json_of(value))));
+        all.extend(fields);
         self.push(kind, &all, true);
     }
 
@@ -185,63 +196,70 @@ impl<F: FnMut(Part, &str) -> Vec<String>> Writer<F> {
     fn summary(&mut self, parts: Option<&str>) {
         for (place, part) in list(parts).into_iter().enumerate() {
             let place = Some(("summary_index", place));
-            let whole = part["text"].as_str().unwrap_or_default().to_owned();
-            let begun = json!({ "type": part["type"], "text": "" });
-            self.push_text("response.reasoning_summary_part.added", place, &[("part", begun)]);
+            let whole = part.get("text").and_then(text).unwrap_or_default();
+            let mut begun = part.clone();
+            begun.set("text", &"");
+            self.push_part("response.reasoning_summary_part.added", place, &begun);
             for delta in (self.cut)(Part::Reasoning, &whole) {
                 self.push_text("response.reasoning_summary_text.delta", place, &[("delta", delta.into())]);
             }
             self.push_text("response.reasoning_summary_text.done", place, &[("text", whole.into())]);
-            self.push_text("response.reasoning_summary_part.done", place, &[("part", part)]);
+            self.push_part("response.reasoning_summary_part.done", place, &part);
         }
     }
 
     fn parts(&mut self, parts: Option<&str>) {
         for (index, part) in list(parts).into_iter().enumerate() {
             let place = Some(("content_index", index));
-            let (name, kind, sort) = match part["type"].as_str() {
+            let (name, kind, sort) = match part.get("type").and_then(text).as_deref() {
                 Some("output_text") => ("text", "response.output_text", Part::Text),
                 Some("refusal") => ("refusal", "response.refusal", Part::Text),
                 Some("reasoning_text") => ("text", "response.reasoning_text", Part::Reasoning),
                 _ => {
-                    self.push_text("response.content_part.added", place, &[("part", part.clone())]);
-                    self.push_text("response.content_part.done", place, &[("part", part)]);
+                    self.push_part("response.content_part.added", place, &part);
+                    self.push_part("response.content_part.done", place, &part);
                     continue;
                 }
             };
             let is_answer = kind == "response.output_text";
-            let whole = part[name].as_str().unwrap_or_default().to_owned();
+            let whole = part.get(name).and_then(text).unwrap_or_default();
             let mut begun = part.clone();
-            begun[name] = "".into();
+            begun.set(name, &"");
             for list in ["annotations", "logprobs"] {
-                if begun.get(list).is_some_and(Value::is_array) {
-                    begun[list] = json!([]);
+                if part.get(list).is_some_and(|raw| raw.starts_with('[')) {
+                    begun.set(list, &[(); 0]);
                 }
             }
-            self.push_text("response.content_part.added", place, &[("part", begun)]);
+            self.push_part("response.content_part.added", place, &begun);
             // A refusal comes in no pieces that are remembered.
             let pieces = if name == "refusal" { vec![whole.clone()] } else { (self.cut)(sort, &whole) };
-            let logprobs = is_answer.then(|| ("logprobs", json!([])));
             for delta in pieces {
-                let fields: Vec<_> = [("delta", delta.into())].into_iter().chain(logprobs.clone()).collect();
+                let logprobs = is_answer.then(|| ("logprobs", json!([])));
+                let fields: Vec<_> = [("delta", delta.into())].into_iter().chain(logprobs).collect();
                 self.push_text(&format!("{kind}.delta"), place, &fields);
             }
-            let annotations = part["annotations"].as_array().cloned().unwrap_or_default();
+            let annotations: Vec<&RawValue> =
+                part.get("annotations").and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
             for (at, annotation) in annotations.into_iter().enumerate() {
-                let fields = [("annotation_index", at.into()), ("annotation", annotation)];
-                self.push_text("response.output_text.annotation.added", place, &fields);
+                let fields = [("annotation_index", json_of(&json!(at))), ("annotation", annotation.to_owned())];
+                self.push_fields("response.output_text.annotation.added", place, fields);
             }
-            let logprobs = is_answer.then(|| {
-                ("logprobs", part.get("logprobs").filter(|list| list.is_array()).cloned().unwrap_or_else(|| json!([])))
-            });
-            let fields: Vec<_> = [(name, whole.into())].into_iter().chain(logprobs).collect();
-            self.push_text(&format!("{kind}.done"), place, &fields);
-            self.push_text("response.content_part.done", place, &[("part", part)]);
+            let logprobs = part.get("logprobs").filter(|raw| raw.starts_with('[')).unwrap_or("[]");
+            let logprobs = is_answer.then(|| ("logprobs", verbatim(logprobs)));
+            let fields = [(name, json_of(&whole.into()))].into_iter().chain(logprobs);
+            self.push_fields(&format!("{kind}.done"), place, fields);
+            self.push_part("response.content_part.done", place, &part);
         }
+    }
+
+    fn push_part(&mut self, kind: &str, place: Option<(&str, usize)>, part: &Body) {
+        let part = verbatim(&String::from_utf8_lossy(&part.write(&[])));
+        self.push_fields(kind, place, [("part", part)]);
     }
 }
 
-fn list(raw: Option<&str>) -> Vec<Value> {
+/// A list of parts.
+fn list(raw: Option<&str>) -> Vec<Body> {
     raw.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
 }
 

@@ -7,8 +7,8 @@ use memchr::memmem;
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use super::items::{MAX_ITEMS, StreamedItems, rest};
-use super::output::{Item, Output, Part, Slot};
+use super::items::{StreamedItems, rest};
+use super::output::{Item, MAX_ITEMS, Output, Part, Slot};
 use super::{COMPLETED, INCOMPLETE, ModelResponse};
 use crate::error::{Failure, FailureClass};
 use crate::kinds::open::{Known, Named, set};
@@ -126,9 +126,8 @@ impl ResponseAssembly {
             "response.created" | "response.queued" | "response.in_progress" => {
                 self.begun = event.response.map(ToOwned::to_owned).or(self.begun.take());
             }
-            "response.output_item.added" | "response.output_item.done" => {
-                self.item(event, kind.ends_with(".done"), chunks)?;
-            }
+            "response.output_item.added" => self.item(event, false, chunks)?,
+            "response.output_item.done" => self.item(event, true, chunks)?,
             "response.content_part.added" | "response.content_part.done" => {
                 let part = event.part.and_then(|raw| serde_json::from_str(raw.get()).ok());
                 if let Some((slot, text)) = part.and_then(|Named(part): Named<Part<'_>>| part.said()) {
@@ -182,7 +181,7 @@ impl ResponseAssembly {
         self.items.item(event.output_index, id)?.keep(raw, &item, is_done);
         // What only begins to think or to speak has said nothing; what a provider's own tools do is a part of the answer.
         self.has_spoken |= is_done || !item.is_known();
-        for (slot, place, text) in item.texts() {
+        for (slot, place, text) in item.texts().ok_or("an item cannot be read")? {
             let at = Event { output_index: event.output_index, ..Event::at(slot, place) };
             let at = Event { item_id: id.map(Cow::Borrowed), ..at };
             self.catch_up(&at, slot, &text, chunks)?;
