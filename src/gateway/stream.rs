@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use memchr::memmem;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 use super::response::{Head, Response, origin};
@@ -190,7 +190,7 @@ fn usage_in(data: &str) -> Told {
     #[derive(Deserialize)]
     struct Event {
         #[serde(default)]
-        choices: Option<Vec<IgnoredAny>>,
+        choices: Option<Vec<Value>>,
         #[serde(default)]
         usage: Option<IgnoredAny>,
     }
@@ -198,9 +198,19 @@ fn usage_in(data: &str) -> Told {
         return Told::No;
     }
     match serde_json::from_str(data) {
-        Ok(Event { usage: Some(_), choices }) if choices.as_ref().is_none_or(Vec::is_empty) => Told::Alone,
+        // LiteLLM puts a choice beside it that says nothing.
+        Ok(Event { usage: Some(_), choices }) if choices.iter().flatten().all(says_nothing) => Told::Alone,
         Ok(Event { usage: Some(_), .. }) => Told::Beside,
         _ => Told::No,
+    }
+}
+
+/// Whether nothing stands in it but its place.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.iter().all(|(name, value)| name == "index" || says_nothing(value)),
+        _ => false,
     }
 }
 
@@ -243,7 +253,11 @@ mod tests {
     fn only_an_event_of_nothing_else_is_kept_from_who_did_not_ask() {
         assert!(usage_in(r#"{"choices":[],"usage":{"total_tokens":1}}"#) == Told::Alone);
         assert!(usage_in(r#"{"usage":{}}"#) == Told::Alone);
-        assert!(usage_in(r#"{"choices":[{"index":0}],"usage":{}}"#) == Told::Beside);
+        // As LiteLLM's proxy ends a stream.
+        assert!(usage_in(r#"{"choices":[{"index":0,"delta":{}}],"usage":{"total_tokens":8}}"#) == Told::Alone);
+        for something in [r#"{"index":0,"delta":{"content":""}}"#, r#"{"index":0,"delta":{},"finish_reason":"stop"}"#] {
+            assert!(usage_in(&format!(r#"{{"choices":[{something}],"usage":{{}}}}"#)) == Told::Beside, "{something}");
+        }
         for nothing in [
             r#"{"choices":[],"usage":null}"#,
             r#"{"choices":[]}"#,
