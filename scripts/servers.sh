@@ -29,8 +29,9 @@ if ! npm install --prefix servers --no-save --loglevel=error --fetch-retries=1 -
   exit 0
 fi
 
-# Only llama.cpp's library and what it needs, for any processor of the kind.
-export CMAKE_ARGS='-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAVA_BUILD=OFF -DCMAKE_BUILD_TYPE=Release'
+# Only what its server needs, for any processor of the kind, and not optimised: the model is tiny, compiling is not.
+export CMAKE_ARGS='-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF'
+CMAKE_ARGS+=' -DCMAKE_C_FLAGS_RELEASE=-O0 -DCMAKE_CXX_FLAGS_RELEASE=-O0'
 export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(getconf _NPROCESSORS_ONLN)}
 
 SERVERS=

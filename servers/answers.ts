@@ -190,7 +190,7 @@ const kept: Feature = async ({ counter }) => {
 
 const many: Feature = async ({ counter }) => {
   await using router = completions([counter])
-  // llama.cpp's server has three threads for connections here; who opens more waits until one that is idle is closed.
+  // llama.cpp's server has few threads for connections; who opens more waits until one that is idle is closed.
   router.addProvider({
     type: 'openai-compatible',
     name: 'a',

@@ -169,7 +169,7 @@ async function leave(router: CompletionRouter, by: 'loop' | 'signal'): Promise<v
   }
 }
 
-const abort: Feature = async (server) => {
+const abort: Feature = async (server, { leavingMs }) => {
   const { endpoint } = await server.mortal()
   await using router = completions([endpoint])
   expect((await router.invoke('default', HI)).content).toBe(COUNT)
@@ -177,7 +177,7 @@ const abort: Feature = async (server) => {
     const [outcome] = await Promise.allSettled([leave(router, by)])
     expect(outcome.status === 'rejected' && (outcome.reason as Error).name).toBe(by === 'signal' && 'AbortError')
     // It does one thing at a time: it has to have let go of the other, which takes it much longer.
-    expect((await router.invoke('default', HI, { totalMs: 5_000 })).content).toBe(COUNT)
+    expect((await router.invoke('default', HI, { totalMs: leavingMs })).content).toBe(COUNT)
   }
   return 'yes'
 }

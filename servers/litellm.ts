@@ -65,6 +65,8 @@ export const litellm: Kind & { start(model: string): Promise<Proxy> } = {
   title: 'LiteLLM’s proxy before that: `litellm`',
   format: openaiFormat,
   long: 3_000,
+  // Milliseconds, but seconds now and then: who left is gone at once, the server behind it is told later.
+  leavingMs: 20_000,
   async start(model) {
     const llamas = new Llamas(model)
     const [counter, small, vectors, other, behind] = await Promise.all([

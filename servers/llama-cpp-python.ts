@@ -48,6 +48,7 @@ export const llamaCppPython: Kind = {
   name: 'llama-cpp-python',
   distribution: 'llama_cpp_python',
   long: 500,
+  leavingMs: 5_000,
   title: 'llama-cpp-python’s server: `llama_cpp_python`',
   format: ({ schema }) => ({ type: 'json_object', schema }),
   async start(model) {

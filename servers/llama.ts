@@ -57,6 +57,7 @@ export const llama: Kind = {
   title: 'llama.cpp’s server: `xllamacpp`',
   format: openaiFormat,
   long: 3_000,
+  leavingMs: 5_000,
   async start(model) {
     const llamas = new Llamas(model)
     const [counter, small, vectors, other] = await Promise.all([

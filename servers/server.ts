@@ -50,6 +50,8 @@ export interface Kind {
   start(model: string): Promise<Server>
   /** Tokens that it says in a second or a few. */
   long: number
+  /** Milliseconds in which it has let go of whoever left; an endless answer takes much longer. */
+  leavingMs: number
   /** `response_format` for a form. */
   format(form: Form): object
 }
