@@ -25,6 +25,9 @@ step tsc --project __test__/types/tsconfig.bundler.json
 # Half a minute, and a download where it is the first time.
 step npm run --silent clients
 
+# Servers that others wrote: two minutes, and some more for what is installed the first time.
+step npm run --silent servers
+
 # The fuzzers, for a moment each: what they found before, and a little beyond it.
 if c++ --version >/dev/null 2>&1; then
   step scripts/fuzz.sh --check 10

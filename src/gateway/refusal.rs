@@ -216,7 +216,11 @@ fn provider(deployment: &str, failure: &Failure, message: String) -> Refusal {
             let status = failure.status.filter(|status| (400..500).contains(status)).unwrap_or(400);
             said(failure, Refusal::new(status, REQUEST, None, message))
         }
-        FailureClass::TooLong => said(failure, too_long(message)),
+        // Under one code, whatever the provider calls it: clients look for that to shorten the request.
+        FailureClass::TooLong => {
+            let refusal = too_long(message);
+            Refusal { code: refusal.code.clone(), ..said(failure, refusal) }
+        }
         FailureClass::RateLimited => rate_limited(message),
         class if is_hosts_own(class) => {
             broken(format!("{deployment} does not answer this host: its account or its key is refused"))
@@ -312,6 +316,19 @@ mod tests {
         let odd = r#"{"error":{"message":"no","type":null,"param":[1],"code":7}}"#;
         let (_, _, error) = response(failed(FailureClass::Rejected, None, odd));
         assert_eq!(error, json!({ "message": "no", "type": REQUEST, "param": null, "code": null }));
+    }
+
+    #[test]
+    fn what_is_too_long_has_one_code_whatever_the_provider_calls_it() {
+        // LiteLLM's proxy before llama.cpp, and llama.cpp.
+        for body in [
+            r#"{"error":{"message":"litellm.ContextWindowExceededError: it","type":"invalid_request_error","param":null,"code":"400"}}"#,
+            r#"{"error":{"code":400,"message":"it exceeds the available context size","type":"exceed_context_size_error"}}"#,
+        ] {
+            let (status, _, error) = response(failed(FailureClass::TooLong, Some(400), body));
+            assert_eq!((status, error["code"].as_str()), (400, Some("context_length_exceeded")), "{body}");
+            assert!(error["message"].as_str().unwrap().contains("it"));
+        }
     }
 
     #[test]

@@ -124,6 +124,8 @@ pub(super) const AUTH_CODES: &[&str] = &[
     "invalid_model",
     "model_not_supported",
     "operationnotsupported",
+    // LiteLLM's proxy without a database, under 400: it looks there for every key that is not its master key.
+    "no_db_connection",
     // AWS, some of them under 400.
     "accessdeniedexception",
     "unrecognizedclientexception",
@@ -183,6 +185,9 @@ pub(super) const UNSUPPORTED_PHRASES: &[&str] = &[
     "audio input is not supported",    // llama.cpp, under 500
     "tools param requires --jinja",    // llama.cpp, under 500
     "unsupported param: tools",        // llama.cpp before that, under 500
+    "'loc': ('body'",                  // llama-cpp-python, under 500: a field that its validation refuses
+    "logprobs is not supported",       // llama-cpp-python, under 500
+    "created with embedding=true",     // llama-cpp-python, under 500: a model without vectors
 ];
 
 /// Codes of too many requests or too little room for them, under any status.

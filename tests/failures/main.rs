@@ -132,6 +132,12 @@ fn a_failure_in_an_answers_clothes_is_found() {
         (r#"{"error":{"message":"EngineCore","type":"InternalServerError","code":500}}"#, Transient, Some(500)),
         (r#"{"error":"Input validation error","error_type":"validation"}"#, Rejected, None),
         (r#"{"error":"Model is overloaded","error_type":"overloaded"}"#, RateLimited, None),
+        // LiteLLM's proxy, when the server behind it died in the middle of a stream.
+        (
+            r#"{"error": {"message": "litellm.APIConnectionError: APIConnectionError: OpenAIException - Connection error.", "type": null, "param": null, "code": "500"}}"#,
+            Transient,
+            Some(500),
+        ),
         // Gemini, in the middle of a stream.
         (r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#, RateLimited, Some(429)),
     ];

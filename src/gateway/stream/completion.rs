@@ -1,7 +1,7 @@
 //! A streamed completion as events: `[DONE]` at its end, and its usage for whoever asked for it.
 
 use memchr::memmem;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Events, push_event};
 use crate::error::Error;
@@ -79,9 +79,20 @@ fn without_usage(data: &str) -> Option<String> {
         let frame = ["id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation"];
         frame.contains(&name)
     };
-    let is_empty = |name: &str, raw: &str| raw == "null" || (name == "choices" && raw == "[]");
-    let says_more = event.iter().any(|(name, raw)| !is_frame(name) && !is_empty(name, raw));
+    // LiteLLM puts a choice beside it that says nothing.
+    let choices: Vec<Value> = event.read("choices", "").ok().flatten().unwrap_or_default();
+    let has_choice = !choices.iter().all(says_nothing);
+    let says_more = has_choice || event.iter().any(|(name, raw)| !is_frame(name) && name != "choices" && raw != "null");
     says_more.then(|| String::from_utf8_lossy(&event.write(&[])).into_owned())
+}
+
+/// Whether nothing stands in it but its place.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.iter().all(|(name, value)| name == "index" || says_nothing(value)),
+        _ => false,
+    }
 }
 
 /// Whether an event says what the answer took.
@@ -105,8 +116,12 @@ mod tests {
     fn only_an_event_of_nothing_else_is_kept_from_who_did_not_ask() {
         assert_eq!(without_usage(r#"{"choices":[],"usage":{"total_tokens":1}}"#), None);
         assert_eq!(without_usage(r#"{"usage":{}}"#), None);
-        let beside = r#"{"choices":[{"index":0}],"usage":{}}"#;
-        assert_eq!(without_usage(beside).as_deref(), Some(r#"{"choices":[{"index":0}]}"#));
+        // As LiteLLM's proxy ends a stream.
+        assert_eq!(without_usage(r#"{"choices":[{"index":0,"delta":{}}],"usage":{"total_tokens":8}}"#), None);
+        for something in [r#"{"index":0,"delta":{"content":""}}"#, r#"{"index":0,"delta":{},"finish_reason":"stop"}"#] {
+            let beside = without_usage(&format!(r#"{{"choices":[{something}],"usage":{{}}}}"#));
+            assert_eq!(beside, Some(format!(r#"{{"choices":[{something}]}}"#)));
+        }
         for nothing in [
             r#"{"choices":[],"usage":null}"#,
             r#"{"choices":[]}"#,
