@@ -11,7 +11,7 @@ use super::{Body, Chunk, ToolCall};
 /// The calls of one choice as far as they have come.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    calls: Vec<Assembled>,
+    all: Vec<Assembled>,
     /// Of the last event's pieces: the index that the provider gave, and the place of the call.
     places: Vec<(Option<u64>, usize)>,
     /// Whether the provider's indices tell calls apart.
@@ -73,7 +73,7 @@ impl Calls {
         if place >= MAX_ITEMS {
             return Err("its events have too many tool calls");
         }
-        let Some(assembled) = self.calls.get_mut(place) else { return Ok(None) };
+        let Some(assembled) = self.all.get_mut(place) else { return Ok(None) };
         let known = &mut assembled.call;
         let id = id.filter(|_| known.id.is_empty()).map(str::to_owned);
         let name = name.filter(|_| known.name.is_empty()).map(str::to_owned);
@@ -95,19 +95,19 @@ impl Calls {
     fn place_of(&mut self, piece: &Piece<'_>) -> usize {
         let wire_index = piece.index;
         let known = match wire_index {
-            Some(_) => self.calls.iter().rposition(|call| call.wire_index == wire_index),
-            None => self.calls.len().checked_sub(1),
+            Some(_) => self.all.iter().rposition(|call| call.wire_index == wire_index),
+            None => self.all.len().checked_sub(1),
         };
         self.is_misnumbered |= wire_index.is_none();
         if let Some(place) = known {
-            let begins = self.calls.get(place).is_none_or(|known| piece.begins_another_than(&known.call));
+            let begins = self.all.get(place).is_none_or(|known| piece.begins_another_than(&known.call));
             if !begins {
                 return place;
             }
             self.is_misnumbered = true;
         }
-        self.calls.push(Assembled { wire_index, ..Assembled::default() });
-        self.calls.len() - 1
+        self.all.push(Assembled { wire_index, ..Assembled::default() });
+        self.all.len() - 1
     }
 
     /// Whether somebody who believes the indices of the last event would put its pieces to other calls.
@@ -126,22 +126,22 @@ impl Calls {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.all.is_empty()
     }
 
     /// Bytes that they hold, about.
     pub(super) fn len(&self) -> usize {
-        self.calls.iter().map(|call| call.call.arguments.len() + call.rest.len() + call.called_rest.len()).sum()
+        self.all.iter().map(|call| call.call.arguments.len() + call.rest.len() + call.called_rest.len()).sum()
     }
 
     /// Whether this is known to be what a whole answer would hold.
     pub(super) fn is_sure(&self) -> bool {
-        self.calls.iter().flat_map(|call| [&call.rest, &call.called_rest]).all(Merge::is_sure)
+        self.all.iter().flat_map(|call| [&call.rest, &call.called_rest]).all(Merge::is_sure)
     }
 
     /// As a whole answer has them.
     pub(super) fn wire(&self) -> Vec<Body> {
-        self.calls.iter().map(Assembled::wire).collect()
+        self.all.iter().map(Assembled::wire).collect()
     }
 }
 
