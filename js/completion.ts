@@ -1,6 +1,6 @@
 /** Chat completions: what is asked, what comes back whole, and what comes back in pieces. */
 
-import type { Letter } from './letter'
+import { type Letter, contentOf } from './letter'
 import type { Attempt, Served, Usage } from './served'
 
 /**
@@ -66,7 +66,7 @@ type Fields = Omit<Completion, 'raw' | 'toString'>
 
 /** Reads a completion out of a letter. */
 export function completion(letter: Letter): Completion {
-  return new Answer(JSON.parse(letter.text ?? '{}') as Fields, letter.raw)
+  return new Answer(contentOf(letter) as Fields, letter.raw)
 }
 
 class Answer implements Completion {

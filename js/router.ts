@@ -252,7 +252,7 @@ export class CompletionRouter extends Router<CompletionRequest, Completion> {
     // Through `this`, so that whoever holds the stream holds the router and its custom providers.
     const call = {
       start: (id: number) => nativeOf(this).stream(id, name, body, encoded),
-      pull: (id: number) => nativeOf(this).pull(id),
+      pull: (id: number, letters: number) => nativeOf(this).pull(id, letters),
       cancel: cancelOf(nativeOf(this)),
     }
     return completionStream(call, signal)

@@ -1,8 +1,8 @@
 /** A streamed completion: one reader, who may leave; chunks come over in batches. */
 
 import { type Completion, type CompletionChunk, completion } from './completion'
-import { type Letter, LetterKind } from './letter'
-import { expect, failed, forget, nextId } from './mailbox'
+import { type Letter, LetterKind, contentOf } from './letter'
+import { failed, follow, hold, letGo, nextId, unfollow } from './mailbox'
 import { END, type Source, readerOf } from './reader'
 import { unwatch, watch } from './signal'
 
@@ -21,10 +21,13 @@ export interface CompletionStream extends AsyncIterable<CompletionChunk> {
 /** How the core is asked. */
 export interface StreamCall {
   start(id: number): Letter | null
-  pull(id: number): Letter | null
+  pull(id: number, letters: number): Letter | null
   /** Must not lead to the stream's reader, nor to anything of the user's: it is held until the reader is gone. */
   cancel: (id: number) => void
 }
+
+/** Most letters that are asked for at a time. */
+const MOST_LETTERS = 32
 
 /** A stream that starts `call` when it is first read. */
 export function completionStream(call: StreamCall, signal: AbortSignal | undefined): CompletionStream {
@@ -70,7 +73,8 @@ const dropped = new FinalizationRegistry(({ id, cancel, chunks }: Rest) => {
   else if (id !== 0) cancel(id)
 })
 
-type Outcome = { completion: Completion } | { error: unknown }
+/** An error that comes in a letter is made for who asks for it, and has his frames. */
+type Outcome = { completion: Completion } | { error: unknown } | { failure: Letter }
 
 class Chunks implements Source<CompletionChunk> {
   readonly #call: StreamCall
@@ -80,7 +84,26 @@ class Chunks implements Source<CompletionChunk> {
   #rest: Rest | undefined
   #batch: CompletionChunk[] = []
   #position = 0
-  #wake: ((letter?: Letter) => void) | undefined
+  /** What came while the reader was busy. */
+  #letters: Letter[] = []
+  /** Whether letters come without being asked for. */
+  #isFollowing = false
+  /** So many are asked for: the more, the longer the reader was there for each. Who is busy gets all in one. */
+  #pace = 1
+  /** Of a reader who waits. */
+  #wake: (() => void) | undefined
+  readonly #onMail = (letter: Letter): void => {
+    if (letter.kind !== LetterKind.More) {
+      this.#unfollow()
+      this.#pace = Math.min(this.#pace * 2, MOST_LETTERS)
+    }
+    if (this.#wake !== undefined) {
+      this.#rouse(letter)
+      return
+    }
+    this.#pace = 1
+    this.#letters.push(letter)
+  }
   #outcome: Outcome | undefined
   /** Whether the reader knows the outcome: an error is thrown once, and not at whoever left. */
   #isTold = false
@@ -97,6 +120,10 @@ class Chunks implements Source<CompletionChunk> {
     dropped.register(reader, this.#rest, this)
   }
 
+  get isOver(): boolean {
+    return this.#outcome !== undefined && this.#position >= this.#batch.length
+  }
+
   take(): IteratorResult<CompletionChunk, undefined> | undefined {
     const chunk = this.#batch[this.#position]
     if (chunk !== undefined) {
@@ -104,16 +131,24 @@ class Chunks implements Source<CompletionChunk> {
       return { done: false, value: chunk }
     }
     if (this.#outcome === undefined) return undefined
-    if ('error' in this.#outcome && !this.#isTold) {
+    const outcome = this.#settled(this.#outcome)
+    if ('error' in outcome && !this.#isTold) {
       this.#isTold = true
-      throw this.#outcome.error
+      throw outcome.error
     }
     return END
   }
 
-  async more(): Promise<void> {
-    const letter = (this.#id === 0 ? this.#start() : this.#call.pull(this.#id)) ?? (await this.#mail())
-    if (letter !== undefined && this.#outcome === undefined) this.#read(letter)
+  more(wake: () => void): boolean {
+    if (this.#outcome !== undefined) return true
+    const letter = this.#letters.shift() ?? (this.#isFollowing ? null : this.#ask())
+    if (letter === null) {
+      this.#wake = wake
+      hold()
+      return false
+    }
+    if (letter !== undefined) this.#read(letter)
+    return true
   }
 
   async leave(): Promise<void> {
@@ -129,11 +164,42 @@ class Chunks implements Source<CompletionChunk> {
   /** The whole answer, once there is one. */
   async whole(): Promise<Completion> {
     if (this.#outcome === undefined) await new Promise<void>((resolve) => this.#watchers.push(resolve))
-    const outcome = this.#outcome as Outcome | undefined
-    if (outcome === undefined || 'error' in outcome) throw outcome?.error
+    const outcome = this.#settled(this.#outcome as Outcome)
+    if ('error' in outcome) throw outcome.error
     return outcome.completion
   }
 
+  #settled(outcome: Outcome): { completion: Completion } | { error: unknown } {
+    return 'failure' in outcome ? (this.#outcome = { error: failed(outcome.failure) }) : outcome
+  }
+
+  #ask(): Letter | null | undefined {
+    const letter = this.#id === 0 ? this.#start() : this.#call.pull(this.#id, this.#pace)
+    if (letter === null) {
+      this.#isFollowing = true
+      follow(this.#id, this.#onMail)
+    }
+    return letter
+  }
+
+  #unfollow(): void {
+    if (!this.#isFollowing) return
+    this.#isFollowing = false
+    unfollow(this.#id)
+  }
+
+  /** The reader goes on, with a letter if one has come. */
+  #rouse(letter?: Letter): void {
+    const wake = this.#wake
+    if (wake === undefined) return
+    this.#wake = undefined
+    if (letter !== undefined) this.#read(letter)
+    wake()
+    // Last: his next step is under way by then, and comes before this.
+    letGo()
+  }
+
+  /** A letter, or `null` if it comes by mail; nothing if the signal has ended it. */
   #start(): Letter | null | undefined {
     if (this.#signal?.aborted) {
       this.#end({ error: this.#signal.reason }, false)
@@ -142,25 +208,18 @@ class Chunks implements Source<CompletionChunk> {
     if (this.#signal) watch(this.#signal, this.#onAbort)
     this.#id = nextId()
     if (this.#rest !== undefined) this.#rest.id = this.#id
-    return this.#call.start(this.#id) ?? this.#call.pull(this.#id)
-  }
-
-  #mail(): Promise<Letter | undefined> {
-    if (this.#outcome !== undefined) return Promise.resolve(undefined)
-    return new Promise((resolve) => {
-      this.#wake = resolve
-      expect(this.#id, resolve)
-    })
+    return this.#call.start(this.#id) ?? this.#call.pull(this.#id, this.#pace)
   }
 
   #read(letter: Letter): void {
     switch (letter.kind) {
       case LetterKind.Chunks:
-        this.#batch = JSON.parse(letter.text ?? '[]') as CompletionChunk[]
+      case LetterKind.More:
+        this.#batch = contentOf(letter) as CompletionChunk[]
         this.#position = 0
         break
       case LetterKind.Failed:
-        this.#end({ error: failed(letter) }, false)
+        this.#end({ failure: letter }, false)
         break
       default:
         this.#end({ completion: completion(letter) }, false)
@@ -173,11 +232,12 @@ class Chunks implements Source<CompletionChunk> {
     dropped.unregister(this)
     if (this.#signal) unwatch(this.#signal, this.#onAbort)
     if (isCancelled) {
-      forget(this.#id)
+      this.#unfollow()
       this.#call.cancel(this.#id)
       this.#batch = []
+      this.#letters = []
     }
-    this.#wake?.()
+    this.#rouse()
     for (const tell of this.#watchers.splice(0)) tell()
   }
 }

@@ -1,5 +1,7 @@
 //! What settles a call: one value, small enough to be made by the thousand.
 
+use std::fmt::Write;
+
 use napi::bindgen_prelude::{Float32Array, Uint8Array};
 use napi_derive::napi;
 
@@ -23,6 +25,10 @@ pub enum Kind {
     Abort = 5,
     /// How far a call is that is not done yet.
     Progress = 6,
+    /// There is room again for what a provider written in JavaScript says to a call.
+    Continue = 7,
+    /// Chunks of a stream, and more come without being asked for.
+    More = 8,
 }
 
 /// A letter on its way; turned into a JavaScript value only when it is taken out.
@@ -51,6 +57,24 @@ pub struct Letter {
 impl Mail {
     pub fn new(kind: Kind, id: u32, text: Option<String>) -> Self {
         Self { kind, id, text, raw: None, bytes: None, vectors: None }
+    }
+
+    /// Whether it is nothing but text.
+    pub fn is_plain(&self) -> bool {
+        self.raw.is_none() && self.bytes.is_none() && self.vectors.is_none()
+    }
+
+    /// Letters that are nothing but text, as one JSON: kind, id and what it says, one letter after the other.
+    pub fn all(mails: &[Self]) -> String {
+        let mut all =
+            String::with_capacity(mails.iter().map(|mail| mail.text.as_ref().map_or(4, String::len) + 16).sum());
+        for mail in mails {
+            let text = mail.text.as_deref().unwrap_or("null");
+            // A string takes whatever is written to it.
+            let _ = write!(all, "{}{},{},{text}", if all.is_empty() { '[' } else { ',' }, mail.kind as u32, mail.id);
+        }
+        all.push(']');
+        all
     }
 
     pub fn failed(id: u32, error: &Error) -> Self {

@@ -70,7 +70,10 @@ impl Pending {
     }
 }
 
-/// A pull that found nothing, or is about to: sends what comes when it is woken, once.
+/// Bytes after which a pull brings no further letter: they wait in JavaScript's memory for a reader who pauses.
+const LETTERS_BYTES: usize = 64 << 10;
+
+/// A pull that found nothing, or is about to: sends what comes from when it is woken, a few times.
 pub struct Arrival {
     id: u32,
     post: Post,
@@ -78,6 +81,8 @@ pub struct Arrival {
     /// Weak, so that a stream that is cancelled meanwhile is not kept alive by its own reader.
     stream: Weak<CompletionStream>,
     state: AtomicU8,
+    /// Letters that it brings at most, so that not every chunk costs the JavaScript thread a call.
+    letters: u32,
 }
 
 /// Nobody waits yet, because the pull itself may still find something.
@@ -90,9 +95,15 @@ const WOKEN: u8 = 2;
 const DONE: u8 = 3;
 
 impl Arrival {
-    pub fn new(id: u32, post: &Post, pending: &Arc<PendingCalls>, stream: &Arc<CompletionStream>) -> Self {
+    pub fn new(
+        id: u32,
+        post: &Post,
+        pending: &Arc<PendingCalls>,
+        stream: &Arc<CompletionStream>,
+        letters: u32,
+    ) -> Self {
         let (pending, stream) = (Arc::downgrade(pending), Arc::downgrade(stream));
-        Self { id, post: post.clone(), pending, stream, state: AtomicU8::new(ASKING) }
+        Self { id, post: post.clone(), pending, stream, state: AtomicU8::new(ASKING), letters }
     }
 
     /// The pull found something itself.
@@ -113,19 +124,34 @@ impl Arrival {
             return;
         }
         let (id, pending, stream) = (self.id, Weak::clone(&self.pending), Weak::clone(&self.stream));
+        let (post, most) = (self.post.clone(), self.letters);
         // Not here: whoever wakes may hold a lock. And what woke may have been nothing, so that it is waited on.
         self.post.spawn(id, async move {
-            let batch = match stream.upgrade() {
-                // Caught here, so that a stream with a defect is forgotten like any other that has failed.
-                Some(stream) => {
-                    AssertUnwindSafe(stream.next()).catch_unwind().await.unwrap_or_else(|panic| Some(Err(bug(&*panic))))
+            let (mut letters, mut bytes) = (0, 0);
+            loop {
+                let mail = arrived(id, &stream, &pending).await?;
+                letters += 1;
+                bytes += mail.text.as_ref().map_or(0, String::len);
+                if mail.kind != LetterKind::Batch || letters >= most || bytes >= LETTERS_BYTES {
+                    return Ok(mail);
                 }
-                None => None,
-            };
-            let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
-            Pending(pending).batch(id, batch)
+                post.send(Mail { kind: LetterKind::More, ..mail });
+            }
         });
     }
+}
+
+/// What comes next of a stream.
+async fn arrived(id: u32, stream: &Weak<CompletionStream>, pending: &Weak<PendingCalls>) -> Result<Mail> {
+    let batch = match stream.upgrade() {
+        // Caught here, so that a stream with a defect is forgotten like any other that has failed.
+        Some(stream) => {
+            AssertUnwindSafe(stream.next()).catch_unwind().await.unwrap_or_else(|panic| Some(Err(bug(&*panic))))
+        }
+        None => None,
+    };
+    let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
+    Pending(pending).batch(id, batch)
 }
 
 impl Wake for Arrival {

@@ -13,6 +13,7 @@ use super::failure::presentable;
 use super::options::check_name;
 use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify, loose};
 use crate::connections::Rejection;
+use crate::constants::MAX_RESPONSE_BYTES;
 use crate::error::{Failure, FailureClass, Invalid, Result};
 use crate::kinds::{Completion, Kind};
 use crate::tracker::{Limits, Tracker};
@@ -151,7 +152,16 @@ impl Shaping {
         serde_json::from_str(given).map_err(|error| self.garbage(&format!("expected JSON: {error}"), given))
     }
 
+    /// Whether so many bytes are an answer that is taken.
+    fn check_size(&self, bytes: usize) -> Result<(), Failure> {
+        if bytes <= MAX_RESPONSE_BYTES {
+            return Ok(());
+        }
+        Err(self.garbage(&format!("the answer is longer than {} MiB", MAX_RESPONSE_BYTES >> 20), ""))
+    }
+
     fn whole(&self, given: &Bytes) -> Result<Bytes, Failure> {
+        self.check_size(given.len())?;
         let text = String::from_utf8_lossy(given);
         let whole =
             loose::whole(self.kind, &self.model, self.parse(&text)?).map_err(|reason| self.garbage(&reason, &text))?;
@@ -164,14 +174,19 @@ impl Shaping {
 
     /// The events, and a last one that says so if the handler's stream simply ended.
     fn events(self, given: EventStream) -> EventStream {
-        let start = Some((self, given, false));
+        let start = Some((self, given, false, 0));
         Box::pin(stream::unfold(start, |state| async move {
-            let (shaping, mut given, is_finished) = state?;
+            let (shaping, mut given, is_finished, taken) = state?;
             match given.next().await {
-                Some(Ok(text)) => match shaping.event(&text) {
-                    Ok((event, finishes)) => Some((Ok(event), Some((shaping, given, is_finished || finishes)))),
-                    Err(failure) => Some((Err(failure), None)),
-                },
+                Some(Ok(text)) => {
+                    let taken = text.len().saturating_add(taken);
+                    match shaping.check_size(taken).and_then(|()| shaping.event(&text)) {
+                        Ok((event, finishes)) => {
+                            Some((Ok(event), Some((shaping, given, is_finished || finishes, taken))))
+                        }
+                        Err(failure) => Some((Err(failure), None)),
+                    }
+                }
                 Some(Err(failure)) => Some((Err(presentable(failure)), None)),
                 None if is_finished => None,
                 None => Some((Ok(loose::last_event()), None)),
