@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::response::{Head, Response, origin};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{Body, Chunk};
-use crate::route::{Batch, CompletionStream, Origin, Poll};
+use crate::route::{Batch, CompletionStream, Hosts, Origin, Poll};
 
 /// What one read gives.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub enum Part {
 pub struct ResponseStream {
     stream: CompletionStream,
     shows_usage: bool,
+    hosts: Hosts,
     state: Mutex<State>,
 }
 
@@ -48,8 +49,8 @@ struct State {
 }
 
 impl ResponseStream {
-    pub(super) fn new(stream: CompletionStream, shows_usage: bool) -> Self {
-        Self { stream, shows_usage, state: Mutex::default() }
+    pub(super) fn new(stream: CompletionStream, shows_usage: bool, hosts: Hosts) -> Self {
+        Self { stream, shows_usage, hosts, state: Mutex::default() }
     }
 
     /// What has arrived, without waiting; `None` if nothing has. Needs the context of a Tokio runtime.
@@ -87,6 +88,18 @@ impl ResponseStream {
         self.stream.cancel();
     }
 
+    /// What a failure is to the reader, as far as it has read: another answer, or the end of this one. There is nothing after it.
+    pub fn fail(&self, error: Error) -> Part {
+        let refusal = Refusal::of(&error, &self.hosts);
+        if !self.state().has_begun {
+            return Part::Refused(refusal.into());
+        }
+        // Clients of OpenAI's fail at an event with an `error`; no such client fails at a body that only ends.
+        let mut text = String::new();
+        push_event(&mut text, &json!({ "error": refusal.error() }).to_string());
+        Part::Broken(text, error)
+    }
+
     /// `None` if nothing of it is for the reader.
     fn part(&self, batch: Option<Result<Batch, Error>>) -> Option<Part> {
         let mut state = self.state();
@@ -113,8 +126,10 @@ impl ResponseStream {
                 state.end = Some(String::new());
                 (Some(origin(&answer)), text)
             }
-            Some(Err(error)) if state.has_begun => return Some(broken(error)),
-            Some(Err(error)) => return Some(Part::Refused(Refusal::from(&error).into())),
+            Some(Err(error)) => {
+                drop(state);
+                return Some(self.fail(error));
+            }
             // Never a clean end without a whole answer.
             None => return Some(Part::Broken(String::new(), ErrorKind::Cancelled.into())),
         };
@@ -212,13 +227,6 @@ fn push_event(text: &mut String, data: &str) {
         text.push('\n');
     }
     text.push('\n');
-}
-
-/// Clients of OpenAI's fail at an event with an `error`; no such client fails at a body that only ends.
-fn broken(error: Error) -> Part {
-    let mut text = String::new();
-    push_event(&mut text, &json!({ "error": Refusal::from(&error).error() }).to_string());
-    Part::Broken(text, error)
 }
 
 #[cfg(test)]

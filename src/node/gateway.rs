@@ -15,8 +15,9 @@ use super::pending::Pending;
 use super::reply::{bug, guarded, reply};
 use super::router::NativeRouter;
 use super::runtime;
-use crate::error::{ErrorKind, Invalid};
+use crate::error::{Error, ErrorKind, Invalid};
 use crate::gateway::{Door, Part, Place, Refusal, Responding, Response, models, place};
+use crate::route::Hosts;
 
 #[napi]
 impl NativeRouter {
@@ -29,10 +30,15 @@ impl NativeRouter {
             self.router()?.respond(&body, options.as_deref())
         });
         match begun {
+            // A defect is an answer; options that are none are thrown at the host, who gave them.
+            Err(error) if matches!(error.kind(), ErrorKind::Bug(_)) => Some(whole(id, defect(&error)).into()),
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(Responding::Ready(response)) => Some(whole(id, response).into()),
             Ok(Responding::Pending(call)) => {
-                self.pend(id, async move { Ok(whole(id, call.await)) });
+                self.pend(id, async move {
+                    let answered = AssertUnwindSafe(call).catch_unwind().await;
+                    Ok(whole(id, answered.unwrap_or_else(|panic| defect(&bug(&*panic)))))
+                });
                 None
             }
             Ok(Responding::Stream(stream)) => {
@@ -53,7 +59,7 @@ impl NativeRouter {
             let _runtime = runtime::handle().enter();
             Ok(stream.try_next())
         });
-        if let Some(part) = arrived.unwrap_or_else(|error| Some(Part::Broken(String::new(), error))) {
+        if let Some(part) = arrived.unwrap_or_else(|error| Some(stream.fail(error))) {
             return Some(self.pending.part(id, part).into());
         }
         let pending = Arc::downgrade(&self.pending.0);
@@ -64,7 +70,7 @@ impl NativeRouter {
                 Some(stream) => AssertUnwindSafe(stream.next())
                     .catch_unwind()
                     .await
-                    .unwrap_or_else(|panic| Part::Broken(String::new(), bug(&*panic))),
+                    .unwrap_or_else(|panic| stream.fail(bug(&*panic))),
                 None => Part::Broken(String::new(), ErrorKind::Cancelled.into()),
             };
             let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
@@ -102,6 +108,16 @@ fn whole(id: u32, response: Response) -> Mail {
     }
 }
 
+/// The answer for a panic.
+fn defect(error: &Error) -> Response {
+    Refusal::of(error, &Hosts::default()).into()
+}
+
+/// The reply of something that gives an answer, whatever happens.
+fn answering(work: impl FnOnce() -> Response) -> String {
+    reply(|| Ok(guarded(|| Ok(work())).unwrap_or_else(|error| defect(&error))))
+}
+
 fn text_of(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data serialises")
 }
@@ -112,10 +128,11 @@ pub fn gateway_place(door: String) -> String {
     reply(|| {
         let door: Door =
             serde_json::from_str(&door).map_err(|error| Invalid::type_error("door", "a request", error))?;
-        Ok(match place(&door) {
-            Ok(Place::Kind(kind)) => json!({ "kind": kind }),
-            Ok(Place::Models(wanted)) => json!({ "models": wanted }),
-            Err(refusal) => json!({ "refused": Response::from(refusal) }),
+        Ok(match guarded(|| Ok(place(&door))) {
+            Ok(Ok(Place::Kind(kind))) => json!({ "kind": kind }),
+            Ok(Ok(Place::Models(wanted))) => json!({ "models": wanted }),
+            Ok(Err(refusal)) => json!({ "refused": Response::from(refusal) }),
+            Err(error) => json!({ "refused": defect(&error) }),
         })
     })
 }
@@ -123,7 +140,7 @@ pub fn gateway_place(door: String) -> String {
 /// The groups of several routers.
 #[napi]
 pub fn gateway_models(groups: Vec<String>, wanted: Option<String>) -> String {
-    reply(|| Ok(models(&groups, wanted.as_deref())))
+    answering(|| models(&groups, wanted.as_deref()))
 }
 
 /// What is said for a reason that only the face can see.
