@@ -50,8 +50,11 @@ export declare class NativeRouter {
    * by mail.
    */
   respond(id: number, body: Uint8Array, options?: string | undefined | null): Letter | null
-  /** What has arrived of a streamed answer, or null: then it comes by mail. */
-  pullResponse(id: number): Letter | null
+  /**
+   * What has arrived of a streamed answer, or null: then it comes by mail, and what comes after it too, in at most so many
+   * letters.
+   */
+  pullResponse(id: number, letters: number): Letter | null
 
   constructor(mailbox: Mailbox, kind: string)
   /**

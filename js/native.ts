@@ -58,7 +58,8 @@ export interface NativeRouter {
   close(id: number): void
   /** A letter that is not a failure has the head in `text` and its body in `bytes`, or the beginning of it in `raw`. */
   respond(id: number, body: Uint8Array, optionsJson: string | null): Letter | null
-  pullResponse(id: number): Letter | null
+  /** As `pull`. */
+  pullResponse(id: number, letters: number): Letter | null
   /** Whether there is room for more; if not, word of it comes by mail. */
   customReply(callId: number, type: 'whole' | 'event' | 'end' | 'error', text: string): boolean
 }

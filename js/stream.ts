@@ -1,8 +1,9 @@
 /** A streamed completion: one reader, who may leave; chunks come over in batches. */
 
 import { type Completion, type CompletionChunk, completion } from './completion'
+import { Incoming, type Pull } from './incoming'
 import { type Letter, LetterKind, contentOf } from './letter'
-import { failed, follow, hold, letGo, nextId, unfollow } from './mailbox'
+import { failed, nextId } from './mailbox'
 import { END, type Source, readerOf } from './reader'
 import { unwatch, watch } from './signal'
 
@@ -21,13 +22,10 @@ export interface CompletionStream extends AsyncIterable<CompletionChunk> {
 /** How the core is asked. */
 export interface StreamCall {
   start(id: number): Letter | null
-  pull(id: number, letters: number): Letter | null
+  pull: Pull
   /** Must not lead to the stream's reader, nor to anything of the user's: it is held until the reader is gone. */
   cancel: (id: number) => void
 }
-
-/** Most letters that are asked for at a time. */
-const MOST_LETTERS = 32
 
 /** A stream that starts `call` when it is first read. */
 export function completionStream(call: StreamCall, signal: AbortSignal | undefined): CompletionStream {
@@ -84,25 +82,14 @@ class Chunks implements Source<CompletionChunk> {
   #rest: Rest | undefined
   #batch: CompletionChunk[] = []
   #position = 0
-  /** What came while the reader was busy. */
-  #letters: Letter[] = []
-  /** Whether letters come without being asked for. */
-  #isFollowing = false
-  /** So many are asked for: the more, the longer the reader was there for each. Who is busy gets all in one. */
-  #pace = 1
+  #incoming: Incoming | undefined
   /** Of a reader who waits. */
   #wake: (() => void) | undefined
-  readonly #onMail = (letter: Letter): void => {
-    if (letter.kind !== LetterKind.More) {
-      this.#unfollow()
-      this.#pace = Math.min(this.#pace * 2, MOST_LETTERS)
-    }
-    if (this.#wake !== undefined) {
-      this.#rouse(letter)
-      return
-    }
-    this.#pace = 1
-    this.#letters.push(letter)
+  readonly #onLetter = (letter: Letter): void => {
+    const wake = this.#wake
+    this.#wake = undefined
+    this.#read(letter)
+    wake?.()
   }
   #outcome: Outcome | undefined
   /** Whether the reader knows the outcome: an error is thrown once, and not at whoever left. */
@@ -141,13 +128,13 @@ class Chunks implements Source<CompletionChunk> {
 
   more(wake: () => void): boolean {
     if (this.#outcome !== undefined) return true
-    const letter = this.#letters.shift() ?? (this.#isFollowing ? null : this.#ask())
-    if (letter === null) {
+    const first = this.#incoming === undefined ? this.#start() : undefined
+    const letter = first ?? this.#incoming?.next(this.#onLetter)
+    if (letter !== undefined) this.#read(letter)
+    else if (this.#outcome === undefined) {
       this.#wake = wake
-      hold()
       return false
     }
-    if (letter !== undefined) this.#read(letter)
     return true
   }
 
@@ -173,34 +160,8 @@ class Chunks implements Source<CompletionChunk> {
     return 'failure' in outcome ? (this.#outcome = { error: failed(outcome.failure) }) : outcome
   }
 
-  #ask(): Letter | null | undefined {
-    const letter = this.#id === 0 ? this.#start() : this.#call.pull(this.#id, this.#pace)
-    if (letter === null) {
-      this.#isFollowing = true
-      follow(this.#id, this.#onMail)
-    }
-    return letter
-  }
-
-  #unfollow(): void {
-    if (!this.#isFollowing) return
-    this.#isFollowing = false
-    unfollow(this.#id)
-  }
-
-  /** The reader goes on, with a letter if one has come. */
-  #rouse(letter?: Letter): void {
-    const wake = this.#wake
-    if (wake === undefined) return
-    this.#wake = undefined
-    if (letter !== undefined) this.#read(letter)
-    wake()
-    // Last: his next step is under way by then, and comes before this.
-    letGo()
-  }
-
-  /** A letter, or `null` if it comes by mail; nothing if the signal has ended it. */
-  #start(): Letter | null | undefined {
+  /** A letter, if the call is refused. */
+  #start(): Letter | undefined {
     if (this.#signal?.aborted) {
       this.#end({ error: this.#signal.reason }, false)
       return undefined
@@ -208,7 +169,10 @@ class Chunks implements Source<CompletionChunk> {
     if (this.#signal) watch(this.#signal, this.#onAbort)
     this.#id = nextId()
     if (this.#rest !== undefined) this.#rest.id = this.#id
-    return this.#call.start(this.#id) ?? this.#call.pull(this.#id, this.#pace)
+    const refusal = this.#call.start(this.#id)
+    if (refusal !== null) return refusal
+    this.#incoming = new Incoming(this.#id, this.#call.pull)
+    return undefined
   }
 
   #read(letter: Letter): void {
@@ -232,12 +196,13 @@ class Chunks implements Source<CompletionChunk> {
     dropped.unregister(this)
     if (this.#signal) unwatch(this.#signal, this.#onAbort)
     if (isCancelled) {
-      this.#unfollow()
       this.#call.cancel(this.#id)
       this.#batch = []
-      this.#letters = []
     }
-    this.#rouse()
+    this.#incoming?.leave()
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
     for (const tell of this.#watchers.splice(0)) tell()
   }
 }

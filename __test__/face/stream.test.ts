@@ -81,16 +81,19 @@ describe('a stream', () => {
 
   test('asks again only when letters stop coming, and for more of them the longer it keeps up', async () => {
     const asked: number[] = []
+    const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+    /** Each by a delivery of its own, when its reader has read the one before. */
+    const bring = async (letter: Letter, letters: number): Promise<void> => {
+      for (let left = letters - 1; left >= 0; left -= 1) {
+        post({ ...letter, kind: left > 0 ? LetterKind.More : LetterKind.Chunks })
+        await turn()
+        await turn()
+      }
+    }
     script.pull = (id, letters) => {
       asked.push(letters)
       if (asked.length === 5) return end('')(id)
-      const text = `${asked.length}`
-      for (let left = letters - 1; left >= 0; left -= 1) {
-        const kind = left > 0 ? LetterKind.More : LetterKind.Chunks
-        const letter = { ...chunksLetter(id, text), kind }
-        // Each by a delivery of its own.
-        setTimeout(() => post(letter), 2 * (letters - left))
-      }
+      void bring(chunksLetter(id, `${asked.length}`), letters)
       return null
     }
     expect(await read(new CompletionRouter().stream('g', { message: 'Hi' }))).toBe('1'.concat('22', '3333', '44444444'))

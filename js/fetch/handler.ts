@@ -129,7 +129,7 @@ class Exchange {
     }
     const head = contentOf(letter) as Head
     if (letter.kind === LetterKind.Ok) return this.#made(letter.bytes ?? '', head)
-    const pull = (more: number): Letter | null => router.pullResponse(more)
+    const pull = (more: number, letters: number): Letter | null => router.pullResponse(more, letters)
     return this.#made(streamOf(letter, { pull, cancel }, this.#signal), head)
   }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::letter::{Kind as LetterKind, Letter, Mail};
 use super::mailbox::lock;
-use super::pending::Pending;
+use super::pending::{Order, Pending};
 use super::reply::{bug, guarded, reply};
 use super::router::NativeRouter;
 use super::runtime;
@@ -43,14 +43,15 @@ impl NativeRouter {
             }
             Ok(Responding::Stream(stream)) => {
                 lock(&self.pending.0.responses).insert(id, Arc::from(stream));
-                self.pull_response(id)
+                self.pull_response(id, 1)
             }
         }
     }
 
-    /// What has arrived of a streamed answer, or null: then it comes by mail.
+    /// What has arrived of a streamed answer, or null: then it comes by mail, and what comes after it too, in at most so many
+    /// letters.
     #[napi]
-    pub fn pull_response(&self, id: u32) -> Option<Letter> {
+    pub fn pull_response(&self, id: u32, letters: u32) -> Option<Letter> {
         let stream = lock(&self.pending.0.responses).get(&id).cloned();
         let Some(stream) = stream else {
             return Some(Mail::failed(id, &ErrorKind::Closed("stream").into()).into());
@@ -65,16 +66,24 @@ impl NativeRouter {
         let pending = Arc::downgrade(&self.pending.0);
         // Weak, so that a stream that is cancelled meanwhile is not kept alive by its own reader.
         let stream = Arc::downgrade(&stream);
+        let post = self.post.clone();
         self.post.spawn(id, async move {
-            let part = match stream.upgrade() {
-                Some(stream) => AssertUnwindSafe(stream.next())
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|panic| stream.fail(bug(&*panic))),
-                None => Part::Broken(String::new(), ErrorKind::Cancelled.into()),
-            };
-            let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
-            Ok(Pending(pending).part(id, part))
+            let mut order = Order::new(letters);
+            loop {
+                let part = match stream.upgrade() {
+                    Some(stream) => AssertUnwindSafe(stream.next())
+                        .catch_unwind()
+                        .await
+                        .unwrap_or_else(|panic| stream.fail(bug(&*panic))),
+                    None => Part::Broken(String::new(), ErrorKind::Cancelled.into()),
+                };
+                let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
+                let mail = Pending(pending).part(id, part);
+                if order.is_done(&mail) {
+                    return Ok(mail);
+                }
+                post.send(Mail { kind: LetterKind::More, ..mail });
+            }
         });
         None
     }

@@ -96,3 +96,17 @@ impl From<Mail> for Letter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_of_text_are_one_json_in_their_order() {
+        let mails = [Mail::new(Kind::More, 7, Some("[\"a\"]".to_owned())), Mail::new(Kind::Abort, u32::MAX, None)];
+        assert_eq!(Mail::all(&mails), "[8,7,[\"a\"],5,4294967295,null]");
+        assert!(mails.iter().all(Mail::is_plain));
+        let rich = Mail { raw: Some(String::new()), ..Mail::new(Kind::Batch, 1, None) };
+        assert!(!rich.is_plain());
+    }
+}

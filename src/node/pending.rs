@@ -73,6 +73,26 @@ impl Pending {
 /// Bytes after which a pull brings no further letter: they wait in JavaScript's memory for a reader who pauses.
 const LETTERS_BYTES: usize = 64 << 10;
 
+/// How many letters one pull still brings.
+pub struct Order {
+    letters: u32,
+    bytes: usize,
+}
+
+impl Order {
+    pub fn new(letters: u32) -> Self {
+        Self { letters, bytes: LETTERS_BYTES }
+    }
+
+    /// Whether this letter is the last, because it ends the stream or the order.
+    pub fn is_done(&mut self, mail: &Mail) -> bool {
+        let bytes = mail.text.iter().chain(&mail.raw).map(String::len).sum();
+        self.letters = self.letters.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        mail.kind != LetterKind::Batch || self.letters == 0 || self.bytes == 0
+    }
+}
+
 /// A pull that found nothing, or is about to: sends what comes from when it is woken, a few times.
 pub struct Arrival {
     id: u32,
@@ -127,12 +147,10 @@ impl Arrival {
         let (post, most) = (self.post.clone(), self.letters);
         // Not here: whoever wakes may hold a lock. And what woke may have been nothing, so that it is waited on.
         self.post.spawn(id, async move {
-            let (mut letters, mut bytes) = (0, 0);
+            let mut order = Order::new(most);
             loop {
                 let mail = arrived(id, &stream, &pending).await?;
-                letters += 1;
-                bytes += mail.text.as_ref().map_or(0, String::len);
-                if mail.kind != LetterKind::Batch || letters >= most || bytes >= LETTERS_BYTES {
+                if order.is_done(&mail) {
                     return Ok(mail);
                 }
                 post.send(Mail { kind: LetterKind::More, ..mail });
