@@ -11,10 +11,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 
 /** The mailbox as JavaScript holds it. */
 export declare class Mailbox {
-  /** `wake` is called, on the JavaScript thread, when there is something to drain. */
-  constructor(wake: () => void)
-  /** Everything that has come. */
-  drain(): Array<Letter>
+  /** `receive` is called on the JavaScript thread, with everything that has come. */
+  constructor(receive: (arg: Letters) => void)
   /** Keeps the event loop alive: a call is pending. */
   ref(): void
   /** Lets the event loop end: nothing is pending. */
@@ -52,8 +50,11 @@ export declare class NativeRouter {
    * by mail.
    */
   respond(id: number, body: Uint8Array, options?: string | undefined | null): Letter | null
-  /** What has arrived of a streamed answer, or null: then it comes by mail. */
-  pullResponse(id: number): Letter | null
+  /**
+   * What has arrived of a streamed answer, or null: then it comes by mail, and what comes after it too, in at most so many
+   * letters.
+   */
+  pullResponse(id: number, letters: number): Letter | null
 
   constructor(mailbox: Mailbox, kind: string)
   /**
@@ -80,16 +81,19 @@ export declare class NativeRouter {
   invoke(id: number, group: string, request: string, options?: string | undefined | null): Letter | null
   /** A letter if the stream is refused at once, else `pull` gives its chunks. */
   stream(id: number, group: string, request: string, options?: string | undefined | null): Letter | null
-  /** What has arrived of a stream, or null: then it comes by mail. */
-  pull(id: number): Letter | null
+  /** What has arrived of a stream, or null: then it comes by mail, and what comes after it too, in at most so many letters. */
+  pull(id: number, letters: number): Letter | null
   /** The caller is no longer interested. */
   cancel(id: number): void
   estimateWaitMs(group: string, request: string): string
   stats(): string
   /** Settled by letter. */
   close(id: number): void
-  /** What a provider written in JavaScript says to the call that it was given. */
-  customReply(call: number, what: string, text: string): void
+  /**
+   * What a provider written in JavaScript says to the call that it was given. Whether there is room for more; if not, a
+   * letter says when there is.
+   */
+  customReply(call: number, what: string, text: string): boolean
 }
 
 /** A usage window that belongs to nobody. */

@@ -15,7 +15,8 @@ export interface FetchOptions {
     rerank?: RerankRouter;
     /**
      * Whether a request may be answered: `true` is yes, a `Response` is given back as it is, all else is 401. To look at the
-     * body, `clone()` the request first. @default everybody may
+     * body, `clone()` the request first; refuse one without a `content-length` before, because nothing bounds it then.
+     * @default everybody may
      */
     authorize?: (request: Request) => boolean | Response | Promise<boolean | Response>;
     /**

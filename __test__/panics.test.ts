@@ -2,8 +2,11 @@ import { createRequire } from 'node:module'
 
 import { afterEach, describe, expect, test, vi } from 'vitest'
 
+import { toFetch } from 'thryd/fetch'
+
 import { CompletionRouter, EmbeddingRouter } from '..'
 import { caught, collected, thrownBy } from './support/caught'
+import { chat, refused, untilItBreaks } from './support/gateway'
 
 // A panic is told to stderr as well; its frames would fill the screen.
 process.env['RUST_BACKTRACE'] = '0'
@@ -103,6 +106,26 @@ describe.skipIf(NativeRouter.prototype.addPanickingProvider === undefined)('a pa
     expect(await caught(router.invoke('default', { input: ['a', 'b', 'c'] }))).toMatchObject({ code: 'ERR_BUG' })
     expect(router.stats()).toMatchObject({ inFlight: 0, waiting: 0 })
     await router.close()
+  })
+
+  test.each(['write', 'answer', 'charged', 'cacheable'])('in %s is 500 for a client of toFetch', async (place) => {
+    for (const stream of [false, true]) {
+      // Charged is when a stream has been shown.
+      if (stream && place === 'charged') continue
+      const router = panicking(place)
+      const error = await refused(await chat(toFetch({ completion: router }), 'Hi', { stream }))
+      expect(error).toMatchObject({ status: 500, type: 'server_error', code: 'internal_error' })
+      expect(error.message).not.toContain('defect in')
+      await expectSound(router)
+    }
+  })
+
+  test('in the middle of a stream is told to a client of toFetch, whose body breaks', async () => {
+    const router = panicking('event')
+    const { data, error } = await untilItBreaks(await chat(toFetch({ completion: router }), 'Hi', { stream: true }))
+    expect(data.at(-1)).toContain('internal_error')
+    expect(error).toMatchObject(bug('event'))
+    await expectSound(router)
   })
 
   test('in a method that answers at once is thrown by it', async () => {

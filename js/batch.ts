@@ -100,6 +100,11 @@ class Batch<Request, Response> implements Source<Response | Error> {
     dropped.register(reader, this, this)
   }
 
+  /** Its errors are others'. */
+  get isOver(): boolean {
+    return false
+  }
+
   take(): IteratorResult<Response | Error, undefined> | undefined {
     if (this.#startedAt === undefined) this.#start()
     this.#fill()
@@ -121,10 +126,16 @@ class Batch<Request, Response> implements Source<Response | Error> {
     return END
   }
 
-  more(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve
-    })
+  more(wake: () => void): boolean {
+    this.#wake = wake
+    return false
+  }
+
+  /** Forgets the reader first: a batch leads to it only while it waits. */
+  #rouse(): void {
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
   }
 
   async leave(): Promise<void> {
@@ -171,7 +182,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
       .finally(() => {
         this.#isReading = false
         this.#fill()
-        this.#wake?.()
+        this.#rouse()
       })
   }
 
@@ -210,7 +221,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
       this.#inFlight.delete(id)
       this.#settle(slot, () => this.#call.read(letter, this.#site))
       this.#fill()
-      this.#wake?.()
+      this.#rouse()
     })
   }
 
@@ -258,7 +269,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
     }
     this.#inFlight.clear()
     this.#slots.length = 0
-    this.#wake?.()
+    this.#rouse()
     if (this.#isRead) return
     this.#isRead = true
     const returned = (async () => await this.#requests.return?.())()

@@ -1,7 +1,7 @@
 /** Chat completions: what is asked, what comes back whole, and what comes back in pieces. */
 
 import { Answer } from './answer'
-import type { Letter } from './letter'
+import { type Letter, contentOf } from './letter'
 import type { Served } from './served'
 
 /**
@@ -67,7 +67,7 @@ type Fields = Omit<Completion, 'raw' | 'toString'>
 
 /** Reads a completion out of a letter. */
 export function completion(letter: Letter): Completion {
-  return new Whole(JSON.parse(letter.text ?? '{}') as Fields, letter.raw)
+  return new Whole(contentOf(letter) as Fields, letter.raw)
 }
 
 class Whole extends Answer<Fields> implements Completion {

@@ -2,8 +2,8 @@
 
 import { inspect } from 'node:util'
 
-import { encodeAnswer, encodeOptions, text } from './encode'
-import { type Letter, LetterKind } from './letter'
+import { describe, encodeAnswer, encodeOptions, text } from './encode'
+import { type Letter, LetterKind, contentOf } from './letter'
 import { onCall } from './mailbox'
 import type { Kind, NativeRouter } from './native'
 import type { CustomProvider, ProviderOptions } from './provider'
@@ -40,7 +40,20 @@ export function isCustom(provider: ProviderOptions | CustomProvider): provider i
 const owners = new Map<number, WeakRef<CustomProviders>>()
 const gone = new FinalizationRegistry((provider: number) => owners.delete(provider))
 let lastProvider = 0
-const running = new Map<number, AbortController>()
+
+/** A call that a provider is working on. */
+interface Running {
+  readonly controller: AbortController
+  /** Wakes whoever waits for room, or for the call's end. */
+  resume: () => void
+}
+
+const running = new Map<number, Running>()
+
+/** So many pieces are taken at a time: a provider that never waits must not keep the event loop from everybody else. */
+const PIECES_A_TURN = 64
+
+const nothing = (): void => undefined
 
 /** The custom providers of one router. */
 export class CustomProviders {
@@ -89,20 +102,21 @@ export class CustomProviders {
 
   /** Asks the provider, and tells the core. Never rejects. */
   async answer(id: number, call: CustomCall): Promise<void> {
-    const controller = new AbortController()
-    const { signal } = controller
-    running.set(id, controller)
-    const reply = (type: 'whole' | 'event' | 'end' | 'error', answer: string): void => {
-      if (!signal.aborted) this.#native.customReply(id, type, answer)
-    }
+    const own: Running = { controller: new AbortController(), resume: nothing }
+    const { signal } = own.controller
+    running.set(id, own)
+    const reply = (type: 'whole' | 'event' | 'end' | 'error', answer: string): boolean =>
+      signal.aborted || this.#native.customReply(id, type, answer)
     try {
       const field = `${call.provider}.${METHODS[call.kind]}()`
       const answer = this.#ask(call, signal)
       if (isAsyncIterable(answer)) {
-        for await (const piece of answer) {
-          if (signal.aborted) return
-          reply('event', encodeAnswer(field, piece))
-        }
+        await everyPiece(answer, async (piece, count) => {
+          if (signal.aborted) return false
+          if (!reply('event', encodeAnswer(field, piece))) await new Promise<void>((resolve) => (own.resume = resolve))
+          else if (count % PIECES_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+          return !signal.aborted
+        })
         reply('end', '')
       } else {
         reply('whole', encodeAnswer(field, withPlainVectors(await answer)))
@@ -124,17 +138,52 @@ export class CustomProviders {
 }
 
 onCall((letter: Letter) => {
-  if (letter.kind === LetterKind.Abort) {
-    const controller = running.get(letter.id)
-    // Now, because a provider that does not heed its signal may never come to an end.
-    running.delete(letter.id)
-    controller?.abort()
+  if (letter.kind === LetterKind.Continue) {
+    running.get(letter.id)?.resume()
     return
   }
-  const call = JSON.parse(letter.text ?? '{}') as CustomCall
+  if (letter.kind === LetterKind.Abort) {
+    const own = running.get(letter.id)
+    // Now, because a provider that does not heed its signal may never come to an end.
+    running.delete(letter.id)
+    own?.controller.abort()
+    own?.resume()
+    return
+  }
+  const call = contentOf(letter) as CustomCall
   // If the router is gone, so is everybody who could want the answer.
   void owners.get(call.router)?.deref()?.answer(letter.id, call)
 })
+
+/**
+ * Hands on every piece until `take` gives false or throws. The iterator is told that no more is wanted, and not waited for: what
+ * it does then, or never does, is nothing to the call. @throws what reading throws, and what `take` throws
+ */
+async function everyPiece(
+  pieces: AsyncIterable<unknown>,
+  take: (piece: unknown, count: number) => Promise<boolean>,
+): Promise<void> {
+  const iterator = pieces[Symbol.asyncIterator]()
+  for (let count = 1; ; count += 1) {
+    const step: unknown = await iterator.next()
+    if (typeof step !== 'object' || step === null)
+      throw new TypeError(`expected a step of an iteration, got ${describe(step)}`)
+    const { done, value } = step as IteratorResult<unknown>
+    if (done) return
+    let isWanted = false
+    try {
+      isWanted = await take(value, count)
+    } finally {
+      if (!isWanted) leave(iterator)
+    }
+    if (!isWanted) return
+  }
+}
+
+function leave(iterator: AsyncIterator<unknown>): void {
+  // In a promise, so that whatever it throws is nobody's.
+  void new Promise((resolve) => resolve(iterator.return?.())).catch(nothing)
+}
 
 function isAsyncIterable(answer: Answer): answer is AsyncIterable<unknown> {
   return typeof answer === 'object' && answer !== null && Symbol.asyncIterator in answer

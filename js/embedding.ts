@@ -1,6 +1,6 @@
 /** Embeddings: what is asked, and the vectors that come back. */
 
-import type { Letter } from './letter'
+import { type Letter, contentOf } from './letter'
 import type { Served } from './served'
 
 /** OpenAI's embeddings body without `model`. What thryd does not know travels to the provider. */
@@ -20,7 +20,7 @@ export interface Embeddings extends Served {
 
 /** Reads embeddings out of a letter. Each vector owns its memory, so one of them can be transferred or kept alone. */
 export function embeddings(letter: Letter): Embeddings {
-  const served = JSON.parse(letter.text ?? '{}') as Served
+  const served = contentOf(letter) as Served
   return { vectors: split(letter.vectors ?? new Float32Array(), letter.dimensions ?? 0), ...served }
 }
 

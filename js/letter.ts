@@ -19,6 +19,10 @@ export enum LetterKind {
   Abort = 5,
   /** How far a call is that is not settled yet: `text` is JSON. */
   Progress = 6,
+  /** The core has room again for what the custom call `id` says. */
+  Continue = 7,
+  /** As `Chunks`, and the next ones come without a `pull`. */
+  More = 8,
 }
 
 /** The unit of mail. */
@@ -26,11 +30,18 @@ export interface Letter {
   kind: LetterKind
   id: number
   text?: string
+  /** What `text` would say, of a letter that came with others in one JSON. */
+  value?: unknown
   raw?: string
   /** A whole body that is handed on and not looked at. */
   bytes?: Uint8Array<ArrayBuffer>
   vectors?: Float32Array
   dimensions?: number
+}
+
+/** What a letter says. */
+export function contentOf(letter: Letter): unknown {
+  return letter.value === undefined ? JSON.parse(letter.text ?? 'null') : letter.value
 }
 
 /** What went wrong, as the core says it. */

@@ -1,42 +1,84 @@
 /**
- * Where answers that are not there at once arrive. One mailbox per environment: the core wakes it when there is mail, one
- * drain delivers all of it. The event loop is held exactly while somebody waits.
+ * Where answers that are not there at once arrive. One mailbox per environment: the core wakes it with all letters that have
+ * come. The event loop is held exactly while somebody waits.
  */
 
-import { type Letter, LetterKind } from './letter'
+import { type Failure, type Letter, LetterKind, contentOf } from './letter'
 import { type CallSite, callSite, fail } from './errors'
 import { native } from './native'
 import { unwatch, watch } from './signal'
 
 type Recipient = (letter: Letter) => void
 
+/** Who gets the next letter, and only that. */
 const waiting = new Map<number, Recipient>()
+/** Who gets every letter, whether he waits or not. */
+const followers = new Map<number, Recipient>()
 let lastId = 0
 let calls: Recipient | undefined
+let holders = 0
+const now = Promise.resolve()
+let isHeld = false
 
 /** The mailbox that the core delivers to. */
-export const mailbox = new native.Mailbox(drain)
+export const mailbox = new native.Mailbox(receive)
 mailbox.unref()
 
 /** A number that no other call under way in this environment has; the core counts in 32 bits. */
 export function nextId(): number {
   do lastId = (lastId + 1) >>> 0
-  while (lastId === 0 || waiting.has(lastId))
+  while (lastId === 0 || waiting.has(lastId) || followers.has(lastId))
   return lastId
 }
 
 /** Hands the next letter to `id` to `recipient`. */
 export function expect(id: number, recipient: Recipient): void {
-  if (waiting.size === 0) mailbox.ref()
   waiting.set(id, recipient)
+  hold()
 }
 
 /** Nobody waits for `id` any more. */
 export function forget(id: number): void {
-  if (waiting.delete(id) && waiting.size === 0) mailbox.unref()
+  if (!waiting.delete(id)) return
+  holders -= 1
+  release()
 }
 
-/** Hands the core's calls of custom providers, and their ends, to `recipient`. */
+/** Hands all letters to `id` to `recipient`, without holding the event loop. */
+export function follow(id: number, recipient: Recipient): void {
+  followers.set(id, recipient)
+}
+
+/** No more letters to `id`. */
+export function unfollow(id: number): void {
+  followers.delete(id)
+}
+
+/** Somebody waits: the event loop is held. */
+export function hold(): void {
+  holders += 1
+  if (isHeld) return
+  isHeld = true
+  mailbox.ref()
+}
+
+/**
+ * He does not any more, and was told so. A reader waits for the next letter as soon as he has one, so the event loop is not let
+ * go of before that.
+ */
+export function letGo(): void {
+  holders -= 1
+  // Not `queueMicrotask`, which costs as much as what it saves.
+  if (holders === 0) void now.then(release)
+}
+
+function release(): void {
+  if (!isHeld || holders > 0) return
+  isHeld = false
+  mailbox.unref()
+}
+
+/** Hands what the core says to custom providers to `recipient`. */
 export function onCall(recipient: Recipient): void {
   calls = recipient
 }
@@ -76,7 +118,7 @@ function letterAfter<Progress>(
       // More is to come, maybe in this very delivery.
       expect(id, recipient)
       try {
-        onProgress(JSON.parse(letter.text ?? '{}') as Progress)
+        onProgress(contentOf(letter) as Progress)
       } catch (error) {
         forget(id)
         cancel(id)
@@ -97,7 +139,7 @@ export async function settledAfter<Value, Progress>(
   start(id)
   const letter = await (onProgress === undefined ? letterTo(id) : letterAfter(id, onProgress, cancel))
   if (letter.kind === LetterKind.Failed) throw failed(letter, callSite(settledAfter))
-  return JSON.parse(letter.text ?? 'null') as Value
+  return contentOf(letter) as Value
 }
 
 /** Starts something that settles by mail, and gives its value, or what `read` makes of it. Rejects with its error. */
@@ -106,35 +148,50 @@ export async function settled<Value>(start: (id: number) => void, read?: (id: nu
   start(id)
   const letter = await letterTo(id)
   if (letter.kind === LetterKind.Failed) throw failed(letter, callSite(settled))
-  return read ? read(id) : (JSON.parse(letter.text ?? 'null') as Value)
+  return read ? read(id) : (contentOf(letter) as Value)
 }
 
 /** The error in a letter that brings one. */
 export function failed(letter: Letter, site: CallSite = callSite(failed)): Error {
-  return fail(JSON.parse(letter.text ?? '{}'), site)
+  return fail((contentOf(letter) ?? {}) as Failure, site)
 }
 
-function drain(): void {
+function receive(plain: string | null, rich: Letter[] | null): void {
   let fault: { error: unknown } | undefined
-  for (const letter of mailbox.drain()) {
+  const hand = (letter: Letter): void => {
     try {
       deliver(letter)
     } catch (error) {
       // One recipient's fault must not lose the other letters.
-      fault ??= { error }
+      fault = { error }
     }
   }
+  if (plain !== null) {
+    const said = JSON.parse(plain) as unknown[]
+    for (let at = 0; at < said.length; at += 3)
+      hand({ kind: said[at] as LetterKind, id: said[at + 1] as number, value: said[at + 2] })
+  }
+  if (rich !== null) for (const letter of rich) hand(letter)
   if (fault) throw fault.error
 }
 
 function deliver(letter: Letter): void {
-  if (letter.kind === LetterKind.Call || letter.kind === LetterKind.Abort) {
+  if (letter.kind === LetterKind.Call || letter.kind === LetterKind.Abort || letter.kind === LetterKind.Continue) {
     calls?.(letter)
+    return
+  }
+  const follower = followers.get(letter.id)
+  if (follower !== undefined) {
+    follower(letter)
     return
   }
   const recipient = waiting.get(letter.id)
   // Whoever left is not there to be told.
   if (recipient === undefined) return
-  forget(letter.id)
-  recipient(letter)
+  waiting.delete(letter.id)
+  try {
+    recipient(letter)
+  } finally {
+    letGo()
+  }
 }

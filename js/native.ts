@@ -10,7 +10,6 @@ export type Reply = string
 
 /** Where everything that settles later arrives; one per environment. */
 export interface NativeMailbox {
-  drain(): Letter[]
   /** Holds the event loop. */
   ref(): void
   /** Lets the process end. */
@@ -51,15 +50,18 @@ export interface NativeRouter {
   checkOptions(optionsJson: string): Reply
   invoke(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
   stream(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
-  pull(id: number): Letter | null
+  /** If it gives nothing, what comes is brought by at most so many letters. */
+  pull(id: number, letters: number): Letter | null
   cancel(id: number): void
   estimateWaitMs(group: string, requestJson: string): Reply
   stats(): Reply
   close(id: number): void
   /** A letter that is not a failure has the head in `text` and its body in `bytes`, or the beginning of it in `raw`. */
   respond(id: number, body: Uint8Array, optionsJson: string | null): Letter | null
-  pullResponse(id: number): Letter | null
-  customReply(callId: number, type: 'whole' | 'event' | 'end' | 'error', text: string): void
+  /** As `pull`. */
+  pullResponse(id: number, letters: number): Letter | null
+  /** Whether there is room for more; if not, word of it comes by mail. */
+  customReply(callId: number, type: 'whole' | 'event' | 'end' | 'error', text: string): boolean
 }
 
 /** A usage window in the core. */
@@ -75,7 +77,11 @@ export type Kind = 'completion' | 'response' | 'embedding' | 'rerank'
 
 /** Everything that the addon exports. */
 export interface Native {
-  Mailbox: new (wake: () => void) => NativeMailbox
+  /**
+   * `receive` gets all letters that have come: those that are nothing but text in one JSON, as kind, id and what each says,
+   * again and again; the others as objects. Those to one id come in their order, and first those in the JSON.
+   */
+  Mailbox: new (receive: (plain: string | null, rich: Letter[] | null) => void) => NativeMailbox
   NativeRouter: new (mailbox: NativeMailbox, kind: Kind) => NativeRouter
   NativeCache: {
     open(mailbox: NativeMailbox, id: number, optionsJson: string): void

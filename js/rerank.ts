@@ -1,6 +1,6 @@
 /** Reranking: which documents answer a query best. */
 
-import type { Letter } from './letter'
+import { type Letter, contentOf } from './letter'
 import type { Served } from './served'
 
 /** The rerank body of Cohere, Jina and Voyage without `model`. What thryd does not know travels to the provider. */
@@ -22,5 +22,5 @@ export interface Ranking extends Served {
 
 /** Reads a ranking out of a letter. */
 export function ranking(letter: Letter): Ranking {
-  return JSON.parse(letter.text ?? '{}') as Ranking
+  return contentOf(letter) as Ranking
 }

@@ -300,7 +300,7 @@ function streamCall<Request, Response>(
   const body = encodeRequest(request)
   const call = {
     start: (id: number) => nativeOf(router).stream(id, name, body, encoded),
-    pull: (id: number) => nativeOf(router).pull(id),
+    pull: (id: number, letters: number) => nativeOf(router).pull(id, letters),
     cancel: cancelOf(nativeOf(router)),
   }
   return { call, signal }

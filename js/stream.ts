@@ -1,8 +1,9 @@
 /** A streamed answer: one reader, who may leave; chunks come over in batches. */
 
 import { type Completion, type CompletionChunk, completion } from './completion'
-import { type Letter, LetterKind } from './letter'
-import { expect, failed, forget, nextId } from './mailbox'
+import { Incoming, type Pull } from './incoming'
+import { type Letter, LetterKind, contentOf } from './letter'
+import { failed, nextId } from './mailbox'
 import { END, type Source, readerOf } from './reader'
 import { type ModelResponse, modelResponse } from './response'
 import { unwatch, watch } from './signal'
@@ -34,7 +35,7 @@ export interface ResponsesStream extends AsyncIterable<CompletionChunk> {
 /** How the core is asked. */
 export interface StreamCall {
   start(id: number): Letter | null
-  pull(id: number): Letter | null
+  pull: Pull
   /** Must not lead to the stream's reader, nor to anything of the user's: it is held until the reader is gone. */
   cancel: (id: number) => void
 }
@@ -102,7 +103,9 @@ const dropped = new FinalizationRegistry(({ id, cancel, chunks }: Rest) => {
   else if (id !== 0) cancel(id)
 })
 
-type Outcome<Answer> = { answer: Answer } | { error: unknown }
+/** An error that comes in a letter is made for who asks for it, and has his frames. */
+type Outcome<Answer> = Settled<Answer> | { failure: Letter }
+type Settled<Answer> = { answer: Answer } | { error: unknown }
 
 class Chunks<Answer> implements Source<CompletionChunk> {
   readonly #call: StreamCall
@@ -113,7 +116,15 @@ class Chunks<Answer> implements Source<CompletionChunk> {
   #rest: Rest | undefined
   #batch: CompletionChunk[] = []
   #position = 0
-  #wake: ((letter?: Letter) => void) | undefined
+  #incoming: Incoming | undefined
+  /** Of a reader who waits. */
+  #wake: (() => void) | undefined
+  readonly #onLetter = (letter: Letter): void => {
+    const wake = this.#wake
+    this.#wake = undefined
+    this.#read(letter)
+    wake?.()
+  }
   #outcome: Outcome<Answer> | undefined
   /** Whether the reader knows the outcome: an error is thrown once, and not at whoever left. */
   #isTold = false
@@ -131,6 +142,10 @@ class Chunks<Answer> implements Source<CompletionChunk> {
     dropped.register(reader, this.#rest, this)
   }
 
+  get isOver(): boolean {
+    return this.#outcome !== undefined && this.#position >= this.#batch.length
+  }
+
   take(): IteratorResult<CompletionChunk, undefined> | undefined {
     const chunk = this.#batch[this.#position]
     if (chunk !== undefined) {
@@ -138,16 +153,24 @@ class Chunks<Answer> implements Source<CompletionChunk> {
       return { done: false, value: chunk }
     }
     if (this.#outcome === undefined) return undefined
-    if ('error' in this.#outcome && !this.#isTold) {
+    const outcome = this.#settled(this.#outcome)
+    if ('error' in outcome && !this.#isTold) {
       this.#isTold = true
-      throw this.#outcome.error
+      throw outcome.error
     }
     return END
   }
 
-  async more(): Promise<void> {
-    const letter = (this.#id === 0 ? this.#start() : this.#call.pull(this.#id)) ?? (await this.#mail())
-    if (letter !== undefined && this.#outcome === undefined) this.#read(letter)
+  more(wake: () => void): boolean {
+    if (this.#outcome !== undefined) return true
+    const first = this.#incoming === undefined ? this.#start() : undefined
+    const letter = first ?? this.#incoming?.next(this.#onLetter)
+    if (letter !== undefined) this.#read(letter)
+    else if (this.#outcome === undefined) {
+      this.#wake = wake
+      return false
+    }
+    return true
   }
 
   async leave(): Promise<void> {
@@ -163,12 +186,17 @@ class Chunks<Answer> implements Source<CompletionChunk> {
   /** The whole answer, once there is one. */
   async whole(): Promise<Answer> {
     if (this.#outcome === undefined) await new Promise<void>((resolve) => this.#watchers.push(resolve))
-    const outcome = this.#outcome as Outcome<Answer> | undefined
-    if (outcome === undefined || 'error' in outcome) throw outcome?.error
+    const outcome = this.#settled(this.#outcome as Outcome<Answer>)
+    if ('error' in outcome) throw outcome.error
     return outcome.answer
   }
 
-  #start(): Letter | null | undefined {
+  #settled(outcome: Outcome<Answer>): Settled<Answer> {
+    return 'failure' in outcome ? (this.#outcome = { error: failed(outcome.failure) }) : outcome
+  }
+
+  /** A letter, if the call is refused. */
+  #start(): Letter | undefined {
     if (this.#signal?.aborted) {
       this.#end({ error: this.#signal.reason }, false)
       return undefined
@@ -176,25 +204,21 @@ class Chunks<Answer> implements Source<CompletionChunk> {
     if (this.#signal) watch(this.#signal, this.#onAbort)
     this.#id = nextId()
     if (this.#rest !== undefined) this.#rest.id = this.#id
-    return this.#call.start(this.#id) ?? this.#call.pull(this.#id)
-  }
-
-  #mail(): Promise<Letter | undefined> {
-    if (this.#outcome !== undefined) return Promise.resolve(undefined)
-    return new Promise((resolve) => {
-      this.#wake = resolve
-      expect(this.#id, resolve)
-    })
+    const refusal = this.#call.start(this.#id)
+    if (refusal !== null) return refusal
+    this.#incoming = new Incoming(this.#id, this.#call.pull)
+    return undefined
   }
 
   #read(letter: Letter): void {
     switch (letter.kind) {
       case LetterKind.Chunks:
-        this.#batch = JSON.parse(letter.text ?? '[]') as CompletionChunk[]
+      case LetterKind.More:
+        this.#batch = contentOf(letter) as CompletionChunk[]
         this.#position = 0
         break
       case LetterKind.Failed:
-        this.#end({ error: failed(letter) }, false)
+        this.#end({ failure: letter }, false)
         break
       default:
         this.#end({ answer: this.#readAnswer(letter) }, false)
@@ -207,11 +231,13 @@ class Chunks<Answer> implements Source<CompletionChunk> {
     dropped.unregister(this)
     if (this.#signal) unwatch(this.#signal, this.#onAbort)
     if (isCancelled) {
-      forget(this.#id)
       this.#call.cancel(this.#id)
       this.#batch = []
     }
-    this.#wake?.()
+    this.#incoming?.leave()
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
     for (const tell of this.#watchers.splice(0)) tell()
   }
 }

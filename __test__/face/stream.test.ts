@@ -79,6 +79,68 @@ describe('a stream', () => {
     expect(results.map(({ done }) => done)).toEqual([false, false, false, true, true])
   })
 
+  test('asks again only when letters stop coming, and for more of them the longer it keeps up', async () => {
+    const asked: number[] = []
+    const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+    /** Each by a delivery of its own, when its reader has read the one before. */
+    const bring = async (letter: Letter, letters: number): Promise<void> => {
+      for (let left = letters - 1; left >= 0; left -= 1) {
+        post({ ...letter, kind: left > 0 ? LetterKind.More : LetterKind.Chunks })
+        await turn()
+        await turn()
+      }
+    }
+    script.pull = (id, letters) => {
+      asked.push(letters)
+      if (asked.length === 5) return end('')(id)
+      void bring(chunksLetter(id, `${asked.length}`), letters)
+      return null
+    }
+    expect(await read(new CompletionRouter().stream('g', { message: 'Hi' }))).toBe('1'.concat('22', '3333', '44444444'))
+    expect(asked).toEqual([1, 2, 4, 8, 16])
+    expect(seen.isHeld).toBe(false)
+  })
+
+  test('keeps what comes while its reader is busy, without holding the event loop, and asks for all in one then', async () => {
+    const asked: number[] = []
+    script.pull = (id, letters) => {
+      asked.push(letters)
+      if (asked.length === 1) post({ ...chunksLetter(id, 'a'), kind: LetterKind.More })
+      else if (asked.length === 2) post(chunksLetter(id, 'd'))
+      else return end('abcd')(id)
+      return null
+    }
+    const iterator = new CompletionRouter().stream('g', { message: 'Hi' })[Symbol.asyncIterator]()
+    const text = async (): Promise<unknown> => {
+      const { value } = await iterator.next()
+      return value && 'delta' in value ? value.delta : value
+    }
+    expect(await text()).toBe('a')
+    const id = seen.invoked[0]?.id ?? 0
+    post({ ...chunksLetter(id, 'b'), kind: LetterKind.More }, chunksLetter(id, 'c'))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(seen.isHeld).toBe(false)
+    expect([await text(), await text(), await text(), await text()]).toEqual(['b', 'c', 'd', undefined])
+    expect(asked).toEqual([1, 1, 2])
+  })
+
+  test('that is left has no more letters', async () => {
+    script.pull = (id) => {
+      post({ ...chunksLetter(id, 'a'), kind: LetterKind.More })
+      return null
+    }
+    const iterator = new CompletionRouter().stream('g', { message: 'Hi' })[Symbol.asyncIterator]()
+    await iterator.next()
+    const late = iterator.next()
+    expect(seen.isHeld).toBe(true)
+    await iterator.return?.()
+    expect(await late).toEqual({ done: true, value: undefined })
+    expect(seen.isHeld).toBe(false)
+    post({ ...chunksLetter(seen.invoked[0]?.id ?? 0, 'b'), kind: LetterKind.More })
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(await iterator.next()).toEqual({ done: true, value: undefined })
+  })
+
   test('does not hold the event loop while nobody asks for the next chunk', async () => {
     const iterator = streamOf([chunks('a')])[Symbol.asyncIterator]()
     await iterator.next()

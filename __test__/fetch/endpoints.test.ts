@@ -165,6 +165,23 @@ describe('models', () => {
     expect(list.data.map(({ id }) => id).toSorted()).toEqual(['a/b', 'fast', 'vectors'])
   })
 
+  test('are asked for without a body by HEAD, which has the head of GET', async () => {
+    const handle = handler()
+    for (const [path, status] of [
+      ['/models', 200],
+      ['/models/fast', 200],
+      ['/models/none', 404],
+      ['/nowhere', 404],
+    ] as const) {
+      const headers = { 'x-request-id': 'mine' }
+      const whole = await handle(BASE + path, { headers })
+      const head = await handle(BASE + path, { method: 'HEAD', headers })
+      expect([head.status, head.body, await head.text()]).toEqual([status, null, ''])
+      expect(whole.status).toBe(status)
+      expect([...head.headers]).toEqual([...whole.headers])
+    }
+  })
+
   test('can be asked for by name, whatever its letters', async () => {
     for (const name of ['a/b', 'a%2Fb'])
       expect(await (await handler()(`${BASE}/models/${name}`)).json()).toMatchObject({ id: 'a/b', object: 'model' })

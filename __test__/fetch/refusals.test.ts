@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type FetchOptions, toFetch } from 'thryd/fetch'
 
 import { CompletionRouter, type RouterOptions } from '../..'
+import { caught } from '../support/caught'
 import { BASE, chat, post, refused } from '../support/gateway'
 import { TestServer, status } from '../support/server'
 
@@ -97,10 +98,14 @@ describe('a request that leads nowhere', () => {
     ['POST', '/v1/embeddings', 404],
     ['GET', '/v1/chat/completions', 405],
     ['PUT', '/v1/chat/completions', 405],
+    ['OPTIONS', '/v1/chat/completions', 405],
+    ['OPTIONS', '/v1/models', 405],
     ['POST', '/v1/models', 405],
   ])('%s %s is %i', async (method, path, expected) => {
-    const response = await handlerOf()(`http://thryd.local${path}`, { method, ...(method !== 'GET' && { body: '{}' }) })
-    expect(response.headers.get('allow')).toBe(expected === 405 ? (path.includes('models') ? 'GET' : 'POST') : null)
+    const hasBody = method === 'POST' || method === 'PUT'
+    const response = await handlerOf()(`http://thryd.local${path}`, { method, ...(hasBody && { body: '{}' }) })
+    const allowed = path.includes('models') ? 'GET, HEAD' : 'POST'
+    expect(response.headers.get('allow')).toBe(expected === 405 ? allowed : null)
     expect((await refused(response)).status).toBe(expected)
   })
 
@@ -205,6 +210,32 @@ describe('a call that fails', () => {
     const error = await refused(await chat(handlerOf(), 'hi'))
     expect(error).toMatchObject({ status: expected, type: 'server_error', code: word })
     expect(error.message).not.toContain('sk-host')
+  })
+
+  test.each([400, 422, 429, 500, 503, 200])('with %d tells a client nothing of where it is', async (code) => {
+    const { port } = new URL(server.url)
+    const provider = { type: 'openai-compatible', name: 'p', baseUrl: `http://localhost:${port}/v1` } as const
+    const fresh = (): CompletionRouter =>
+      new CompletionRouter({ retry: { maxRetries: 0 }, providers: [provider] }).deploy('default', 'p::m')
+    const where = [
+      'http://localhost/x',
+      `LocalHost:${port}`,
+      '127.0.0.1',
+      `[::1]:${port}`,
+      'localhost',
+      'db.internal:5432',
+    ]
+    for (const place of where) {
+      server.answer = status(code, { error: { message: `${place} says no`, type: place, param: place, code: place } })
+      for (const stream of [false, true]) {
+        const error = await refused(await chat(toFetch({ completion: fresh() }), 'hi', { stream }))
+        expect(JSON.stringify(error)).not.toMatch(/localhost|127\.0|::1|internal/i)
+        expect(error.message).toBeTruthy()
+      }
+      // The host's own errors say it.
+      const own = await caught(fresh().invoke('default', { message: 'hi' }))
+      expect(own.message).toContain(place)
+    }
   })
 
   test('several times says what the last one was', async () => {

@@ -21,7 +21,7 @@ export const seen = {
 export const script = {
   invoke: (_id: number): Letter | null => null,
   stream: (_id: number): Letter | null => null,
-  pull: (_id: number): Letter | null => null,
+  pull: (_id: number, _letters: number): Letter | null => null,
   reply: (_method: string): Reply => ok(),
   transfer: (id: number): void => post({ kind: LetterKind.Ok, id, text: '7' }),
 }
@@ -35,19 +35,20 @@ export function reset(): void {
 }
 
 class Mailbox implements NativeMailbox {
-  readonly #wake: () => void
   #letters: Letter[] = []
 
-  constructor(wake: () => void) {
-    this.#wake = wake
+  constructor(receive: (plain: string | null, rich: Letter[] | null) => void) {
+    const arrive = (): void => {
+      const letters = this.#letters.splice(0)
+      const isPlain = ({ raw, bytes, vectors }: Letter): boolean => (raw ?? bytes ?? vectors) === undefined
+      const said = letters.filter(isPlain).map(({ kind, id, text }) => `${kind},${id},${text ?? 'null'}`)
+      const rich = letters.filter((letter) => !isPlain(letter))
+      receive(said.length > 0 ? `[${said.join()}]` : null, rich.length > 0 ? rich : null)
+    }
     post = (...letters) => {
-      if (this.#letters.length === 0) setImmediate(() => this.#wake())
+      if (this.#letters.length === 0) setImmediate(arrive)
       this.#letters.push(...letters)
     }
-  }
-
-  drain(): Letter[] {
-    return this.#letters.splice(0)
   }
 
   ref(): void {
@@ -180,8 +181,8 @@ class Router implements NativeRouter {
     return script.stream(id)
   }
 
-  pull(id: number): Letter | null {
-    return script.pull(id)
+  pull(id: number, letters: number): Letter | null {
+    return script.pull(id, letters)
   }
 
   cancel(id: number): void {
@@ -200,8 +201,9 @@ class Router implements NativeRouter {
     post({ kind: LetterKind.Ok, id, text: 'null' })
   }
 
-  customReply(id: number, type: string, text: string): void {
+  customReply(id: number, type: string, text: string): boolean {
     seen.replies.push({ id, type, value: text === '' ? undefined : JSON.parse(text) })
+    return true
   }
 }
 

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 
 import { encodeOptions, optional } from '../encode'
-import { type Letter, LetterKind } from '../letter'
+import { type Letter, LetterKind, contentOf } from '../letter'
 import { failed, letterTo, nextId } from '../mailbox'
 import { type Kind, type NativeRouter, type Reply, native } from '../native'
 import { valueOf } from '../reply'
@@ -127,9 +127,9 @@ class Exchange {
       router.cancel(id)
       throw this.#signal.reason
     }
-    const head = JSON.parse(letter.text ?? '{}') as Head
+    const head = contentOf(letter) as Head
     if (letter.kind === LetterKind.Ok) return this.#made(letter.bytes ?? '', head)
-    const pull = (more: number): Letter | null => router.pullResponse(more)
+    const pull = (more: number, letters: number): Letter | null => router.pullResponse(more, letters)
     return this.#made(streamOf(letter, { pull, cancel }, this.#signal), head)
   }
 
@@ -143,6 +143,8 @@ class Exchange {
   }
 
   #made(body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>, { status, headers }: Head): Response {
-    return new Response(body, { status, headers: [...headers, ['x-request-id', this.#id]] })
+    // HEAD is answered as GET is, without its body.
+    const content = this.#request.method === 'HEAD' ? null : body
+    return new Response(content, { status, headers: [...headers, ['x-request-id', this.#id]] })
   }
 }

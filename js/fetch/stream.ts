@@ -1,12 +1,13 @@
 /** A streamed answer as the body of a response: pulled by its reader, so that who pauses is waited for. */
 
+import { Incoming, type Pull } from '../incoming'
 import { type Letter, LetterKind } from '../letter'
-import { expect, failed, forget } from '../mailbox'
+import { failed } from '../mailbox'
 import { unwatch, watch } from '../signal'
 
 /** How the core is asked. */
 export interface Source {
-  pull: (id: number) => Letter | null
+  pull: Pull
   /** Must not lead to the stream: it is held until the stream is gone. */
   cancel: (id: number) => void
 }
@@ -34,6 +35,7 @@ export function streamOf(first: Letter, source: Source, signal: AbortSignal): Re
 class Body {
   readonly #id: number
   readonly #source: Source
+  readonly #incoming: Incoming
   readonly #signal: AbortSignal
   readonly #onAbort = (): void => {
     this.#leave()
@@ -50,6 +52,7 @@ class Body {
     this.#ready = first
     this.#id = first.id
     this.#source = source
+    this.#incoming = new Incoming(first.id, source.pull)
     this.#signal = signal
   }
 
@@ -61,18 +64,18 @@ class Body {
 
   pull(controller: Controller): Promise<void> | undefined {
     if (this.#error !== undefined) return this.#break(this.#error.reason, controller)
-    const letter = this.#ready ?? this.#source.pull(this.#id)
+    const onLetter = (mail: Letter): void => {
+      this.#give(mail, controller)
+      this.#wake?.()
+    }
+    const letter = this.#ready ?? this.#incoming.next(onLetter)
     this.#ready = undefined
-    if (letter !== null) {
+    if (letter !== undefined) {
       this.#give(letter, controller)
       return undefined
     }
     return new Promise((resolve) => {
       this.#wake = resolve
-      expect(this.#id, (mail) => {
-        this.#give(mail, controller)
-        resolve()
-      })
     })
   }
 
@@ -93,7 +96,7 @@ class Body {
   #give(letter: Letter, controller: Controller): void {
     if (this.#isOver) return
     if (letter.raw) controller.enqueue(encoder.encode(letter.raw))
-    if (letter.kind === LetterKind.Chunks) return
+    if (letter.kind === LetterKind.Chunks || letter.kind === LetterKind.More) return
     this.#end()
     if (letter.kind === LetterKind.End) controller.close()
     else if (letter.raw)
@@ -105,7 +108,7 @@ class Body {
   #leave(): void {
     if (this.#isOver) return
     this.#end()
-    forget(this.#id)
+    this.#incoming.leave()
     this.#source.cancel(this.#id)
     this.#wake?.()
   }

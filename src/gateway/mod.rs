@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod hidden;
 mod place;
 mod refusal;
 mod respond;

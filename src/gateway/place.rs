@@ -75,7 +75,8 @@ pub fn place(door: &Door) -> Result<Place, Refusal> {
                 Some(model) if model.starts_with('/') => Place::Models(Some(decoded(&model[1..]))),
                 _ => return Err(unknown()),
             };
-            allow(&door.method, "GET")?;
+            // Whoever writes the answer leaves out the body, which HEAD does not have.
+            allow(&door.method, "GET, HEAD")?;
             Ok(place)
         }
     }
@@ -87,7 +88,7 @@ fn is_kept(below: &str) -> bool {
 }
 
 fn allow(method: &str, allowed: &'static str) -> Result<(), Refusal> {
-    if method == allowed { Ok(()) } else { Err(Refusal::method(method, allowed)) }
+    if allowed.split(", ").any(|name| name == method) { Ok(()) } else { Err(Refusal::method(method, allowed)) }
 }
 
 fn check_body(door: &Door) -> Result<(), Refusal> {
@@ -163,7 +164,9 @@ mod tests {
             assert_eq!(place(&door("POST", path)).unwrap(), Place::Kind("completion"), "{path}");
         }
         assert_eq!(place(&door("POST", "/v1/rerank")).unwrap(), Place::Kind("rerank"));
-        assert_eq!(place(&door("GET", "/v1/models")).unwrap(), Place::Models(None));
+        for method in ["GET", "HEAD"] {
+            assert_eq!(place(&door(method, "/v1/models")).unwrap(), Place::Models(None));
+        }
         assert_eq!(place(&door("GET", "/v1/models/a%2Fb/c%")).unwrap(), Place::Models(Some("a/b/c%".to_owned())));
     }
 
@@ -184,8 +187,17 @@ mod tests {
         ] {
             assert_eq!(status(&door("POST", path)), 404, "{path}");
         }
-        assert_eq!(status(&door("GET", "/v1/chat/completions")), 405);
-        assert_eq!(status(&door("DELETE", "/v1/models")), 405);
+        for (method, path, allowed) in [
+            ("GET", "/v1/chat/completions", "POST"),
+            ("HEAD", "/v1/chat/completions", "POST"),
+            ("OPTIONS", "/v1/chat/completions", "POST"),
+            ("DELETE", "/v1/models", "GET, HEAD"),
+            ("OPTIONS", "/v1/models/a", "GET, HEAD"),
+        ] {
+            let head = Response::from(place(&door(method, path)).unwrap_err()).head;
+            assert_eq!(head.status, 405, "{method} {path}");
+            assert!(head.headers.contains(&("allow", allowed.to_owned())), "{method} {path}");
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::hidden::Hidden;
 use super::response::{Head, Response, is_header};
 use crate::error::{Error, ErrorKind, Failure, FailureClass, Invalid, Phase, milliseconds};
+use crate::route::Hosts;
 
 /// OpenAI's `type` of what the caller can mend.
 const REQUEST: &str = "invalid_request_error";
@@ -55,7 +57,7 @@ impl Refusal {
 
     pub(super) fn method(method: &str, allowed: &'static str) -> Self {
         let refusal =
-            Self::new(405, REQUEST, "method_not_allowed", format!("{method} is not allowed here, {allowed} is"));
+            Self::new(405, REQUEST, "method_not_allowed", format!("{method} is not allowed here, only {allowed}"));
         refusal.header("allow", allowed.to_owned())
     }
 
@@ -111,10 +113,27 @@ impl From<Invalid> for Refusal {
     }
 }
 
-impl From<&Error> for Refusal {
-    fn from(error: &Error) -> Self {
-        let refusal = of(error);
+impl Refusal {
+    /// What is said instead of an answer that failed, to somebody who is not to know where the providers of a router are.
+    #[must_use]
+    pub fn of(error: &Error, hosts: &Hosts) -> Self {
         let attempts = error.attempts();
+        let refusal = of(error);
+        let deployment = match error.kind() {
+            ErrorKind::Provider { deployment, .. } | ErrorKind::Interrupted { deployment, .. } => Some(deployment),
+            _ => None,
+        };
+        let names = attempts.iter().map(|attempt| &attempt.deployment).chain(deployment);
+        let mut names: Vec<_> = names.map(String::as_str).collect();
+        // The longest first, because it may begin with another.
+        names.sort_unstable_by_key(|name| std::cmp::Reverse(name.len()));
+        names.dedup();
+        let (hosts, is_trouble) = (hosts.all(), refusal.status >= 500);
+        let refusal = match error.kind() {
+            // In the client's own words.
+            ErrorKind::Invalid(_) | ErrorKind::NoGroup { .. } => refusal,
+            _ => refusal.without(&Hidden { hosts: &hosts, names, is_trouble }),
+        };
         let refusal = match attempts.last().map(|last| &last.deployment) {
             Some(deployment) if is_header(deployment) => refusal.header("x-thryd-deployment", deployment.clone()),
             _ => refusal,
@@ -132,10 +151,17 @@ impl From<&Error> for Refusal {
         // OpenAI's clients try every 408, 409, 429 and 5xx again unless they are told not to.
         if error.is_retryable() { refusal } else { refusal.header("x-should-retry", "false".to_owned()) }
     }
+
+    /// Everything in it may be in the words of a provider.
+    fn without(self, hidden: &Hidden<'_>) -> Self {
+        let text = |text: Box<str>| hidden.without(&text).into_boxed_str();
+        let (kind, code, param) = (text(self.kind), self.code.map(text), self.param.map(text));
+        Self { kind, code, param, message: hidden.without(&self.message), ..self }
+    }
 }
 
 fn of(error: &Error) -> Refusal {
-    let message = || without_addresses(&error.to_string());
+    let message = || error.to_string();
     match error.kind() {
         ErrorKind::Invalid(invalid) => invalid.clone().into(),
         ErrorKind::NoGroup { group, .. } => Refusal::no_model(group),
@@ -193,22 +219,6 @@ fn too_long(message: impl Into<String>) -> Refusal {
     Refusal { param: Some("messages".into()), ..refusal }
 }
 
-/// Where the host's providers are is not the client's to know.
-fn without_addresses(message: &str) -> String {
-    let mut text = String::with_capacity(message.len());
-    let mut rest = message;
-    while let Some(start) = ["http://", "https://"].iter().filter_map(|scheme| rest.find(scheme)).min() {
-        let is_end =
-            |letter: char| letter.is_whitespace() || matches!(letter, ')' | ',' | ';' | '"' | '\'' | '`' | '>');
-        let end = rest[start..].find(is_end).map_or(rest.len(), |length| start + length);
-        text.push_str(&rest[..start]);
-        text.push_str("its server");
-        rest = &rest[end..];
-    }
-    text.push_str(rest);
-    text
-}
-
 /// What a provider said is passed on if it is about the request; its own troubles are a bad gateway.
 fn provider(deployment: &str, failure: &Failure, message: String) -> Refusal {
     match failure.class {
@@ -259,7 +269,7 @@ fn said(failure: &Failure, refusal: Refusal) -> Refusal {
         kind: text(error.kind).unwrap_or(refusal.kind),
         code: text(error.code).or(refusal.code),
         param: text(error.param),
-        message: without_addresses(&error.message),
+        message: error.message,
         ..refusal
     }
 }
@@ -271,7 +281,7 @@ mod tests {
     use super::*;
 
     fn response(kind: ErrorKind) -> (u16, Vec<(&'static str, String)>, Value) {
-        let Response { head, body } = Refusal::from(&Error::from(kind)).into();
+        let Response { head, body } = Refusal::of(&Error::from(kind), &Hosts::default()).into();
         let body: Value = serde_json::from_str(&body).unwrap();
         (head.status, head.headers, body["error"].clone())
     }
@@ -298,10 +308,34 @@ mod tests {
     }
 
     #[test]
-    fn neither_addresses_nor_what_others_asked_are_shown_to_the_client() {
-        let message = "cannot reach https://10.0.0.7:8443/v1 (http://proxy.local), twice";
-        assert_eq!(without_addresses(message), "cannot reach its server (its server), twice");
-        assert_eq!(without_addresses("no address"), "no address");
+    fn where_a_provider_is_is_not_shown_to_the_client_whoever_says_it_and_where() {
+        let hosts = Hosts::default();
+        hosts.add("vllm.internal");
+        let words = r#"{"error":{"message":"vllm.internal:8000 says no","type":"vllm.internal","param":"vllm.internal","code":"vllm.internal"}}"#;
+        for (class, status) in [
+            (FailureClass::Rejected, Some(400)),
+            (FailureClass::TooLong, Some(400)),
+            (FailureClass::Transient, Some(500)),
+            (FailureClass::RateLimited, Some(429)),
+            (FailureClass::Truncated, None),
+        ] {
+            let failure =
+                || Failure { status, body: Some(words.to_owned()), ..Failure::new(class, "no VLLM.internal") };
+            let deployment = || "p::m".to_owned();
+            let alone = || ErrorKind::Provider { deployment: deployment(), failure: failure() };
+            let midway =
+                ErrorKind::Interrupted { deployment: deployment(), delivered: "a".to_owned(), failure: failure() };
+            let among = ErrorKind::Exhausted { message: "vllm.internal".to_owned(), errors: vec![alone().into()] };
+            let none = ErrorKind::Exhausted { message: "vllm.internal".to_owned(), errors: Vec::new() };
+            for kind in [alone(), midway, among, none] {
+                let error = Refusal::of(&Error::from(kind), &hosts).error().to_string().to_ascii_lowercase();
+                assert!(!error.contains("vllm.internal"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_asked_is_not_shown_to_the_client() {
         let hint = Some("; the nearest has messages[0].content: \"secret\"".to_owned());
         let (status, _, error) = response(ErrorKind::NotCached { group: "g".to_owned(), hint });
         assert_eq!((status, error["message"].as_str()), (504, Some(NOT_CACHED)));

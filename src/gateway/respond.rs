@@ -10,7 +10,7 @@ use super::stream::{CompletionEvents, ResponseEvents, ResponseStream};
 use crate::error::Result;
 use crate::kinds::{Completion, CompletionRequest, Embeddings, Kind, ModelResponse, Ranking, ResponsesRequest};
 use crate::options::{InvokeOptions, StreamOptions};
-use crate::route::{Answer, Begun, Router};
+use crate::route::{Answer, Begun, Hosts, Router};
 
 /// An answer that was begun.
 pub enum Responding {
@@ -54,23 +54,26 @@ pub fn respond<K: Answering>(router: &Router<K>, body: &[u8], options: InvokeOpt
         let stream = StreamOptions { invoke: options.clone(), events: true, ..StreamOptions::default() };
         match K::streamed(router, &ask, &request, stream) {
             Some(Ok(stream)) => return Responding::Stream(Box::new(stream)),
-            Some(Err(error)) => return refused((&error).into()),
+            Some(Err(error)) => return refused(Refusal::of(&error, &router.hosts())),
             None => {}
         }
     }
     match router.begin(&ask.group, request, options) {
-        Begun::Ready(result) => Responding::Ready(written(result, &ask)),
-        Begun::Pending(call) => Responding::Pending(Box::pin(async move { written(call.await, &ask) })),
+        Begun::Ready(result) => Responding::Ready(written(result, &ask, &router.hosts())),
+        Begun::Pending(call) => {
+            let hosts = router.hosts();
+            Responding::Pending(Box::pin(async move { written(call.await, &ask, &hosts) }))
+        }
     }
 }
 
-fn written<K: Answering>(result: Result<Answer<K>>, ask: &Ask) -> Response {
+fn written<K: Answering>(result: Result<Answer<K>>, ask: &Ask, hosts: &Hosts) -> Response {
     match result {
         Ok(answer) => {
             let head = Head::new(200, "application/json").from(&origin(&answer));
             Response { head, body: K::body(&answer, ask) }
         }
-        Err(error) => Refusal::from(&error).into(),
+        Err(error) => Refusal::of(&error, hosts).into(),
     }
 }
 
@@ -86,7 +89,8 @@ impl Answering for Completion {
         options: StreamOptions,
     ) -> Option<Result<ResponseStream>> {
         let stream = router.stream(&ask.group, request, options);
-        Some(stream.map(|stream| ResponseStream::new(stream, CompletionEvents::new(ask.shows_usage))))
+        let events = CompletionEvents::new(ask.shows_usage);
+        Some(stream.map(|stream| ResponseStream::new(stream, events, router.hosts())))
     }
 }
 
@@ -102,7 +106,7 @@ impl Answering for ModelResponse {
         options: StreamOptions,
     ) -> Option<Result<ResponseStream>> {
         let stream = router.stream(&ask.group, request, options);
-        Some(stream.map(|stream| ResponseStream::new(stream, ResponseEvents::default())))
+        Some(stream.map(|stream| ResponseStream::new(stream, ResponseEvents::default(), router.hosts())))
     }
 }
 

@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use super::response::{Head, Response, origin};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{Chunk, Streaming};
-use crate::route::{Answer, AnswerStream, Batch, Origin, Poll};
+use crate::route::{Answer, AnswerStream, Batch, Hosts, Origin, Poll};
 
 /// What one read gives.
 #[derive(Debug)]
@@ -35,9 +35,9 @@ pub enum Part {
 pub struct ResponseStream(Box<dyn Parts>);
 
 impl ResponseStream {
-    pub(super) fn new<K: Streaming>(stream: AnswerStream<K>, events: impl Events<K> + 'static) -> Self {
+    pub(super) fn new<K: Streaming>(stream: AnswerStream<K>, events: impl Events<K> + 'static, hosts: Hosts) -> Self {
         let state = Mutex::new(State { events, has_begun: false, end: None });
-        Self(Box::new(Written { stream, state }))
+        Self(Box::new(Written { stream, hosts, state }))
     }
 
     /// What has arrived, without waiting; `None` if nothing has. Needs the context of a Tokio runtime.
@@ -55,6 +55,12 @@ impl ResponseStream {
     pub fn cancel(&self) {
         self.0.cancel();
     }
+
+    /// What a failure is to the reader, as far as it has read: another answer, or the end of this one. There is nothing after it.
+    #[must_use]
+    pub fn fail(&self, error: Error) -> Part {
+        self.0.fail(error)
+    }
 }
 
 /// How a kind's stream is written.
@@ -66,7 +72,7 @@ pub(super) trait Events<K>: Send {
     fn end(&mut self, answer: &Answer<K>) -> String;
 
     /// What tells the reader that there will be no more.
-    fn broken(&self, error: &Error) -> String;
+    fn broken(&self, refusal: &Refusal) -> String;
 }
 
 /// A streamed answer of any kind.
@@ -74,10 +80,12 @@ trait Parts: std::fmt::Debug + Send + Sync {
     fn try_next(&self) -> Option<Part>;
     fn next(&self) -> BoxFuture<'_, Part>;
     fn cancel(&self);
+    fn fail(&self, error: Error) -> Part;
 }
 
 struct Written<K: Streaming, E> {
     stream: AnswerStream<K>,
+    hosts: Hosts,
     state: Mutex<State<E>>,
 }
 
@@ -121,6 +129,13 @@ impl<K: Streaming, E: Events<K>> Parts for Written<K, E> {
     fn cancel(&self) {
         self.stream.cancel();
     }
+
+    fn fail(&self, error: Error) -> Part {
+        let refusal = Refusal::of(&error, &self.hosts);
+        let state = self.state();
+        // Clients of OpenAI's fail at such an event; none of them fails at a body that only ends.
+        if state.has_begun { Part::Broken(state.events.broken(&refusal), error) } else { Part::Refused(refusal.into()) }
+    }
 }
 
 impl<K: Streaming, E: Events<K>> Written<K, E> {
@@ -143,9 +158,10 @@ impl<K: Streaming, E: Events<K>> Written<K, E> {
                 state.end = Some(String::new());
                 (Some(origin(&answer)), text)
             }
-            // Clients of OpenAI's fail at such an event; none of them fails at a body that only ends.
-            Some(Err(error)) if state.has_begun => return Some(Part::Broken(state.events.broken(&error), error)),
-            Some(Err(error)) => return Some(Part::Refused(Refusal::from(&error).into())),
+            Some(Err(error)) => {
+                drop(state);
+                return Some(self.fail(error));
+            }
             // Never a clean end without a whole answer.
             None => return Some(Part::Broken(String::new(), ErrorKind::Cancelled.into())),
         };

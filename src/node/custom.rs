@@ -13,6 +13,9 @@ use super::mailbox::{Post, lock};
 use crate::error::{Failure, FailureClass};
 use crate::provider::{CustomCall, CustomHandler, CustomProvider, LocalFuture, Reply};
 
+/// Most bytes of pieces that wait to be read.
+const AHEAD_BYTES: usize = 256 << 10;
+
 /// Numbers of calls: one series for all routers, because they share a mailbox.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
@@ -29,7 +32,16 @@ pub enum Said {
 #[derive(Clone, Default)]
 pub struct CustomCalls(Arc<Mutex<Calls>>);
 
-type Calls = HashMap<u32, UnboundedSender<Said>>;
+type Calls = HashMap<u32, Saying>;
+
+/// What JavaScript says to one call.
+struct Saying {
+    sender: UnboundedSender<Said>,
+    /// Bytes of pieces that were not read yet.
+    ahead: usize,
+    /// JavaScript says no more until it is told that there is room.
+    is_waiting: bool,
+}
 
 /// One provider written in JavaScript.
 pub struct Handler {
@@ -50,18 +62,30 @@ struct Open {
 }
 
 impl CustomCalls {
-    /// Hands on what JavaScript says; to a call that is over, nothing happens.
-    pub fn say(&self, id: u32, said: Said) {
-        let calls = lock(&self.0);
-        if let Some(sender) = calls.get(&id) {
-            let _receiver_is_gone = sender.send(said);
+    /// Hands on what JavaScript says; to a call that is over, nothing happens. Whether there is room for more.
+    pub fn say(&self, id: u32, said: Said) -> bool {
+        let mut calls = lock(&self.0);
+        let Some(saying) = calls.get_mut(&id) else { return true };
+        if let Said::Event(text) = &said {
+            saying.ahead += text.len();
+            saying.is_waiting = saying.ahead > AHEAD_BYTES;
         }
+        let _receiver_is_gone = saying.sender.send(said);
+        !saying.is_waiting
+    }
+
+    /// A piece of so many bytes was read. Whether there is room again, which JavaScript waits for.
+    fn read(&self, id: u32, bytes: usize) -> bool {
+        let mut calls = lock(&self.0);
+        let Some(saying) = calls.get_mut(&id) else { return false };
+        saying.ahead -= bytes;
+        saying.ahead <= AHEAD_BYTES / 2 && std::mem::take(&mut saying.is_waiting)
     }
 
     fn open(&self) -> (u32, UnboundedReceiver<Said>) {
         let (sender, receiver) = unbounded_channel();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        lock(&self.0).insert(id, sender);
+        lock(&self.0).insert(id, Saying { sender, ahead: 0, is_waiting: false });
         (id, receiver)
     }
 }
@@ -117,8 +141,12 @@ impl Open {
                 Ok(None)
             }
             Some(said) => {
-                if matches!(said, Said::Whole(_)) {
-                    self.forget();
+                match &said {
+                    Said::Event(text) if self.calls.read(self.id, text.len()) => {
+                        self.post.send(Mail::new(Kind::Continue, self.id, None));
+                    }
+                    Said::Whole(_) => drop(self.forget()),
+                    _ => {}
                 }
                 Ok(Some(said))
             }

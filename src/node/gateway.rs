@@ -11,12 +11,13 @@ use serde_json::json;
 
 use super::letter::{Kind as LetterKind, Letter, Mail};
 use super::mailbox::lock;
-use super::pending::Pending;
+use super::pending::{Order, Pending};
 use super::reply::{bug, guarded, reply};
 use super::router::NativeRouter;
 use super::runtime;
-use crate::error::{ErrorKind, Invalid};
+use crate::error::{Error, ErrorKind, Invalid};
 use crate::gateway::{Door, Part, Place, Refusal, Responding, Response, models, place};
+use crate::route::Hosts;
 
 #[napi]
 impl NativeRouter {
@@ -29,22 +30,28 @@ impl NativeRouter {
             self.router()?.respond(&body, options.as_deref())
         });
         match begun {
+            // A defect is an answer; options that are none are thrown at the host, who gave them.
+            Err(error) if matches!(error.kind(), ErrorKind::Bug(_)) => Some(whole(id, defect(&error)).into()),
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(Responding::Ready(response)) => Some(whole(id, response).into()),
             Ok(Responding::Pending(call)) => {
-                self.pend(id, async move { Ok(whole(id, call.await)) });
+                self.pend(id, async move {
+                    let answered = AssertUnwindSafe(call).catch_unwind().await;
+                    Ok(whole(id, answered.unwrap_or_else(|panic| defect(&bug(&*panic)))))
+                });
                 None
             }
             Ok(Responding::Stream(stream)) => {
                 lock(&self.pending.0.responses).insert(id, Arc::from(stream));
-                self.pull_response(id)
+                self.pull_response(id, 1)
             }
         }
     }
 
-    /// What has arrived of a streamed answer, or null: then it comes by mail.
+    /// What has arrived of a streamed answer, or null: then it comes by mail, and what comes after it too, in at most so many
+    /// letters.
     #[napi]
-    pub fn pull_response(&self, id: u32) -> Option<Letter> {
+    pub fn pull_response(&self, id: u32, letters: u32) -> Option<Letter> {
         let stream = lock(&self.pending.0.responses).get(&id).cloned();
         let Some(stream) = stream else {
             return Some(Mail::failed(id, &ErrorKind::Closed("stream").into()).into());
@@ -53,22 +60,30 @@ impl NativeRouter {
             let _runtime = runtime::handle().enter();
             Ok(stream.try_next())
         });
-        if let Some(part) = arrived.unwrap_or_else(|error| Some(Part::Broken(String::new(), error))) {
+        if let Some(part) = arrived.unwrap_or_else(|error| Some(stream.fail(error))) {
             return Some(self.pending.part(id, part).into());
         }
         let pending = Arc::downgrade(&self.pending.0);
         // Weak, so that a stream that is cancelled meanwhile is not kept alive by its own reader.
         let stream = Arc::downgrade(&stream);
+        let post = self.post.clone();
         self.post.spawn(id, async move {
-            let part = match stream.upgrade() {
-                Some(stream) => AssertUnwindSafe(stream.next())
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|panic| Part::Broken(String::new(), bug(&*panic))),
-                None => Part::Broken(String::new(), ErrorKind::Cancelled.into()),
-            };
-            let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
-            Ok(Pending(pending).part(id, part))
+            let mut order = Order::new(letters);
+            loop {
+                let part = match stream.upgrade() {
+                    Some(stream) => AssertUnwindSafe(stream.next())
+                        .catch_unwind()
+                        .await
+                        .unwrap_or_else(|panic| stream.fail(bug(&*panic))),
+                    None => Part::Broken(String::new(), ErrorKind::Cancelled.into()),
+                };
+                let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
+                let mail = Pending(pending).part(id, part);
+                if order.is_done(&mail) {
+                    return Ok(mail);
+                }
+                post.send(Mail { kind: LetterKind::More, ..mail });
+            }
         });
         None
     }
@@ -102,6 +117,16 @@ fn whole(id: u32, response: Response) -> Mail {
     }
 }
 
+/// The answer for a panic.
+fn defect(error: &Error) -> Response {
+    Refusal::of(error, &Hosts::default()).into()
+}
+
+/// The reply of something that gives an answer, whatever happens.
+fn answering(work: impl FnOnce() -> Response) -> String {
+    reply(|| Ok(guarded(|| Ok(work())).unwrap_or_else(|error| defect(&error))))
+}
+
 fn text_of(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data serialises")
 }
@@ -112,10 +137,11 @@ pub fn gateway_place(door: String) -> String {
     reply(|| {
         let door: Door =
             serde_json::from_str(&door).map_err(|error| Invalid::type_error("door", "a request", error))?;
-        Ok(match place(&door) {
-            Ok(Place::Kind(kind)) => json!({ "kind": kind }),
-            Ok(Place::Models(wanted)) => json!({ "models": wanted }),
-            Err(refusal) => json!({ "refused": Response::from(refusal) }),
+        Ok(match guarded(|| Ok(place(&door))) {
+            Ok(Ok(Place::Kind(kind))) => json!({ "kind": kind }),
+            Ok(Ok(Place::Models(wanted))) => json!({ "models": wanted }),
+            Ok(Err(refusal)) => json!({ "refused": Response::from(refusal) }),
+            Err(error) => json!({ "refused": defect(&error) }),
         })
     })
 }
@@ -123,7 +149,7 @@ pub fn gateway_place(door: String) -> String {
 /// The groups of several routers.
 #[napi]
 pub fn gateway_models(groups: Vec<String>, wanted: Option<String>) -> String {
-    reply(|| Ok(models(&groups, wanted.as_deref())))
+    answering(|| models(&groups, wanted.as_deref()))
 }
 
 /// What is said for a reason that only the face can see.

@@ -1,5 +1,7 @@
 //! What settles a call: one value, small enough to be made by the thousand.
 
+use std::fmt::Write;
+
 use napi::bindgen_prelude::{Float32Array, Uint8Array};
 use napi_derive::napi;
 
@@ -23,6 +25,10 @@ pub enum Kind {
     Abort = 5,
     /// How far a call is that is not done yet.
     Progress = 6,
+    /// There is room again for what a provider written in JavaScript says to a call.
+    Continue = 7,
+    /// Chunks of a stream, and more come without being asked for.
+    More = 8,
 }
 
 /// A letter on its way; turned into a JavaScript value only when it is taken out.
@@ -53,6 +59,24 @@ impl Mail {
         Self { kind, id, text, raw: None, bytes: None, vectors: None }
     }
 
+    /// Whether it is nothing but text.
+    pub fn is_plain(&self) -> bool {
+        self.raw.is_none() && self.bytes.is_none() && self.vectors.is_none()
+    }
+
+    /// Letters that are nothing but text, as one JSON: kind, id and what it says, one letter after the other.
+    pub fn all(mails: &[Self]) -> String {
+        let mut all =
+            String::with_capacity(mails.iter().map(|mail| mail.text.as_ref().map_or(4, String::len) + 16).sum());
+        for mail in mails {
+            let text = mail.text.as_deref().unwrap_or("null");
+            // A string takes whatever is written to it.
+            let _ = write!(all, "{}{},{},{text}", if all.is_empty() { '[' } else { ',' }, mail.kind as u32, mail.id);
+        }
+        all.push(']');
+        all
+    }
+
     pub fn failed(id: u32, error: &Error) -> Self {
         Self::new(Kind::Failed, id, Some(super::failure::to_json(error)))
     }
@@ -70,5 +94,19 @@ impl From<Mail> for Letter {
             vectors: vectors.map(Float32Array::new),
             dimensions,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_of_text_are_one_json_in_their_order() {
+        let mails = [Mail::new(Kind::More, 7, Some("[\"a\"]".to_owned())), Mail::new(Kind::Abort, u32::MAX, None)];
+        assert_eq!(Mail::all(&mails), "[8,7,[\"a\"],5,4294967295,null]");
+        assert!(mails.iter().all(Mail::is_plain));
+        let rich = Mail { raw: Some(String::new()), ..Mail::new(Kind::Batch, 1, None) };
+        assert!(!rich.is_plain());
     }
 }

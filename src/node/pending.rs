@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::task::AbortHandle;
 
 use super::any_stream::{AnyStream, Arrived};
-use super::letter::{Letter, Mail};
+use super::letter::{Kind as LetterKind, Letter, Mail};
 use super::mailbox::{Post, lock};
 use super::reply::bug;
 use crate::error::{ErrorKind, Result};
@@ -62,7 +62,30 @@ impl Pending {
     }
 }
 
-/// A pull that found nothing, or is about to: sends what comes when it is woken, once.
+/// Bytes after which a pull brings no further letter: they wait in JavaScript's memory for a reader who pauses.
+const LETTERS_BYTES: usize = 64 << 10;
+
+/// How many letters one pull still brings.
+pub struct Order {
+    letters: u32,
+    bytes: usize,
+}
+
+impl Order {
+    pub fn new(letters: u32) -> Self {
+        Self { letters, bytes: LETTERS_BYTES }
+    }
+
+    /// Whether this letter is the last, because it ends the stream or the order.
+    pub fn is_done(&mut self, mail: &Mail) -> bool {
+        let bytes = mail.text.iter().chain(&mail.raw).map(String::len).sum();
+        self.letters = self.letters.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        mail.kind != LetterKind::Batch || self.letters == 0 || self.bytes == 0
+    }
+}
+
+/// A pull that found nothing, or is about to: sends what comes from when it is woken, a few times.
 pub struct Arrival {
     id: u32,
     post: Post,
@@ -70,6 +93,8 @@ pub struct Arrival {
     /// Weak, so that a stream that is cancelled meanwhile is not kept alive by its own reader.
     stream: Weak<dyn AnyStream>,
     state: AtomicU8,
+    /// Letters that it brings at most, so that not every chunk costs the JavaScript thread a call.
+    letters: u32,
 }
 
 /// Nobody waits yet, because the pull itself may still find something.
@@ -82,9 +107,9 @@ const WOKEN: u8 = 2;
 const DONE: u8 = 3;
 
 impl Arrival {
-    pub fn new(id: u32, post: &Post, pending: &Arc<PendingCalls>, stream: &Arc<dyn AnyStream>) -> Self {
+    pub fn new(id: u32, post: &Post, pending: &Arc<PendingCalls>, stream: &Arc<dyn AnyStream>, letters: u32) -> Self {
         let (pending, stream) = (Arc::downgrade(pending), Arc::downgrade(stream));
-        Self { id, post: post.clone(), pending, stream, state: AtomicU8::new(ASKING) }
+        Self { id, post: post.clone(), pending, stream, state: AtomicU8::new(ASKING), letters }
     }
 
     /// The pull found something itself.
@@ -105,20 +130,33 @@ impl Arrival {
             return;
         }
         let (id, pending, stream) = (self.id, Weak::clone(&self.pending), Weak::clone(&self.stream));
+        let (post, most) = (self.post.clone(), self.letters);
         // Not here: whoever wakes may hold a lock. And what woke may have been nothing, so that it is waited on.
         self.post.spawn(id, async move {
-            let arrived = match stream.upgrade() {
-                // Caught here, so that a stream with a defect is forgotten like any other that has failed.
-                Some(stream) => AssertUnwindSafe(stream.next())
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|panic| Arrived { mail: Err(bug(&*panic)), is_end: true }),
-                None => Arrived { mail: Err(ErrorKind::Cancelled.into()), is_end: true },
-            };
-            let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
-            Pending(pending).mail(id, arrived)
+            let mut order = Order::new(most);
+            loop {
+                let mail = arrived(id, &stream, &pending).await?;
+                if order.is_done(&mail) {
+                    return Ok(mail);
+                }
+                post.send(Mail { kind: LetterKind::More, ..mail });
+            }
         });
     }
+}
+
+/// What comes next of a stream.
+async fn arrived(id: u32, stream: &Weak<dyn AnyStream>, pending: &Weak<PendingCalls>) -> Result<Mail> {
+    let arrived = match stream.upgrade() {
+        // Caught here, so that a stream with a defect is forgotten like any other that has failed.
+        Some(stream) => AssertUnwindSafe(stream.next())
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| Arrived { mail: Err(bug(&*panic)), is_end: true }),
+        None => Arrived { mail: Err(ErrorKind::Cancelled.into()), is_end: true },
+    };
+    let pending = pending.upgrade().ok_or(ErrorKind::Cancelled)?;
+    Pending(pending).mail(id, arrived)
 }
 
 impl Wake for Arrival {

@@ -182,14 +182,14 @@ impl NativeRouter {
         }
     }
 
-    /// What has arrived of a stream, or null: then it comes by mail.
+    /// What has arrived of a stream, or null: then it comes by mail, and what comes after it too, in at most so many letters.
     #[napi]
-    pub fn pull(&self, id: u32) -> Option<Letter> {
+    pub fn pull(&self, id: u32, letters: u32) -> Option<Letter> {
         let stream = lock(&self.pending.0.streams).get(&id).cloned();
         let Some(stream) = stream else {
             return Some(Mail::failed(id, &ErrorKind::Closed("stream").into()).into());
         };
-        let arrival = Arc::new(Arrival::new(id, &self.post, &self.pending.0, &stream));
+        let arrival = Arc::new(Arrival::new(id, &self.post, &self.pending.0, &stream, letters));
         let found = guarded(|| {
             let _runtime = runtime::handle().enter();
             Ok(match stream.try_next() {
@@ -257,9 +257,10 @@ impl NativeRouter {
         self.post.settle(id, async move { closing?.await });
     }
 
-    /// What a provider written in JavaScript says to the call that it was given.
+    /// What a provider written in JavaScript says to the call that it was given. Whether there is room for more; if not, a
+    /// letter says when there is.
     #[napi]
-    pub fn custom_reply(&self, call: u32, what: String, text: String) {
+    pub fn custom_reply(&self, call: u32, what: String, text: String) -> bool {
         self.custom.say(
             call,
             match what.as_str() {
@@ -268,7 +269,7 @@ impl NativeRouter {
                 "end" => Said::End,
                 _ => Said::Thrown(text),
             },
-        );
+        )
     }
 
     fn make(&self, mut options: RouterOptions) -> Result<Arc<dyn AnyRouter>> {

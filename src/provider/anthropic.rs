@@ -9,7 +9,7 @@ mod stream;
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::openai::{Settings, join};
+use super::openai::{Settings, host, join};
 use super::{Call, EventReader, Outgoing, Provider};
 use crate::connections::{HeaderText, HttpRequest};
 use crate::constants::MAX_ERROR_BODY_BYTES;
@@ -79,6 +79,10 @@ impl Anthropic {
 impl Provider for Anthropic {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn host(&self) -> Option<&str> {
+        host(&self.url)
     }
 
     fn supports(&self, kind: &str) -> bool {

@@ -13,6 +13,7 @@ use super::failure::presentable;
 use super::options::check_name;
 use super::{Call, EventStream, LocalFuture, Outgoing, Provider, Reply, classify, loose};
 use crate::connections::Rejection;
+use crate::constants::MAX_RESPONSE_BYTES;
 use crate::error::{Failure, FailureClass, Invalid, Result};
 use crate::tracker::{Limits, Tracker};
 
@@ -152,7 +153,16 @@ impl Shaping {
         serde_json::from_str(given).map_err(|error| self.garbage(&format!("expected JSON: {error}"), given))
     }
 
+    /// Whether so many bytes are an answer that is taken.
+    fn check_size(&self, bytes: usize) -> Result<(), Failure> {
+        if bytes <= MAX_RESPONSE_BYTES {
+            return Ok(());
+        }
+        Err(self.garbage(&format!("the answer is longer than {} MiB", MAX_RESPONSE_BYTES >> 20), ""))
+    }
+
     fn whole(&self, given: &Bytes) -> Result<Bytes, Failure> {
+        self.check_size(given.len())?;
         let text = String::from_utf8_lossy(given);
         let whole =
             loose::whole(self.kind, &self.model, self.parse(&text)?).map_err(|reason| self.garbage(&reason, &text))?;
@@ -161,15 +171,17 @@ impl Shaping {
 
     /// The events, and a last one that says so if the handler's stream simply ended.
     fn events(self, given: EventStream, streamed: loose::Streamed) -> EventStream {
-        let start = Some((self, given, streamed));
+        let start = Some((self, given, streamed, 0));
         let batches = stream::unfold(start, |state| async move {
-            let (shaping, mut given, mut streamed) = state?;
+            let (shaping, mut given, mut streamed, taken) = state?;
             match given.next().await {
                 Some(Ok(text)) => {
+                    let taken = text.len().saturating_add(taken);
                     let made = shaping
-                        .parse(&text)
+                        .check_size(taken)
+                        .and_then(|()| shaping.parse(&text))
                         .and_then(|value| streamed.push(value).map_err(|reason| shaping.garbage(&reason, &text)));
-                    let rest = made.is_ok().then_some((shaping, given, streamed));
+                    let rest = made.is_ok().then_some((shaping, given, streamed, taken));
                     Some((made, rest))
                 }
                 Some(Err(failure)) => Some((Err(presentable(failure)), None)),

@@ -100,6 +100,11 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// The name that models use: the `openai` of `openai::gpt-4o`.
     fn name(&self) -> &str;
 
+    /// The host of its address, without the port, if it has one: what clients of a gateway are not told.
+    fn host(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether this provider has such an endpoint.
     fn supports(&self, kind: &str) -> bool;
 

@@ -139,9 +139,23 @@ pub(super) fn join(base: &str, path: &str) -> String {
     format!("{base}{}", &path[shared..])
 }
 
+/// The host of a URL, without the port; an IPv6 address without its brackets.
+pub(super) fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    match authority.strip_prefix('[') {
+        Some(address) => address.split(']').next(),
+        None => authority.split(':').next(),
+    }
+}
+
 impl Provider for OpenAi {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn host(&self) -> Option<&str> {
+        host(&self.base_url)
     }
 
     fn supports(&self, kind: &str) -> bool {

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::answer::Answer;
 use super::fly::Calls;
 use super::group::Group;
+use super::hosts::Hosts;
 use super::mount::Mount;
 use super::parts::Batch;
 use super::retired::Retired;
@@ -22,6 +23,7 @@ use crate::provider::Provider;
 
 pub(crate) struct Core<K: Kind> {
     pub providers: RwLock<HashMap<String, Arc<dyn Provider>>>,
+    pub hosts: Hosts,
     pub groups: RwLock<BTreeMap<String, Arc<Group>>>,
     pub flights: Calls<Answer<K>>,
     /// Of requests that answer several parts at once.
@@ -60,6 +62,7 @@ impl<K: Kind> Core<K> {
     pub fn new(retry: RetryOptions, timeouts: Timeouts, cache: Option<CacheOptions>) -> Self {
         Self {
             providers: RwLock::default(),
+            hosts: Hosts::default(),
             groups: RwLock::default(),
             flights: Calls::default(),
             batches: Calls::default(),

@@ -9,6 +9,7 @@ mod core;
 mod estimate;
 mod fly;
 mod group;
+mod hosts;
 pub mod line;
 pub mod log;
 mod missing;
@@ -32,6 +33,7 @@ mod trial;
 
 pub use answer::{Answer, CacheStatus};
 pub use call::Begun;
+pub use hosts::Hosts;
 pub use router::Router;
 pub use stats::{DeploymentStats, GroupStats, LimitStats, ProviderStats, RouterStats, WindowStats};
 pub use stream::{AnswerStream, Batch, CompletionStream, Origin, Poll};

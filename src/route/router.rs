@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::call::{Begun, Prepared};
 use super::core::Core;
 use super::group::{Behind, Demand, Group};
+use super::hosts::Hosts;
 use super::log::Wish;
 use super::parts;
 use super::serve::Reading;
@@ -82,6 +83,7 @@ impl<K: Kind> Router<K> {
     /// Adds a provider of your own. One of the same name is replaced, for its deployments too.
     pub fn add(&self, provider: Arc<dyn Provider>) {
         let name = provider.name().to_owned();
+        provider.host().into_iter().for_each(|host| self.0.hosts.add(host));
         let before = self.0.providers.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         if let (Some(old), Some(new)) = (before.and_then(|before| before.account()), provider.account()) {
             go_on(&old, &new);
@@ -93,6 +95,12 @@ impl<K: Kind> Router<K> {
             group.wake();
         }
         self.0.providers.write().unwrap_or_else(PoisonError::into_inner).insert(name, provider);
+    }
+
+    /// Where its providers answer, for those who hide it.
+    #[must_use]
+    pub fn hosts(&self) -> Hosts {
+        self.0.hosts.clone()
     }
 
     /// Removes a provider and its deployments; their calls in flight finish. Says whether it was there.

@@ -115,6 +115,10 @@ pub fn events(message: &Value, size: usize) -> Vec<String> {
     start["content"] = json!([]);
     start["stop_reason"] = Value::Null;
     start["usage"]["output_tokens"] = 1.into();
+    let mut late = Map::new();
+    for name in ["container", "context_management", "input_transformations"] {
+        late.extend(start.as_object_mut().unwrap().remove_entry(name));
+    }
     let mut events = vec![json!({ "type": "message_start", "message": start })];
     for (index, block) in message["content"].as_array().unwrap().iter().enumerate() {
         let (mut open, mut deltas) = (block.clone(), Vec::new());
@@ -128,15 +132,33 @@ pub fn events(message: &Value, size: usize) -> Vec<String> {
             "text" => {
                 grow("text_delta", "text", block["text"].as_str().unwrap());
                 open["text"] = "".into();
+                if let Some([first, rest @ ..]) = block["citations"].as_array().map(Vec::as_slice) {
+                    // The first one from the beginning, the others as they are made.
+                    open["citations"] = json!([first]);
+                    let cited = |citation| json!({ "type": "citations_delta", "citation": citation });
+                    deltas.extend(rest.iter().map(cited));
+                }
             }
             "thinking" => {
                 grow("thinking_delta", "thinking", block["thinking"].as_str().unwrap());
                 grow("signature_delta", "signature", block["signature"].as_str().unwrap());
                 open = json!({ "type": "thinking", "thinking": "" });
             }
-            "tool_use" | "server_tool_use" => {
+            "tool_use" | "server_tool_use" | "mcp_tool_use" => {
                 grow("input_json_delta", "partial_json", &block["input"].to_string());
                 open["input"] = json!({});
+            }
+            // In one delta.
+            "compaction" => {
+                let mut delta = block.clone();
+                delta["type"] = "compaction_delta".into();
+                deltas.push(delta);
+                (open["content"], open["encrypted_content"]) = (Value::Null, Value::Null);
+            }
+            "invented" => {
+                grow("invented_delta", "note", block["note"].as_str().unwrap());
+                deltas.push(json!({ "type": "invented_delta", "seal": block["seal"] }));
+                open = json!({ "type": "invented" });
             }
             _ => {}
         }
@@ -146,8 +168,13 @@ pub fn events(message: &Value, size: usize) -> Vec<String> {
         );
         events.push(json!({ "type": "content_block_stop", "index": index }));
     }
-    let delta = json!({ "stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"] });
-    events.push(json!({ "type": "message_delta", "delta": delta, "usage": message["usage"] }));
+    let mut delta = json!({ "stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"] });
+    if let Some(container) = late.remove("container") {
+        delta["container"] = container;
+    }
+    let mut end = json!({ "type": "message_delta", "delta": delta, "usage": message["usage"] });
+    end.as_object_mut().unwrap().extend(late);
+    events.push(end);
     events.push(json!({ "type": "message_stop" }));
     events.iter().map(Value::to_string).collect()
 }

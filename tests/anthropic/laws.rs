@@ -126,35 +126,93 @@ fn request() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Blocks that OpenAI's fields have no place for, each kind that is documented.
+fn own() -> impl Strategy<Value = Value> {
+    let uses = |kind: &'static str| {
+        (name(), data()).prop_map(move |(name, input)| {
+            let mut block = json!({ "type": kind, "id": "srvtoolu_1", "name": name, "input": input });
+            if kind == "mcp_tool_use" {
+                block["server_name"] = "mine".into();
+            }
+            block
+        })
+    };
+    let results = prop::sample::select(vec![
+        "web_search_tool_result",
+        "web_fetch_tool_result",
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "tool_search_tool_result",
+        "advisor_tool_result",
+        "mcp_tool_result",
+    ]);
+    let result =
+        (results, data()).prop_map(|(kind, content)| json!({ "type": kind, "tool_use_id": "a", "content": content }));
+    let cited = (text(), vec(data(), 1..4))
+        .prop_map(|(text, citations)| json!({ "type": "text", "text": text, "citations": citations }));
+    let compaction = (of(text()), of("[a-z]{1,9}"))
+        .prop_map(|(content, sealed)| json!({ "type": "compaction", "content": content, "encrypted_content": sealed }));
+    prop_oneof![
+        Just(json!({ "type": "redacted_thinking", "data": "EmwKAhgB" })),
+        Just(json!({ "type": "container_upload", "file_id": "file_1" })),
+        Just(json!({ "type": "fallback", "from": { "model": "a" }, "to": { "model": "b" } })),
+        (text(), text()).prop_map(|(text, seal)| json!({ "type": "invented", "note": text, "seal": { "a": seal } })),
+        uses("server_tool_use"),
+        uses("mcp_tool_use"),
+        result,
+        cited,
+        compaction,
+    ]
+}
+
 /// A message of Anthropic's; most of them such that OpenAI's fields say all of it.
 fn message() -> impl Strategy<Value = Value> {
     let said = || text().prop_map(|text| json!({ "type": "text", "text": text }));
-    let uses = |kind: &'static str| {
+    let uses = || {
         (name(), data())
-            .prop_map(move |(name, input)| json!({ "type": kind, "id": "toolu_1", "name": name, "input": input }))
+            .prop_map(|(name, input)| json!({ "type": "tool_use", "id": "toolu_1", "name": name, "input": input }))
     };
-    let result = Just(json!({ "type": "web_search_tool_result", "tool_use_id": "toolu_1", "content": [] }));
-    let redacted = Just(json!({ "type": "redacted_thinking", "data": "EmwKAhgB" }));
-    let plain = (vec(thinking(), 0..2), of(said()), vec(uses("tool_use"), 0..3))
+    let plain = (vec(thinking(), 0..2), of(said()), vec(uses(), 0..3))
         .prop_map(|(thinking, text, calls)| [thinking, text.into_iter().collect(), calls].concat());
-    let any = vec(prop_oneof![thinking(), redacted, said(), uses("tool_use"), uses("server_tool_use"), result], 0..6);
+    let any = vec(prop_oneof![thinking(), said(), uses(), own(), own(), own()], 0..6);
     let counts = (0..999_u32, of(0..999_u32), of(0..999_u32), 1..999_u32);
-    let reason =
-        prop::sample::select(vec!["end_turn", "max_tokens", "tool_use", "stop_sequence", "refusal", "pause_turn"]);
-    (prop_oneof![3 => plain.boxed(), 1 => any.boxed()], counts, reason).prop_map(|(content, counts, reason)| {
-        let (input, cached, written, output) = counts;
-        let mut usage = json!({ "input_tokens": input, "output_tokens": output });
-        if let Some(cached) = cached {
-            usage["cache_read_input_tokens"] = cached.into();
-        }
-        if let Some(written) = written {
-            usage["cache_creation_input_tokens"] = written.into();
-        }
-        json!({
-            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": content,
-            "stop_reason": reason, "stop_sequence": null, "usage": usage,
-        })
-    })
+    let reason = prop::sample::select(vec![
+        "end_turn",
+        "max_tokens",
+        "tool_use",
+        "stop_sequence",
+        "refusal",
+        "pause_turn",
+        "compaction",
+        "model_context_window_exceeded",
+    ]);
+    let late = (of(data()), of(data()), of(data()));
+    (prop_oneof![2 => plain.boxed(), 1 => any.boxed()], counts, reason, late).prop_map(
+        |(content, counts, reason, late)| {
+            let (input, cached, written, output) = counts;
+            let mut usage = json!({ "input_tokens": input, "output_tokens": output });
+            if let Some(cached) = cached {
+                usage["cache_read_input_tokens"] = cached.into();
+            }
+            if let Some(written) = written {
+                usage["cache_creation_input_tokens"] = written.into();
+            }
+            let mut message = json!({
+                "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": content,
+                "stop_reason": reason, "stop_sequence": null, "usage": usage,
+            });
+            let (container, context, transformed) = late;
+            for (name, value) in
+                [("container", container), ("context_management", context), ("input_transformations", transformed)]
+            {
+                if let Some(value) = value {
+                    message[name] = value;
+                }
+            }
+            message
+        },
+    )
 }
 
 /// The same with arguments as data: their white space is nobody's.

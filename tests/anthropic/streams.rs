@@ -138,6 +138,35 @@ fn a_search_is_kept_with_its_results_and_citations() {
     assert!(answer.tool_calls.is_empty() && answer.is_storable());
 }
 
+/// <https://platform.claude.com/docs/en/build-with-claude/compaction>: it comes in one piece, after silence.
+#[test]
+fn a_compaction_is_kept_as_it_has_to_go_back() {
+    let [start, open, ping, hello, rest @ ..] = HELLO;
+    let compaction = |delta| {
+        [
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"compaction","content":null,"encrypted_content":null}}"#,
+            delta,
+            r#"{"type":"content_block_stop","index":0}"#,
+        ]
+    };
+    for (delta, expected) in [
+        (
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"compaction_delta","content":"Hi was said.","encrypted_content":"Ev0D"}}"#,
+            json!({ "type": "compaction", "content": "Hi was said.", "encrypted_content": "Ev0D" }),
+        ),
+        (
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"compaction_delta","content":null,"encrypted_content":"Ev0D"}}"#,
+            json!({ "type": "compaction", "content": null, "encrypted_content": "Ev0D" }),
+        ),
+    ] {
+        let events = [start].into_iter().chain(compaction(delta)).chain([open, ping, hello]).chain(rest);
+        let (chunks, answer) = stream(events);
+        assert_eq!(chunks, [content("Hello"), content("!")]);
+        let blocks = &raw(&answer.unwrap())["choices"][0]["message"]["content_blocks"];
+        assert_eq!(blocks, &json!([expected, { "type": "text", "text": "Hello!" }]));
+    }
+}
+
 #[test]
 fn a_stream_that_does_not_stop_is_cut() {
     for events in [&HELLO[..], &WEATHER[..], &THINKING[..]] {

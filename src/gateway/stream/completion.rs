@@ -4,7 +4,6 @@ use memchr::memmem;
 use serde_json::{Value, json};
 
 use super::{Events, push_event};
-use crate::error::Error;
 use crate::gateway::refusal::Refusal;
 use crate::kinds::{Body, Chunk, Completion};
 use crate::route::Answer;
@@ -53,9 +52,9 @@ impl Events<Completion> for CompletionEvents {
         text
     }
 
-    fn broken(&self, error: &Error) -> String {
+    fn broken(&self, refusal: &Refusal) -> String {
         let mut text = String::new();
-        push_event(&mut text, &json!({ "error": Refusal::from(error).error() }).to_string());
+        push_event(&mut text, &json!({ "error": refusal.error() }).to_string());
         text
     }
 }

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Events, push_event};
-use crate::error::Error;
 use crate::gateway::answer::with_usage;
 use crate::gateway::refusal::Refusal;
 use crate::kinds::{Body, Chunk, ModelResponse};
@@ -54,8 +53,8 @@ impl Events<ModelResponse> for ResponseEvents {
         text
     }
 
-    fn broken(&self, error: &Error) -> String {
-        let error = Refusal::from(error).error();
+    fn broken(&self, refusal: &Refusal) -> String {
+        let error = refusal.error();
         // Clients differ in where they look for it.
         let mut event = json!({ "type": "error", "sequence_number": self.next, "error": error });
         for name in ["code", "message", "param"] {

@@ -55,10 +55,6 @@ struct Event<'a> {
     content_block: Option<Body>,
     #[serde(default)]
     message: Option<Body>,
-    #[serde(default)]
-    usage: Option<Body>,
-    #[serde(borrow, default)]
-    context_management: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -75,14 +71,6 @@ struct Delta<'a> {
     signature: Option<String>,
     #[serde(borrow, default)]
     citation: Option<&'a RawValue>,
-    #[serde(default)]
-    stop_reason: Option<String>,
-    #[serde(borrow, default)]
-    stop_sequence: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    stop_details: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    container: Option<&'a RawValue>,
 }
 
 impl EventReader for Reader {
@@ -93,19 +81,10 @@ impl EventReader for Reader {
         Ok(match event.kind.as_str() {
             "message_start" => Some(self.begin(event.message.unwrap_or_default())),
             "content_block_start" => self.open(event.index, event.content_block.unwrap_or_default()),
-            "content_block_delta" => event.delta.and_then(|delta| self.grow(event.index, &delta)),
+            "content_block_delta" => event.delta.and_then(|delta| self.grow(event.index, &delta, &data)),
             "content_block_stop" => self.close(event.index),
             "message_delta" => {
-                if let Some(delta) = event.delta {
-                    // There may be several, and what one does not say stays.
-                    let owned = |raw: Option<&RawValue>| raw.map(ToOwned::to_owned);
-                    self.end.reason = delta.stop_reason.or(self.end.reason.take());
-                    self.end.sequence = owned(delta.stop_sequence).or(self.end.sequence.take());
-                    self.end.details = owned(delta.stop_details).or(self.end.details.take());
-                    delta.container.iter().for_each(|container| self.top.set("container", container));
-                }
-                event.context_management.iter().for_each(|edits| self.top.set("context_management", edits));
-                self.count(event.usage);
+                self.change(&data);
                 None
             }
             "message_stop" => Some(self.stop()),
@@ -128,6 +107,24 @@ impl Reader {
         message.drop_nulls();
         self.top = message;
         self.chunk(&json!({ "role": "assistant", "content": "" }))
+    }
+
+    /// How it ends, and what else is said of the message late: there may be several such events, and what one does not say
+    /// stays.
+    fn change(&mut self, data: &str) {
+        let body = |raw: Box<RawValue>| Body::parse(raw.get()).unwrap_or_default();
+        let mut event = Body::parse(data).unwrap_or_default();
+        event.remove("type");
+        self.count(event.remove("usage").map(body));
+        let mut delta = event.remove("delta").map(body).unwrap_or_default();
+        delta.drop_nulls();
+        event.drop_nulls();
+        let reason = delta.remove("stop_reason").and_then(|raw| string(raw.get()));
+        self.end.reason = reason.or(self.end.reason.take());
+        self.end.sequence = delta.remove("stop_sequence").or(self.end.sequence.take());
+        self.end.details = delta.remove("stop_details").or(self.end.details.take());
+        copy(&delta, &mut self.top);
+        copy(&event, &mut self.top);
     }
 
     /// Counts are of all so far; those that are not said again stay.
@@ -169,7 +166,7 @@ impl Reader {
         }
     }
 
-    fn grow(&mut self, index: u64, delta: &Delta<'_>) -> Option<String> {
+    fn grow(&mut self, index: u64, delta: &Delta<'_>, data: &str) -> Option<String> {
         let block = self.blocks.iter_mut().rfind(|block| block.index == index)?;
         let piece = match delta.kind.as_str() {
             "text_delta" => delta.text.as_deref()?,
@@ -183,7 +180,11 @@ impl Reader {
                 block.citations.extend(delta.citation.map(ToOwned::to_owned));
                 return None;
             }
-            _ => return None,
+            // A compaction, and what will be invented.
+            _ => {
+                block.take_in(data);
+                return None;
+            }
         };
         block.text.push_str(piece);
         let (call, kind) = (block.call, block.kind.clone());
@@ -244,6 +245,21 @@ impl Reader {
 }
 
 impl Open {
+    /// Fields of a delta that nobody here reads, as the block's own: a text goes on, and anything else is as it was said last.
+    fn take_in(&mut self, data: &str) {
+        let delta = Body::parse(data).ok().and_then(|event| Body::parse(event.get("delta")?).ok()).unwrap_or_default();
+        for (name, raw) in delta.iter().filter(|(name, raw)| *name != "type" && *raw != "null") {
+            // What is sealed is sealed as a whole.
+            let is_text = !name.starts_with("encrypted_");
+            let said = self.start.get(name).and_then(string).filter(|_| is_text);
+            match (said, string(raw), serde_json::from_str::<&RawValue>(raw)) {
+                (Some(said), Some(more), _) => self.start.set(name, &(said + &more)),
+                (_, _, Ok(raw)) => self.start.set(name, &raw),
+                _ => {}
+            }
+        }
+    }
+
     /// The block as a whole answer would hold it.
     fn whole(&self) -> Body {
         let mut block = self.start.clone();
@@ -262,7 +278,14 @@ impl Open {
             _ => {}
         }
         if !self.citations.is_empty() {
-            block.set("citations", &self.citations);
+            let early = block.get("citations").and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw).ok());
+            let all: Vec<_> = early
+                .into_iter()
+                .flatten()
+                .chain(self.citations.iter().map(AsRef::as_ref))
+                .map(ToOwned::to_owned)
+                .collect();
+            block.set("citations", &all);
         }
         block
     }
