@@ -49,7 +49,7 @@ pub use response::{ModelResponse, ResponseAssembly, ResponsesRequest};
 pub(crate) use response::{ResponsePart, write_response_events};
 pub use script::{Pieces, Script};
 pub use stream::StreamAssembly;
-pub(crate) use text::text as json_text;
+pub(crate) use text::{Half, text as json_text};
 pub use usage::{Price, Usage};
 
 use crate::error::{Failure, Invalid};

@@ -73,11 +73,11 @@ struct TextPart {
 
 /// The first half of a character that was cut in two between two pieces of a stream, as servers do that count in UTF-16.
 #[derive(Debug, Default)]
-pub(super) struct Half(Option<String>);
+pub(crate) struct Half(Option<String>);
 
 impl Half {
     /// The raw text of the next piece, with the half that was held before it and without one at its end.
-    pub(super) fn join<'a>(&mut self, raw: &'a str) -> Cow<'a, str> {
+    pub(crate) fn join<'a>(&mut self, raw: &'a str) -> Cow<'a, str> {
         if !raw.starts_with('"') {
             return Cow::Borrowed(raw);
         }

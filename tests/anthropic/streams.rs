@@ -4,9 +4,10 @@
 use serde_json::json;
 use thryd::Kind;
 use thryd::error::FailureClass;
-use thryd::kinds::Chunk;
+use thryd::kinds::{Body, Chunk, Completion, CompletionRequest};
 
-use super::{raw, stream};
+use super::ask::{call, http, text_of};
+use super::{anthropic, raw, stream};
 
 pub const HELLO: [&str; 8] = [
     r#"{"type": "message_start", "message": {"id": "msg_1nZdL29xx5MUA1yADyHTEsnR8uuvGzszyY", "type": "message", "role": "assistant", "content": [], "model": "claude-opus-4-6", "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 25, "output_tokens": 1}}}"#,
@@ -94,6 +95,32 @@ fn what_else_a_message_has_is_there_at_its_end_however_often_it_is_told() {
     let raw = raw(&answer);
     assert_eq!((&raw["container"]["id"], &raw["context_management"]), (&json!("c_1"), &json!({ "applied_edits": [] })));
     assert_eq!((answer.content.as_str(), answer.finish_reason.as_str()), ("Hello", "stop"));
+}
+
+#[test]
+fn half_a_character_costs_itself_and_not_the_text_nor_the_arguments() {
+    let [start, open, ..] = HELLO;
+    let [.., end, stop] = HELLO;
+    let said = |text: &str| {
+        format!(r#"{{"type": "content_block_delta", "index": 0, "delta": {{"type": "text_delta", "text": "{text}"}}}}"#)
+    };
+    let (cut, rest, lone) = (said(r"a\ud83d"), said(r"\ude00b"), said(r"c\ud83d"));
+    let (_, answer) = stream([start, open, &cut, &rest, &lone, end, stop]);
+    assert_eq!(answer.unwrap().content, "a\u{1f600}bc");
+    let asked = CompletionRequest::message("a");
+    let whole = r#"{"type":"message","role":"assistant","content":[{"type":"text","text":"long\ud83d"}],"stop_reason":"end_turn"}"#;
+    let read = anthropic().read(&call::<Completion>(&asked, false), whole.into()).unwrap();
+    assert_eq!(Completion::read(&read, &asked).unwrap().content, "long\u{fffd}");
+    for half in [r"\ud83d", r"\\ud83d"] {
+        let call = format!(
+            r#"{{"id":"1","type":"function","function":{{"name":"f","arguments":"{{\"name\":\"{half}\",\"amount\":100}}"}}}}"#
+        );
+        let body =
+            format!(r#"{{"messages":[{{"role":"user","content":"a"}},{{"role":"assistant","tool_calls":[{call}]}}]}}"#);
+        let request = Completion::request(Body::parse(&body).unwrap()).unwrap();
+        let out = http::<Completion>(&*anthropic(), &request, false);
+        assert!(text_of(&out).contains(r#""amount":100"#), "{}", text_of(&out));
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::conversation::string;
 use super::request::copy;
 use super::unreadable;
 use crate::error::Failure;
-use crate::kinds::Body;
+use crate::kinds::{Body, Half};
 use crate::provider::EventReader;
 
 /// What the events of one stream have said so far.
@@ -39,6 +39,8 @@ struct Open {
     call: u64,
     /// Text, thinking, or the JSON of the input.
     text: String,
+    /// Half a character that it is to go on with.
+    half: Half,
     signature: String,
     citations: Vec<Box<RawValue>>,
 }
@@ -61,12 +63,12 @@ struct Event<'a> {
 struct Delta<'a> {
     #[serde(default, rename = "type")]
     kind: String,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    thinking: Option<String>,
-    #[serde(default)]
-    partial_json: Option<String>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    partial_json: Option<&'a RawValue>,
     #[serde(default)]
     signature: Option<String>,
     #[serde(borrow, default)]
@@ -152,7 +154,16 @@ impl Reader {
         };
         let chunk = chunk.or_else(|| self.said(&kind, &text));
         let signature = start.get("signature").and_then(string).unwrap_or_default();
-        self.blocks.push(Open { index, kind, start, call, text, signature, citations: Vec::new() });
+        self.blocks.push(Open {
+            index,
+            kind,
+            start,
+            call,
+            text,
+            signature,
+            half: Half::default(),
+            citations: Vec::new(),
+        });
         chunk
     }
 
@@ -169,9 +180,9 @@ impl Reader {
     fn grow(&mut self, index: u64, delta: &Delta<'_>, data: &str) -> Option<String> {
         let block = self.blocks.iter_mut().rfind(|block| block.index == index)?;
         let piece = match delta.kind.as_str() {
-            "text_delta" => delta.text.as_deref()?,
-            "thinking_delta" => delta.thinking.as_deref()?,
-            "input_json_delta" => delta.partial_json.as_deref()?,
+            "text_delta" => delta.text?,
+            "thinking_delta" => delta.thinking?,
+            "input_json_delta" => delta.partial_json?,
             "signature_delta" => {
                 block.signature.push_str(delta.signature.as_deref()?);
                 return None;
@@ -186,6 +197,7 @@ impl Reader {
                 return None;
             }
         };
+        let piece = &string(&block.half.join(piece.get()))?;
         block.text.push_str(piece);
         let (call, kind) = (block.call, block.kind.clone());
         if kind == "tool_use" && !piece.is_empty() {
