@@ -22,6 +22,11 @@ const CLASSES: [FailureClass; 10] = [
     FailureClass::Truncated,
 ];
 
+/// Those that say something of the deployment.
+fn of_the_deployment() -> impl Iterator<Item = FailureClass> {
+    CLASSES.into_iter().filter(|class| !class.blames_request())
+}
+
 const SOFT: [FailureClass; 3] = [FailureClass::Transient, FailureClass::Silent, FailureClass::Truncated];
 
 fn s(seconds: u64) -> Duration {

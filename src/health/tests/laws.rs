@@ -20,7 +20,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (0_u64..20_000).prop_map(Event::Pass),
         6 => Just(Event::Ask),
-        6 => (index(), 0..12_usize, prop::option::of(0_u64..5000)).prop_map(|(which, how, told)| Event::End(which, how, told)),
+        6 => (index(), 0..13_usize, prop::option::of(0_u64..5000)).prop_map(|(which, how, told)| Event::End(which, how, told)),
         1 => index().prop_map(Event::Begin),
         1 => Just(Event::Reset),
     ]

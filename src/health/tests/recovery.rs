@@ -111,20 +111,20 @@ fn an_answer_to_a_request_sent_before_does_not_end_the_rest() {
 
 #[test]
 fn late_failures_of_requests_sent_before_do_not_take_a_deployment_out_that_is_back() {
-    for class in &CLASSES[3..] {
+    for class in of_the_deployment() {
         let now = Instant::now();
         let health = Health::with_seed(1);
         let before: Vec<_> = (0..20).map(|_| pass(&health, now)).collect();
         fail(&health, &told(FailureClass::RateLimited, s(1)), now);
         let probing = now + s(1);
         let probe = pass(&health, probing);
-        assert!(!health.fail(&before[0], &fault(*class), probing, &REST), "the probe is to find out");
+        assert!(!health.fail(&before[0], &fault(class), probing, &REST), "the probe is to find out");
         assert!(answer(&health, &probe, probing));
         for late in &before {
-            assert!(!health.fail(late, &fault(*class), probing + s(1), &REST));
+            assert!(!health.fail(late, &fault(class), probing + s(1), &REST));
         }
         let afterwards = probing + s(6);
-        assert!(!health.fail(&before[0], &fault(*class), afterwards, &REST));
+        assert!(!health.fail(&before[0], &fault(class), afterwards, &REST));
         assert_eq!(health.hold(afterwards, 0), None);
     }
 }
@@ -182,13 +182,13 @@ fn who_is_back_does_not_get_everybody_at_once() {
 
 #[test]
 fn one_failure_after_the_probe_is_enough_to_rest_again() {
-    for class in &CLASSES[3..] {
+    for class in of_the_deployment() {
         let now = Instant::now();
         let health = resting(now, s(1));
         let now = now + s(1);
         succeed(&health, now);
-        assert!(fail(&health, &fault(*class), now + ms(100)));
-        assert_eq!(health.last_class(), Some(*class));
+        assert!(fail(&health, &fault(class), now + ms(100)));
+        assert_eq!(health.last_class(), Some(class));
     }
 }
 
