@@ -89,6 +89,43 @@ describe('a body that is no request', () => {
   })
 })
 
+describe('a body that cannot be read', () => {
+  const url = `${BASE}/chat/completions`
+  const text = JSON.stringify({ model: 'default', messages: [{ role: 'user', content: 'hi' }] })
+  const requestOf = (body: BodyInit): Request =>
+    new Request(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+      duplex: 'half',
+    } as RequestInit)
+  const streamOf = (start: (controller: ReadableStreamDefaultController) => void): Request =>
+    requestOf(new ReadableStream({ start }))
+
+  const readBefore = async (): Promise<Request> => {
+    const request = requestOf(text)
+    await request.text()
+    return request
+  }
+  const beingRead = (): Request => {
+    const request = requestOf(text)
+    request.body?.getReader()
+    return request
+  }
+
+  test.each<[string, () => Promise<Request> | Request]>([
+    ['was read before', readBefore],
+    ['is being read', beingRead],
+    ['breaks off', () => streamOf((controller) => controller.error(new Error('the net is gone')))],
+    ['is made of texts', () => streamOf((controller) => controller.enqueue(text))],
+  ])('because it %s is 400, not a rejection', async (_what, make) => {
+    const request = await make()
+    const { status: code, message } = await refused(await handlerOf()(request))
+    expect([code, message]).toEqual([400, expect.stringContaining('cannot be read')])
+    expect(server.seen).toHaveLength(0)
+  })
+})
+
 describe('a request that leads nowhere', () => {
   test.each([
     ['POST', '/v1/chat', 404],

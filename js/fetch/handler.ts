@@ -7,7 +7,7 @@ import { type Letter, LetterKind, contentOf } from '../letter'
 import { failed, letterTo, nextId } from '../mailbox'
 import { type Kind, type NativeRouter, type Reply, native } from '../native'
 import { valueOf } from '../reply'
-import { bodyOf } from './body'
+import { type NoBody, bodyOf } from './body'
 import type { Settings } from './options'
 import { streamOf } from './stream'
 
@@ -94,7 +94,7 @@ class Exchange {
     const body = await bodyOf(this.#request, this.#init?.body, maxBodyBytes, this.#signal)
     // After what runs code of the host's, so that a signal that has fired sends nothing.
     this.#signal.throwIfAborted()
-    return body === undefined ? this.#refusal('too-large', maxBodyBytes) : this.#respond(asked.native, body, options)
+    return typeof body === 'string' ? this.#refusal(body, maxBodyBytes) : this.#respond(asked.native, body, options)
   }
 
   /** What is known before the body is read. */
@@ -133,7 +133,7 @@ class Exchange {
     return this.#made(streamOf(letter, { pull, cancel }, this.#signal), head)
   }
 
-  #refusal(reason: 'unauthorized' | 'too-large' | 'gone', limit?: number): Response {
+  #refusal(reason: 'unauthorized' | 'gone' | NoBody, limit?: number): Response {
     return this.#whole(native.gatewayRefusal(reason, limit ?? null))
   }
 

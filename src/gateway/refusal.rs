@@ -78,6 +78,14 @@ impl Refusal {
         Self::new(401, REQUEST, "invalid_api_key", "the key is missing or wrong")
     }
 
+    /// A body of which nobody can have the bytes.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Self::request(
+            "the body cannot be read: it broke off, is no bytes, or was read before (read a `clone()` of the request)",
+        )
+    }
+
     /// A client that has left: for logs, because nobody reads it.
     #[must_use]
     pub fn gone() -> Self {
@@ -233,7 +241,10 @@ fn provider(deployment: &str, failure: &Failure, message: String) -> Refusal {
         }
         FailureClass::RateLimited => rate_limited(message),
         class if is_hosts_own(class) => {
-            broken(format!("{deployment} does not answer this host: its account or its key is refused"))
+            let is_missing = matches!(failure.status, Some(300..=399 | 404 | 405 | 410 | 501));
+            let why =
+                if is_missing { "its model or its address is wrong" } else { "its account or its key is refused" };
+            broken(format!("{deployment} does not answer this host: {why}"))
         }
         _ if failure.timeout.is_some() => timeout(message),
         _ => broken(message),
@@ -339,6 +350,13 @@ mod tests {
         let hint = Some("; the nearest has messages[0].content: \"secret\"".to_owned());
         let (status, _, error) = response(ErrorKind::NotCached { group: "g".to_owned(), hint });
         assert_eq!((status, error["message"].as_str()), (504, Some(NOT_CACHED)));
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_not_told_to_be_a_key() {
+        let said = |status| response(failed(FailureClass::Auth, Some(status), "")).2["message"].to_string();
+        assert!(said(404).contains("its model or its address") && said(307).contains("its model or its address"));
+        assert!(said(401).contains("its key is refused") && said(403).contains("its key is refused"));
     }
 
     #[test]

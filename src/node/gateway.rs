@@ -159,6 +159,7 @@ pub fn gateway_refusal(reason: String, limit: Option<f64>) -> String {
         Ok(Response::from(match reason.as_str() {
             "unauthorized" => Refusal::unauthorized(),
             "too-large" => Refusal::too_large(limit.unwrap_or_default()),
+            "unreadable" => Refusal::unreadable(),
             "gone" => Refusal::gone(),
             other => return Err(Invalid::type_error("reason", "a reason", other).into()),
         }))
