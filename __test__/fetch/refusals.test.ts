@@ -92,7 +92,7 @@ describe('a body that is no request', () => {
 describe('a body that cannot be read', () => {
   const url = `${BASE}/chat/completions`
   const text = JSON.stringify({ model: 'default', messages: [{ role: 'user', content: 'hi' }] })
-  const requestOf = (body: BodyInit): Request =>
+  const requestOf = (body: string | ReadableStream): Request =>
     new Request(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
