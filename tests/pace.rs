@@ -14,7 +14,7 @@ use thryd::route::{Batch, CompletionStream, Poll, Router};
 use tokio::time::{Instant, sleep};
 
 /// Most bytes of chunks that wait for a reader.
-const MOST: usize = 256 << 10;
+const MOST: usize = 192 << 10;
 
 /// Bytes of a chunk.
 const SIZE: usize = 1 << 10;
@@ -69,7 +69,7 @@ async fn batch(stream: &CompletionStream) -> Option<Vec<Chunk>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_who_pauses_is_waited_for_after_256_kib() {
+async fn a_reader_who_pauses_is_waited_for_after_192_kib() {
     let (stream, said) = talking(4 * MOST / SIZE, Duration::ZERO, StreamOptions::default());
     let mut read = bytes(&batch(&stream).await.unwrap());
     loop {

@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::kinds::{Chunk, Script};
 use crate::sync::{Mutex, lock};
 
-/// Most bytes of chunks that wait for the fastest reader.
-const AHEAD_BYTES: usize = 256 << 10;
+/// Most bytes of chunks that wait for the fastest reader. With those on their way to JavaScript they are 256 KiB.
+const AHEAD_BYTES: usize = 192 << 10;
 
 /// How somebody follows a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
