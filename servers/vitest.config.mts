@@ -10,5 +10,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 180_000,
     fileParallelism: false,
+    // In how much time they answer is not ours: LiteLLM's proxy took 8 s to let go of a stream once.
+    retry: 1,
   },
 })

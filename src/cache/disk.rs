@@ -42,7 +42,8 @@ impl Slot {
     fn of(path: PathBuf, identity: (u64, u64)) -> Arc<Self> {
         let mut slots = locked(&SLOTS);
         // With the lock held nobody gets hold of one, so what only the list holds stays so.
-        slots.retain(|slot| Arc::strong_count(slot) > 1 || slot.disk().is_some());
+        // Whether one is open is only looked at: who held it would be the one to close it, if its owner let go meanwhile.
+        slots.retain(|slot| Arc::strong_count(slot) > 1 || locked(&slot.disk).strong_count() > 0);
         if let Some(slot) = slots.iter().find(|slot| slot.path == path && slot.identity == identity) {
             return Arc::clone(slot);
         }
