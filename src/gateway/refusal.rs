@@ -177,7 +177,11 @@ fn of(error: &Error) -> Refusal {
         ErrorKind::Invalid(invalid) => invalid.clone().into(),
         ErrorKind::NoGroup { group, .. } => Refusal::no_model(group),
         ErrorKind::Unsupported(message) => Refusal::new(400, REQUEST, "unsupported", message),
-        ErrorKind::RateLimited { .. } => rate_limited(message()),
+        // Without what was said to others, which is why its deployments rest.
+        ErrorKind::RateLimited { group, retry_after, .. } => {
+            let (group, retry_after) = (group.clone(), *retry_after);
+            rate_limited(Error::from(ErrorKind::RateLimited { group, retry_after, reason: None }).to_string())
+        }
         ErrorKind::TooLarge { field: "contextWindow", .. } => too_long(message()),
         ErrorKind::TooLarge { .. } => Refusal::new(413, REQUEST, "request_too_large", message()),
         // Not the provider's: the caller's request stood in line for too long.

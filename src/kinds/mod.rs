@@ -146,10 +146,11 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
     /// One answer from the answers to the parts, in their order.
     fn join(parts: Vec<Self>) -> Self;
 
-    /// The id of what a request goes on from, an earlier answer or a conversation, which only the provider has that gave it.
+    /// The ids of what a request goes on from, an earlier answer, parts of one, or a conversation, which only the provider has
+    /// that gave it.
     #[must_use]
-    fn builds_on(_request: &Self::Request) -> Option<String> {
-        None
+    fn builds_on(_request: &Self::Request) -> Vec<String> {
+        Vec::new()
     }
 
     /// Whether a request changes what the provider keeps, so that it must not be answered from a cache, shared with an equal
@@ -160,7 +161,7 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
     }
 
     /// The ids by which a later request may go on from this answer.
-    fn state_ids(&self) -> Vec<&str> {
+    fn state_ids(&self) -> Vec<String> {
         Vec::new()
     }
 }

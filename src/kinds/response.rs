@@ -5,6 +5,7 @@ mod output;
 mod prompt;
 mod replay;
 mod request;
+mod state;
 mod stream;
 
 use std::borrow::Cow;
@@ -220,7 +221,7 @@ impl Kind for ModelResponse {
         Self::events(self)
     }
 
-    fn builds_on(request: &ResponsesRequest) -> Option<String> {
+    fn builds_on(request: &ResponsesRequest) -> Vec<String> {
         request.builds_on()
     }
 
@@ -228,9 +229,12 @@ impl Kind for ModelResponse {
         request.as_ref().get("conversation").is_some()
     }
 
-    fn state_ids(&self) -> Vec<&str> {
-        let id = Some(self.id.as_str()).filter(|id| !id.is_empty());
-        id.into_iter().chain(self.conversation.as_deref()).collect()
+    fn state_ids(&self) -> Vec<String> {
+        let id = Some(self.id.clone()).filter(|id| !id.is_empty());
+        let output =
+            Body::parse(&String::from_utf8_lossy(&self.raw)).ok().and_then(|mut answer| answer.remove("output"));
+        let items = output.map(|items| state::ids_of_items(items.get())).unwrap_or_default();
+        id.into_iter().chain(self.conversation.clone()).chain(items).collect()
     }
 
     fn join(mut parts: Vec<Self>) -> Self {

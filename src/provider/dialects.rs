@@ -157,7 +157,8 @@ pub(super) const AUTH_PHRASES: &[&str] = &[
 ];
 
 /// Codes of an earlier answer that a request goes on from, and that is not there.
-pub(super) const STATE_CODES: &[&str] = &["previous_response_not_found", "conversation_not_found"];
+pub(super) const STATE_CODES: &[&str] =
+    &["previous_response_not_found", "conversation_not_found", "invalid_encrypted_content", "item_not_found"];
 
 /// How providers say that.
 pub(super) const STATE_PHRASES: &[&str] = &[
@@ -165,7 +166,17 @@ pub(super) const STATE_PHRASES: &[&str] = &[
     "conversation with id",      // OpenAI
     "response with id",          // vLLM
     "previous_response_id",      // those that keep nothing
+    "item with id",              // OpenAI, of an item that it does not keep
+    "items are not persisted",
+    "the encrypted content", // OpenAI, of reasoning that another account has sealed
+    "vector store with id",
+    "prompt with id",
+    "container with id",
+    "no such file",
 ];
+
+/// The code under which `OpenAI` passes on what a tool server of the caller's says, whatever its status was.
+pub(super) const CONNECTOR_CODES: &[&str] = &["external_connector_error"];
 
 /// How providers say that a model or a server has no tools, no eyes or no ears, or gives no streams.
 pub(super) const UNSUPPORTED_PHRASES: &[&str] = &[

@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 
 use super::delay::delay_in;
 use super::dialects::{
-    AUTH_CODES, AUTH_PHRASES, FILTER_CODES, FILTER_PHRASES, QUOTA_CODES, QUOTA_PHRASES, RATE_CODES, RATE_PHRASES,
-    REJECTED_CODES, STATE_CODES, STATE_PHRASES, TOO_LARGE_PHRASES, TOO_LONG_CODES, TOO_LONG_PHRASES, TRANSIENT_CODES,
-    UNSUPPORTED_PHRASES,
+    AUTH_CODES, AUTH_PHRASES, CONNECTOR_CODES, FILTER_CODES, FILTER_PHRASES, QUOTA_CODES, QUOTA_PHRASES, RATE_CODES,
+    RATE_PHRASES, REJECTED_CODES, STATE_CODES, STATE_PHRASES, TOO_LARGE_PHRASES, TOO_LONG_CODES, TOO_LONG_PHRASES,
+    TRANSIENT_CODES, UNSUPPORTED_PHRASES,
 };
 use super::words::{MAX_MESSAGE_BYTES, Words, shorten};
 use crate::connections::{MAX_RETRY_AFTER, Rejection, beginning, cut, request_id, retry_after};
@@ -188,12 +188,15 @@ fn failure(
     }
 }
 
-/// Whether it is said that there is no such earlier answer, or no such conversation, to go on from; or that nothing is kept
-/// here at all.
+/// Whether it is said that there is no such earlier answer, conversation, item or file to go on from, or that nobody here can
+/// open what was sealed elsewhere; or that nothing is kept here at all.
 fn lacks_state(status: u16, words: &Words) -> bool {
     let may_be = matches!(status, 0 | 400 | 404 | 410 | 422 | 501);
-    let is_named = matches!(words.param.as_deref(), Some("previous_response_id" | "conversation"));
-    may_be && (is_named || words.has_code(STATE_CODES) || words.says(STATE_PHRASES))
+    let param = words.param.as_deref();
+    let is_named = matches!(param, Some("previous_response_id" | "conversation"));
+    // What is missing is something that the request names, and not the model.
+    let is_in_request = matches!(status, 404 | 410) && param.is_some_and(|param| !param.is_empty() && param != "model");
+    may_be && (is_named || is_in_request || words.has_code(STATE_CODES) || words.says(STATE_PHRASES))
 }
 
 /// The class, by the first rule that holds. A status of 0 is none.
@@ -235,6 +238,10 @@ fn class(status: u16, words: &Words) -> FailureClass {
     // Before what stands for a missing model: a missing answer is not the deployment's fault.
     if lacks_state(status, words) {
         return FailureClass::Elsewhere;
+    }
+    // A tool server of the caller's, which says nothing of the deployment: others may reach it.
+    if words.has_code(CONNECTOR_CODES) {
+        return FailureClass::Unsupported;
     }
     if words.has_code(RATE_CODES) || ((!is_callers || status == 0) && words.says(RATE_PHRASES)) {
         return FailureClass::RateLimited;

@@ -33,8 +33,8 @@ impl Learned {
     /// What is known before the first attempt: whose the answer is that the request goes on from.
     pub fn before<K: Kind>(core: &Core<K>, request: &K::Request) -> Self {
         // One that is not here any more, or has another name here, is as good as unknown.
-        let known = K::builds_on(request).and_then(|id| core.states.provider(&id));
-        let bound_to = known.filter(|provider| core.has_provider(provider));
+        let mut known = K::builds_on(request).into_iter().filter_map(|id| core.states.provider(&id));
+        let bound_to = known.find(|provider| core.has_provider(provider));
         Self { bound_to, ..Self::default() }
     }
 

@@ -1,10 +1,11 @@
 //! Which provider has what later requests go on from: earlier answers and conversations, by their ids.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many ids are remembered: the last ones. An id that is forgotten costs questions to providers that do not have it.
-const REMEMBERED: usize = 10_000;
+/// How many ids are remembered: the last ones, some 4 MB. An answer has one, and one for each of its items. An id that is forgotten
+/// costs questions to providers that do not have it.
+const REMEMBERED: usize = 30_000;
 
 /// Longer ones are not remembered: no provider's are as long.
 const MAX_ID_BYTES: usize = 512;
@@ -15,20 +16,21 @@ pub(crate) struct States(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    providers: HashMap<String, String>,
+    providers: HashMap<Arc<str>, Arc<str>>,
     /// The ids in the order in which they came.
-    order: VecDeque<String>,
+    order: VecDeque<Arc<str>>,
 }
 
 impl States {
     /// These ids are of a deployment (`provider::model`) of that provider.
-    pub fn remember(&self, ids: &[&str], deployment: &str) {
-        let provider = provider_of(deployment);
+    pub fn remember(&self, ids: &[String], deployment: &str) {
+        let provider: Arc<str> = provider_of(deployment).into();
         // A std mutex: nothing is awaited while it is held.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for id in ids.iter().filter(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES) {
-            if known.providers.insert((*id).to_owned(), provider.to_owned()).is_none() {
-                known.order.push_back((*id).to_owned());
+            let id: Arc<str> = id.as_str().into();
+            if known.providers.insert(Arc::clone(&id), Arc::clone(&provider)).is_none() {
+                known.order.push_back(id);
             }
         }
         while known.order.len() > REMEMBERED {
@@ -40,7 +42,7 @@ impl States {
 
     /// The provider that has it, if that is known.
     pub fn provider(&self, id: &str) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).providers.get(id).cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).providers.get(id).map(ToString::to_string)
     }
 }
 
@@ -57,12 +59,12 @@ mod tests {
     fn ids_are_not_remembered_without_bound() {
         let states = States::default();
         for number in 0..REMEMBERED + 5 {
-            states.remember(&[&format!("resp_{number}")], "openai::m");
-            states.remember(&["conv"], "azure::m");
+            states.remember(&[format!("resp_{number}")], "openai::m");
+            states.remember(&["conv".to_owned()], "azure::m");
         }
         assert_eq!(states.provider("resp_0"), None);
         assert_eq!(states.provider(&format!("resp_{}", REMEMBERED + 4)).as_deref(), Some("openai"));
-        states.remember(&["", &"x".repeat(MAX_ID_BYTES + 1)], "openai::m");
+        states.remember(&[String::new(), "x".repeat(MAX_ID_BYTES + 1)], "openai::m");
         assert_eq!(states.0.lock().unwrap().order.len(), REMEMBERED);
         assert_eq!(states.provider(""), None);
     }

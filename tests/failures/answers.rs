@@ -1,7 +1,9 @@
 //! Answers that are no success, in the shapes that providers document or that their users have posted: what each means.
 //! The words inside a shape are not all anybody's own.
 
-use thryd::error::FailureClass::{self, Auth, Quota, RateLimited, Rejected, TooLong, Transient, Unsupported};
+use thryd::error::FailureClass::{
+    self, Auth, Elsewhere, Quota, RateLimited, Rejected, TooLong, Transient, Unsupported,
+};
 
 /// The status, headers that count, the body, what it means, the delay that it asks for in milliseconds, and a part of the
 /// message that must be kept.
@@ -32,6 +34,11 @@ pub const ANSWERS: &[(&str, &[Answer])] = &[
         (400, &[], r#"{"error":{"message":"Invalid prompt: your prompt was flagged as potentially violating our usage policy.","type":"invalid_request_error","param":null,"code":"invalid_prompt"}}"#, Rejected, None, "flagged"),
         (400, &[], r#"{"error":{"message":"Invalid 'messages[0].content': string too long. Expected a string with maximum length 10485760, but got a string with length 11000000 instead.","type":"invalid_request_error","param":"messages[0].content","code":"string_above_max_length"}}"#, Rejected, None, "string too long"),
         (503, &[], r#"{"error":{"message":"Slow Down","type":"service_unavailable_error","param":null,"code":"slow_down"}}"#, RateLimited, None, "Slow Down"),
+        (404, &[], r#"{"error":{"message":"Item with id 'rs_1' not found. Items are not persisted when `store` is set to false. Try again with `store` set to true, or remove this item from your input.","type":"invalid_request_error","param":"input","code":null}}"#, Elsewhere, None, "rs_1"), // the Responses API's.
+        (404, &[], r#"{"error":{"message":"Vector store with id ['vs_1'] not found.","type":"invalid_request_error","param":"tools","code":null}}"#, Elsewhere, None, "vs_1"),
+        (400, &[], r#"{"error":{"message":"The encrypted content for item rs_1 could not be verified.","type":"invalid_request_error","param":null,"code":"invalid_encrypted_content"}}"#, Elsewhere, None, "rs_1"),
+        (424, &[], r#"{"error":{"message":"Error retrieving tool list from MCP server: 'x'. Http status code: 424 (Failed Dependency)","type":"external_connector_error","param":"tools","code":"http_error"}}"#, Unsupported, None, "MCP server"), // the caller's own server.
+        (401, &[], r#"{"error":{"message":"Error retrieving tool list from MCP server: 'x'. Http status code: 401 (Unauthorized)","type":"external_connector_error","param":"tools","code":"http_error"}}"#, Unsupported, None, "MCP server"),
     ]),
     // learn.microsoft.com: Azure OpenAI quotas, content filtering.
     ("azure", &[

@@ -55,6 +55,37 @@ async fn what_goes_on_from_an_answer_is_asked_of_whoever_gave_it() {
 }
 
 #[tokio::test]
+async fn so_is_what_refers_to_an_item_or_brings_what_only_that_provider_can_open() {
+    let items = |name: &'static str| {
+        Server::start(move |_| {
+            let mut answer = said(&format!("resp_{name}"), name);
+            answer["output"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({ "type": "reasoning", "id": format!("rs_{name}"), "summary": [] }));
+            answer["output"][0]["id"] = format!("msg_{name}").into();
+            Reply::json(200, answer.to_string())
+        })
+    };
+    let (a, b) = (items("a").await, items("b").await);
+    let router = over(&[at("a", &a), at("b", &b)], &["a::m", "b::m"], json!({}));
+    router.deploy("only b", "b::m", thryd::options::DeployOptions::default()).unwrap();
+    assert_eq!(ask(&router, "only b", hi()).await.unwrap(), "b::m b");
+    let user = json!({ "role": "user", "content": "and then?" });
+    for item in [
+        json!({ "type": "item_reference", "id": "msg_b" }),
+        json!({ "id": "msg_b" }),
+        json!({ "type": "reasoning", "id": "rs_b", "summary": [], "encrypted_content": "x" }),
+    ] {
+        let request = ResponsesRequest::input(json!([item, user]));
+        assert_eq!(ask(&router, "default", request).await.unwrap(), "b::m b", "{item}");
+    }
+    // A whole message is for anybody.
+    let whole = json!({ "type": "message", "id": "msg_b", "role": "assistant", "content": [{ "type": "output_text", "text": "b" }] });
+    assert_eq!(ask(&router, "default", ResponsesRequest::input(json!([whole, user]))).await.unwrap(), "a::m a");
+}
+
+#[tokio::test]
 async fn it_fails_over_among_the_deployments_of_that_provider_alone() {
     let (a, b) = (
         server("a").await,
@@ -102,6 +133,15 @@ async fn whoever_does_not_have_it_is_passed_over_with_all_of_its_deployments() {
             r#"{"error":{"message":"Response with id 'resp_1' not found.","type":"invalid_request_error","code":404}}"#,
         ),
         (400, r#"{"error":{"message":"previous_response_id is not supported","type":"invalid_request_error"}}"#),
+        // As OpenAI says it of an item that it does not keep, and of reasoning that another account has sealed.
+        (
+            404,
+            r#"{"error":{"message":"Item with id 'rs_1' not found. Items are not persisted when `store` is set to false.","type":"invalid_request_error","param":"input","code":null}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"The encrypted content for item rs_1 could not be verified.","type":"invalid_request_error","param":null,"code":"invalid_encrypted_content"}}"#,
+        ),
         (
             400,
             r#"{"error":{"message":"Invalid 'previous_response_id': 'x'.","param":"previous_response_id","code":null}}"#,

@@ -115,3 +115,13 @@ fn only_silence_all_over_is_a_gateway_that_timed_out() {
     assert_eq!(status(vec![silent(), broken()]), 502);
     assert_eq!(status(Vec::new()), 502);
 }
+
+#[test]
+fn what_a_provider_said_of_others_is_not_told_to_whoever_comes_after_them() {
+    let reason = Some("p::m: Item with id 'msg_1' not found".to_owned());
+    let (status, _, error) =
+        response(ErrorKind::RateLimited { group: "g".to_owned(), retry_after: Duration::from_secs(9), reason });
+    assert_eq!(status, 429);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("\"g\"") && !message.contains("msg_1"), "{message}");
+}

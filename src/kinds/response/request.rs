@@ -49,10 +49,9 @@ impl ResponsesRequest {
         self
     }
 
-    /// The id of the earlier answer, or of the conversation, that it goes on from.
-    pub(super) fn builds_on(&self) -> Option<String> {
-        let given = |name| self.body.get(name).and_then(text_or_id);
-        given("previous_response_id").or_else(|| given("conversation"))
+    /// The ids of what it goes on from.
+    pub(super) fn builds_on(&self) -> Vec<String> {
+        super::state::ids_before(&self.body)
     }
 
     /// Checks a body: see [`Kind::request`](crate::kinds::Kind::request).
@@ -76,6 +75,8 @@ struct ItemShape<'a> {
     role: Option<&'a RawValue>,
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
 }
 
 fn check_input(body: &Body) -> Result<(), Invalid> {
@@ -104,11 +105,14 @@ fn check_input(body: &Body) -> Result<(), Invalid> {
         if let Some(kind) = kind.as_deref().filter(|kind| !kind.starts_with('"')) {
             return Err(wrong(format!("{field}.type"), "a string", kind));
         }
+        let kind_is_absent = kind.is_none();
         if kind.is_some_and(|kind| kind != "\"message\"") {
             // Of other items only their servers know what they are made of.
             continue;
         }
         match raw(shape.role) {
+            // A reference to an item may leave out that it is one.
+            None if kind_is_absent && shape.id.is_some() => continue,
             None => return Err(Invalid::type_error(format!("{field}.role"), "a string, or a type of item", "nothing")),
             Some(role) if !role.starts_with('"') => return Err(wrong(format!("{field}.role"), "a string", &role)),
             Some(_) => {}
