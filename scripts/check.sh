@@ -28,6 +28,9 @@ step npm run --silent clients
 # Servers that others wrote: two minutes, and some more for what is installed the first time.
 step npm run --silent servers
 
+# Half a minute with a browser; without one it says so.
+step bash scripts/next.sh --check
+
 # The fuzzers, for a moment each: what they found before, and a little beyond it.
 if c++ --version >/dev/null 2>&1; then
   step scripts/fuzz.sh --check 10
