@@ -121,6 +121,54 @@ async fn calls_are_told_apart_however_they_are_numbered_and_clients_read_them_as
             ],
         ),
         (
+            "no index, and ids that take turns",
+            vec![
+                piece(None, "a", "f", r#"{"a""#),
+                piece(None, "b", "g", r#"{"b""#),
+                piece(None, "a", "", ":1}"),
+                piece(None, "b", "", ":2}"),
+            ],
+        ),
+        (
+            "one index, and ids that take turns, after both began with nothing",
+            vec![
+                piece(Some(0), "a", "f", ""),
+                piece(Some(0), "b", "g", ""),
+                piece(Some(0), "a", "f", r#"{"a""#),
+                piece(Some(0), "b", "g", r#"{"b""#),
+                piece(Some(0), "a", "", ":1}"),
+                piece(Some(0), "b", "", ":2}"),
+            ],
+        ),
+        (
+            "an index at the beginning only, and ids that take turns",
+            vec![
+                piece(Some(0), "a", "f", r#"{"a""#),
+                piece(Some(1), "b", "g", r#"{"b""#),
+                piece(None, "a", "", ":1}"),
+                piece(None, "b", "", ":2}"),
+            ],
+        ),
+        (
+            "an id of its own and the name for each piece",
+            vec![
+                piece(Some(0), "r1", "f", ""),
+                piece(Some(0), "r2", "f", r#"{"a""#),
+                piece(Some(0), "r3", "f", ""),
+                piece(Some(0), "r4", "f", ":1}"),
+                piece(Some(1), "r5", "g", r#"{"b":"#),
+                piece(Some(1), "r6", "g", "2}"),
+            ],
+        ),
+        (
+            "an id for two calls that their indices tell apart",
+            vec![
+                piece(Some(0), "a", "f", two[0].1),
+                piece(Some(1), "a", "g", r#"{"b":"#),
+                piece(Some(1), "a", "", "2}"),
+            ],
+        ),
+        (
             "as it should be",
             vec![
                 piece(Some(0), "a", "f", two[0].1),
@@ -143,11 +191,67 @@ async fn calls_are_told_apart_however_they_are_numbered_and_clients_read_them_as
 }
 
 #[tokio::test]
-async fn two_calls_of_one_function_without_ids_are_two() {
-    let server = calling(&[piece(None, "", "f", r#"{"a":1}"#), piece(None, "", "f", r#"{"a":2}"#)]).await;
-    let (_, answer) = stream(&server, false).await.unwrap();
-    let arguments: Vec<_> = answer.tool_calls.iter().map(|call| call.arguments.as_str()).collect();
-    assert_eq!(arguments, [r#"{"a":1}"#, r#"{"a":2}"#]);
+async fn two_calls_of_one_function_are_two_with_ids_and_without() {
+    let (first, second) = (r#"{"a":1}"#, r#"{"a":2}"#);
+    let cases = [
+        ("no objects", vec![piece(None, "", "f", "null"), piece(None, "", "f", "null")], ["null", "null"]),
+        ("without ids", vec![piece(None, "", "f", first), piece(None, "", "f", second)], [first, second]),
+        (
+            "one index, two ids",
+            vec![piece(Some(0), "a", "f", first), piece(Some(0), "b", "f", second)],
+            [first, second],
+        ),
+        ("no index, two ids", vec![piece(None, "a", "f", first), piece(None, "b", "f", second)], [first, second]),
+        (
+            "empty after what is whole",
+            vec![piece(Some(0), "a", "f", "{}"), piece(Some(0), "b", "f", ""), piece(Some(0), "", "", second)],
+            ["{}", second],
+        ),
+        (
+            "both begun with nothing",
+            vec![
+                piece(Some(0), "a", "f", ""),
+                piece(Some(0), "b", "f", ""),
+                piece(Some(0), "a", "", first),
+                piece(Some(0), "b", "", second),
+            ],
+            [first, second],
+        ),
+        (
+            "no index, and ids that take turns",
+            vec![
+                piece(None, "a", "f", r#"{"a""#),
+                piece(None, "b", "f", r#"{"a""#),
+                piece(None, "a", "f", ":1}"),
+                piece(None, "b", "f", ":2}"),
+            ],
+            [first, second],
+        ),
+        (
+            "one index, and ids that take turns",
+            vec![
+                piece(Some(0), "a", "f", r#"{"a""#),
+                piece(Some(0), "b", "f", r#"{"a""#),
+                piece(Some(0), "a", "f", ":1}"),
+                piece(Some(0), "b", "f", ":2}"),
+            ],
+            [first, second],
+        ),
+        (
+            "texts for a tool that takes no object",
+            vec![piece(Some(0), "a", "f", "one"), piece(Some(0), "b", "f", "two")],
+            ["one", "two"],
+        ),
+    ];
+    for (what, pieces, expected) in cases {
+        let server = calling(&pieces).await;
+        let (_, answer) = stream(&server, false).await.unwrap();
+        let arguments: Vec<_> = answer.tool_calls.iter().map(|call| call.arguments.as_str()).collect();
+        assert_eq!(arguments, expected, "{what}");
+        let (events, _) = stream(&server, true).await.unwrap();
+        let read: Vec<_> = by_index(&events).into_iter().map(|(_, arguments)| arguments).collect();
+        assert_eq!(read, expected, "{what}");
+    }
 }
 
 #[tokio::test]

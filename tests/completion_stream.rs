@@ -151,6 +151,62 @@ proptest! {
         prop_assert_eq!(&heard, &pieces.concat());
         prop_assert_eq!(completion.unwrap().content, heard);
     }
+
+    /// However the pieces of several calls are mixed, each goes to its own, by its index, or without one by its id.
+    #[test]
+    fn calls_survive_any_mix_of_their_pieces(
+        calls in prop::collection::vec(("[fg]", prop::collection::vec("[a-z{}\"\\\\:]{0,3}", 0..5)), 1..4),
+        turns in prop::collection::vec(any::<prop::sample::Index>(), 0..24),
+        (has_index, repeats_id, repeats_name) in any::<(bool, bool, bool)>(),
+    ) {
+        let wanted: Vec<String> = calls.iter().map(|(_, pieces)| json!({ "a": pieces.concat() }).to_string()).collect();
+        let cut = |(place, (_, pieces)): (usize, &(String, Vec<String>))| {
+            let whole = wanted[place].as_bytes();
+            let size = whole.len().div_ceil(pieces.len() + 1);
+            (place, whole.chunks(size).map(|piece| std::str::from_utf8(piece).unwrap()).collect::<Vec<_>>())
+        };
+        let mut left: Vec<_> = calls.iter().enumerate().map(cut).collect();
+        let mut seen = Vec::new();
+        let mut events = Vec::new();
+        let mut turns = turns.into_iter();
+        while !left.is_empty() {
+            let turn = turns.next().map_or(0, |turn| turn.index(left.len()));
+            let (place, pieces) = &mut left[turn];
+            let is_first = !seen.contains(place);
+            if is_first {
+                seen.push(*place);
+            }
+            let mut function = json!({ "arguments": pieces.remove(0) });
+            if is_first || repeats_name {
+                function["name"] = calls[*place].0.as_str().into();
+            }
+            let mut piece = json!({ "function": function });
+            if is_first || repeats_id || !has_index {
+                piece["id"] = format!("id-{place}").into();
+            }
+            if has_index {
+                piece["index"] = seen.iter().position(|known| known == place).into();
+            }
+            events.push(delta(&json!({ "tool_calls": [piece] })));
+            if pieces.is_empty() {
+                left.remove(turn);
+            }
+        }
+        events.push(finish("tool_calls"));
+        let (chunks, completion) = assemble(&events);
+        let expected: Vec<&String> = seen.iter().map(|place| &wanted[*place]).collect();
+        let mut heard = vec![String::new(); expected.len()];
+        for chunk in chunks {
+            let Chunk::ToolCall { index, arguments, .. } = chunk else { panic!("{chunk:?} is no call") };
+            heard[index as usize].push_str(&arguments);
+        }
+        prop_assert_eq!(heard.iter().collect::<Vec<_>>(), expected.clone());
+        let whole = completion.unwrap().tool_calls;
+        prop_assert_eq!(whole.iter().map(|call| &call.arguments).collect::<Vec<_>>(), expected);
+        for (call, place) in whole.iter().zip(&seen) {
+            prop_assert_eq!((&call.id, &call.name), (&format!("id-{place}"), &calls[*place].0));
+        }
+    }
 }
 
 #[test]

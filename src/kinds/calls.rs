@@ -41,15 +41,36 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Whether it begins a call, and does not go on with this one. A call begins with its name; some servers say the name with
-    /// every piece, and some give every piece an id of its own.
+    /// Whether it begins a call, and does not go on with this one, whose id is not its own. A call begins with its name; some
+    /// servers say the name with every piece, and some give every piece an id of its own.
     fn begins_another_than(&self, known: &ToolCall) -> bool {
         let Some(name) = self.name.filter(|_| !known.name.is_empty()) else { return false };
-        match self.id.filter(|_| !known.id.is_empty()) {
-            Some(id) => id != known.id,
-            None if name != known.name => true,
-            None => !self.arguments.is_empty() && serde_json::from_str::<IgnoredAny>(&known.arguments).is_ok(),
+        if name != known.name {
+            return true;
         }
+        match self.id.filter(|_| !known.id.is_empty()) {
+            Some(_) => self.index.is_none() || !goes_on(&known.arguments, self.arguments),
+            None => !self.arguments.is_empty() && is_whole(&known.arguments),
+        }
+    }
+}
+
+/// Whether these arguments are said to their end.
+fn is_whole(arguments: &str) -> bool {
+    // Looked at first: an object in its middle is not worth reading again with every piece.
+    let may_be = !arguments.trim_start().starts_with('{') || arguments.trim_end().ends_with('}');
+    may_be && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
+}
+
+/// Whether an object of which so much has come can go on with this.
+fn goes_on(arguments: &str, more: &str) -> bool {
+    let begins = |text: &str| text.trim_start().starts_with('{');
+    match arguments.trim_start() {
+        "" => begins(more),
+        _ if !begins(arguments) || is_whole(arguments) => false,
+        _ if !begins(more) => true,
+        _ => serde_json::from_str::<IgnoredAny>(&[arguments, more].concat())
+            .map_or_else(|error| error.is_eof(), |_| true),
     }
 }
 
@@ -91,14 +112,23 @@ impl Calls {
         Ok(index.map(|index| Chunk::ToolCall { index, id, name, arguments }))
     }
 
-    /// Servers that leave the index out, or give every call the same, tell calls apart by a new id or a new name.
+    /// A piece belongs to the call with its id, if their indices do not say otherwise. Else it goes on with the last call of its
+    /// index, or with the last of all if it has none, unless it begins another: with another name; with another id, except where
+    /// under one index and name it goes on with an object of arguments that is open; and without an id, where it brings arguments
+    /// after those that are whole.
     fn place_of(&mut self, piece: &Piece<'_>) -> usize {
         let wire_index = piece.index;
+        let agrees =
+            |call: &Assembled| call.wire_index.is_none() || wire_index.is_none() || call.wire_index == wire_index;
+        let has_its_id = |call: &Assembled| piece.id.is_some_and(|id| call.call.id == id) && agrees(call);
+        self.is_misnumbered |= wire_index.is_none();
+        if let Some(place) = self.all.iter().rposition(has_its_id) {
+            return place;
+        }
         let known = match wire_index {
             Some(_) => self.all.iter().rposition(|call| call.wire_index == wire_index),
             None => self.all.len().checked_sub(1),
         };
-        self.is_misnumbered |= wire_index.is_none();
         if let Some(place) = known {
             let begins = self.all.get(place).is_none_or(|known| piece.begins_another_than(&known.call));
             if !begins {

@@ -238,6 +238,30 @@ fn a_piece_that_is_null_says_nothing() {
 }
 
 #[test]
+fn a_block_whose_beginning_was_lost_is_said_all_the_same() {
+    let begun = |event: &&&str| !event.contains("content_block_start");
+    let (chunks, answer) = stream(HELLO.iter().filter(begun).copied());
+    assert_eq!(chunks, [content("Hello"), content("!")]);
+    assert_eq!(answer.unwrap().content, "Hello!");
+    let (_, whole) = stream(THINKING);
+    let (_, answer) = stream(THINKING.iter().filter(begun).copied());
+    assert_eq!(raw(&answer.unwrap()), raw(&whole.unwrap()));
+}
+
+#[test]
+fn a_call_whose_beginning_was_lost_is_a_cut_and_no_answer_without_it() {
+    let begun = |event: &&&str| !event.contains("content_block_start");
+    let (_, answer) = stream(WEATHER.iter().filter(begun).copied());
+    let failure = answer.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Truncated);
+    assert!(failure.message.contains("block 1"), "{failure:?}");
+    let unknown = r#"{"type":"content_block_delta","index":7,"delta":{"type":"new_delta","new":"a"}}"#;
+    let [start, rest @ ..] = HELLO;
+    let (_, answer) = stream([start, unknown].into_iter().chain(rest));
+    assert_eq!(answer.unwrap().content, "Hello!");
+}
+
+#[test]
 fn events_that_are_none_are_a_cut() {
     for event in ["", "[]", "{", "<html>", "5"] {
         assert_eq!(stream([event]).1.unwrap_err().class, FailureClass::Truncated, "{event}");

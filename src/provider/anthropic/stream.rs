@@ -83,7 +83,13 @@ impl EventReader for Reader {
         Ok(match event.kind.as_str() {
             "message_start" => Some(self.begin(event.message.unwrap_or_default())),
             "content_block_start" => self.open(event.index, event.content_block.unwrap_or_default()),
-            "content_block_delta" => event.delta.and_then(|delta| self.grow(event.index, &delta, &data)),
+            "content_block_delta" => match event.delta {
+                Some(delta) => {
+                    self.begin_unsaid(event.index, &delta.kind, &data)?;
+                    self.grow(event.index, &delta, &data)
+                }
+                None => None,
+            },
             "content_block_stop" => self.close(event.index),
             "message_delta" => {
                 self.change(&data);
@@ -165,6 +171,29 @@ impl Reader {
             citations: Vec::new(),
         });
         chunk
+    }
+
+    /// A block whose beginning was lost on its way begins with its first piece, where that tells its kind.
+    ///
+    /// # Errors
+    /// If it is a call: nobody knows of what.
+    fn begin_unsaid(&mut self, index: u64, delta: &str, data: &str) -> Result<(), Failure> {
+        if self.blocks.iter().any(|block| block.index == index) {
+            return Ok(());
+        }
+        let kind = match delta {
+            "text_delta" | "citations_delta" => "text",
+            "thinking_delta" | "signature_delta" => "thinking",
+            "input_json_delta" => {
+                let reason = format!("it goes on with block {index}, a call that never began");
+                return Err(unreadable("an event of the stream cannot be used", &reason, data.as_bytes()));
+            }
+            _ => return Ok(()),
+        };
+        let mut start = Body::new();
+        start.set("type", &kind);
+        self.open(index, start);
+        Ok(())
     }
 
     /// What a piece of text or of thinking says.
