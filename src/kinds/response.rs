@@ -1,5 +1,6 @@
 //! Model responses: what OpenAI's Responses API answers, read as far as thryd needs it, the rest kept as it came.
 
+mod blob;
 mod items;
 mod output;
 mod prompt;
