@@ -118,6 +118,29 @@ proptest! {
     }
 
     #[test]
+    fn items_without_ids_have_the_same_ones_in_all_events(answer in answer(), kept in prop::collection::vec(any::<bool>(), 5)) {
+        let mut answer = answer;
+        for (item, _) in answer["output"].as_array_mut().unwrap().iter_mut().zip(kept).filter(|(_, is_kept)| !is_kept) {
+            item.as_object_mut().unwrap().remove("id");
+        }
+        let events: Vec<Value> = events(&answer).iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+        let output = events.last().unwrap()["response"]["output"].as_array().unwrap().clone();
+        let ids: Vec<&str> = output.iter().map(|item| item["id"].as_str().unwrap()).collect();
+        prop_assert!(ids.iter().all(|id| !id.is_empty()));
+        prop_assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
+        for event in events.iter().filter(|event| event.get("output_index").is_some()) {
+            let id = ids[usize::try_from(event["output_index"].as_u64().unwrap()).unwrap()];
+            let said = event.get("item").map_or(&event["item_id"], |item| &item["id"]);
+            prop_assert_eq!(said, id, "{}", event);
+        }
+        for (item, known) in output.iter().zip(answer["output"].as_array().unwrap()) {
+            let mut known = known.clone();
+            known["id"] = item["id"].clone();
+            prop_assert_eq!(item, &known);
+        }
+    }
+
+    #[test]
     fn no_events_make_it_panic(events in prop::collection::vec(garbage(), 0..8)) {
         let (mut assembly, mut chunks) = (ResponseAssembly::default(), Vec::new());
         for event in &events {

@@ -6,7 +6,7 @@ use thryd::error::FailureClass;
 use thryd::kinds::Chunk;
 use thryd::provider::in_band;
 
-use super::{content_of, events, heard, said};
+use super::{content_of, events, heard, read, said};
 
 /// As the API writes a call, reasoning and a message, each with its own events.
 fn rich() -> Value {
@@ -41,6 +41,29 @@ fn events_are_read_as_chunks_of_every_type() {
     assert_eq!(arguments, "{\"city\":\"Oslo\"}");
     assert!(chunks.iter().any(|chunk| matches!(chunk, Chunk::Reasoning { delta } if delta.contains("look"))));
     assert!(answer.is_storable());
+}
+
+#[test]
+fn texts_without_parts_around_them_come_in_events_too() {
+    let mut answer = said("r", "");
+    answer["output"] = json!([
+        { "type": "reasoning", "id": "rs_1", "summary": "Let me look.", "content": "So." },
+        { "type": "message", "id": "msg_1", "role": "assistant", "content": "It is sunny in Oslo." },
+    ]);
+    let all = events(&answer);
+    let deltas = |kind: &str| {
+        let events = all.iter().map(|event| serde_json::from_str::<Value>(event).unwrap());
+        let delta = |event: Value| event["delta"].as_str().unwrap().to_owned();
+        events.filter(|event| event["type"] == kind).map(delta).collect::<String>()
+    };
+    assert_eq!(deltas("response.output_text.delta"), "It is sunny in Oslo.");
+    assert_eq!(deltas("response.reasoning_summary_text.delta"), "Let me look.");
+    assert_eq!(deltas("response.reasoning_text.delta"), "So.");
+    let (chunks, again) = heard(strs(&all));
+    assert_eq!(
+        (content_of(&chunks).as_str(), again.unwrap().raw()),
+        ("It is sunny in Oslo.", read(&answer.to_string()).unwrap().raw())
+    );
 }
 
 #[test]
