@@ -91,9 +91,10 @@ fn next_pieces(left: &mut VecDeque<String>, text: &str) -> Vec<String> {
 pub(crate) fn write_events(raw: &str, cut: impl FnMut(Part, &str) -> Vec<String>) -> Option<Vec<String>> {
     let answer = Body::parse(raw).ok()?;
     let mut items: Vec<Body> = serde_json::from_str(answer.get("output")?).ok()?;
-    let ids = name_all(&mut items);
+    let known: HashSet<_> = items.iter().filter_map(id_of).collect();
+    let mended = items.iter_mut().enumerate().map(|(index, item)| name(item, index, &known) | part(item));
     let mut whole = Cow::Borrowed(raw);
-    if ids.is_new {
+    if mended.fold(false, |any, is_mended| any | is_mended) {
         let mut answer = answer.clone();
         answer.set("output", &items);
         whole = String::from_utf8_lossy(&answer.write(&[])).into_owned().into();
@@ -110,8 +111,8 @@ pub(crate) fn write_events(raw: &str, cut: impl FnMut(Part, &str) -> Vec<String>
     for kind in ["response.created", "response.in_progress"] {
         writer.push(kind, &[("response", verbatim(&String::from_utf8_lossy(&begun.write(&[]))))], false);
     }
-    for (index, (item, id)) in items.iter().zip(ids.all).enumerate() {
-        (writer.index, writer.id) = (index, id);
+    for (index, item) in items.iter().enumerate() {
+        (writer.index, writer.id) = (index, id_of(item).unwrap_or_default());
         writer.item(item);
     }
     let is_incomplete = answer.get("status").and_then(text).as_deref() == Some(INCOMPLETE);
@@ -120,39 +121,50 @@ pub(crate) fn write_events(raw: &str, cut: impl FnMut(Part, &str) -> Vec<String>
     Some(writer.events)
 }
 
-/// The ids of items.
-struct Ids {
-    all: Vec<String>,
-    /// Whether some of them were given here.
-    is_new: bool,
+fn id_of(item: &Body) -> Option<String> {
+    item.get("id").and_then(text).filter(|id| !id.is_empty())
 }
 
-/// Gives an id to each item that has none: clients tell by it which item an event is about, and stop at an item without one.
-fn name_all(items: &mut [Body]) -> Ids {
-    let id_of = |item: &Body| item.get("id").and_then(text).filter(|id| !id.is_empty());
-    let known: Vec<_> = items.iter().map(id_of).collect();
-    let taken: HashSet<_> = known.iter().flatten().cloned().collect();
-    let named = items.iter_mut().enumerate().zip(&known).map(|((index, item), id)| {
-        if let Some(id) = id {
-            return id.clone();
+/// Gives an item an id, if it has none, and says whether it did: clients tell by it which item an event is about, and stop at
+/// an item without one.
+fn name(item: &mut Body, index: usize, known: &HashSet<String>) -> bool {
+    if id_of(item).is_some() {
+        return false;
+    }
+    // OpenAI takes an item back only under an id that begins as those of its sort do.
+    let prefix = match item.get("type").and_then(text).as_deref() {
+        Some("message") => "msg",
+        Some("reasoning") => "rs",
+        Some("function_call") => "fc",
+        Some("custom_tool_call") => "ctc",
+        _ => "item",
+    };
+    let mut id = format!("{prefix}_{index}");
+    while known.contains(&id) {
+        id.push('_');
+    }
+    item.set("id", &id);
+    true
+}
+
+/// Puts texts of an item that stand without a part into one, and says whether there were any: events are about parts.
+fn part(item: &mut Body) -> bool {
+    let names: &[(&str, &str)] = match item.get("type").and_then(text).as_deref() {
+        Some("message") => &[("content", "output_text")],
+        Some("reasoning") => &[("summary", "summary_text"), ("content", "reasoning_text")],
+        _ => &[],
+    };
+    let mut any = false;
+    for (name, kind) in names {
+        let Some(said) = item.get(name).and_then(text) else { continue };
+        let mut part = json!({ "type": kind, "text": said });
+        if *kind == "output_text" {
+            part["annotations"] = json!([]);
         }
-        // OpenAI takes an item back only under an id that begins as those of its sort do.
-        let prefix = match item.get("type").and_then(text).as_deref() {
-            Some("message") => "msg",
-            Some("reasoning") => "rs",
-            Some("function_call") => "fc",
-            Some("custom_tool_call") => "ctc",
-            _ => "item",
-        };
-        let mut id = format!("{prefix}_{index}");
-        while taken.contains(&id) {
-            id.push('_');
-        }
-        item.set("id", &id);
-        id
-    });
-    let all = named.collect();
-    Ids { all, is_new: known.contains(&None) }
+        item.set(name, &[part]);
+        any = true;
+    }
+    any
 }
 
 struct Writer<F> {
@@ -215,10 +227,10 @@ impl<F: FnMut(Part, &str) -> Vec<String>> Writer<F> {
         let begun = verbatim(&String::from_utf8_lossy(&begun.write(&[])));
         self.push("response.output_item.added", &[("item", begun)], true);
         match item.get("type").and_then(text).as_deref() {
-            Some("message") => self.parts(item.get("content"), "output_text"),
+            Some("message") => self.parts(item.get("content")),
             Some("reasoning") => {
                 self.summary(item.get("summary"));
-                self.parts(item.get("content"), "reasoning_text");
+                self.parts(item.get("content"));
             }
             Some("function_call") => self.call("response.function_call_arguments", "arguments", item),
             Some("custom_tool_call") => self.call("response.custom_tool_call_input", "input", item),
@@ -236,7 +248,7 @@ impl<F: FnMut(Part, &str) -> Vec<String>> Writer<F> {
     }
 
     fn summary(&mut self, parts: Option<&str>) {
-        for (place, part) in list(parts, "summary_text").into_iter().enumerate() {
+        for (place, part) in list(parts).into_iter().enumerate() {
             let place = Some(("summary_index", place));
             let whole = part.get("text").and_then(text).unwrap_or_default();
             let mut begun = part.clone();
@@ -250,8 +262,8 @@ impl<F: FnMut(Part, &str) -> Vec<String>> Writer<F> {
         }
     }
 
-    fn parts(&mut self, parts: Option<&str>, kind: &str) {
-        for (index, part) in list(parts, kind).into_iter().enumerate() {
+    fn parts(&mut self, parts: Option<&str>) {
+        for (index, part) in list(parts).into_iter().enumerate() {
             let place = Some(("content_index", index));
             let (name, kind, sort) = match part.get("type").and_then(text).as_deref() {
                 Some("output_text") => ("text", "response.output_text", Part::Text),
@@ -300,17 +312,9 @@ impl<F: FnMut(Part, &str) -> Vec<String>> Writer<F> {
     }
 }
 
-/// A list of parts; of a text without a part around it one of this kind.
-fn list(raw: Option<&str>, kind: &str) -> Vec<Body> {
-    let Some(raw) = raw else { return Vec::new() };
-    let Some(said) = text(raw) else { return serde_json::from_str(raw).unwrap_or_default() };
-    let mut part = Body::new();
-    part.set("type", &kind);
-    part.set("text", &said);
-    if kind == "output_text" {
-        part.set("annotations", &[(); 0]);
-    }
-    vec![part]
+/// A list of parts.
+fn list(raw: Option<&str>) -> Vec<Body> {
+    raw.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
 }
 
 fn json_of(value: &Value) -> Box<RawValue> {
