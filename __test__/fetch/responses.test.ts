@@ -132,6 +132,24 @@ describe('a stream', () => {
     expect(last?.data['response']).toMatchObject({ usage: { output_tokens: 2, estimated: true }, status: 'completed' })
   })
 
+  test.each([
+    ['an empty output', { output: [] }],
+    ['no output', { output: undefined }],
+    ['no response', undefined],
+  ])('whose last event has %s ends with what the cache has', async (_, hollow) => {
+    const events = told(['one ', 'two'])
+    const last = events.at(-1) ?? {}
+    last['response'] = hollow && { ...(last['response'] as object), ...hollow }
+    server.answer = (_seen, response) => sendEvents(response, events)
+    const handler = handlerOf(['local::m'], {})
+    const live = named(await (await ask(handler, { stream: true })).text())
+    expect(live.slice(0, -1).map(({ data }) => data)).toEqual(events.slice(0, -1))
+    const kept = await ask(handler)
+    expect(kept.headers.get('x-thryd-cache')).toBe('memory')
+    expect(live.at(-1)?.data).toEqual({ ...last, response: await kept.json() })
+    expect(live.at(-1)?.data['response']).toMatchObject({ id: 'resp_1', output: said('one two')['output'] })
+  })
+
   test.each(['cut', 'end', 'failed'])('that breaks ends with an error, never cleanly: %s', async (how) => {
     server.answer = async (_seen, response) => {
       beginEvents(response)

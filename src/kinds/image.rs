@@ -58,6 +58,11 @@ impl Image {
         Self::of(url, fields.get("detail").map(|detail| detail.get()))
     }
 
+    /// A picture in base64.
+    pub(super) fn of_base64(data: &str) -> Self {
+        Self { detail: Detail::Auto, size: size_in(data.as_bytes()) }
+    }
+
     /// A picture behind this URL, to be looked at so closely; both as JSON.
     pub(super) fn of(url: &str, detail: Option<&str>) -> Self {
         let detail = match detail {
@@ -76,7 +81,11 @@ fn size(url: &str) -> Option<(u32, u32)> {
     if !kind.starts_with("data:") || !kind.ends_with(";base64") {
         return None;
     }
-    let data = data.as_bytes();
+    size_in(data.as_bytes())
+}
+
+/// Width and height of a picture in base64.
+fn size_in(data: &[u8]) -> Option<(u32, u32)> {
     for bytes in HEAD_BYTES {
         // Four characters are three bytes.
         let length = data.len().min(bytes / 3 * 4);

@@ -9,6 +9,8 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::text::text;
+
 /// The fields of an object that thryd reads itself.
 pub(super) trait Known<'de>: Default {
     /// Reads the value of a field that it knows, and says whether it does.
@@ -21,6 +23,13 @@ pub(super) fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
     map: &mut A,
 ) -> Result<bool, A::Error> {
     *field = map.next_value()?;
+    Ok(true)
+}
+
+/// Reads the value of a field that is a text; one that is anything else is absent.
+pub(super) fn word<'de, A: MapAccess<'de>>(field: &mut Option<Cow<'de, str>>, map: &mut A) -> Result<bool, A::Error> {
+    let raw: &RawValue = map.next_value()?;
+    *field = text(raw.get()).map(Cow::Owned);
     Ok(true)
 }
 

@@ -1,5 +1,7 @@
 //! Model responses: what OpenAI's Responses API answers, read as far as thryd needs it, the rest kept as it came.
 
+mod blob;
+mod event;
 mod items;
 mod output;
 mod prompt;
@@ -75,6 +77,20 @@ impl ModelResponse {
     pub(super) fn reasoning(&self) -> String {
         let Ok(Named(answer)) = serde_json::from_slice::<Named<Answer<'_>>>(&self.raw) else { return String::new() };
         Output::read(answer.output).map(|output| output.reasoning).unwrap_or_default()
+    }
+
+    /// Whether it has more than this answer as the last event of a stream told it, if that told one: it was put together then.
+    pub(crate) fn is_more_than(&self, told: Option<&str>) -> bool {
+        let Some(raw) = told else { return true };
+        if raw.as_bytes() == self.raw {
+            return false;
+        }
+        let Ok(Named(told)) = serde_json::from_str::<Named<Answer<'_>>>(raw) else { return true };
+        let Ok(Named(own)) = serde_json::from_slice::<Named<Answer<'_>>>(&self.raw) else { return false };
+        let has_no_id = told.id.is_none_or(|id| id.is_empty());
+        let items = Output::read(own.output).map_or(0, |own| own.items);
+        let lacks = |told: Output| told.lacks_some_of(items, self.output_text.len(), self.tool_calls.len());
+        (has_no_id && !self.id.is_empty()) || Output::read(told.output).is_none_or(lacks)
     }
 
     /// The same answer, which came in these pieces; `is_sure` unless some of it was put together here.

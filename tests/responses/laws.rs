@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use thryd::Kind;
 use thryd::kinds::{Body, Chunk, ModelResponse, ResponseAssembly};
+use thryd::tokens::count_prompt;
 
-use super::{content_of, events, heard, read};
+use super::{content_of, events, heard, read, request};
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z \u{e9}\u{1f600}\n\"]{0,40}", "\\PC{0,12}"]
@@ -117,6 +118,29 @@ proptest! {
     }
 
     #[test]
+    fn items_without_ids_have_the_same_ones_in_all_events(answer in answer(), kept in prop::collection::vec(any::<bool>(), 5)) {
+        let mut answer = answer;
+        for (item, _) in answer["output"].as_array_mut().unwrap().iter_mut().zip(kept).filter(|(_, is_kept)| !is_kept) {
+            item.as_object_mut().unwrap().remove("id");
+        }
+        let events: Vec<Value> = events(&answer).iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+        let output = events.last().unwrap()["response"]["output"].as_array().unwrap().clone();
+        let ids: Vec<&str> = output.iter().map(|item| item["id"].as_str().unwrap()).collect();
+        prop_assert!(ids.iter().all(|id| !id.is_empty()));
+        prop_assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
+        for event in events.iter().filter(|event| event.get("output_index").is_some()) {
+            let id = ids[usize::try_from(event["output_index"].as_u64().unwrap()).unwrap()];
+            let said = event.get("item").map_or(&event["item_id"], |item| &item["id"]);
+            prop_assert_eq!(said, id, "{}", event);
+        }
+        for (item, known) in output.iter().zip(answer["output"].as_array().unwrap()) {
+            let mut known = known.clone();
+            known["id"] = item["id"].clone();
+            prop_assert_eq!(item, &known);
+        }
+    }
+
+    #[test]
     fn no_events_make_it_panic(events in prop::collection::vec(garbage(), 0..8)) {
         let (mut assembly, mut chunks) = (ResponseAssembly::default(), Vec::new());
         for event in &events {
@@ -136,6 +160,45 @@ proptest! {
         if let Ok(Ok(request)) = Body::parse(&text).map(ModelResponse::request) {
             let _ = ModelResponse::prompt(&request);
         }
+    }
+}
+
+/// Items that clients send back, with base64 in the places that are for it, and in others.
+fn with_base64(place: usize, data: &str) -> Value {
+    let url = format!("data:image/png;base64,{data}");
+    match place {
+        0 => {
+            json!({ "type": "computer_call_output", "call_id": "c", "output": { "type": "computer_screenshot", "image_url": url } })
+        }
+        1 => json!({ "type": "image_generation_call", "id": "ig_1", "status": "completed", "result": data }),
+        2 => json!({ "type": "code_interpreter_call", "code": "plot()", "outputs": [{ "type": "image", "url": url }] }),
+        3 => json!({ "type": "compaction", "encrypted_content": data }),
+        4 => json!({ "type": "reasoning", "summary": [], "encrypted_content": data }),
+        5 => json!({ "type": "x_new", "encrypted_state": { "of": [data] }, "b64_json": data }),
+        6 => json!({ "type": "x_new", "deep": [{ "source": { "data": data } }] }),
+        7 => {
+            json!({ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": url } }, { "type": "x", "y": url }] })
+        }
+        8 => {
+            json!({ "type": "function_call_output", "call_id": "c", "output": [{ "type": "input_image", "image_url": url }] })
+        }
+        _ => json!({ "type": "message", "role": "user", "content": [{ "type": "input_file", "file_data": url }] }),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn base64_never_counts_as_text(place in 0..10_usize, seed in any::<u64>(), length in 60_000..90_000_u64) {
+        use base64::Engine;
+        let data = (0..length).map(|at| (seed.wrapping_add(at).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8);
+        let data = base64::engine::general_purpose::STANDARD.encode(data.collect::<Vec<_>>());
+        let prompt = ModelResponse::prompt(&request(&json!({ "input": [with_base64(place, &data)] })));
+        let tokens = usize::try_from(count_prompt(&prompt, "gpt-4o")).unwrap();
+        prop_assert!(tokens < data.len() / 16, "{} bytes count {tokens} in {}", data.len(), with_base64(place, "..."));
+        let pictures = if matches!(place, 3 | 4 | 6) { 0 } else { 1 };
+        prop_assert!(prompt.images.len() >= pictures, "{}", with_base64(place, "..."));
     }
 }
 

@@ -100,6 +100,8 @@ async fn the_dummy_echoes_and_plays_its_script() {
         { "output_text": "hi", "reasoning_content": "hm", "tool_calls": [{ "name": "f", "arguments": { "a": 1 } }] },
         { "content": "cut", "finish_reason": "length" },
         { "id": "mine", "output": [] },
+        { "output": [] },
+        { "id": null, "output": [] },
         { "error": { "status": 400, "message": "no" } },
         { "x": 1 },
     ] } });
@@ -109,6 +111,12 @@ async fn the_dummy_echoes_and_plays_its_script() {
     let second = local::<ModelResponse>(&*dummy, &hi()).await.unwrap();
     assert_eq!(second.incomplete_reason.as_deref(), Some("max_output_tokens"));
     assert_eq!(local::<ModelResponse>(&*dummy, &hi()).await.unwrap().id, "mine");
+    let (third, fourth) = (local::<ModelResponse>(&*dummy, &hi()).await, local::<ModelResponse>(&*dummy, &hi()).await);
+    let (third, fourth) = (third.unwrap().id, fourth.unwrap().id);
+    assert!(
+        !third.is_empty() && !fourth.is_empty() && third != fourth,
+        "{third} {fourth}: ids tell whose an answer is"
+    );
     assert_eq!(local::<ModelResponse>(&*dummy, &hi()).await.unwrap_err().status, Some(400));
     assert!(local::<ModelResponse>(&*dummy, &hi()).await.unwrap_err().message.contains("an object with `output`"));
 }

@@ -6,7 +6,7 @@ use thryd::error::FailureClass;
 use thryd::kinds::Chunk;
 use thryd::provider::in_band;
 
-use super::{content_of, events, heard, said};
+use super::{content_of, events, heard, read, said};
 
 /// As the API writes a call, reasoning and a message, each with its own events.
 fn rich() -> Value {
@@ -41,6 +41,33 @@ fn events_are_read_as_chunks_of_every_type() {
     assert_eq!(arguments, "{\"city\":\"Oslo\"}");
     assert!(chunks.iter().any(|chunk| matches!(chunk, Chunk::Reasoning { delta } if delta.contains("look"))));
     assert!(answer.is_storable());
+}
+
+#[test]
+fn texts_without_parts_around_them_come_in_events_too() {
+    let mut answer = said("r", "");
+    answer["output"] = json!([
+        { "type": "reasoning", "id": "rs_1", "summary": "Let me look.", "content": "So." },
+        { "type": "message", "id": "msg_1", "role": "assistant", "content": "It is sunny in Oslo." },
+    ]);
+    let all = events(&answer);
+    let deltas = |kind: &str| {
+        let events = all.iter().map(|event| serde_json::from_str::<Value>(event).unwrap());
+        let delta = |event: Value| event["delta"].as_str().unwrap().to_owned();
+        events.filter(|event| event["type"] == kind).map(delta).collect::<String>()
+    };
+    assert_eq!(deltas("response.output_text.delta"), "It is sunny in Oslo.");
+    assert_eq!(deltas("response.reasoning_summary_text.delta"), "Let me look.");
+    assert_eq!(deltas("response.reasoning_text.delta"), "So.");
+    let (chunks, again) = heard(strs(&all));
+    let raw: Value = serde_json::from_slice(again.unwrap().raw()).unwrap();
+    assert_eq!(content_of(&chunks), "It is sunny in Oslo.");
+    let done = |event: &String| serde_json::from_str::<Value>(event).unwrap();
+    let done = all.iter().map(done).filter(|event| event["type"] == "response.output_item.done");
+    assert_eq!(raw["output"], Value::from_iter(done.map(|event| event["item"].clone())), "clients go by parts");
+    assert_eq!(raw["output"][0]["summary"], json!([{ "type": "summary_text", "text": "Let me look." }]));
+    let part = json!([{ "type": "output_text", "text": "It is sunny in Oslo.", "annotations": [] }]);
+    assert_eq!(raw["output"][1]["content"], part);
 }
 
 #[test]
@@ -168,6 +195,122 @@ fn events_of_servers_that_number_nothing_are_read_too() {
         r#"{"type":"response.output_text.delta","delta":"after the end"}"#,
     ]);
     assert_eq!((content_of(&chunks).as_str(), answer.unwrap().output_text.as_str()), ("Hello", "Hello"));
+}
+
+/// Deltas without an index, some with an id that nobody announces, and then events that have both.
+#[test]
+fn what_was_said_of_no_item_is_said_once_when_its_item_comes() {
+    let delta = |id: &str, delta: &str| {
+        let mut event = json!({ "type": "response.output_text.delta", "delta": delta });
+        if !id.is_empty() {
+            event["item_id"] = json!(id);
+        }
+        event.to_string()
+    };
+    let part = |text: &str| json!({ "type": "output_text", "text": text, "annotations": [] });
+    let message = |parts: &[&str]| json!({ "type": "message", "id": "msg_1", "role": "assistant", "content": parts.iter().map(|text| part(text)).collect::<Vec<_>>() });
+    let thought = json!({ "type": "reasoning", "id": "rs_1", "summary": [{ "type": "summary_text", "text": "Hm." }] });
+    let item = |kind: &str, index: u32, item: &Value| {
+        json!({ "type": format!("response.output_item.{kind}"), "output_index": index, "item": item }).to_string()
+    };
+    let whole = |items: &[&Value]| {
+        json!({ "type": "response.completed", "response": { "id": "r", "status": "completed", "output": items } })
+            .to_string()
+    };
+    let placed = |kind: &str, name: &str, value: Value| {
+        json!({ "type": kind, "item_id": "msg_1", "output_index": 0, "content_index": 0, name: value }).to_string()
+    };
+    let (said, parts) = (message(&["Hello you there"]), message(&["Hello ", "you there"]));
+    for id in ["", "other", "msg_1"] {
+        let pieces = || vec![delta(id, "Hello "), delta(id, "you there")];
+        let hm = || r#"{"type":"response.reasoning_summary_text.delta","delta":"Hm."}"#.to_owned();
+        for (events, items) in [
+            (vec![item("done", 0, &said)], vec![&said]),
+            (vec![item("added", 0, &message(&[])), item("done", 0, &said)], vec![&said]),
+            (
+                vec![placed("response.output_text.done", "text", json!("Hello you there")), item("done", 0, &said)],
+                vec![&said],
+            ),
+            (
+                vec![placed("response.content_part.done", "part", part("Hello you there")), item("done", 0, &said)],
+                vec![&said],
+            ),
+            (vec![hm(), item("done", 0, &thought), item("done", 1, &said)], vec![&thought, &said]),
+        ] {
+            let all: Vec<_> = pieces().into_iter().chain(events).chain([whole(&items)]).collect();
+            let (chunks, answer) = heard(strs(&all));
+            assert_eq!(content_of(&chunks), "Hello you there", "{all:?}");
+            assert_eq!(chunks.len(), 1 + items.len(), "{all:?}: {chunks:?}");
+            let raw: Value = serde_json::from_slice(answer.unwrap().raw()).unwrap();
+            assert_eq!(raw["output"], json!(items), "{all:?}");
+        }
+    }
+    for id in ["", "other"] {
+        let all = [delta(id, "Hello "), delta(id, "you there"), item("done", 0, &parts), whole(&[&parts])];
+        assert_eq!(content_of(&heard(strs(&all)).0), "Hello you there", "in two parts");
+    }
+    let late = placed("response.output_text.delta", "delta", json!(" there"));
+    let all = [delta("", "Hello"), delta("", " you"), late, item("done", 0, &said), whole(&[&said])];
+    let (chunks, answer) = heard(strs(&all));
+    assert_eq!(
+        (content_of(&chunks).as_str(), answer.unwrap().output_text.as_str()),
+        ("Hello you there", "Hello you there")
+    );
+    let (other, all) = (message(&["Bye"]), [delta("", "Hello"), item("done", 0, &message(&["Bye"])), whole(&[])]);
+    let raw: Value = serde_json::from_slice(heard(strs(&all)).1.unwrap().raw()).unwrap();
+    assert_eq!((raw["output"].as_array().unwrap().len(), &raw["output"][0]), (2, &other), "another item is another");
+}
+
+#[test]
+fn an_event_that_only_its_line_calls_an_error_is_one_and_keeps_its_words() {
+    let (_, answer) = heard([r#"{"message":"boom","code":"server_error"}"#]);
+    let failure = answer.unwrap_err();
+    assert!(failure.message.contains("boom"), "{}", failure.message);
+    let (_, answer) = heard([
+        r#"{"delta":"a","message":"of something else"}"#,
+        r#"{"type":"response.x_new","message":"of something else"}"#,
+        r#"{"message":{"role":"assistant"}}"#,
+        r#"{"type":"response.completed","response":{"id":"r","output":[]}}"#,
+    ]);
+    assert!(answer.is_ok());
+}
+
+#[test]
+fn fields_that_cannot_be_read_are_passed_over() {
+    let added = |index: &str| {
+        format!(
+            r#"{{"type":"response.output_item.added","output_index":{index},"item":{{"type":"message","id":"m{}","content":[]}}}}"#,
+            index.len()
+        )
+    };
+    for index in ["1", "\"1\"", "1.0"] {
+        let (chunks, answer) = heard([
+            r#"{"type":"response.output_text.delta","delta":null}"#,
+            r#"{"type":"response.output_text.delta","delta":""}"#,
+            r#"{"type":"response.output_text.done","text":""}"#,
+            r#"{"type":"response.output_text.annotation.added","annotation":null}"#,
+            r#"{"type":"response.function_call_arguments.delta","delta":null}"#,
+            r#"{"type":"response.function_call_arguments.done","arguments":""}"#,
+            r#"{"type":"response.output_item.added","item":5}"#,
+            r#"{"type":5,"item_id":{}}"#,
+            &added(index),
+            &format!(
+                r#"{{"type":"response.output_text.delta","output_index":{index},"content_index":-1,"item_id":5,"delta":"Hello"}}"#
+            ),
+            r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"x_new","name":5,"id":{},"call_id":[]}}"#,
+            r#"{"type":"response.completed","response":{"id":"r","output":[]}}"#,
+        ]);
+        let answer = answer.unwrap();
+        assert_eq!((content_of(&chunks).as_str(), chunks.len()), ("Hello", 1), "{index}");
+        let raw: Value = serde_json::from_slice(answer.raw()).unwrap();
+        let kinds: Vec<_> =
+            raw["output"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["x_new", "message"], "{raw}");
+        assert_eq!(raw["output"][1]["content"][0]["text"], "Hello");
+    }
+    let mut answer = said("r", "Hello");
+    answer["output"].as_array_mut().unwrap().push(json!({ "type": "x_new", "name": 5, "id": 7 }));
+    assert_eq!(read(&answer.to_string()).unwrap().output_text, "Hello");
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Events<ModelResponse> for ResponseEvents {
         let mut text = String::new();
         if let Some(last) = self.last.take() {
             let event: Event<'_> = serde_json::from_str(&last).unwrap_or_default();
-            push_named(&mut text, event.kind.as_deref(), &counted(&last, answer).unwrap_or_else(|| last.clone()));
+            push_named(&mut text, event.kind.as_deref(), &mended(&last, answer).unwrap_or_else(|| last.clone()));
         }
         text
     }
@@ -66,14 +66,23 @@ impl Events<ModelResponse> for ResponseEvents {
     }
 }
 
-/// The last event with the usage that was counted here, if the provider reported none.
-fn counted(last: &str, answer: &Answer<ModelResponse>) -> Option<String> {
-    if !answer.usage().estimated {
+/// The last event with the whole answer, if it lacks some of what came before it, and with the usage that was counted here, if
+/// the provider reported none. `None` if it lacks nothing.
+fn mended(last: &str, answer: &Answer<ModelResponse>) -> Option<String> {
+    let mut event = Body::parse(last).ok()?;
+    let lacks_some = answer.is_more_than(event.get("response"));
+    if !lacks_some && !answer.usage().estimated {
         return None;
     }
-    let mut event = Body::parse(last).ok()?;
-    let response: Body = event.read("response", "").ok().flatten().unwrap_or_default();
-    event.set("response", &with_usage(response, &answer.usage().response_wire()));
+    let mut response: Body = if lacks_some {
+        serde_json::from_slice(answer.raw()).ok()?
+    } else {
+        event.read("response", "").ok().flatten().unwrap_or_default()
+    };
+    if answer.usage().estimated {
+        response = with_usage(response, &answer.usage().response_wire());
+    }
+    event.set("response", &response);
     Some(String::from_utf8_lossy(&event.write(&[])).into_owned())
 }
 

@@ -145,23 +145,92 @@ impl StreamedItem {
     }
 }
 
+impl StreamedItem {
+    /// Whether nobody has told what it is: it came in texts that name no item.
+    fn is_anonymous(&self) -> bool {
+        self.index.is_none() && self.call.is_none() && self.begun.is_none() && self.done.is_none()
+    }
+
+    fn texts_in(&self, slot: Slot) -> impl Iterator<Item = &str> {
+        self.texts.iter().filter(move |text| text.slot == slot).map(|text| text.text.as_str())
+    }
+
+    fn has_said(&self, slot: Slot) -> bool {
+        self.texts_in(slot).any(|text| !text.is_empty())
+    }
+}
+
 /// All items.
 #[derive(Debug, Default)]
 pub(super) struct StreamedItems(pub Vec<StreamedItem>);
 
 impl StreamedItems {
-    /// The item that an event is about: by its id, else by its place, else the last one. Some servers give every event of an
-    /// item another id.
-    pub(super) fn item(&mut self, index: Option<u64>, id: Option<&str>) -> Result<&mut StreamedItem, &'static str> {
+    fn known(&self, index: Option<u64>, id: Option<&str>) -> Option<usize> {
         let id = id.filter(|id| !id.is_empty());
         let by_id = id.and_then(|id| self.0.iter().rposition(|item| item.id == id));
         let by_index = || index.and_then(|index| self.0.iter().rposition(|item| item.index == Some(index)));
         let last = || self.0.len().checked_sub(1).filter(|_| index.is_none() && id.is_none());
-        let known = by_id.or_else(by_index).or_else(last).unwrap_or_else(|| {
+        by_id.or_else(by_index).or_else(last)
+    }
+
+    /// Whether there is an item that such an event is about.
+    pub(super) fn has(&self, index: Option<u64>, id: Option<&str>) -> bool {
+        self.known(index, id).is_some()
+    }
+
+    /// Gives these texts of an item, as far as they were said of no item, to it: what some servers say without an index
+    /// before they tell of the item itself is not said twice.
+    pub(super) fn adopt(
+        &mut self,
+        index: Option<u64>,
+        id: Option<&str>,
+        texts: &[(Slot, u64, String)],
+    ) -> Result<(), &'static str> {
+        for slot in [Slot::Text, Slot::Refusal, Slot::Summary, Slot::Reasoning] {
+            let of_slot = |item: &StreamedItem| item.is_anonymous() && item.has_said(slot);
+            let Some(from) = self.0.iter().position(of_slot) else { continue };
+            let known = self.known(index, id).filter(|known| *known != from);
+            if known.is_none() && self.has(index, id) {
+                continue;
+            }
+            let told =
+                || self.0[from].texts_in(slot).chain(known.iter().flat_map(|known| self.0[*known].texts_in(slot)));
+            let whole = || texts.iter().filter(|text| text.0 == slot);
+            // Told by the lengths first, lest each of many events copy a long text.
+            if told().map(str::len).sum::<usize>() > whole().map(|text| text.2.len()).sum::<usize>() {
+                continue;
+            }
+            let told: String = told().collect();
+            if !whole().map(|text| text.2.as_str()).collect::<String>().starts_with(&told) {
+                continue;
+            }
+            let to = self.item(index, id)?;
+            to.texts.iter_mut().filter(|text| text.slot == slot).for_each(|text| text.text.clear());
+            let mut rest = told.as_str();
+            for (_, place, text) in whole() {
+                let (said, after) = rest.split_at(rest.len().min(text.len()));
+                to.text(slot, *place)?.catch_up(said);
+                rest = after;
+            }
+            self.0[from].texts.retain(|text| text.slot != slot);
+            if self.0[from].texts.is_empty() {
+                self.0.remove(from);
+            }
+        }
+        Ok(())
+    }
+
+    /// The item that an event is about: by its id, else by its place, else the last one. Some servers give every event of an
+    /// item another id.
+    pub(super) fn item(&mut self, index: Option<u64>, id: Option<&str>) -> Result<&mut StreamedItem, &'static str> {
+        let id = id.filter(|id| !id.is_empty());
+        let known = self.known(index, id).unwrap_or_else(|| {
             self.0.push(StreamedItem { index, id: id.unwrap_or_default().to_owned(), ..StreamedItem::default() });
             self.0.len() - 1
         });
-        if known >= MAX_ITEMS { Err("its output has too many items") } else { Ok(&mut self.0[known]) }
+        let item = self.0.get_mut(known).filter(|_| known < MAX_ITEMS).ok_or("its output has too many items")?;
+        item.index = item.index.or(index);
+        Ok(item)
     }
 
     /// The output in its order.

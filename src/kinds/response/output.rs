@@ -6,7 +6,7 @@ use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use crate::kinds::ToolCall;
-use crate::kinds::open::{Known, List, Named, set};
+use crate::kinds::open::{Known, List, Named, set, word};
 use crate::kinds::text::text;
 
 /// Most items of an answer, and most texts of an item: far more than any model makes. Each costs many times the memory of its text.
@@ -43,10 +43,10 @@ pub(super) struct Item<'a> {
 impl<'de> Known<'de> for Item<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
-            "type" => set(&mut self.kind, map),
-            "id" => set(&mut self.id, map),
-            "call_id" => set(&mut self.call_id, map),
-            "name" => set(&mut self.name, map),
+            "type" => word(&mut self.kind, map),
+            "id" => word(&mut self.id, map),
+            "call_id" => word(&mut self.call_id, map),
+            "name" => word(&mut self.name, map),
             "arguments" => set(&mut self.arguments, map),
             "input" => set(&mut self.input, map),
             "content" => set(&mut self.content, map),
@@ -67,7 +67,7 @@ pub(super) struct Part<'a> {
 impl<'de> Known<'de> for Part<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
-            "type" => set(&mut self.kind, map),
+            "type" => word(&mut self.kind, map),
             "text" => set(&mut self.text, map),
             "refusal" => set(&mut self.refusal, map),
             _ => Ok(false),
@@ -160,6 +160,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Whether there are fewer items or calls, or less is said.
+    pub(super) fn lacks_some_of(&self, items: usize, said: usize, calls: usize) -> bool {
+        self.items < items || self.text.len() < said || self.calls.len() < calls
+    }
+
     /// Reads a list of items. `None` for anything else.
     pub(super) fn read(raw: Option<&RawValue>) -> Option<Self> {
         let List(items): List<&RawValue, MAX_ITEMS> = serde_json::from_str(raw?.get()).ok()?;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
+use super::blob;
 use crate::kinds::open::{Known, Named, set};
 use crate::kinds::text::text;
 use crate::kinds::{Body, Image, MESSAGE_TOKENS, Prompt, REPLY_TOKENS};
@@ -54,10 +55,13 @@ pub(super) fn of(body: &Body) -> Prompt {
         None => {}
     }
     // Of a template only its variables are known here.
-    prompt.texts.extend(body.get("prompt").map(str::to_owned));
+    if let Some(template) = body.get("prompt").and_then(|raw| serde_json::from_str(raw).ok()) {
+        prompt.unknown(template);
+    }
     let format = body.get("text").and_then(|text| Body::parse(text).ok()?.remove("format"));
     prompt.texts.extend(format.map(|format| format.get().to_owned()));
-    prompt.tools.extend(body.get("tools").map(nested));
+    let Prompt { tools, images, .. } = &mut prompt;
+    tools.extend(body.get("tools").map(|tools| nested(tools, images)));
     prompt.completion = body.get("max_output_tokens").and_then(|raw| serde_json::from_str(raw).ok());
     prompt
 }
@@ -76,10 +80,16 @@ impl Prompt {
         }
     }
 
-    /// Adds an item, or a part of one. One that nobody knows counts as the text it is.
+    /// Adds what nobody knows: it counts as the text it is, without what is no text.
+    fn unknown(&mut self, raw: &RawValue) {
+        let text = blob::without(raw, &mut self.images);
+        self.texts.push(text);
+    }
+
+    /// Adds an item, or a part of one.
     fn item(&mut self, raw: &RawValue) {
         let Ok(Named(item)) = serde_json::from_str::<Named<Item<'_>>>(raw.get()) else {
-            self.texts.push(raw.get().to_owned());
+            self.unknown(raw);
             return;
         };
         match item.kind.and_then(|kind| text(kind.get())).as_deref() {
@@ -110,7 +120,7 @@ impl Prompt {
                 | "custom_tool_call_output",
             ) => {}
             Some(_) => {
-                self.texts.push(raw.get().to_owned());
+                self.unknown(raw);
                 return;
             }
         }
@@ -130,8 +140,9 @@ impl Prompt {
     }
 }
 
-/// Tools in the form that the rule for them knows: functions that stand flat in it are nested.
-fn nested(tools: &str) -> String {
+/// Tools in the form that the rule for them knows: functions that stand flat in it are nested. What is no text is taken out of
+/// the others.
+fn nested(tools: &str, images: &mut Vec<Image>) -> String {
     #[derive(Deserialize)]
     struct Tool<'a> {
         #[serde(rename = "type", borrow)]
@@ -148,6 +159,6 @@ fn nested(tools: &str) -> String {
         tool.set("function", &function);
         Some(String::from_utf8_lossy(&tool.write(&[])).into_owned())
     };
-    let items: Vec<String> = items.iter().map(|raw| nest(raw).unwrap_or_else(|| raw.get().to_owned())).collect();
+    let items: Vec<String> = items.iter().map(|raw| nest(raw).unwrap_or_else(|| blob::without(raw, images))).collect();
     format!("[{}]", items.join(","))
 }

@@ -1,7 +1,8 @@
 //! A whole model response as the pieces and the events of a stream: for those who read them, when it came whole or from the
 //! cache.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -89,7 +90,15 @@ fn next_pieces(left: &mut VecDeque<String>, text: &str) -> Vec<String> {
 /// The events of a whole answer, whose texts are cut by `cut`. `None` if it is none.
 pub(crate) fn write_events(raw: &str, cut: impl FnMut(Part, &str) -> Vec<String>) -> Option<Vec<String>> {
     let answer = Body::parse(raw).ok()?;
-    let items: Vec<Body> = serde_json::from_str(answer.get("output")?).ok()?;
+    let mut items: Vec<Body> = serde_json::from_str(answer.get("output")?).ok()?;
+    let known: HashSet<_> = items.iter().filter_map(id_of).collect();
+    let mended = items.iter_mut().enumerate().map(|(index, item)| name(item, index, &known) | part(item));
+    let mut whole = Cow::Borrowed(raw);
+    if mended.fold(false, |any, is_mended| any | is_mended) {
+        let mut answer = answer.clone();
+        answer.set("output", &items);
+        whole = String::from_utf8_lossy(&answer.write(&[])).into_owned().into();
+    }
     let mut writer = Writer { cut, events: Vec::new(), index: 0, id: String::new() };
     let mut begun = answer.clone();
     begun.set("status", &"in_progress");
@@ -103,14 +112,59 @@ pub(crate) fn write_events(raw: &str, cut: impl FnMut(Part, &str) -> Vec<String>
         writer.push(kind, &[("response", verbatim(&String::from_utf8_lossy(&begun.write(&[]))))], false);
     }
     for (index, item) in items.iter().enumerate() {
-        writer.index = index;
-        writer.id = item.read("id", "").ok().flatten().unwrap_or_else(|| format!("item_{index}"));
+        (writer.index, writer.id) = (index, id_of(item).unwrap_or_default());
         writer.item(item);
     }
     let is_incomplete = answer.get("status").and_then(text).as_deref() == Some(INCOMPLETE);
     let end = if is_incomplete { "response.incomplete" } else { "response.completed" };
-    writer.push(end, &[("response", verbatim(raw))], false);
+    writer.push(end, &[("response", verbatim(&whole))], false);
     Some(writer.events)
+}
+
+fn id_of(item: &Body) -> Option<String> {
+    item.get("id").and_then(text).filter(|id| !id.is_empty())
+}
+
+/// Gives an item an id, if it has none, and says whether it did: clients tell by it which item an event is about, and stop at
+/// an item without one.
+fn name(item: &mut Body, index: usize, known: &HashSet<String>) -> bool {
+    if id_of(item).is_some() {
+        return false;
+    }
+    // OpenAI takes an item back only under an id that begins as those of its sort do.
+    let prefix = match item.get("type").and_then(text).as_deref() {
+        Some("message") => "msg",
+        Some("reasoning") => "rs",
+        Some("function_call") => "fc",
+        Some("custom_tool_call") => "ctc",
+        _ => "item",
+    };
+    let mut id = format!("{prefix}_{index}");
+    while known.contains(&id) {
+        id.push('_');
+    }
+    item.set("id", &id);
+    true
+}
+
+/// Puts texts of an item that stand without a part into one, and says whether there were any: events are about parts.
+fn part(item: &mut Body) -> bool {
+    let names: &[(&str, &str)] = match item.get("type").and_then(text).as_deref() {
+        Some("message") => &[("content", "output_text")],
+        Some("reasoning") => &[("summary", "summary_text"), ("content", "reasoning_text")],
+        _ => &[],
+    };
+    let mut any = false;
+    for (name, kind) in names {
+        let Some(said) = item.get(name).and_then(text) else { continue };
+        let mut part = json!({ "type": kind, "text": said });
+        if *kind == "output_text" {
+            part["annotations"] = json!([]);
+        }
+        item.set(name, &[part]);
+        any = true;
+    }
+    any
 }
 
 struct Writer<F> {

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
+use super::event::{Event, slot_of};
 use super::items::{StreamedItems, rest};
 use super::output::{Item, MAX_ITEMS, Output, Part, Slot};
 use super::{COMPLETED, INCOMPLETE, ModelResponse};
 use crate::error::{Failure, FailureClass};
-use crate::kinds::open::{Known, Named, set};
+use crate::kinds::open::Named;
 use crate::kinds::stream::{MAX_ASSEMBLED_BYTES, MEASURED_EVERY};
 use crate::kinds::text::text;
 use crate::kinds::wire::{object, unreadable};
@@ -33,42 +33,6 @@ pub struct ResponseAssembly {
     has_spoken: bool,
     /// Bytes of events since it was measured.
     unmeasured: usize,
-}
-
-/// An event, as far as it is read.
-#[derive(Default)]
-struct Event<'a> {
-    kind: Option<Cow<'a, str>>,
-    response: Option<&'a RawValue>,
-    item: Option<&'a RawValue>,
-    part: Option<&'a RawValue>,
-    annotation: Option<&'a RawValue>,
-    delta: Option<&'a RawValue>,
-    /// All of what came in pieces.
-    whole: Option<&'a RawValue>,
-    item_id: Option<Cow<'a, str>>,
-    output_index: Option<u64>,
-    content_index: Option<u64>,
-    summary_index: Option<u64>,
-}
-
-impl<'de> Known<'de> for Event<'de> {
-    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
-        match name {
-            "type" => set(&mut self.kind, map),
-            "response" => set(&mut self.response, map),
-            "item" => set(&mut self.item, map),
-            "part" => set(&mut self.part, map),
-            "annotation" => set(&mut self.annotation, map),
-            "delta" => set(&mut self.delta, map),
-            "text" | "refusal" | "arguments" | "input" => set(&mut self.whole, map),
-            "item_id" => set(&mut self.item_id, map),
-            "output_index" => set(&mut self.output_index, map),
-            "content_index" => set(&mut self.content_index, map),
-            "summary_index" => set(&mut self.summary_index, map),
-            _ => Ok(false),
-        }
-    }
 }
 
 const TEXT_DELTA: &str = "response.output_text.delta";
@@ -98,6 +62,9 @@ impl ResponseAssembly {
             object(data.as_bytes()).map_err(|reason| unusable(&format!("an event of the stream: {reason}")))?;
         if self.last.is_some() {
             return Ok(());
+        }
+        if let Some(message) = event.error() {
+            return Err(unusable(&format!("an event of the stream is an error: {message}")));
         }
         let known = chunks.len();
         self.take(&event, chunks).map_err(unusable)?;
@@ -136,20 +103,26 @@ impl ResponseAssembly {
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 let piece = event.delta.and_then(|raw| text(raw.get())).unwrap_or_default();
+                if piece.is_empty() {
+                    return Ok(());
+                }
                 let (place, known) = self.call(event, "")?;
                 known.arguments.push_str(&piece);
                 chunks.extend(piece_of(place, None, None, piece));
             }
             "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => {
                 let whole = event.whole.and_then(|raw| text(raw.get())).unwrap_or_default();
+                if whole.is_empty() && !self.items.has(event.output_index, event.item_id.as_deref()) {
+                    return Ok(());
+                }
                 let (place, known) = self.call(event, "")?;
                 let rest = rest(&mut known.arguments, &whole).unwrap_or_default();
                 chunks.extend(piece_of(place, None, None, rest));
             }
             "response.output_text.annotation.added" => {
-                let place = event.content_index.unwrap_or(0);
-                let text = self.items.item(event.output_index, event.item_id.as_deref())?.text(Slot::Text, place)?;
-                event.annotation.into_iter().for_each(|annotation| text.annotate(annotation));
+                let Some(annotation) = event.annotation else { return Ok(()) };
+                let item = self.items.item(event.output_index, event.item_id.as_deref())?;
+                item.text(Slot::Text, event.place(Slot::Text))?.annotate(annotation);
             }
             "response.completed" | "response.incomplete" => {
                 let status = if kind == "response.completed" { COMPLETED } else { INCOMPLETE };
@@ -164,9 +137,12 @@ impl ResponseAssembly {
                     let whole = event.whole.and_then(|raw| text(raw.get())).unwrap_or_default();
                     return self.catch_up(event, slot, &whole, chunks);
                 }
-                let text =
-                    self.items.item(event.output_index, event.item_id.as_deref())?.text(slot, event.place(slot))?;
-                let delta = event.delta.and_then(|raw| text.push(raw));
+                // One that says nothing begins no item.
+                let Some(delta) = event.delta.filter(|raw| raw.get().starts_with('"') && raw.get() != "\"\"") else {
+                    return Ok(());
+                };
+                let item = self.items.item(event.output_index, event.item_id.as_deref())?;
+                let delta = item.text(slot, event.place(slot))?.push(delta);
                 self.say(slot, delta, chunks);
             }
         }
@@ -176,12 +152,15 @@ impl ResponseAssembly {
     /// An item as it begins or ends, with whatever of it has not come in pieces.
     fn item(&mut self, event: &Event<'_>, is_done: bool, chunks: &mut Vec<Chunk>) -> Result<(), &'static str> {
         let Some(raw) = event.item else { return Ok(()) };
-        let Named(item): Named<Item<'_>> = serde_json::from_str(raw.get()).map_err(|_| "an item cannot be read")?;
+        // What is no object is passed over.
+        let Ok(Named(item)) = serde_json::from_str::<Named<Item<'_>>>(raw.get()) else { return Ok(()) };
         let id = item.id.as_deref().or(event.item_id.as_deref());
+        let texts = item.texts().ok_or("an item cannot be read")?;
+        self.items.adopt(event.output_index, id, &texts)?;
         self.items.item(event.output_index, id)?.keep(raw, &item, is_done);
         // What only begins to think or to speak has said nothing; what a provider's own tools do is a part of the answer.
         self.has_spoken |= is_done || !item.is_known();
-        for (slot, place, text) in item.texts().ok_or("an item cannot be read")? {
+        for (slot, place, text) in texts {
             let at = Event { output_index: event.output_index, ..Event::at(slot, place) };
             let at = Event { item_id: id.map(Cow::Borrowed), ..at };
             self.catch_up(&at, slot, &text, chunks)?;
@@ -207,8 +186,12 @@ impl ResponseAssembly {
         whole: &str,
         chunks: &mut Vec<Chunk>,
     ) -> Result<(), &'static str> {
-        let item = self.items.item(event.output_index, event.item_id.as_deref())?;
-        let rest = item.text(slot, event.place(slot))?.catch_up(whole);
+        let (index, id, place) = (event.output_index, event.item_id.as_deref(), event.place(slot));
+        if whole.is_empty() && !self.items.has(index, id) {
+            return Ok(());
+        }
+        self.items.adopt(index, id, &[(slot, place, whole.to_owned())])?;
+        let rest = self.items.item(index, id)?.text(slot, place)?.catch_up(whole);
         self.say(slot, rest, chunks);
         Ok(())
     }
@@ -303,11 +286,8 @@ impl ResponseAssembly {
             is_as_told = false;
         }
         let told = answer.get("output").and_then(|raw| Output::read(serde_json::from_str(raw).ok()));
-        let is_less = told.is_none_or(|told| {
-            told.items < self.items.0.len()
-                || told.text.len() < self.content.len()
-                || told.calls.len() < self.calls.len()
-        });
+        let is_less =
+            told.is_none_or(|told| told.lacks_some_of(self.items.0.len(), self.content.len(), self.calls.len()));
         let is_put_together = is_less && !self.items.0.is_empty();
         if is_put_together {
             answer.set("output", &self.items.output(&self.calls));
@@ -316,41 +296,6 @@ impl ResponseAssembly {
         let raw =
             if is_put_together || !is_as_told { answer.write(&[]) } else { Bytes::copy_from_slice(raw.as_bytes()) };
         Ok(ModelResponse::parse(raw)?.in_pieces(self.pieces, is_sure))
-    }
-}
-
-impl Event<'_> {
-    /// One about the text at this place.
-    fn at(slot: Slot, place: u64) -> Self {
-        let place = Some(place);
-        if slot == Slot::Summary {
-            Self { summary_index: place, ..Self::default() }
-        } else {
-            Self { content_index: place, ..Self::default() }
-        }
-    }
-
-    /// Where in its item it is, among the texts of this sort.
-    fn place(&self, slot: Slot) -> u64 {
-        let index = if slot == Slot::Summary { self.summary_index } else { self.content_index };
-        index.unwrap_or(0)
-    }
-}
-
-/// What an event says a piece of, or all of.
-fn slot_of(kind: &str) -> Option<(Slot, bool)> {
-    let (what, end) = kind.strip_prefix("response.")?.rsplit_once('.')?;
-    let slot = match what {
-        "output_text" => Slot::Text,
-        "refusal" => Slot::Refusal,
-        "reasoning_summary_text" => Slot::Summary,
-        "reasoning_text" => Slot::Reasoning,
-        _ => return None,
-    };
-    match end {
-        "delta" => Some((slot, false)),
-        "done" => Some((slot, true)),
-        _ => None,
     }
 }
 

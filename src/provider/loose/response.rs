@@ -25,6 +25,9 @@ pub(super) fn whole(model: &str, value: Value) -> Result<Value, String> {
             for (name, value) in [("object", "response"), ("status", "completed"), ("model", model)] {
                 map.entry(name).or_insert_with(|| value.into());
             }
+            if map.get("id").is_none_or(|id| id.is_null() || id == "") {
+                map.insert("id".to_owned(), next_id().into());
+            }
             return Ok(map.into());
         }
         Value::Object(map) if is_response(&map) => map,
