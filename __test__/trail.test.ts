@@ -20,6 +20,7 @@ import {
   ThrydError,
   TimeoutError,
 } from '..'
+import { always, outcomes } from './support/attempts'
 import { caught, collected } from './support/caught'
 
 const key = 'sk-proj-8hK3rQ0yZ5nO2qS9'
@@ -43,14 +44,9 @@ function routed(scripts: Behaviour[][], options: RouterOptions = {}): Completion
   return router.configureGroup('default', { strategy: 'first-available' })
 }
 
-const always = (behaviour: Behaviour): Behaviour[] => Array.from({ length: 20 }, () => behaviour)
 const hi = { message: 'one two three four' }
 const invoke = (router: CompletionRouter, options = {}) => router.invoke('default', hi, options)
 const read = (router: CompletionRouter, options = {}) => collected(router.stream('default', hi, options))
-
-/** The outcome of each attempt, with what the provider said to it. */
-const outcomes = (attempts: Attempt[]) =>
-  attempts.map(({ outcome, status }) => (status ? `${outcome} ${status}` : outcome))
 
 interface Row {
   call: () => Promise<unknown>

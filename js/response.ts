@@ -1,7 +1,7 @@
 /** Model responses: OpenAI's Responses API, what is asked and what comes back. */
 
 import { Answer } from './answer'
-import type { Letter } from './letter'
+import { type Letter, contentOf } from './letter'
 import type { Served } from './served'
 
 /**
@@ -63,7 +63,7 @@ type Fields = Omit<ModelResponse, 'raw' | 'toString'>
 
 /** Reads a model response out of a letter. */
 export function modelResponse(letter: Letter): ModelResponse {
-  return new Whole(JSON.parse(letter.text ?? '{}') as Fields, letter.raw)
+  return new Whole(contentOf(letter) as Fields, letter.raw)
 }
 
 class Whole extends Answer<Fields> implements ModelResponse {

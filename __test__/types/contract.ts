@@ -8,11 +8,7 @@ import {
   type BatchOptions,
   Cache,
   CacheError,
-  type CacheExportOptions,
-  type CacheImportOptions,
-  type CacheImportResult,
   type CacheOptions,
-  type CacheProgress,
   type Completion,
   type CompletionChunk,
   type CompletionRequest,
@@ -30,7 +26,6 @@ import {
   type GroupOptions,
   InterruptedError,
   type InvokeOptions,
-  type ModelResponse,
   ProviderError,
   type ProviderOptions,
   type ProviderType,
@@ -38,9 +33,6 @@ import {
   RateLimitError,
   type RerankRequest,
   RerankRouter,
-  type ResponsesRequest,
-  ResponsesRouter,
-  type ResponsesStream,
   type RetryOptions,
   Router,
   type RouterOptions,
@@ -178,7 +170,7 @@ const options: RouterOptions = {
   retry,
   timeouts,
 }
-const invokeOptions: InvokeOptions = {
+export const invokeOptions: InvokeOptions = {
   ...timeouts,
   signal: new AbortController().signal,
   cache: 'only-if-cached',
@@ -186,7 +178,7 @@ const invokeOptions: InvokeOptions = {
   namespace: 'a',
   priority: 1,
 }
-const streamOptions: StreamOptions = { ...invokeOptions, onInterrupt: 'restart', buffer: true }
+export const streamOptions: StreamOptions = { ...invokeOptions, onInterrupt: 'restart', buffer: true }
 const batchOptions: BatchOptions = {
   ...invokeOptions,
   concurrency: 64,
@@ -291,7 +283,7 @@ export async function streams(router: CompletionRouter): Promise<string> {
   return text + whole.content
 }
 
-function pieceOf(chunk: CompletionChunk): string {
+export function pieceOf(chunk: CompletionChunk): string {
   switch (chunk.type) {
     case 'content':
     case 'reasoning':
@@ -301,37 +293,6 @@ function pieceOf(chunk: CompletionChunk): string {
     case 'restart':
       return chunk.discarded + chunk.deployment
   }
-}
-
-export async function responses(router: ResponsesRouter): Promise<void> {
-  const asked: ResponsesRequest = { input: [{ role: 'user', content: 'Hi' }], previous_response_id: 'r', x: 1 }
-  const stream: ResponsesStream = router.stream('default', asked, streamOptions)
-  for await (const chunk of stream) pieceOf(chunk)
-  const whole: ModelResponse = await stream.response()
-  const { id, outputText, toolCalls, raw } = await router.invoke('default', asked, invokeOptions)
-  const how: 'completed' | 'incomplete' = whole.status
-  const why: string | undefined = whole.incompleteReason
-  const common: Served = whole
-  const own: CustomProvider = { name: 'mine', respond: async ({ input, model }) => `${model}: ${String(input)}` }
-  router.addProvider(own)
-  void [id, outputText.length, toolCalls[0]?.arguments, raw, how, why, common, `${whole}`]
-}
-
-export async function caches(): Promise<void> {
-  await using cache = await Cache.open('./x.redb')
-  const { entries, bytes, hits, misses, joined, writeErrors } = cache.stats()
-  const byTier: number = cache.stats().memoryHits + cache.stats().diskHits
-  const removed: number = await cache.prune()
-  await cache.clear()
-  await cache.clear({ namespace: 'a' })
-  const exportOptions: CacheExportOptions = { namespace: 'a', onProgress: ({ done, total }) => void (done / total) }
-  const written: number = await cache.export('./x.jsonl', exportOptions)
-  const importOptions: CacheImportOptions = { onProgress: (progress: CacheProgress) => void progress.done }
-  const { imported, expired }: CacheImportResult = await cache.import('./x.jsonl', importOptions)
-  await cache.flush()
-  await cache.close()
-  void [byTier, written + imported + expired]
-  void [entries + bytes + hits + misses + joined + writeErrors, removed]
 }
 
 export function state(router: EmbeddingRouter): void {
