@@ -46,6 +46,8 @@ pub struct ModelResponse {
     /// Why it is incomplete: `max_output_tokens`, `content_filter`, ...
     pub incomplete_reason: Option<String>,
     conversation: Option<String>,
+    /// The ids of its items, by which later requests may refer to them.
+    item_ids: Vec<String>,
     model: String,
     usage: Option<Usage>,
     raw: Bytes,
@@ -119,6 +121,7 @@ impl ModelResponse {
             incomplete_reason: reason.filter(|_| status == INCOMPLETE),
             status,
             conversation: answer.conversation.and_then(|raw| text_or_id(raw.get())),
+            item_ids: output.ids,
             model: answer.model.unwrap_or_default().into_owned(),
             usage: response_usage(answer.usage),
             has_whole_calls: output.has_whole_calls,
@@ -247,10 +250,7 @@ impl Kind for ModelResponse {
 
     fn state_ids(&self) -> Vec<String> {
         let id = Some(self.id.clone()).filter(|id| !id.is_empty());
-        let output =
-            Body::parse(&String::from_utf8_lossy(&self.raw)).ok().and_then(|mut answer| answer.remove("output"));
-        let items = output.map(|items| state::ids_of_items(items.get())).unwrap_or_default();
-        id.into_iter().chain(self.conversation.clone()).chain(items).collect()
+        id.into_iter().chain(self.conversation.clone()).chain(self.item_ids.iter().cloned()).collect()
     }
 
     fn join(mut parts: Vec<Self>) -> Self {

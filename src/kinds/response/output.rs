@@ -154,6 +154,8 @@ pub(super) struct Output {
     pub text: String,
     pub reasoning: String,
     pub calls: Vec<ToolCall>,
+    /// Those of its items that have one.
+    pub ids: Vec<String>,
     pub has_whole_calls: bool,
     /// How many items there are.
     pub items: usize,
@@ -179,6 +181,7 @@ impl Output {
                 }
             }
             output.calls.extend(item.call());
+            output.ids.extend(item.id.as_deref().filter(|id| !id.is_empty()).map(ToOwned::to_owned));
             output.has_whole_calls &= item.is_whole();
         }
         Some(output)

@@ -37,11 +37,6 @@ pub(super) fn ids_before(body: &Body) -> Vec<String> {
     given("previous_response_id").into_iter().chain(given("conversation")).chain(items).collect()
 }
 
-/// The ids of all items of an output.
-pub(super) fn ids_of_items(output: &str) -> Vec<String> {
-    items(output).into_iter().filter_map(|item| item.id).map(Cow::into_owned).filter(|id| !id.is_empty()).collect()
-}
-
 /// The items that can be read.
 fn items(raw: &str) -> Vec<Item<'_>> {
     let items: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
@@ -61,6 +56,5 @@ mod tests {
         assert_eq!(ids(&format!(r#"{{"input":{input}}}"#)), ["msg_1", "msg_2", "rs_1"]);
         let all = ids(r#"{"previous_response_id":"resp_1","conversation":{"id":"conv_1"},"input":"a"}"#);
         assert_eq!(all, ["resp_1", "conv_1"]);
-        assert_eq!(ids_of_items(r#"[{"id":"a"},{"type":"x"},{"id":""},null,{"id":"b"}]"#), ["a", "b"]);
     }
 }
