@@ -191,6 +191,18 @@ impl Disk {
         self.writes.flush().map_err(|message| Error::cache(self.path.display(), message))
     }
 
+    /// Flushes; for the last owner the file is closed when this returns, whatever its upkeep was at.
+    ///
+    /// # Errors
+    /// If something since the last flush was lost.
+    pub fn close(self: Arc<Self>) -> Result<()> {
+        let outcome = self.flush();
+        if let Some(mut disk) = Arc::into_inner(self) {
+            disk.writes.close();
+        }
+        outcome
+    }
+
     /// Removes what has expired, here and in memory. Returns how many were on disk.
     pub fn prune(&self, now_ms: u64) -> Result<usize> {
         for memory in self.memories() {

@@ -305,7 +305,7 @@ impl Cache {
         }
     }
 
-    /// Flushes and lets go of the file; it stays open for others who opened it. Idempotent.
+    /// Flushes and lets go of the file, which then is closed unless others of this process have it open. Idempotent.
     ///
     /// # Errors
     /// If something since the last flush was lost; it is closed all the same.
@@ -313,8 +313,7 @@ impl Cache {
         self.0.is_closed.store(true, Ordering::Release);
         let disk = self.0.disk.write().unwrap_or_else(PoisonError::into_inner).take();
         match disk {
-            // The last owner's drop blocks, so it happens in there.
-            Some(disk) => blocking(move || disk.flush()).await,
+            Some(disk) => blocking(move || disk.close()).await,
             None => Ok(()),
         }
     }

@@ -167,6 +167,21 @@ impl Writes {
         (state.errors, state.last_error.clone())
     }
 
+    /// Commits what is left, and waits for the thread to be done with the file: for a step of the upkeep too, which who
+    /// drops the queue does not wait for.
+    pub fn close(&mut self) {
+        self.shared.lock().is_closing = true;
+        self.shared.changed.notify_all();
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            // The thread catches what its commits do, so there is nothing to learn from how it ended.
+            let _ = thread.join();
+        }
+    }
+
     /// Starts the thread if there is none.
     fn start(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,10 +205,8 @@ impl Drop for Writes {
         let is_awaited = !state.is_tending || !state.waiting.is_empty();
         drop(state);
         self.shared.changed.notify_all();
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread.filter(|_| is_awaited) {
-            // The thread catches what its commits do, so there is nothing to learn from how it ended.
-            let _ = thread.join();
+        if is_awaited {
+            self.join();
         }
     }
 }

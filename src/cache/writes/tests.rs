@@ -1,5 +1,7 @@
 //! Fears about the queue: that it loses, that it waits, that one of its two kinds of work starves the other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 
 use super::*;
@@ -173,6 +175,25 @@ fn nobody_who_leaves_waits_for_the_upkeep() {
     // With the gate still closed this would never return.
     drop(writes);
     drop(held);
+}
+
+#[test]
+fn the_file_is_not_let_go_by_who_closes_before_a_step_of_the_upkeep_has_ended() {
+    let (started, has_started) = std::sync::mpsc::sync_channel(1);
+    let is_done = Arc::new(AtomicBool::new(false));
+    let done = Arc::clone(&is_done);
+    let tend = move |_| {
+        started.send(()).unwrap();
+        // Long enough to be overtaken by who does not wait; no bound that anything is held to.
+        std::thread::sleep(Duration::from_millis(50));
+        done.store(true, Ordering::Release);
+        None
+    };
+    let mut writes = Writes::new(Box::new(|_: &Group| Ok(())), Box::new(tend));
+    writes.tend();
+    has_started.recv().unwrap();
+    writes.close();
+    assert!(is_done.load(Ordering::Acquire));
 }
 
 #[test]
