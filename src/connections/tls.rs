@@ -50,10 +50,7 @@ impl Tls {
         let (builder, missing) = match Verifier::new_with_extra_roots(extra, provider) {
             Ok(verifier) => (builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), None),
             Err(error) => {
-                let message = format!(
-                    "no certificate authority is known to this machine ({error}): install its package of CA \
-                     certificates, or name a PEM file in SSL_CERT_FILE or {EXTRA}"
-                );
+                let message = unknown(&error, |name| env::var_os(name));
                 let missing = Failure::new(FailureClass::Transient, message).unsent();
                 // Trusts nobody, but is never asked.
                 (builder.with_root_certificates(RootCertStore::empty()), Some(missing))
@@ -63,6 +60,24 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { config, missing })
     }
+}
+
+/// That nobody is trusted. Where the environment says whom to trust, the platform's own authorities are not read.
+fn unknown(error: &rustls::Error, read: impl Fn(&str) -> Option<OsString>) -> String {
+    let named: Vec<_> = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .into_iter()
+        .filter_map(|name| Some(format!("{name} names {}", Path::new(&read(name)?).display())))
+        .collect();
+    if !named.is_empty() {
+        return format!(
+            "no certificate authority is found: {}, and no certificate can be read there",
+            named.join(", ")
+        );
+    }
+    format!(
+        "no certificate authority is known to this machine ({error}): install its package of CA certificates \
+         (ca-certificates), or name a PEM file in SSL_CERT_FILE or {EXTRA}"
+    )
 }
 
 /// The certificates in a PEM file. Node warns and goes on when it cannot read it; here that is a failure, because what
@@ -116,6 +131,14 @@ mod tests {
             let message = refused(file.path()).message;
             assert!(message.contains(&file.path().display().to_string()), "{message}");
         }
+    }
+
+    #[test]
+    fn a_machine_without_authorities_is_told_what_to_install_and_a_wrong_variable_by_its_name() {
+        let error = rustls::Error::General("none".into());
+        assert!(unknown(&error, |_| None).contains("install its package of CA certificates (ca-certificates)"));
+        let message = unknown(&error, |name| (name == "SSL_CERT_FILE").then(|| "/nowhere/ca.pem".into()));
+        assert!(message.contains("SSL_CERT_FILE names /nowhere/ca.pem, and no"), "{message}");
     }
 
     #[test]
