@@ -40,17 +40,21 @@ describe('the files of the pages', () => {
     expect(await project.node(page, ['--input-type=module', '--eval', ASKED[page]?.program ?? ''])).toBe('')
   })
 
-  test.each(Object.keys(TESTED))('%s: record, and replay without a key and a network', async (page) => {
-    const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', '.']
-    const { HTTPS_PROXY: _proxy, OPENAI_API_KEY: _key, ...replaying } = project.env
-    await expect(project.node(page, vitest, replaying)).rejects.toThrow('not in the cache')
-    for (const pool of ['forks', 'threads']) {
-      rmSync(project.path(page, 'test/city.jsonl'), { force: true })
-      const all = [...vitest, '--pool', pool]
-      expect(await project.node(page, all, { ...project.env, RECORD: '1' })).toBe('')
-      expect(await project.node(page, all, replaying)).toBe('')
-    }
-  }, 60_000)
+  test.each(Object.keys(TESTED))(
+    '%s: record, and replay without a key and a network',
+    async (page) => {
+      const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', '.']
+      const { HTTPS_PROXY: _proxy, OPENAI_API_KEY: _key, ...replaying } = project.env
+      await expect(project.node(page, vitest, replaying)).rejects.toThrow('not in the cache')
+      for (const pool of ['forks', 'threads']) {
+        rmSync(project.path(page, 'test/city.jsonl'), { force: true })
+        const all = [...vitest, '--pool', pool]
+        expect(await project.node(page, all, { ...project.env, RECORD: '1' })).toBe('')
+        expect(await project.node(page, all, replaying)).toBe('')
+      }
+    },
+    60_000,
+  )
 
   test('are run, or it is said why not', () => {
     const run = [
