@@ -13,6 +13,7 @@ step cargo clippy --no-default-features --features loom --test loom --test loom_
 step cargo test --no-default-features --features loom --test loom --test loom_joining
 step oxlint --deny-warnings
 step prettier --check .
+step node scripts/platforms.mjs --check
 
 if [ "${1:-}" = --tested ]; then step npm run --silent build:dev; else step npm test; fi
 

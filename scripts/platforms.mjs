@@ -1,0 +1,84 @@
+// The packages that hold the addon, one for each target that package.json names under `napi`: npm/<platform>/. Writes them;
+// with --check, fails if they are not what would be written, or if Cargo.toml has another version.
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+export const root = join(import.meta.dirname, '..')
+export const rootManifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+
+const cpus = { x86_64: 'x64', aarch64: 'arm64' }
+const systems = {
+  'unknown-linux-gnu': { os: 'linux', libc: 'glibc', suffix: '-gnu', text: 'Linux with glibc 2.17 or newer' },
+  'unknown-linux-musl': { os: 'linux', libc: 'musl', suffix: '-musl', text: 'Linux with musl, such as Alpine' },
+  'apple-darwin': { os: 'darwin', suffix: '', text: 'macOS' },
+  'pc-windows-msvc': { os: 'win32', suffix: '-msvc', text: 'Windows' },
+}
+
+/** Every platform that thryd has an addon for, and the package that holds it. */
+export const platforms = rootManifest.napi.targets.map((target) => {
+  const [architecture, ...system] = target.split('-')
+  const { os, libc, suffix, text } = systems[system.join('-')]
+  const cpu = cpus[architecture]
+  const platform = `${os}-${cpu}${suffix}`
+  const addon = `${rootManifest.napi.binaryName}.${platform}.node`
+  const name = `${rootManifest.napi.packageName}-${platform}`
+  return { target, platform, addon, name, os, cpu, libc, text }
+})
+
+const manifest = ({ name, addon, os, cpu, libc, text }) => ({
+  name,
+  version: rootManifest.version,
+  description: `The native part of thryd for ${text}, ${cpu}.`,
+  license: rootManifest.license,
+  os: [os],
+  cpu: [cpu],
+  ...(libc && { libc: [libc] }),
+  main: addon,
+  files: [addon],
+  engines: rootManifest.engines,
+})
+
+const readme = ({ name, text, cpu }) =>
+  `# \`${name}\`\n\nThe native part of \`thryd\` for ${text}, ${cpu}. It comes with \`thryd\`; there is no use in installing it alone.\n`
+
+/** What stands in each file below npm/. */
+const files = new Map(
+  platforms.flatMap((platform) => [
+    [`${platform.platform}/package.json`, `${JSON.stringify(manifest(platform), undefined, 2)}\n`],
+    [`${platform.platform}/README.md`, readme(platform)],
+  ]),
+)
+
+function check() {
+  const folder = join(root, 'npm')
+  const wrong = [...files].filter(([path, text]) => {
+    const file = join(folder, path)
+    return !existsSync(file) || readFileSync(file, 'utf8').replaceAll('\r\n', '\n') !== text
+  })
+  const strange = readdirSync(folder).filter((name) => !platforms.some(({ platform }) => platform === name))
+  const problems = [
+    ...wrong.map(([path]) => `npm/${path} is not what package.json says`),
+    ...strange.map((name) => `npm/${name} is no platform`),
+  ]
+  const [, cargo] = /^version = "(.*)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))
+  if (cargo !== rootManifest.version)
+    problems.push(`Cargo.toml has version ${cargo}, package.json ${rootManifest.version}`)
+  if (problems.length > 0) {
+    console.error(`${problems.join('\n')}\nnode scripts/platforms.mjs writes them.`)
+    process.exitCode = 1
+  }
+}
+
+function write() {
+  for (const [path, text] of files) {
+    const file = join(root, 'npm', path)
+    mkdirSync(join(file, '..'), { recursive: true })
+    writeFileSync(file, text)
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  if (process.argv.includes('--check')) check()
+  else write()
+}
