@@ -3,7 +3,9 @@
  * JSON text; failures cross as data (`errors.ts` makes errors of them); what settles later comes by mail (`mailbox.ts`).
  */
 
+import { demandWhole } from './executable'
 import type { Letter } from './letter'
+import { VERSION } from './version'
 
 /** JSON of `{"ok": value}` or `{"err": Failure}`. */
 export type Reply = string
@@ -100,19 +102,36 @@ export interface Native {
   version(): string
 }
 
-function load(): Native {
+/** The addon as its loader finds it, but never one that was cut short, where that would end the process. */
+function loadWhole(): Native {
+  const { dlopen } = process
+  if (process.platform === 'linux') {
+    process.dlopen = (module: object, path: string, ...flags: []) => {
+      demandWhole(path)
+      dlopen.call(process, module, path, ...flags)
+    }
+  }
   try {
     // A literal path, so that bundlers and file tracers see it.
-    return require('../binding.js') as Native
-  } catch (cause) {
-    const platform = `${process.platform}-${process.arch}`
-    throw new Error(
-      `thryd: its native part could not be loaded on ${platform}. In an installation, check that the optional ` +
-        `dependency @thryd/binding-* for this platform is there (npm install without --omit=optional); ` +
-        `in a checkout, run "npm run build". A bundler must leave thryd outside the bundle.`,
-      { cause },
-    )
+    return require('../binding.js')
+  } finally {
+    process.dlopen = dlopen
   }
+}
+
+/** What speaks of loads that fail, read only then. */
+const diagnosis = (): typeof import('./diagnosis') => require('./diagnosis')
+
+function load(): Native {
+  let addon: Native
+  try {
+    addon = loadWhole()
+  } catch (cause) {
+    addon = diagnosis().loadElsewhere(cause)
+  }
+  const version = addon.version?.()
+  if (version !== VERSION) throw diagnosis().otherVersion(version)
+  return addon
 }
 
 /** The addon, loaded once per environment. */

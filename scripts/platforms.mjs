@@ -1,5 +1,5 @@
-// The packages that hold the addon, one for each target that package.json names under `napi`: npm/<platform>/. Writes them;
-// with --check, fails if they are not what would be written, or if Cargo.toml has another version.
+// The packages that hold the addon, one for each target that package.json names under `napi`: npm/<platform>/. Writes them, and
+// js/version.ts; with --check, fails if they are not what would be written, or if Cargo.toml has another version.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -42,23 +42,27 @@ const manifest = ({ name, addon, os, cpu, libc, text }) => ({
 const readme = ({ name, text, cpu }) =>
   `# \`${name}\`\n\nThe native part of \`thryd\` for ${text}, ${cpu}. It comes with \`thryd\`; there is no use in installing it alone.\n`
 
-/** What stands in each file below npm/. */
-const files = new Map(
-  platforms.flatMap((platform) => [
-    [`${platform.platform}/package.json`, `${JSON.stringify(manifest(platform), undefined, 2)}\n`],
-    [`${platform.platform}/README.md`, readme(platform)],
+const versionModule = `/** The version of this package, which its native part must have too. Written by scripts/platforms.mjs. */
+export const VERSION = '${rootManifest.version}'
+`
+
+/** What stands in each file. */
+const files = new Map([
+  ['js/version.ts', versionModule],
+  ...platforms.flatMap((platform) => [
+    [`npm/${platform.platform}/package.json`, `${JSON.stringify(manifest(platform), undefined, 2)}\n`],
+    [`npm/${platform.platform}/README.md`, readme(platform)],
   ]),
-)
+])
 
 function check() {
-  const folder = join(root, 'npm')
   const wrong = [...files].filter(([path, text]) => {
-    const file = join(folder, path)
+    const file = join(root, path)
     return !existsSync(file) || readFileSync(file, 'utf8').replaceAll('\r\n', '\n') !== text
   })
-  const strange = readdirSync(folder).filter((name) => !platforms.some(({ platform }) => platform === name))
+  const strange = readdirSync(join(root, 'npm')).filter((name) => !platforms.some(({ platform }) => platform === name))
   const problems = [
-    ...wrong.map(([path]) => `npm/${path} is not what package.json says`),
+    ...wrong.map(([path]) => `${path} is not what package.json says`),
     ...strange.map((name) => `npm/${name} is no platform`),
   ]
   const [, cargo] = /^version = "(.*)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))
@@ -72,7 +76,7 @@ function check() {
 
 function write() {
   for (const [path, text] of files) {
-    const file = join(root, 'npm', path)
+    const file = join(root, path)
     mkdirSync(join(file, '..'), { recursive: true })
     writeFileSync(file, text)
   }

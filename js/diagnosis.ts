@@ -1,0 +1,209 @@
+/**
+ * Why the addon does not load, in words that say what to do. Only read when it does not. The loader's own errors tell what was
+ * tried; what is wrong is seen from the files that are there and from the system, which say more than the linker does.
+ */
+
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { basename, dirname, join } from 'node:path'
+
+import { ThrydError } from './errors'
+import { readExecutable } from './executable'
+import type { Native } from './native'
+import { VERSION } from './version'
+
+/** The platforms that a package is published for, as in their names. */
+export const PLATFORMS = [
+  'linux-x64-gnu',
+  'linux-arm64-gnu',
+  'linux-x64-musl',
+  'linux-arm64-musl',
+  'darwin-x64',
+  'darwin-arm64',
+  'win32-x64-msvc',
+  'win32-arm64-msvc',
+]
+
+const SUPPORTED = 'Linux (glibc 2.17 or newer, or musl), macOS and Windows, each on x64 and arm64'
+const REINSTALL = 'Remove node_modules and run "npm install" again.'
+const COPIED =
+  'node_modules were installed on another system: run "npm install" on the one that they are used on, and keep them out of what ' +
+  'is copied there (.dockerignore).'
+const BUNDLE =
+  'A bundler must leave thryd outside the bundle: serverExternalPackages: ["thryd"] in Next.js, --external:thryd in esbuild, ' +
+  'externals in webpack.'
+
+/** The loader's variable for another file. */
+const OVERRIDE = 'NAPI_RS_NATIVE_LIBRARY_PATH'
+const UNSET = 'Unset that variable.'
+
+/** What is wrong, and what to do. */
+type Finding = [what: string, advice: string]
+
+/** This copy of the package; the bundle, if it is in one. */
+const FILE = typeof __filename === 'string' ? __filename : ''
+// Not the `require` of this file: bundlers would want to know what is asked for.
+const load = createRequire(FILE || join(process.cwd(), 'bundle.js'))
+
+interface System {
+  /** `linux x64, glibc 2.36, Node 24.1.0`. */
+  name: string
+  libc?: 'glibc' | 'musl'
+  glibc?: string
+  /** As packages are named; absent if there is none for it. */
+  platform?: string
+}
+
+function readSystem(): System {
+  const { platform, arch, version, versions } = process
+  const runtime = versions['bun']
+    ? `Bun ${versions['bun']}`
+    : versions['deno']
+      ? `Deno ${versions['deno']}`
+      : `Node ${version.slice(1)}`
+  const libc = platform === 'linux' ? readLibc() : undefined
+  const suffix = { linux: libc?.libc === 'musl' ? '-musl' : '-gnu', win32: '-msvc' }[platform as string] ?? ''
+  const known = PLATFORMS.find((one) => one === `${platform}-${arch}${suffix}`)
+  const name = `${platform} ${arch}, ${libc ? `${libc.libc}${libc.glibc ? ` ${libc.glibc}` : ''}, ` : ''}${runtime}`
+  return { name, ...libc, ...(known !== undefined && { platform: known }) }
+}
+
+/** What Node itself is linked to. */
+function readLibc(): { libc: 'glibc' | 'musl'; glibc?: string } {
+  const report: NodeJS.ProcessReport & { excludeNetwork?: boolean } = process.report
+  const { excludeNetwork = false } = report
+  try {
+    // Addresses of sockets are looked up otherwise, which can take seconds.
+    report.excludeNetwork = true
+    const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } }
+    const glibc = header?.glibcVersionRuntime
+    return glibc ? { libc: 'glibc', glibc } : { libc: 'musl' }
+  } catch {
+    return { libc: 'glibc' }
+  } finally {
+    report.excludeNetwork = excludeNetwork
+  }
+}
+
+const packageOf = (platform: string): string => `@thryd/binding-${platform}`
+
+function folderOf(platform: string): string | undefined {
+  try {
+    return dirname(load.resolve(`${packageOf(platform)}/package.json`))
+  } catch {
+    return undefined
+  }
+}
+
+/** The files that can be the addon, in the order in which they are tried. */
+function addonsOf(platform: string): string[] {
+  const folders = [join(dirname(FILE), '..'), folderOf(platform)].filter((folder) => folder !== undefined)
+  return folders.map((folder) => join(folder, `thryd.${platform}.node`)).filter((file) => existsSync(file))
+}
+
+/** What the loader met, in order; it always asks for a build for WebAssembly too, which there is none of. */
+function readTrail(cause: unknown): string[] {
+  const trail: string[] = []
+  for (let error = cause; error instanceof Error; error = error.cause) {
+    const [line = ''] = error.message.split('\n')
+    if (!/\bwasi\.cjs|wasm32-wasi|Cannot find native binding/.test(line)) trail.unshift(line)
+  }
+  return trail
+}
+
+/**
+ * The addon after all, if the loader took this Linux for one with another libc (it goes by `ldd`, which need not be that of Node).
+ *
+ * @throws ThrydError with `ERR_NATIVE`: why there is none.
+ */
+export function loadElsewhere(cause: unknown): Native {
+  const system = readSystem()
+  const trail = readTrail(cause)
+  const name = system.platform && packageOf(system.platform)
+  if (process.platform === 'linux' && name && !trail.some((line) => line.includes(name))) {
+    try {
+      return load(name) as Native
+    } catch (error) {
+      trail.push(...readTrail(error))
+    }
+  }
+  throw explain(find(system, trail), system, trail, cause)
+}
+
+/** The error for an addon of another version than this package. */
+export function otherVersion(version = 'unknown'): ThrydError {
+  const system = readSystem()
+  const path = process.env[OVERRIDE]
+  if (path)
+    return explain(
+      [`${path}, which ${OVERRIDE} names, is of version ${version}, not ${VERSION}.`, UNSET],
+      system,
+      [],
+      undefined,
+    )
+  const [file = 'its native part'] = system.platform ? addonsOf(system.platform) : []
+  const advice = isCheckout() ? 'Run "npm run build".' : REINSTALL
+  return explain(
+    [`version ${VERSION} has found a native part of version ${version} (${file}).`, advice],
+    system,
+    [],
+    undefined,
+  )
+}
+
+function explain([what, advice]: Finding, system: System, trail: string[], cause: unknown): ThrydError {
+  const tried = trail.map((line, index) => `${index === 0 ? '\n  tried:  ' : '\n          '}${line}`).join('')
+  const message = `thryd cannot run here: ${what}\n  system: ${system.name}${tried}\n  to do:  ${advice}`
+  const error = new ThrydError(message, { code: 'ERR_NATIVE', retryable: false, attempts: [] })
+  if (cause !== undefined) error.cause = cause
+  return error
+}
+
+function isCheckout(): boolean {
+  return existsSync(join(dirname(FILE), '../Cargo.toml'))
+}
+
+function find(system: System, trail: string[]): Finding {
+  if (basename(FILE) !== 'diagnosis.js') return ['it is in a bundle, and its native part is not.', BUNDLE]
+  const path = process.env[OVERRIDE]
+  if (path) return [`${path}, which ${OVERRIDE} names, does not load.`, UNSET]
+  const { platform } = system
+  if (platform === undefined) {
+    return [`there is no native part for ${process.platform} on ${process.arch}.`, `Use it on ${SUPPORTED}.`]
+  }
+  const [file] = addonsOf(platform)
+  if (file !== undefined) return inspect(file, system, trail)
+  const name = packageOf(platform)
+  if (folderOf(platform) !== undefined) {
+    return [`the package ${name} is there, but thryd.${platform}.node in it is not.`, `${REINSTALL} ${BUNDLE}`]
+  }
+  if (isCheckout()) return ['its native part is not built.', 'Run "npm run build".']
+  const others = PLATFORMS.filter((other) => folderOf(other) !== undefined)
+  if (others.length > 0) {
+    return [`the package ${name} is not installed, but ${others.map(packageOf).join(', ')} is.`, COPIED]
+  }
+  return [
+    `the package ${name} is not installed.`,
+    'Run "npm install" without --omit=optional. A lock file that was made on another system can lack it ' +
+      `(npm/cli#4828): then remove package-lock.json and node_modules before. ${BUNDLE}`,
+  ]
+}
+
+/** What is wrong with a file that is there. */
+function inspect(file: string, system: System, trail: string[]): Finding {
+  const bytes = readFileSync(file)
+  const { platform, arch, libc, isWhole } = readExecutable(bytes)
+  if (!isWhole) return [`${file} is damaged: ${bytes.length} bytes, which is not all of it.`, REINSTALL]
+  if (platform !== process.platform || arch !== process.arch) {
+    return [`${file} is for ${platform} on ${arch ?? 'another processor'}.`, COPIED]
+  }
+  if (libc !== system.libc) return [`${file} is for ${libc}, and this system has ${system.libc}.`, COPIED]
+  const [, wanted] = /version `GLIBC_([\d.]+)' not found/.exec(trail.join('\n')) ?? []
+  if (wanted !== undefined) {
+    return [
+      `${file} wants glibc ${wanted}, and this system has ${system.glibc}.`,
+      'The published packages want 2.17: install those, or build on this system.',
+    ]
+  }
+  return [`the system does not load ${file}.`, `See what it says above. If the file was changed: ${REINSTALL}`]
+}
