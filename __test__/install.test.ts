@@ -1,7 +1,17 @@
 /** What is published, installed and then spoilt: what `require('thryd')` says, in a process of its own. */
 
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, cpSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 
@@ -22,15 +32,10 @@ let platform = ''
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 beforeAll(() => {
-  const [addon = ''] = PLATFORMS.map((one) => `thryd.${one}.node`).filter((name) => {
-    try {
-      copyFileSync(join(root, name), join(folder, name))
-      return true
-    } catch {
-      return false
-    }
-  })
-  platform = addon.slice('thryd.'.length, -'.node'.length)
+  // The one that was built here.
+  platform = PLATFORMS.find((one) => existsSync(join(root, `thryd.${one}.node`)))!
+  const addon = `thryd.${platform}.node`
+  copyFileSync(join(root, addon), join(folder, addon))
   // Of an addon with debugging information most is that.
   if (process.platform === 'linux') execFileSync('strip', [join(folder, addon)])
   const out = join(folder, 'pack')
