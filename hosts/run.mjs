@@ -36,11 +36,22 @@ if (strange.length > 0) {
   process.exit(1)
 }
 
-/** A Node that is installed here, or nothing. */
+/** The Node of a major version, as it is installed here. */
 function findNode(major) {
   const path = join(import.meta.dirname, `node_modules/node-${major}-${process.platform}-${process.arch}/bin/node`)
   if (!existsSync(path)) return undefined
   return { path, version: execFileSync(path, ['--version'], { encoding: 'utf8' }).trim().slice(1) }
+}
+
+/** Runs a script of a project under each Node. */
+async function underNodes(tell, project, what, script, majors = [20, 22, 24, 26]) {
+  for (const major of majors) {
+    const node = findNode(major)
+    await tell({ host: `Node ${major}`, version: node?.version, what }, async () => {
+      if (!node) throw new Unavailable('it is not installed (npm ci --prefix hosts)')
+      await project.works(script, { node: node.path })
+    })
+  }
 }
 
 const temporary = mkdtempSync(join(tmpdir(), 'thryd-hosts-'))
@@ -49,7 +60,7 @@ process.on('exit', () => {
   else rmSync(temporary, { recursive: true, force: true })
 })
 const registry = await startRegistry(resolve(values.pack), platforms)
-const world = { temporary, registry, node: process.execPath, findNode, quick: values.quick ?? false }
+const world = { temporary, registry, node: process.execPath, underNodes, quick: values.quick ?? false }
 
 const rows = []
 /** Runs one test and notes what came of it: what it gives, or that it works. */
@@ -74,7 +85,7 @@ for (const name of names.filter((one) => !values.quick || QUICK.has(one))) {
   try {
     await run(world, test)
   } catch (error) {
-    console.log(error.stack)
+    console.log(error.stack, error.cause ?? '')
     const reason = error.message.split('\n')[0]
     rows.push({ host: name, version: '', what: 'everything', result: error instanceof Unavailable ? `not run: ${reason}` : `fails: ${reason}` })
   }
