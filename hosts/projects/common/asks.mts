@@ -1,0 +1,24 @@
+import { Cache, CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, countTokens } from 'thryd'
+import type { Completion, CompletionChunk, RouterOptions } from 'thryd'
+import { toFetch } from 'thryd/fetch'
+import { FaultServer } from 'thryd/testing'
+import type { FaultServerOptions } from 'thryd/testing'
+
+import { claims } from './claims.cjs'
+
+// What a compiler has to know of each way in.
+const options: RouterOptions = { providers: [{ type: 'dummy' }] }
+const typed = new CompletionRouter(options).deploy('default', 'dummy::echo')
+const answer: Completion = await typed.invoke('default', { message: 'Hello' })
+const text: string = answer.content
+for await (const chunk of typed.stream('default', { message: text })) {
+  const piece: CompletionChunk = chunk
+  if (piece.type === 'content') piece.delta.toUpperCase()
+}
+const faults: FaultServerOptions = { seed: 7 }
+const handler: (request: Request) => Promise<Response> = toFetch({ completion: typed })
+// @ts-expect-error: a completion has no vectors.
+answer.vectors
+
+const thryd = { Cache, CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, countTokens }
+await claims(thryd, { toFetch }, { FaultServer }, faults.seed === 7 && handler ? undefined : [])
