@@ -1,7 +1,18 @@
 /** What is published, installed and then spoilt: what `require('thryd')` says, in a process of its own. */
 
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, cpSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 
@@ -22,15 +33,10 @@ let platform = ''
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 beforeAll(() => {
-  const [addon = ''] = PLATFORMS.map((one) => `thryd.${one}.node`).filter((name) => {
-    try {
-      copyFileSync(join(root, name), join(folder, name))
-      return true
-    } catch {
-      return false
-    }
-  })
-  platform = addon.slice('thryd.'.length, -'.node'.length)
+  // The one that was built here.
+  platform = PLATFORMS.find((one) => existsSync(join(root, `thryd.${one}.node`)))!
+  const addon = `thryd.${platform}.node`
+  copyFileSync(join(root, addon), join(folder, addon))
   // Of an addon with debugging information most is that.
   if (process.platform === 'linux') execFileSync('strip', [join(folder, addon)])
   const out = join(folder, 'pack')
@@ -49,6 +55,7 @@ interface Outcome {
   code: string
   message: string
   cause: string
+  stack: string
 }
 
 /** An installed copy to be spoilt. */
@@ -90,8 +97,8 @@ class Copy {
     const source = `${before}
       let outcome = null
       try { require('thryd') } catch (error) {
-        const { name, code, message, cause } = error
-        outcome = { name, code, message, cause: String(cause) }
+        const { name, code, message, cause, stack } = error
+        outcome = { name, code, message, cause: String(cause), stack }
       }
       console.log(JSON.stringify(outcome))`
     const options = { cwd: this.path, encoding: 'utf8', env: { ...process.env, ...env } } as const
@@ -138,6 +145,19 @@ describe('an installed copy', () => {
     expect({ name, code }).toEqual({ name: 'ThrydError', code: 'ERR_NATIVE' })
     expect(message).toContain(`there is no native part for ${os} on ${arch}.`)
     expect(message).toContain('Linux (glibc 2.17 or newer, or musl), macOS and Windows, each on x64 and arm64')
+  })
+
+  test('shows its own sources in stack traces, where Node is told to map them', () => {
+    const { stack } = new Copy().load(pretend('sunos', 'x64'), { NODE_OPTIONS: '--enable-source-maps' })!
+    expect(stack).toMatch(/at .*js[\\/]diagnosis\.ts:\d+/)
+    const dist = join(fresh, 'node_modules/thryd/dist')
+    const maps = readdirSync(dist, { encoding: 'utf8', recursive: true }).filter((path) => path.endsWith('.map'))
+    for (const path of maps) {
+      const { sourcesContent } = JSON.parse(readFileSync(join(dist, path), 'utf8')) as { sourcesContent: string[] }
+      const source = join(root, 'js', path.replace(/\.js\.map$/, '.ts'))
+      expect(sourcesContent).toEqual([readFileSync(source, 'utf8')])
+    }
+    expect(maps.length).toBeGreaterThan(20)
   })
 
   test('whose native package was not installed says which one, what was tried, and why it can be missing', () => {

@@ -23,6 +23,9 @@ step tsc --project __test__/tsconfig.json
 step tsc --project __test__/types/tsconfig.nodenext.json
 step tsc --project __test__/types/tsconfig.bundler.json
 
+# What would be published, but for the addon, which is the one of development.
+step bash scripts/pack-check.sh --debug --no-hosts
+
 # Half a minute, and a download where it is the first time.
 step npm run --silent clients
 
