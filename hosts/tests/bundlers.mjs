@@ -8,7 +8,14 @@ export default async function run(world, test) {
   const project = await Project.create(world, world.quick ? 'esbuild' : 'bundlers')
 
   const esbuild = (out, ...args) => {
-    const flags = ['--bundle', '--platform=node', '--log-level=warning', '--external:./claims.cjs', `--outfile=${out}`, ...args]
+    const flags = [
+      '--bundle',
+      '--platform=node',
+      '--log-level=warning',
+      '--external:./claims.cjs',
+      `--outfile=${out}`,
+      ...args,
+    ]
     // A script of Node's, or the program itself.
     return project.run(project.bin('esbuild'), ['asks.mjs', ...flags])
   }
@@ -24,10 +31,13 @@ export default async function run(world, test) {
     await esbuild('inside.cjs', '--format=cjs', '--external:@thryd/*')
     await project.works('inside.cjs')
   })
-  await test({ ...host, what: '`cjs`, nothing outside: everything, where `node_modules` is in the working directory' }, async () => {
-    await esbuild('whole.cjs', '--format=cjs')
-    await project.works('whole.cjs')
-  })
+  await test(
+    { ...host, what: '`cjs`, nothing outside: everything, where `node_modules` is in the working directory' },
+    async () => {
+      await esbuild('whole.cjs', '--format=cjs')
+      await project.works('whole.cjs')
+    },
+  )
   await test({ ...host, what: '`cjs`, nothing outside, started elsewhere: says what to do' }, async () => {
     await esbuild('whole.cjs', '--format=cjs')
     const cwd = mkdtempSync(join(world.temporary, 'elsewhere-'))
@@ -51,7 +61,11 @@ async function others(world, test, project) {
   )
   const vite = { host: 'Vite', version: project.version('vite') }
   await test({ ...vite, what: '`build --ssr`, as it is: everything' }, () =>
-    run(project.bin('vite'), ['build', '--ssr', 'asks.mjs', '--outDir', 'out/vite', '--logLevel', 'warn'], 'out/vite/asks.mjs'),
+    run(
+      project.bin('vite'),
+      ['build', '--ssr', 'asks.mjs', '--outDir', 'out/vite', '--logLevel', 'warn'],
+      'out/vite/asks.mjs',
+    ),
   )
   await test({ ...vite, what: '`build --ssr`, `ssr.noExternal: true`: everything' }, () =>
     run(project.bin('vite'), ['build', '--config', 'vite.whole.mjs', '--logLevel', 'warn'], 'out/vite-whole/asks.mjs'),
