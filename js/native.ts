@@ -126,19 +126,19 @@ function findAddon(): Native {
   // Not there in a bundle of modules.
   const folder = typeof __dirname === 'string' ? __dirname : process.cwd()
   // Not the `require` of this file: bundlers would want to know what is asked for.
-  const load = createRequire(join(folder, 'native.js'))
+  const requireFile = createRequire(join(folder, 'native.js'))
   const override = env[OVERRIDE]
-  if (override) return load(override)
+  if (override) return requireFile(override)
   // Where it is built, it stands in the root.
   const built = join(folder, '..', `thryd.${name}.node`)
-  if (existsSync(built)) return load(built)
+  if (existsSync(built)) return requireFile(built)
   const installed = INSTALLED[name]
   if (installed === undefined) throw new Error(`There is no package for ${name}`)
   return installed() as Native
 }
 
-/** Loads, but never a file that was cut short, where that would end the process. */
-function whole(load: () => Native): Native {
+/** What is found, but never a file that was cut short, where that would end the process. */
+function whole(find: () => Native): Native {
   const { dlopen } = process
   if (process.platform === 'linux') {
     process.dlopen = (module: object, path: string, ...flags: []) => {
@@ -147,7 +147,7 @@ function whole(load: () => Native): Native {
     }
   }
   try {
-    return load()
+    return find()
   } finally {
     process.dlopen = dlopen
   }

@@ -49,32 +49,32 @@ export default async function run(world, test) {
 
 async function others(world, test, project) {
   const rollup = { host: 'Rollup', version: project.version('rollup') }
-  const run = async (bin, args, out) => {
+  const runs = async (bin, args, out) => {
     await project.run(world.node, [bin, ...args])
     await project.works(out)
   }
   await test({ ...rollup, what: '`external: /^thryd/`: everything' }, () =>
-    run(project.bin('rollup'), ['--config', 'rollup.outside.mjs'], 'out/rollup-outside.mjs'),
+    runs(project.bin('rollup'), ['--config', 'rollup.outside.mjs'], 'out/rollup-outside.mjs'),
   )
   await test({ ...rollup, what: 'with its plugins for CommonJS and resolving, nothing outside: everything' }, () =>
-    run(project.bin('rollup'), ['--config', 'rollup.whole.mjs'], 'out/rollup-whole.mjs'),
+    runs(project.bin('rollup'), ['--config', 'rollup.whole.mjs'], 'out/rollup-whole.mjs'),
   )
   const vite = { host: 'Vite', version: project.version('vite') }
   await test({ ...vite, what: '`build --ssr`, as it is: everything' }, () =>
-    run(
+    runs(
       project.bin('vite'),
       ['build', '--ssr', 'asks.mjs', '--outDir', 'out/vite', '--logLevel', 'warn'],
       'out/vite/asks.mjs',
     ),
   )
   await test({ ...vite, what: '`build --ssr`, `ssr.noExternal: true`: everything' }, () =>
-    run(project.bin('vite'), ['build', '--config', 'vite.whole.mjs', '--logLevel', 'warn'], 'out/vite-whole/asks.mjs'),
+    runs(project.bin('vite'), ['build', '--config', 'vite.whole.mjs', '--logLevel', 'warn'], 'out/vite-whole/asks.mjs'),
   )
   const webpack = { host: 'webpack', version: project.version('webpack') }
   await test({ ...webpack, what: '`target: node`, `externals`: everything' }, () =>
-    run('webpack.mjs', ['outside'], 'out/webpack-outside.cjs'),
+    runs('webpack.mjs', ['outside'], 'out/webpack-outside.cjs'),
   )
   await test({ ...webpack, what: '`target: node`, nothing outside, without a warning: everything' }, () =>
-    run('webpack.mjs', ['whole'], 'out/webpack-whole.cjs'),
+    runs('webpack.mjs', ['whole'], 'out/webpack-whole.cjs'),
   )
 }
