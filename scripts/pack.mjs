@@ -50,7 +50,7 @@ function pack(staging) {
   const folders = [[stage(staging, 'root', listed, publishedManifest()), null]]
   for (const { platform, addon } of platforms) {
     if (!existsSync(join(addons, addon))) continue
-    const own = ['package.json', 'README.md'].map((path) => [join(root, 'npm', platform, path), path])
+    const own = ['package.json', 'README.md', 'index.js'].map((path) => [join(root, 'npm', platform, path), path])
     const files = [...own, [join(root, 'LICENSE'), 'LICENSE'], [join(addons, addon), addon]]
     folders.push([stage(staging, platform, files), platform])
   }
