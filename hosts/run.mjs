@@ -27,7 +27,7 @@ const { values, positionals } = parseArgs({
 })
 
 /** In the order of the table. */
-const HOSTS = ['node', 'typescript', 'threads', 'processes', 'vitest', 'jest', 'next', 'bundlers', 'bun', 'deno', 'electron']
+const HOSTS = ['node', 'typescript', 'threads', 'processes', 'vitest', 'jest', 'next', 'bundlers', 'bun', 'deno', 'electron', 'systems']
 const QUICK = new Set(['node', 'threads', 'processes', 'vitest', 'bundlers'])
 
 const strange = positionals.filter((name) => !HOSTS.includes(name))
