@@ -58,7 +58,9 @@ function publish(one) {
     if (there) throw new Error(`${name}@${version} is published already, and is not ${file}`)
     // A version with a name (1.0.0-beta.1) is for those who ask for it.
     const tag = version.includes('-') ? 'next' : 'latest'
-    npm(['publish', join(folder, file), '--access', 'public', '--provenance', '--tag', tag], { stdio: 'inherit' })
+    // Only who builds for everyone to see can prove where it came from.
+    const provenance = process.env.GITHUB_ACTIONS ? ['--provenance'] : []
+    npm(['publish', join(folder, file), '--access', 'public', '--tag', tag, ...provenance], { stdio: 'inherit' })
   }
   console.log(`${name}@${version}`)
 }
