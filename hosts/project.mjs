@@ -83,7 +83,11 @@ export class Project {
 
   /** Starts a program here: its promise `ended` gives what it wrote, or an error if it fails or does not end in time. */
   start(command, args = [], { timeoutMs = TIMEOUT_MS, env = {}, cwd = this.folder } = {}) {
-    const clean = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^(npm_(lifecycle|package|command|execpath)|NODE_(OPTIONS|PATH|ENV)|VITEST|THRYD)/.test(key)))
+    const clean = Object.fromEntries(
+      Object.entries(process.env).filter(
+        ([key]) => !/^(npm_(lifecycle|package|command|execpath)|NODE_(OPTIONS|PATH|ENV)|VITEST|THRYD)/.test(key),
+      ),
+    )
     const child = spawn(command, args, {
       cwd,
       env: { ...clean, NO_COLOR: '1', CI: '1', ...env },

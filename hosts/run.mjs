@@ -27,7 +27,20 @@ const { values, positionals } = parseArgs({
 })
 
 /** In the order of the table. */
-const HOSTS = ['node', 'typescript', 'threads', 'processes', 'vitest', 'jest', 'next', 'bundlers', 'bun', 'deno', 'electron', 'systems']
+const HOSTS = [
+  'node',
+  'typescript',
+  'threads',
+  'processes',
+  'vitest',
+  'jest',
+  'next',
+  'bundlers',
+  'bun',
+  'deno',
+  'electron',
+  'systems',
+]
 const QUICK = new Set(['node', 'threads', 'processes', 'vitest', 'bundlers'])
 
 const strange = positionals.filter((name) => !HOSTS.includes(name))
@@ -87,7 +100,12 @@ for (const name of names.filter((one) => !values.quick || QUICK.has(one))) {
   } catch (error) {
     console.log(error.stack, error.cause ?? '')
     const reason = error.message.split('\n')[0]
-    rows.push({ host: name, version: '', what: 'everything', result: error instanceof Unavailable ? `not run: ${reason}` : `fails: ${reason}` })
+    rows.push({
+      host: name,
+      version: '',
+      what: 'everything',
+      result: error instanceof Unavailable ? `not run: ${reason}` : `fails: ${reason}`,
+    })
   }
 }
 registry.close()

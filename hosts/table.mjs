@@ -21,9 +21,16 @@ function parts() {
   const start = text.indexOf(START)
   const end = text.indexOf(END, start)
   if (start < 0 || end < 0) throw new Error('docs/hosts.md has no place for the table')
-  const lines = text.slice(start + START.length, end).split('\n').filter(Boolean).slice(2)
+  const lines = text
+    .slice(start + START.length, end)
+    .split('\n')
+    .filter(Boolean)
+    .slice(2)
   const rows = lines.map((line) => {
-    const cells = line.slice(1, -1).split(' | ').map((cell) => cell.trim().replaceAll('\\|', '|'))
+    const cells = line
+      .slice(1, -1)
+      .split(' | ')
+      .map((cell) => cell.trim().replaceAll('\\|', '|'))
     return Object.fromEntries(FIELDS.map((field, place) => [field, cells[place] ?? '']))
   })
   return { before: text.slice(0, start), rows, after: text.slice(end) }
@@ -38,7 +45,10 @@ export function writeRows(found) {
     if (place >= 0) rows[place] = row
     else rows.splice(last < 0 ? rows.length : last + 1, 0, row)
   }
-  const cell = (text) => String(text ?? '').replaceAll('\n', ' ').replaceAll('|', '\\|')
+  const cell = (text) =>
+    String(text ?? '')
+      .replaceAll('\n', ' ')
+      .replaceAll('|', '\\|')
   const line = (row) => `| ${FIELDS.map((field) => cell(row[field])).join(' | ')} |`
   const table = ['| host | version | what was run | result |', '|---|---|---|---|', ...rows.map(line)].join('\n')
   writeFileSync(FILE, `${before}${START}${table}\n${after}`)

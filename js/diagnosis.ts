@@ -9,20 +9,12 @@ import { basename, dirname, join } from 'node:path'
 
 import { ThrydError } from './errors'
 import { readExecutable } from './executable'
+import { INSTALLED } from './installed'
 import type { Native } from './native'
 import { VERSION } from './version'
 
 /** The platforms that a package is published for, as in their names. */
-export const PLATFORMS = [
-  'linux-x64-gnu',
-  'linux-arm64-gnu',
-  'linux-x64-musl',
-  'linux-arm64-musl',
-  'darwin-x64',
-  'darwin-arm64',
-  'win32-x64-msvc',
-  'win32-arm64-msvc',
-]
+export const PLATFORMS = Object.keys(INSTALLED)
 
 const SUPPORTED = 'Linux (glibc 2.17 or newer, or musl), macOS and Windows, each on x64 and arm64'
 const REINSTALL = 'Remove node_modules and run "npm install" again.'
@@ -42,8 +34,10 @@ type Finding = [what: string, advice: string]
 
 /** This copy of the package; the bundle, if it is in one. */
 const FILE = typeof __filename === 'string' ? __filename : ''
+// Some bundlers keep the name and make the folder up.
+const isBundled = basename(FILE) !== 'diagnosis.js' || !existsSync(FILE)
 // Not the `require` of this file: bundlers would want to know what is asked for.
-const load = createRequire(FILE || join(process.cwd(), 'bundle.js'))
+const load = createRequire(isBundled ? join(process.cwd(), 'bundle.js') : FILE)
 
 interface System {
   /** `linux x64, glibc 2.36, Node 24.1.0`. */
@@ -99,30 +93,45 @@ function addonsOf(platform: string): string[] {
   return folders.map((folder) => join(folder, `thryd.${platform}.node`)).filter((file) => existsSync(file))
 }
 
-/** What the loader met, in order; it always asks for a build for WebAssembly too, which there is none of. */
-function readTrail(cause: unknown): string[] {
-  const trail: string[] = []
-  for (let error = cause; error instanceof Error; error = error.cause) {
-    const [line = ''] = error.message.split('\n')
-    if (!/\bwasi\.cjs|wasm32-wasi|Cannot find native binding/.test(line)) trail.unshift(line)
+const firstLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]!
+
+/**
+ * From within a bundle, the addon that is installed in the project: by the working directory, as the bundle has no folder of its own
+ * there. The file by its name, as what was traced need be no whole package.
+ */
+function loadFromProject(platform: string): Native {
+  const project = createRequire(join(process.cwd(), 'package.json'))
+  const file = `${packageOf(platform)}/thryd.${platform}.node`
+  let path: string
+  try {
+    path = project.resolve(file)
+  } catch {
+    // pnpm has it beside thryd only.
+    path = createRequire(project.resolve('thryd')).resolve(file)
   }
-  return trail
+  return load(path) as Native
 }
 
 /**
- * The addon after all, if the loader took this Linux for one with another libc (it goes by `ldd`, which need not be that of Node).
+ * The addon after all: in a bundle, or if this Linux was taken for one with another libc (by `ldd`, which need not be that of Node).
  *
  * @throws ThrydError with `ERR_NATIVE`: why there is none.
  */
 export function loadElsewhere(cause: unknown): Native {
   const system = readSystem()
-  const trail = readTrail(cause)
-  const name = system.platform && packageOf(system.platform)
-  if (process.platform === 'linux' && name && !trail.some((line) => line.includes(name))) {
+  const trail = [firstLine(cause)]
+  const { platform } = system
+  const others: (() => Native)[] = []
+  if (platform !== undefined && !process.env[OVERRIDE]) {
+    if (isBundled) others.push(() => loadFromProject(platform))
+    if (!trail[0]!.includes(packageOf(platform))) others.push(() => INSTALLED[platform]!() as Native)
+  }
+  for (const other of others) {
     try {
-      return load(name) as Native
+      return other()
     } catch (error) {
-      trail.push(...readTrail(error))
+      trail.push(firstLine(error))
     }
   }
   throw explain(find(system, trail), system, trail, cause)
@@ -162,7 +171,7 @@ function isCheckout(): boolean {
 }
 
 function find(system: System, trail: string[]): Finding {
-  if (basename(FILE) !== 'diagnosis.js') return ['it is in a bundle, and its native part is not.', BUNDLE]
+  if (isBundled) return ['it is in a bundle, and its native part is not.', BUNDLE]
   const path = process.env[OVERRIDE]
   if (path) return [`${path}, which ${OVERRIDE} names, does not load.`, UNSET]
   const { platform } = system

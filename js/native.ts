@@ -3,7 +3,12 @@
  * JSON text; failures cross as data (`errors.ts` makes errors of them); what settles later comes by mail (`mailbox.ts`).
  */
 
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+
 import { demandWhole } from './executable'
+import { INSTALLED } from './installed'
 import type { Letter } from './letter'
 import { VERSION } from './version'
 
@@ -102,8 +107,38 @@ export interface Native {
   version(): string
 }
 
-/** The addon as its loader finds it, but never one that was cut short, where that would end the process. */
-function loadWhole(): Native {
+/** Names a file to be loaded instead. */
+const OVERRIDE = 'NAPI_RS_NATIVE_LIBRARY_PATH'
+
+/** Goes by what is quick to read: where Node has another libc than `ldd`, loading fails, and is tried again with that of Node. */
+function isMusl(): boolean {
+  try {
+    return readFileSync('/usr/bin/ldd', 'latin1').includes('musl')
+  } catch {
+    return false
+  }
+}
+
+function findAddon(): Native {
+  const { platform, arch, env } = process
+  const suffix = platform === 'linux' ? (isMusl() ? '-musl' : '-gnu') : platform === 'win32' ? '-msvc' : ''
+  const name = `${platform}-${arch}${suffix}`
+  // Not there in a bundle of modules.
+  const folder = typeof __dirname === 'string' ? __dirname : process.cwd()
+  // Not the `require` of this file: bundlers would want to know what is asked for.
+  const requireFile = createRequire(join(folder, 'native.js'))
+  const override = env[OVERRIDE]
+  if (override) return requireFile(override)
+  // Where it is built, it stands in the root.
+  const built = join(folder, '..', `thryd.${name}.node`)
+  if (existsSync(built)) return requireFile(built)
+  const installed = INSTALLED[name]
+  if (installed === undefined) throw new Error(`There is no package for ${name}`)
+  return installed() as Native
+}
+
+/** What is found, but never a file that was cut short, where that would end the process. */
+function whole(find: () => Native): Native {
   const { dlopen } = process
   if (process.platform === 'linux') {
     process.dlopen = (module: object, path: string, ...flags: []) => {
@@ -112,8 +147,7 @@ function loadWhole(): Native {
     }
   }
   try {
-    // A literal path, so that bundlers and file tracers see it.
-    return require('../binding.js')
+    return find()
   } finally {
     process.dlopen = dlopen
   }
@@ -125,9 +159,9 @@ const diagnosis = (): typeof import('./diagnosis') => require('./diagnosis')
 function load(): Native {
   let addon: Native
   try {
-    addon = loadWhole()
+    addon = whole(findAddon)
   } catch (cause) {
-    addon = diagnosis().loadElsewhere(cause)
+    addon = whole(() => diagnosis().loadElsewhere(cause))
   }
   const version = addon.version?.()
   if (version !== VERSION) throw diagnosis().otherVersion(version)

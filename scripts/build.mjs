@@ -1,4 +1,4 @@
-// Builds the addon as it is published: `npm run build` for this machine, into the repository's root, with its loader and typings;
+// Builds the addon as it is published: `npm run build` for this machine, into the repository's root, with its typings;
 // `npm run build:linux` for every Linux, into binaries/; or `node scripts/build.mjs --target <triple>... [--out <folder>]`.
 //
 // One kind of library is asked for by name, where Cargo.toml names two: a crate that is also an rlib is not optimised as a whole.
@@ -8,9 +8,9 @@ import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
-import { generateTypeDef, writeJsBinding } from '@napi-rs/cli'
+import { generateTypeDef } from '@napi-rs/cli'
 
-import { platforms, root, rootManifest } from './platforms.mjs'
+import { platforms, root } from './platforms.mjs'
 
 /** The oldest glibc that the addon loads on. */
 const GLIBC = '2.17'
@@ -74,24 +74,13 @@ async function buildHere() {
   const again = existsSync(join(typings, 'thryd')) ? {} : { NAPI_FORCE_BUILD_THRYD: `${Date.now()}` }
   run('cargo', cargoArgs, { ...environment(platform), NAPI_TYPE_DEF_TMP_FOLDER: typings, ...again })
   copyFileSync(join(targetFolder, 'release', library(platform)), join(root, platform.addon))
-  const { exports, dts } = await generateTypeDef({
+  const { dts } = await generateTypeDef({
     typeDefDir: typings,
     cwd: root,
     constEnum: false,
     declareBindingTarget: true,
   })
   writeFileSync(join(root, 'binding.d.ts'), dts)
-  const { binaryName, packageName } = rootManifest.napi
-  const { version } = rootManifest
-  await writeJsBinding({
-    platform: true,
-    idents: exports,
-    jsBinding: 'binding.js',
-    binaryName,
-    packageName,
-    version,
-    outputDir: root,
-  })
 }
 
 const has = (command, args) => spawnSync(command, args, { stdio: 'ignore' }).status === 0

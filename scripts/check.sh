@@ -50,8 +50,8 @@ else
 fi
 
 # What the build generates is committed; if this differs, commit what the build wrote.
-step git diff --exit-code -- index.d.ts testing.d.ts fetch.d.ts binding.js binding.d.ts Cargo.lock fuzz/Cargo.lock
-for file in index.d.ts testing.d.ts fetch.d.ts binding.js binding.d.ts Cargo.lock fuzz/Cargo.lock; do
+step git diff --exit-code -- index.d.ts testing.d.ts fetch.d.ts binding.d.ts Cargo.lock fuzz/Cargo.lock
+for file in index.d.ts testing.d.ts fetch.d.ts binding.d.ts Cargo.lock fuzz/Cargo.lock; do
   git ls-files --error-unmatch "$file" >/dev/null
 done
 

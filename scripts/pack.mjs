@@ -59,7 +59,7 @@ function pack(staging) {
     if (!existsSync(join(addons, addon))) continue
     const own = join(root, 'npm', platform)
     const files = [
-      [join(own, 'README.md'), 'README.md'],
+      ...['README.md', 'index.js'].map((path) => [join(own, path), path]),
       [join(root, 'LICENSE'), 'LICENSE'],
       [join(addons, addon), addon],
     ]

@@ -1,5 +1,5 @@
-// The packages that hold the addon, one for each target that package.json names under `napi`: npm/<platform>/. Writes them, and
-// js/version.ts; with --check, fails if they are not what would be written, or if Cargo.toml has another version.
+// The packages that hold the addon, one for each target that package.json names under `napi`: npm/<platform>/. Writes them,
+// js/version.ts and js/installed.ts; with --check, fails if they are not what would be written, or if Cargo.toml has another version.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -34,10 +34,19 @@ const manifest = ({ name, addon, os, cpu, libc, text }) => ({
   os: [os],
   cpu: [cpu],
   ...(libc && { libc: [libc] }),
-  main: addon,
-  files: [addon],
+  main: 'index.js',
+  files: ['index.js', addon],
   engines: rootManifest.engines,
 })
+
+const main = ({ addon }) => `'use strict'
+
+// As requiring the file would, which bundlers read as JavaScript; file tracers know what is joined to the folder.
+const { join, toNamespacedPath } = require('node:path')
+
+const file = join(__dirname, '${addon}')
+process.dlopen(module, toNamespacedPath(file))
+`
 
 const readme = ({ name, text, cpu }) =>
   `# \`${name}\`\n\nThe native part of \`thryd\` for ${text}, ${cpu}. It comes with \`thryd\`; there is no use in installing it alone.\n`
@@ -46,11 +55,42 @@ const versionModule = `/** The version of this package, which its native part mu
 export const VERSION = '${rootManifest.version}'
 `
 
+const requirePackage = ({ platform, name }) => `  '${platform}': () => {
+    try {
+      return typeof __webpack_require__ === 'function'
+        ? __non_webpack_require__('${name}')
+        : require('${name}')
+    } catch (error) {
+      return passOn(error)
+    }
+  },
+`
+
+const installedModule = `/**
+ * The packages that hold the addon, each required by its name in full, which is what file tracers read, and within a \`try\`,
+ * without which bundlers refuse what is not installed. webpack leaves each to Node, having settled what comes before the question
+ * mark, and Next.js traces it in what webpack wrote. Written by scripts/platforms.mjs.
+ */
+
+declare const __webpack_require__: unknown
+declare const __non_webpack_require__: NodeJS.Require
+
+function passOn(error: unknown): never {
+  throw error
+}
+
+/** By the name of the platform. */
+export const INSTALLED: Record<string, () => unknown> = {
+${platforms.map(requirePackage).join('')}}
+`
+
 /** What stands in each file. */
 const files = new Map([
   ['js/version.ts', versionModule],
+  ['js/installed.ts', installedModule],
   ...platforms.flatMap((platform) => [
     [`npm/${platform.platform}/package.json`, `${JSON.stringify(manifest(platform), undefined, 2)}\n`],
+    [`npm/${platform.platform}/index.js`, main(platform)],
     [`npm/${platform.platform}/README.md`, readme(platform)],
   ]),
 ])

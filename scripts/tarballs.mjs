@@ -14,16 +14,7 @@ import { platforms, root, rootManifest } from './platforms.mjs'
 const PACKED_BUDGET = 5 * 1024 * 1024
 
 /** Of the root package, beside what is compiled. */
-const ROOT_FILES = [
-  'package.json',
-  'README.md',
-  'LICENSE',
-  'CHANGELOG.md',
-  'binding.js',
-  'index.d.ts',
-  'fetch.d.ts',
-  'testing.d.ts',
-]
+const ROOT_FILES = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'index.d.ts', 'fetch.d.ts', 'testing.d.ts']
 
 /** Fields of package.json that would run something, or bring something else along. */
 const FORBIDDEN = [
@@ -72,11 +63,11 @@ function checkRoot(files, manifest) {
 function checkPlatform(platform, files, manifest, isDebug) {
   const { addon, os, cpu, libc } = platform
   const problems = [
-    ...checkFiles(files, ['package.json', 'README.md', 'LICENSE', addon]),
+    ...checkFiles(files, ['package.json', 'README.md', 'LICENSE', 'index.js', addon]),
     ...compare('os', manifest.os, [os]),
     ...compare('cpu', manifest.cpu, [cpu]),
     ...compare('libc', manifest.libc, libc && [libc]),
-    ...compare('main', manifest.main, addon),
+    ...compare('main', manifest.main, 'index.js'),
   ]
   const bytes = files.get(addon)
   if (!bytes || isDebug) return problems

@@ -5,14 +5,17 @@ export default async function run(world, test) {
   const project = await Project.create(world, 'vitest')
   const version = project.version('vitest')
   for (const pool of ['forks', 'threads']) {
-    await test({ host: 'Vitest', version, what: `pool \`${pool}\`: three files at once over one cache file` }, async () => {
-      project.remove('cache.redb')
-      const first = await ask(pool)
-      // What two files want to know at one time both may ask; 30 questions are those of one file, 40 those of all.
-      if (!(first >= 70 && first <= 150)) throw new Error(`the provider was asked ${first} times`)
-      const second = await ask(pool)
-      if (second !== 0) throw new Error(`the provider was asked ${second} times for what was in the file`)
-    })
+    await test(
+      { host: 'Vitest', version, what: `pool \`${pool}\`: three files at once over one cache file` },
+      async () => {
+        project.remove('cache.redb')
+        const first = await ask(pool)
+        // What two files want to know at one time both may ask; 30 questions are those of one file, 40 those of all.
+        if (!(first >= 70 && first <= 150)) throw new Error(`the provider was asked ${first} times`)
+        const second = await ask(pool)
+        if (second !== 0) throw new Error(`the provider was asked ${second} times for what was in the file`)
+      },
+    )
   }
 
   async function ask(pool) {

@@ -5,4 +5,5 @@ import { FaultServer } from 'thryd/testing'
 import { claims } from './claims.cjs'
 
 const thryd = { Cache, CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, countTokens }
-await claims(thryd, { toFetch }, { FaultServer })
+// Not awaited, which a bundle as CommonJS cannot be.
+claims(thryd, { toFetch }, { FaultServer })

@@ -35,7 +35,12 @@ async function main() {
   const workers = Array.from({ length: WORKERS }, () => cluster.fork({ SETTING }))
   const ports = await Promise.all(workers.map(async (worker) => (await once(worker, 'message'))[0]))
   const ask = async (question) => {
-    const sent = request({ port: ports[0], host: '127.0.0.1', path: `/${encodeURIComponent(question)}`, agent: false }).end()
+    const sent = request({
+      port: ports[0],
+      host: '127.0.0.1',
+      path: `/${encodeURIComponent(question)}`,
+      agent: false,
+    }).end()
     const [response] = await once(sent, 'response')
     let text = ''
     for await (const piece of response) text += piece

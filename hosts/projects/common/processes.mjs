@@ -56,7 +56,10 @@ async function main() {
   const gone = children.slice(0, 2).map((child) => once(child, 'exit'))
   children[0].disconnect()
   children[1].disconnect()
-  assert.deepEqual(await Promise.all(gone), [[0, null], [0, null]])
+  assert.deepEqual(await Promise.all(gone), [
+    [0, null],
+    [0, null],
+  ])
 
   const before = server.requests.length
   const { router, cache } = await createRouter(setting)

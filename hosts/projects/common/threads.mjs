@@ -34,7 +34,10 @@ function work() {
 
 async function main() {
   const server = await FaultServer.start()
-  const setting = { provider: server.provider('faulty'), path: `${import.meta.dirname ?? '.'}/threads-${process.pid}.redb` }
+  const setting = {
+    provider: server.provider('faulty'),
+    path: `${import.meta.dirname ?? '.'}/threads-${process.pid}.redb`,
+  }
   const router = createRouter(setting)
   for (let round = 0; round < 3; round += 1) {
     const workers = Array.from({ length: 5 }, () => new Worker(new URL(import.meta.url), { workerData: setting }))

@@ -10,7 +10,10 @@ exports.asks = (name) => {
     const load = async () => {
       const { Cache, CompletionRouter } = require('thryd')
       const cache = await Cache.open('cache.redb')
-      return new CompletionRouter({ providers: [{ type: 'dummy', dummy: { cache: true } }], cache }).deploy('default', 'dummy::echo')
+      return new CompletionRouter({ providers: [{ type: 'dummy', dummy: { cache: true } }], cache }).deploy(
+        'default',
+        'dummy::echo',
+      )
     }
     const routers = [await load()]
     for (let round = 0; round < 10; round += 1) {
@@ -29,7 +32,10 @@ exports.asks = (name) => {
     const { CompletionRouter, ProviderError } = require('thryd')
     const { FaultServer } = require('thryd/testing')
     const server = await FaultServer.start()
-    const router = new CompletionRouter({ providers: [server.provider('faulty')] }).deploy('default', 'faulty::status-400')
+    const router = new CompletionRouter({ providers: [server.provider('faulty')] }).deploy(
+      'default',
+      'faulty::status-400',
+    )
     await expect(router.invoke('default', { message: 'Hello' })).rejects.toBeInstanceOf(ProviderError)
     await expect(router.invoke('default', {})).rejects.toThrow(TypeError)
     await server.close()
