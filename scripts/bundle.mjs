@@ -14,7 +14,7 @@ async function bundle(input) {
     cwd: root,
     input,
     platform: 'node',
-    external: [/\/binding\.js$/, './diagnosis'],
+    external: [/^@thryd\/binding-/, './diagnosis'],
     onLog(_level, { message }) {
       throw new Error(message)
     },
