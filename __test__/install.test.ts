@@ -215,6 +215,13 @@ describe('an installed copy', () => {
     )
   })
 
+  test('in a process that is to load no addons says so', () => {
+    const { code, message } = new Copy().load('', { NODE_OPTIONS: '--no-addons' })!
+    expect(code).toBe('ERR_NATIVE')
+    expect(message).toContain('this process is to load no native part.')
+    expect(message).toContain('--allow-addons')
+  })
+
   test.each([0, 10, 64, 4096, 1 << 20])('whose native part ends after %d bytes says that it is damaged', (bytes) => {
     const copy = new Copy()
     copy.edit(copy.native(), (text) => text.slice(0, bytes))

@@ -39,6 +39,7 @@ const HOSTS = [
   'bun',
   'deno',
   'electron',
+  'systems',
 ]
 const QUICK = new Set(['node', 'threads', 'processes', 'vitest', 'bundlers'])
 

@@ -50,22 +50,20 @@ interface System {
 
 function readSystem(): System {
   const { platform, arch, version, versions } = process
-  const runtime = versions['bun']
-    ? `Bun ${versions['bun']}`
-    : versions['deno']
-      ? `Deno ${versions['deno']}`
-      : `Node ${version.slice(1)}`
+  const runtime = ['bun', 'deno', 'electron'].find((one) => versions[one] !== undefined)
+  const running = runtime ? `${runtime} ${versions[runtime]}` : `Node ${version.slice(1)}`
   const libc = platform === 'linux' ? readLibc() : undefined
   const suffix = { linux: libc?.libc === 'musl' ? '-musl' : '-gnu', win32: '-msvc' }[platform as string] ?? ''
   const known = PLATFORMS.find((one) => one === `${platform}-${arch}${suffix}`)
-  const name = `${platform} ${arch}, ${libc ? `${libc.libc}${libc.glibc ? ` ${libc.glibc}` : ''}, ` : ''}${runtime}`
+  const name = `${platform} ${arch}, ${libc ? `${libc.libc}${libc.glibc ? ` ${libc.glibc}` : ''}, ` : ''}${running}`
   return { name, ...libc, ...(known !== undefined && { platform: known }) }
 }
 
 /** What Node itself is linked to. */
 function readLibc(): { libc: 'glibc' | 'musl'; glibc?: string } {
-  const report: NodeJS.ProcessReport & { excludeNetwork?: boolean } = process.report
-  const { excludeNetwork = false } = report
+  // Not everything that runs JavaScript has one.
+  const report: (NodeJS.ProcessReport & { excludeNetwork?: boolean }) | undefined = process.report
+  const excludeNetwork = report?.excludeNetwork ?? false
   try {
     // Addresses of sockets are looked up otherwise, which can take seconds.
     report.excludeNetwork = true
@@ -75,7 +73,7 @@ function readLibc(): { libc: 'glibc' | 'musl'; glibc?: string } {
   } catch {
     return { libc: 'glibc' }
   } finally {
-    report.excludeNetwork = excludeNetwork
+    if (report) report.excludeNetwork = excludeNetwork
   }
 }
 
@@ -179,6 +177,12 @@ function find(system: System, trail: string[]): Finding {
   const { platform } = system
   if (platform === undefined) {
     return [`there is no native part for ${process.platform} on ${process.arch}.`, `Use it on ${SUPPORTED}.`]
+  }
+  if (/loading addons is disabled/.test(trail.join())) {
+    return [
+      'this process is to load no native part.',
+      'Run it without --no-addons, or with --allow-addons beside --permission.',
+    ]
   }
   const [file] = addonsOf(platform)
   if (file !== undefined) return inspect(file, system, trail)

@@ -25,10 +25,15 @@ function lengthOfElf(header: Buffer): number {
 
 /**
  * Throws if a file of Linux ends too early. One that does is mapped all the same, and the process dies as it reads what is
- * not there: the linkers of other systems look by themselves.
+ * not there: the linkers of other systems look by themselves. What cannot be opened is left to whoever maps it.
  */
 export function demandWhole(path: string): void {
-  const file = openSync(path, 'r')
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch {
+    return
+  }
   try {
     const header = Buffer.alloc(HEADER)
     const { size } = fstatSync(file)

@@ -1,7 +1,8 @@
 // What is published for Linux, looked at from outside: `node scripts/binary.mjs <folder of addons>`. Fails if a build needs a newer
-// glibc than 2.17, weak symbols too, or a library that not every system has, or if it is not stripped or too big.
+// glibc than 2.17, weak symbols too, or a library that not every system has, or if it is not stripped or too big. Other addons
+// than ours, `node scripts/binary.mjs <file.node>...`, are only described.
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 import { readElf } from './elf.mjs'
@@ -49,20 +50,34 @@ export function inspect(bytes, { cpu, libc }) {
   return { problems, glibc, needed, size: bytes.length }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const folder = resolve(process.argv[2] ?? 'binaries')
+const HEAD = '| addon | newest glibc symbol | libraries | MiB unpacked |\n|---|---|---|---|'
+const row = (name, { glibc, needed, size }) =>
+  `| ${name} | ${glibc ?? 'none'} | ${needed.join(' ')} | ${(size / 1024 / 1024).toFixed(2)} |`
+
+/** Any addons, in their own files: what they want, and no judgement. */
+function describe(paths) {
+  console.log(HEAD)
+  for (const path of paths) console.log(row(basename(path), inspect(readFileSync(path), { libc: 'glibc' })))
+}
+
+/** What was built to be published. */
+function check(folder) {
   const linux = platforms.filter(({ os, addon }) => os === 'linux' && existsSync(join(folder, addon)))
-  if (linux.length === 0) {
-    console.error(`There is no addon for Linux in ${folder}: npm run build:linux makes them.`)
+  const problems = linux.length > 0 ? [] : [`There is no addon for Linux in ${folder}: npm run build:linux makes them.`]
+  console.log(HEAD)
+  for (const platform of linux) {
+    const found = inspect(readFileSync(join(folder, platform.addon)), platform)
+    console.log(row(platform.addon, found))
+    problems.push(...found.problems.map((problem) => `${platform.addon}: ${problem}`))
+  }
+  if (problems.length > 0) {
+    console.error(problems.join('\n'))
     process.exitCode = 1
   }
-  console.log('| platform | newest glibc symbol | libraries | MiB unpacked |\n|---|---|---|---|')
-  for (const platform of linux) {
-    const { problems, glibc, needed, size } = inspect(readFileSync(join(folder, platform.addon)), platform)
-    console.log(
-      `| ${platform.platform} | ${glibc ?? 'none'} | ${needed.join(' ')} | ${(size / 1024 / 1024).toFixed(2)} |`,
-    )
-    for (const problem of problems) console.error(`${platform.addon}: ${problem}`)
-    if (problems.length > 0) process.exitCode = 1
-  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const paths = process.argv.slice(2)
+  if (paths[0]?.endsWith('.node')) describe(paths)
+  else check(resolve(paths[0] ?? 'binaries'))
 }

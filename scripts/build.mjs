@@ -44,12 +44,19 @@ const library = ({ os }) => {
 
 const cargoArgs = ['rustc', '--release', '--locked', '--lib', '--crate-type', 'cdylib']
 
+/** How the C library is linked, where that is not as it has to be by itself. */
+function environment({ os, libc }) {
+  // A library cannot have a musl of its own.
+  const feature = libc === 'musl' ? '-crt-static' : '+crt-static'
+  // Not every Windows has the C library of Visual Studio, and Node brings none along.
+  if (libc !== 'musl' && os !== 'win32') return {}
+  return { RUSTFLAGS: `${process.env.RUSTFLAGS ?? ''} -C target-feature=${feature}`.trim() }
+}
+
 /** Builds for a target, by zig if that is a Linux; where the library is. */
 function build(platform) {
   const { target, os, libc } = platform
-  // By itself rustc links musl statically, and a library cannot be.
-  const flags = libc === 'musl' && `${process.env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim()
-  const env = flags && { RUSTFLAGS: flags }
+  const env = environment(platform)
   if (os === 'linux')
     run('cargo-zigbuild', [...cargoArgs, '--target', libc === 'glibc' ? `${target}.${GLIBC}` : target], env)
   else run('cargo', [...cargoArgs, '--target', target], env)
@@ -65,7 +72,7 @@ async function buildHere() {
   const typings = join(targetFolder, 'typings')
   mkdirSync(typings, { recursive: true })
   const again = existsSync(join(typings, 'thryd')) ? {} : { NAPI_FORCE_BUILD_THRYD: `${Date.now()}` }
-  run('cargo', cargoArgs, { NAPI_TYPE_DEF_TMP_FOLDER: typings, ...again })
+  run('cargo', cargoArgs, { ...environment(platform), NAPI_TYPE_DEF_TMP_FOLDER: typings, ...again })
   copyFileSync(join(targetFolder, 'release', library(platform)), join(root, platform.addon))
   const { dts } = await generateTypeDef({
     typeDefDir: typings,

@@ -4,7 +4,7 @@
 // The root's package.json is not quite that of the checkout: what serves development goes, and the packages of the platforms come
 // in here as optional dependencies, because `npm install` in a checkout must not ask the registry for what is not published yet.
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -26,13 +26,20 @@ function npmPack(folder, ...args) {
   return Object.values(JSON.parse(text))[0]
 }
 
+/** Where it is built by a workflow: npm compares that with the provenance. */
+function repository() {
+  const { GITHUB_SERVER_URL, GITHUB_REPOSITORY } = process.env
+  if (!GITHUB_SERVER_URL || !GITHUB_REPOSITORY) return {}
+  return { repository: { type: 'git', url: `git+${GITHUB_SERVER_URL}/${GITHUB_REPOSITORY}.git` } }
+}
+
 function stage(staging, name, files, manifest) {
   const folder = join(staging, name)
   for (const [from, to] of files) {
     mkdirSync(dirname(join(folder, to)), { recursive: true })
     copyFileSync(from, join(folder, to))
   }
-  if (manifest) writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`)
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify({ ...manifest, ...repository() }, undefined, 2)}\n`)
   return folder
 }
 
@@ -50,9 +57,14 @@ function pack(staging) {
   const folders = [[stage(staging, 'root', listed, publishedManifest()), null]]
   for (const { platform, addon } of platforms) {
     if (!existsSync(join(addons, addon))) continue
-    const own = ['package.json', 'README.md', 'index.js'].map((path) => [join(root, 'npm', platform, path), path])
-    const files = [...own, [join(root, 'LICENSE'), 'LICENSE'], [join(addons, addon), addon]]
-    folders.push([stage(staging, platform, files), platform])
+    const own = join(root, 'npm', platform)
+    const files = [
+      ...['README.md', 'index.js'].map((path) => [join(own, path), path]),
+      [join(root, 'LICENSE'), 'LICENSE'],
+      [join(addons, addon), addon],
+    ]
+    const manifest = JSON.parse(readFileSync(join(own, 'package.json'), 'utf8'))
+    folders.push([stage(staging, platform, files, manifest), platform])
   }
   return folders.map(([folder, platform]) => {
     const { name, version, filename, size, unpackedSize, integrity, files } = npmPack(folder, '--pack-destination', out)
