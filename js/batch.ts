@@ -7,7 +7,7 @@ import { expect, forget, nextId } from './mailbox'
 import type { BatchOptions } from './options'
 import { END, type Source, readerOf } from './reader'
 import type { Served } from './served'
-import { unwatch, watch } from './signal'
+import { reasonOf, unwatch, watch } from './signal'
 
 const CONCURRENCY = 64
 /** Results that are kept ahead of the reader, per call under way: a slow call must not idle the others, nor a slow reader fill the memory. */
@@ -73,7 +73,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   readonly #signal: AbortSignal | undefined
   readonly #onProgress: BatchOptions['onProgress']
   readonly #total: number | undefined
-  readonly #onAbort = (): void => this.#stop({ error: this.#signal?.reason })
+  readonly #onAbort = (): void => this.#stop({ error: this.#signal && reasonOf(this.#signal) })
   readonly #slots: Slot<Response>[] = []
   readonly #inFlight = new Set<number>()
   readonly #progress = { done: 0, failed: 0, cached: 0, tokens: 0 }
