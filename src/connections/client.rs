@@ -1,20 +1,20 @@
 //! Opens connections and keeps them: the only file that names reqwest.
 
-use std::error::Error as StdError;
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{fmt, io};
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, header};
+use ::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use reqwest::{Url, redirect};
 use tokio::runtime::{Handle, Id};
 
 use super::HttpRequest;
 use super::http::cut;
+use super::proxies::{Proxies, Proxy};
 use super::tls::{self, Tls};
-use super::transport::Unanswered;
+use super::transport::{self, Unanswered};
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass};
 
@@ -43,14 +43,28 @@ const PONG: Duration = Duration::from_secs(15);
 /// [`send`](Client::send), and may be used on any.
 ///
 /// Kept for 90 s, with `TCP_NODELAY`; a dead route is noticed within a minute, by TCP keep-alive and HTTP/2 pings; HTTP/2
-/// where a TLS server offers it; gzip; proxies from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (or the platform's
-/// settings), except for this machine itself; no redirect is followed, because it would carry the key. The head of an
+/// where a TLS server offers it; gzip; proxies, over HTTP, TLS or SOCKS, from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
+/// `NO_PROXY` (or the platform's settings), except for this machine itself; no redirect is followed, because it would carry the key. The head of an
 /// answer is bounded by hyper: 100 headers and 408 KiB over HTTP/1.1, 16 KiB of headers over HTTP/2.
 #[derive(Clone, Debug)]
 pub struct Client {
     connect: Duration,
 }
 
+<<<<<<< HEAD
+=======
+/// The connections of one setting on one runtime.
+#[derive(Clone, Debug)]
+struct Connections {
+    /// To this machine: through no proxy, which would see keys that are only meant to go over loopback.
+    local: reqwest::Client,
+    /// To anywhere else.
+    remote: reqwest::Client,
+    /// What `remote` goes through.
+    proxies: Arc<Proxies>,
+}
+
+>>>>>>> work-docs
 /// An answer whose body has not been read yet. Dropping it closes the exchange.
 pub struct HttpResponse {
     response: reqwest::Response,
@@ -73,18 +87,40 @@ impl Client {
     /// # Errors
     /// None of them names a path, a query or a header's value.
     /// - [`FailureClass::Auth`], unsent: the URL or a header cannot be sent, or a key would go over plain http to another
+<<<<<<< HEAD
     ///   machine without `allow_insecure`; or `NODE_EXTRA_CA_CERTS` names a file that cannot be read or holds no certificate.
     /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS).
+=======
+    ///   machine without `allow_insecure`; or the proxy asks for credentials that it was not given, or is named in a way
+    ///   that cannot be understood.
+    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS, a proxy that does not make it).
+>>>>>>> work-docs
     /// - [`FailureClass::Silent`], unsent: no connection in time ([`Phase::Connect`]).
     /// - [`FailureClass::Transient`]: the connection was lost before the headers came.
     /// - [`FailureClass::Auth`]: a redirect; the message says what to set `baseUrl` to.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
         let url = checked(&request)?;
-        let headers = headers(&request)?;
+        let headers = request.header_map()?;
         let origin = url.origin().ascii_serialization();
+<<<<<<< HEAD
         let client = self.connections(&url)?;
+=======
+        let tls = Tls::shared()?;
+        if let Some(missing) = tls.missing.as_ref().filter(|_| url.scheme() == "https") {
+            return Err(missing.clone());
+        }
+        let connections = self.connections(&tls)?;
+        let (client, proxy) = if is_loopback(&url) {
+            (connections.local, None)
+        } else {
+            (connections.remote, connections.proxies.on_the_way_to(url.as_str())?)
+        };
+>>>>>>> work-docs
         let exchange = client.post(url.clone()).headers(headers).body(request.body).send();
-        let response = exchange.await.map_err(|error| unanswered(&error, &origin, self.connect))?;
+        let response = exchange.await.map_err(|error| unanswered(&error, &origin, proxy.as_ref(), self.connect))?;
+        if let Some(proxy) = proxy.filter(|_| response.status().as_u16() == 407 && url.scheme() == "http") {
+            return Err(proxy.unauthorised(&origin));
+        }
         if response.status().is_redirection() {
             return Err(redirected(&response, &url));
         }
@@ -108,6 +144,7 @@ impl Client {
         if let Some((_, found)) = kept.iter().find(|(its, _)| *its == setting) {
             return Ok(found.clone());
         }
+<<<<<<< HEAD
         let builder = reqwest::Client::builder()
             .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -124,6 +161,27 @@ impl Client {
         // A proxy would see keys that are only meant to go over loopback.
         let builder = if is_local { builder.no_proxy() } else { builder };
         let client = builder.build().map_err(|error| unsent(format!("no client can be made: {}", cause(&error))))?;
+=======
+        let build = |is_local: bool| {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .connect_timeout(self.connect)
+                .tcp_nodelay(true)
+                .tcp_keepalive(KEEP_ALIVE)
+                .tcp_keepalive_interval(KEEP_ALIVE)
+                .tcp_keepalive_retries(KEEP_ALIVE_RETRIES)
+                .http2_keep_alive_interval(PING)
+                .http2_keep_alive_timeout(PONG)
+                .tls_backend_preconfigured(tls.config.clone());
+            #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+            let builder = builder.tcp_user_timeout(UNACKNOWLEDGED);
+            let builder = if is_local { builder.no_proxy() } else { builder };
+            builder.build().map_err(|error| unsent(format!("no client can be made: {}", transport::cause(&error))))
+        };
+        let connections =
+            Connections { local: build(true)?, remote: build(false)?, proxies: Arc::new(Proxies::of_the_process()) };
+>>>>>>> work-docs
         if kept.len() == MAX_KEPT {
             kept.remove(0);
         }
@@ -161,9 +219,11 @@ impl HttpResponse {
         let chunk = match self.response.chunk().await {
             Ok(chunk) => chunk,
             Err(error) if error.is_decode() => {
-                return Err(self.broken(format_args!("was cut or cannot be decompressed: {}", cause(&error))));
+                return Err(
+                    self.broken(format_args!("was cut or cannot be decompressed: {}", transport::cause(&error)))
+                );
             }
-            Err(error) => return Err(self.broken(format_args!("was cut: {}", cause(&error)))),
+            Err(error) => return Err(self.broken(format_args!("was cut: {}", transport::cause(&error)))),
         };
         self.taken = self.taken.saturating_add(chunk.as_ref().map_or(0, Bytes::len));
         if self.taken > self.limit {
@@ -287,29 +347,17 @@ fn is_loopback(url: &Url) -> bool {
         || v6().is_some_and(|address| address.to_canonical().is_loopback())
 }
 
-/// The headers as they are sent. Keys are marked, so that nothing prints or compresses them.
-fn headers(request: &HttpRequest) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, text) in &request.headers {
-        let unsendable = |_| unusable(format!("header {name:?} holds characters that cannot be sent"));
-        let header = name.parse::<HeaderName>().map_err(|_| unusable(format!("{name:?} is not a header's name")))?;
-        let mut value = HeaderValue::from_str(text.expose()).map_err(unsendable)?;
-        value.set_sensitive(text.is_secret());
-        headers.insert(header, value);
-    }
-    Ok(headers)
-}
-
 /// Why no headers came.
-fn unanswered(error: &reqwest::Error, origin: &str, connect: Duration) -> Failure {
+fn unanswered(error: &reqwest::Error, origin: &str, proxy: Option<&Proxy>, connect: Duration) -> Failure {
     let signs = Unanswered {
         is_connect: error.is_connect(),
         is_timeout: error.is_timeout(),
         is_dns: error.is_dns(),
-        io: io_error(error),
+        io: transport::io_error(error),
         tls: tls::problem(error),
-        cause: &cause(error),
+        proxy,
+        tunnel: transport::tunnel(error),
+        cause: &transport::cause(error),
     };
     signs.failure(origin, connect)
 }
@@ -329,22 +377,6 @@ fn redirected(response: &reqwest::Response, from: &Url) -> Failure {
     failure.status = Some(status);
     failure.request_id = super::request_id(response.headers());
     failure
-}
-
-/// The innermost cause, which says most, and names no URL.
-fn cause(error: &reqwest::Error) -> String {
-    let mut next = error.source();
-    let mut text = None;
-    while let Some(error) = next {
-        text = Some(error.to_string());
-        next = error.source();
-    }
-    text.unwrap_or_else(|| if error.is_timeout() { "timed out".into() } else { "unknown".into() })
-}
-
-/// The operating system's word, if it has one.
-fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
-    std::iter::successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]
