@@ -490,7 +490,7 @@ export declare interface Embeddings extends Served {
 }
 
 /** Stable names of what can go wrong; the messages are for people and may change. */
-export declare type ErrorCode = 'ERR_NO_GROUP' | 'ERR_NO_PROVIDER' | 'ERR_UNSUPPORTED' | 'ERR_RATE_LIMITED' | 'ERR_TOO_LARGE' | 'ERR_TIMEOUT' | 'ERR_PROVIDER' | 'ERR_INTERRUPTED' | 'ERR_EXHAUSTED' | 'ERR_NOT_CACHED' | 'ERR_CACHE' | 'ERR_CLOSED' | 'ERR_BUG';
+export declare type ErrorCode = 'ERR_NO_GROUP' | 'ERR_NO_PROVIDER' | 'ERR_UNSUPPORTED' | 'ERR_RATE_LIMITED' | 'ERR_TOO_LARGE' | 'ERR_TIMEOUT' | 'ERR_PROVIDER' | 'ERR_INTERRUPTED' | 'ERR_EXHAUSTED' | 'ERR_NOT_CACHED' | 'ERR_CACHE' | 'ERR_CLOSED' | 'ERR_NATIVE' | 'ERR_BUG';
 
 /** What every error of thryd carries. */
 export declare interface ErrorDetails {

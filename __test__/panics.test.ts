@@ -16,7 +16,10 @@ interface Core {
   configure(options: string): string
   addPanickingProvider?(name: string, place: string, times: number): string
 }
-const { NativeRouter } = createRequire(import.meta.url)('../binding.js') as { NativeRouter: { prototype: Core } }
+const { native } = createRequire(import.meta.url)('../dist/router.js') as {
+  native: { NativeRouter: { prototype: Core } }
+}
+const { NativeRouter } = native
 const configure = vi.spyOn(NativeRouter.prototype, 'configure')
 afterEach(() => configure.mockClear())
 

@@ -26,8 +26,14 @@ export function embeddings(letter: Letter): Embeddings {
 
 function split(flat: Float32Array, dimensions: number): Float32Array[] {
   if (dimensions === 0) return []
-  if (flat.length === dimensions) return [flat]
-  return Array.from({ length: flat.length / dimensions }, (_, index) =>
-    flat.slice(index * dimensions, (index + 1) * dimensions),
+  // The addon makes arrays of the realm that it was loaded in first. In Jest that is not the one of the tests.
+  const own = flat instanceof Float32Array ? flat : view(flat)
+  if (own.length === dimensions) return [own]
+  return Array.from({ length: own.length / dimensions }, (_, index) =>
+    own.slice(index * dimensions, (index + 1) * dimensions),
   )
+}
+
+function view({ buffer, byteOffset, length }: Float32Array): Float32Array {
+  return new Float32Array(buffer, byteOffset, length)
 }

@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'ERR_NOT_CACHED'
   | 'ERR_CACHE'
   | 'ERR_CLOSED'
+  | 'ERR_NATIVE'
   | 'ERR_BUG'
 
 /** What every error of thryd carries. */

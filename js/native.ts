@@ -3,7 +3,14 @@
  * JSON text; failures cross as data (`errors.ts` makes errors of them); what settles later comes by mail (`mailbox.ts`).
  */
 
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+
+import { demandWhole } from './executable'
+import { INSTALLED } from './installed'
 import type { Letter } from './letter'
+import { VERSION } from './version'
 
 /** JSON of `{"ok": value}` or `{"err": Failure}`. */
 export type Reply = string
@@ -100,19 +107,65 @@ export interface Native {
   version(): string
 }
 
-function load(): Native {
+/** Names a file to be loaded instead. */
+const OVERRIDE = 'NAPI_RS_NATIVE_LIBRARY_PATH'
+
+/** Goes by what is quick to read: where Node has another libc than `ldd`, loading fails, and is tried again with that of Node. */
+function isMusl(): boolean {
   try {
-    // A literal path, so that bundlers and file tracers see it.
-    return require('../binding.js') as Native
-  } catch (cause) {
-    const platform = `${process.platform}-${process.arch}`
-    throw new Error(
-      `thryd: its native part could not be loaded on ${platform}. In an installation, check that the optional ` +
-        `dependency @thryd/binding-* for this platform is there (npm install without --omit=optional); ` +
-        `in a checkout, run "npm run build". A bundler must leave thryd outside the bundle.`,
-      { cause },
-    )
+    return readFileSync('/usr/bin/ldd', 'latin1').includes('musl')
+  } catch {
+    return false
   }
+}
+
+function findAddon(): Native {
+  const { platform, arch, env } = process
+  const suffix = platform === 'linux' ? (isMusl() ? '-musl' : '-gnu') : platform === 'win32' ? '-msvc' : ''
+  const name = `${platform}-${arch}${suffix}`
+  // Not there in a bundle of modules.
+  const folder = typeof __dirname === 'string' ? __dirname : process.cwd()
+  // Not the `require` of this file: bundlers would want to know what is asked for.
+  const requireFile = createRequire(join(folder, 'native.js'))
+  const override = env[OVERRIDE]
+  if (override) return requireFile(override)
+  // Where it is built, it stands in the root.
+  const built = join(folder, '..', `thryd.${name}.node`)
+  if (existsSync(built)) return requireFile(built)
+  const installed = INSTALLED[name]
+  if (installed === undefined) throw new Error(`There is no package for ${name}`)
+  return installed() as Native
+}
+
+/** What is found, but never a file that was cut short, where that would end the process. */
+function whole(find: () => Native): Native {
+  const { dlopen } = process
+  if (process.platform === 'linux') {
+    process.dlopen = (module: object, path: string, ...flags: []) => {
+      demandWhole(path)
+      dlopen.call(process, module, path, ...flags)
+    }
+  }
+  try {
+    return find()
+  } finally {
+    process.dlopen = dlopen
+  }
+}
+
+/** What speaks of loads that fail, read only then. */
+const diagnosis = (): typeof import('./diagnosis') => require('./diagnosis')
+
+function load(): Native {
+  let addon: Native
+  try {
+    addon = whole(findAddon)
+  } catch (cause) {
+    addon = whole(() => diagnosis().loadElsewhere(cause))
+  }
+  const version = addon.version?.()
+  if (version !== VERSION) throw diagnosis().otherVersion(version)
+  return addon
 }
 
 /** The addon, loaded once per environment. */

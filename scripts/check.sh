@@ -13,6 +13,7 @@ step cargo clippy --no-default-features --features loom --test loom --test loom_
 step cargo test --no-default-features --features loom --test loom --test loom_joining
 step oxlint --deny-warnings
 step prettier --check .
+step node scripts/platforms.mjs --check
 
 if [ "${1:-}" = --tested ]; then step npm run --silent build:dev; else step npm test; fi
 
@@ -21,6 +22,9 @@ step tsc --project tsconfig.json
 step tsc --project __test__/tsconfig.json
 step tsc --project __test__/types/tsconfig.nodenext.json
 step tsc --project __test__/types/tsconfig.bundler.json
+
+# What would be published, but for the addon, which is the one of development.
+step bash scripts/pack-check.sh --debug --no-hosts
 
 # Half a minute, and a download where it is the first time.
 step npm run --silent clients
@@ -46,8 +50,8 @@ else
 fi
 
 # What the build generates is committed; if this differs, commit what the build wrote.
-step git diff --exit-code -- index.d.ts testing.d.ts fetch.d.ts binding.js binding.d.ts Cargo.lock fuzz/Cargo.lock
-for file in index.d.ts testing.d.ts fetch.d.ts binding.js binding.d.ts Cargo.lock fuzz/Cargo.lock; do
+step git diff --exit-code -- index.d.ts testing.d.ts fetch.d.ts binding.d.ts Cargo.lock fuzz/Cargo.lock
+for file in index.d.ts testing.d.ts fetch.d.ts binding.d.ts Cargo.lock fuzz/Cargo.lock; do
   git ls-files --error-unmatch "$file" >/dev/null
 done
 

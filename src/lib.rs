@@ -51,6 +51,7 @@
 #![warn(clippy::all, clippy::pedantic)]
 
 pub mod cache;
+mod compression;
 pub mod connections;
 pub mod constants;
 mod deployment;

@@ -14,6 +14,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod vocabulary;
 
 use std::sync::OnceLock;
 
@@ -170,13 +171,10 @@ impl Encoding {
 
     fn vocabulary(self) -> &'static CoreBPE {
         self.cell().get_or_init(|| {
-            let loaded = match self {
-                Self::O200k => tiktoken_rs::o200k_base(),
-                Self::Cl100k => tiktoken_rs::cl100k_base(),
-                Self::P50k => tiktoken_rs::p50k_base(),
-                Self::R50k => tiktoken_rs::r50k_base(),
-            };
-            loaded.expect("a vocabulary that is part of this library parses")
+            // Special tokens are never looked for in plain text.
+            let tokens = vocabulary::tokens(self).into_iter().collect();
+            CoreBPE::new(tokens, std::iter::empty().collect(), vocabulary::pattern(self))
+                .expect("a vocabulary that is part of this library can be used")
         })
     }
 

@@ -204,7 +204,7 @@ fn the_bytes_that_this_version_writes_are_read_for_ever() {
     let (key, record) = golden();
     assert_eq!(Record::decode(&key, &from_hex(compressed)), Some(record));
     // Without it nothing that was ever compressed can be read.
-    let dictionary = blake3::hash(include_bytes!("../src/cache/dictionary/1.zdict"));
+    let dictionary = blake3::hash(include_bytes!("../src/compression/1.zdict"));
     assert_eq!(dictionary.to_string(), "938d2db4b666f0178c3604e37c1b129a4a2fa19ed35ad8db3cacb87c9f42b518");
 }
 
@@ -243,5 +243,5 @@ fn print_the_golden_bytes() {
     }
     let codec = Codec::new(Some(&EncryptionKey::new(GOLDEN_KEY)));
     println!("{:#018x} {} {:?}", codec.seal(), hex(codec.place(&golden().0).0.to_vec()), codec.namespace("tenant"));
-    println!("{}", blake3::hash(include_bytes!("../src/cache/dictionary/1.zdict")));
+    println!("{}", blake3::hash(include_bytes!("../src/compression/1.zdict")));
 }

@@ -121,7 +121,7 @@ fn each_heavy_dependency_has_one_home() {
         ("redb", "cache/store/"),
         ("tiktoken_rs", "tokens.rs"),
         ("imagesize", "kinds/image.rs"),
-        ("zstd", "cache/compression.rs"),
+        ("zstd", "compression.rs"),
         ("lz4_flex", "cache/record/version_1.rs"),
         ("chacha20poly1305", "cache/seal.rs"),
     ];
@@ -172,7 +172,7 @@ fn strategies_see_numbers_and_nothing_else() {
 /// Whatever stands in one row may import the rows above it and its own; `fields` reads options, which `options` puts
 /// together for everyone from `deployment` on, so that it knows what they are about.
 const ORDER: [&[&str]; 8] = [
-    &["error", "constants", "fields", "kinds", "sync"],
+    &["error", "constants", "fields", "kinds", "sync", "compression"],
     &["tokens", "tracker", "health", "route/strategy"],
     &["provider", "connections", "cache"],
     &["options"],

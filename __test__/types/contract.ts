@@ -92,6 +92,7 @@ const codes: Record<ErrorCode, true> = {
   ERR_NOT_CACHED: true,
   ERR_CACHE: true,
   ERR_CLOSED: true,
+  ERR_NATIVE: true,
   ERR_BUG: true,
 }
 

@@ -4,7 +4,7 @@
 //! cargo bench --bench records                              # all tables; a minute
 //! cargo bench --bench records -- --records                 # without the file
 //! cargo bench --bench records -- --answers 10000           # a smaller file
-//! cargo bench --bench records -- --train <file>            # makes a dictionary (src/cache/dictionary/)
+//! cargo bench --bench records -- --train <file>            # makes a dictionary (src/compression/)
 //! ```
 //!
 //! The answers are generated from texts with fixed seeds, so that two runs of one commit measure the same bytes;

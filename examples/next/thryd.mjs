@@ -9,6 +9,6 @@ const place = join(import.meta.dirname, 'node_modules/thryd')
 
 rmSync(place, { recursive: true, force: true })
 for (const name of readdirSync(clone)) {
-  if (/^(package\.json|dist|binding\.js|.*\.d\.ts|.*\.node)$/.test(name))
+  if (/^(package\.json|dist|.*\.d\.ts|.*\.node)$/.test(name))
     cpSync(join(clone, name), join(place, name), { recursive: true })
 }

@@ -2,6 +2,7 @@
 
 export type { Fault, FaultShares } from '../faults'
 export type { Behaviour, BehaviourName, BehaviourOptions, Bounds, Script } from './behaviour'
-export type { FaultServerCounts, LoggedRequest, Served } from './log'
+export { LoggedRequest } from './log'
+export type { FaultServerCounts, Served } from './log'
 export { FaultServer } from './server'
 export type { FaultServerOptions } from './options'

@@ -6,7 +6,6 @@
 
 mod canonical;
 mod codec;
-mod compression;
 mod disk;
 mod encryption_key;
 mod flight;

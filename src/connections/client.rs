@@ -19,7 +19,7 @@ use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass};
 
 /// Most settings whose connections are kept; the oldest goes first. Programs have one or two.
-const MAX_KEPT: usize = 16;
+const MAX_KEPT: usize = 32;
 
 /// How long a connection is silent before the system asks whether the other side is still there, how often it asks, and
 /// how often in vain. A model may think for minutes, in which nothing is sent: a NAT or a firewall forgets the connection
@@ -51,6 +51,8 @@ pub struct Client {
     connect: Duration,
 }
 
+<<<<<<< HEAD
+=======
 /// The connections of one setting on one runtime.
 #[derive(Clone, Debug)]
 struct Connections {
@@ -62,6 +64,7 @@ struct Connections {
     proxies: Arc<Proxies>,
 }
 
+>>>>>>> work-docs
 /// An answer whose body has not been read yet. Dropping it closes the exchange.
 pub struct HttpResponse {
     response: reqwest::Response,
@@ -74,12 +77,9 @@ pub struct HttpResponse {
 
 impl Client {
     /// The client for this connect timeout, which covers DNS, TCP and TLS together.
-    ///
-    /// # Errors
-    /// [`FailureClass::Auth`] if `NODE_EXTRA_CA_CERTS` names a file that cannot be read or holds no certificate.
-    pub fn shared(connect: Duration) -> Result<Self, Failure> {
-        Tls::shared()?;
-        Ok(Self { connect })
+    #[must_use]
+    pub fn shared(connect: Duration) -> Self {
+        Self { connect }
     }
 
     /// Sends a request; done when the headers are there. Dropping the future closes the exchange.
@@ -87,9 +87,14 @@ impl Client {
     /// # Errors
     /// None of them names a path, a query or a header's value.
     /// - [`FailureClass::Auth`], unsent: the URL or a header cannot be sent, or a key would go over plain http to another
+<<<<<<< HEAD
+    ///   machine without `allow_insecure`; or `NODE_EXTRA_CA_CERTS` names a file that cannot be read or holds no certificate.
+    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS).
+=======
     ///   machine without `allow_insecure`; or the proxy asks for credentials that it was not given, or is named in a way
     ///   that cannot be understood.
     /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS, a proxy that does not make it).
+>>>>>>> work-docs
     /// - [`FailureClass::Silent`], unsent: no connection in time ([`Phase::Connect`]).
     /// - [`FailureClass::Transient`]: the connection was lost before the headers came.
     /// - [`FailureClass::Auth`]: a redirect; the message says what to set `baseUrl` to.
@@ -97,6 +102,9 @@ impl Client {
         let url = checked(&request)?;
         let headers = request.header_map()?;
         let origin = url.origin().ascii_serialization();
+<<<<<<< HEAD
+        let client = self.connections(&url)?;
+=======
         let tls = Tls::shared()?;
         if let Some(missing) = tls.missing.as_ref().filter(|_| url.scheme() == "https") {
             return Err(missing.clone());
@@ -107,6 +115,7 @@ impl Client {
         } else {
             (connections.remote, connections.proxies.on_the_way_to(url.as_str())?)
         };
+>>>>>>> work-docs
         let exchange = client.post(url.clone()).headers(headers).body(request.body).send();
         let response = exchange.await.map_err(|error| unanswered(&error, &origin, proxy.as_ref(), self.connect))?;
         if let Some(proxy) = proxy.filter(|_| response.status().as_u16() == 407 && url.scheme() == "http") {
@@ -119,15 +128,40 @@ impl Client {
     }
 
     /// The connections of the runtime that polls this.
-    fn connections(&self, tls: &Tls) -> Result<Connections, Failure> {
+    fn connections(&self, url: &Url) -> Result<reqwest::Client, Failure> {
         // A runtime's id may be used again after it has ended. Its connections ended with it, and the pool never lends
         // one that has, so the worst that comes of it is an empty pool.
-        static KEPT: Mutex<Vec<(Duration, Id, Connections)>> = Mutex::new(Vec::new());
+        static KEPT: Mutex<Vec<((Duration, Id, bool, bool), reqwest::Client)>> = Mutex::new(Vec::new());
+        let (is_tls, is_local) = (url.scheme() == "https", is_loopback(url));
+        // Plain http to this machine needs no certificate; to another one, its proxy may be asked over TLS.
+        let tls = (is_tls || !is_local).then(Tls::shared).transpose()?;
+        if let Some(missing) = tls.as_ref().and_then(|tls| tls.missing.clone()).filter(|_| is_tls) {
+            return Err(missing);
+        }
         let runtime = Handle::try_current().map_err(|_| unsent("the client was polled outside a Tokio runtime"))?.id();
+        let setting = (self.connect, runtime, is_tls, is_local);
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((.., found)) = kept.iter().find(|(connect, id, _)| (*connect, *id) == (self.connect, runtime)) {
+        if let Some((_, found)) = kept.iter().find(|(its, _)| *its == setting) {
             return Ok(found.clone());
         }
+<<<<<<< HEAD
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(self.connect)
+            .tcp_nodelay(true)
+            .tcp_keepalive(KEEP_ALIVE)
+            .tcp_keepalive_interval(KEEP_ALIVE)
+            .tcp_keepalive_retries(KEEP_ALIVE_RETRIES)
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PONG)
+            .tls_backend_preconfigured(tls.map_or_else(tls::unused, |tls| Ok(tls.config.clone()))?);
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let builder = builder.tcp_user_timeout(UNACKNOWLEDGED);
+        // A proxy would see keys that are only meant to go over loopback.
+        let builder = if is_local { builder.no_proxy() } else { builder };
+        let client = builder.build().map_err(|error| unsent(format!("no client can be made: {}", cause(&error))))?;
+=======
         let build = |is_local: bool| {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
@@ -147,11 +181,12 @@ impl Client {
         };
         let connections =
             Connections { local: build(true)?, remote: build(false)?, proxies: Arc::new(Proxies::of_the_process()) };
+>>>>>>> work-docs
         if kept.len() == MAX_KEPT {
             kept.remove(0);
         }
-        kept.push((self.connect, runtime, connections.clone()));
-        Ok(connections)
+        kept.push((setting, client.clone()));
+        Ok(client)
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 const ENCODINGS: [Encoding; 4] = [Encoding::O200k, Encoding::Cl100k, Encoding::P50k, Encoding::R50k];
 
 /// Texts that pass through every class of character that a regex tells apart, and every pair of them.
-fn mixed() -> impl Strategy<Value = String> {
+pub(super) fn mixed() -> impl Strategy<Value = String> {
     let scraps = prop_oneof![
         4 => "[ \t\r\n]{1,4}",
         2 => "[a-zA-Z]{1,6}",

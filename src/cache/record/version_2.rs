@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 
-use super::super::compression;
 use super::super::seal::Seal;
 use super::{CHECKSUM, Key, MAX_PAYLOAD_BYTES, Namespace, Record, checksum, take};
+use crate::compression;
 
 pub(super) const MAGIC: &[u8; 4] = b"thR\x02";
 

@@ -1,4 +1,4 @@
-//! Makes what is stored shorter. The only file that names `zstd`.
+//! Makes what is stored, and what this library brings with it, shorter. The only file that names `zstd`.
 //!
 //! An answer of 2 KiB is too short to learn from: what one has in common with the next (the provider's envelope, the
 //! words of a language) stands in a dictionary that every file shares. Which one a record needs is its form, so that a
@@ -28,7 +28,7 @@ const LEVEL: i32 = 6;
 /// A block of at least 4 bytes holds at most 128 KiB (RFC 8878, 3.1.1.2), so whoever claims more lies.
 const MOST_EXPANSION: usize = (128 << 10) / 4;
 
-static DICTIONARY: &[u8] = include_bytes!("dictionary/1.zdict");
+static DICTIONARY: &[u8] = include_bytes!("compression/1.zdict");
 static ENCODER: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
 static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
 
@@ -51,7 +51,7 @@ fn new_compressor() -> Option<Compressor<'static>> {
 }
 
 /// The form that was chosen, and the bytes in it; never longer than what came.
-pub(super) fn compress(body: &[u8]) -> (u8, Cow<'_, [u8]>) {
+pub(crate) fn compress(body: &[u8]) -> (u8, Cow<'_, [u8]>) {
     let frame = COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(body).ok());
     match frame.as_deref().and_then(|frame| frame.strip_prefix(&FRAME_MAGIC)) {
         Some(stored) if stored.len() < body.len() => (DICTIONARY_1, Cow::Owned(stored.to_vec())),
@@ -61,7 +61,7 @@ pub(super) fn compress(body: &[u8]) -> (u8, Cow<'_, [u8]>) {
 
 /// What [`compress`] was given, which is `length` bytes long. `None` for anything else; never allocates for more than
 /// what these bytes can hold.
-pub(super) fn decompress(form: u8, stored: &[u8], length: usize) -> Option<Vec<u8>> {
+pub(crate) fn decompress(form: u8, stored: &[u8], length: usize) -> Option<Vec<u8>> {
     let body = match form {
         PLAIN => stored.to_vec(),
         DICTIONARY_1 if length <= stored.len().saturating_mul(MOST_EXPANSION) => {
@@ -71,6 +71,22 @@ pub(super) fn decompress(form: u8, stored: &[u8], length: usize) -> Option<Vec<u
         _ => return None,
     };
     (body.len() == length).then_some(body)
+}
+
+/// What a frame of this library's own holds, which is `length` bytes long.
+///
+/// # Panics
+/// If it does not: the frame is part of the program.
+pub(crate) fn unpack(frame: &'static [u8], length: usize) -> Vec<u8> {
+    let bytes = zstd::bulk::decompress(frame, length).expect("a frame that is part of this library can be read");
+    assert_eq!(bytes.len(), length, "a frame that is part of this library holds what it is said to");
+    bytes
+}
+
+/// A frame for [`unpack`], as short as it can be made.
+#[cfg(test)]
+pub(crate) fn pack(bytes: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(bytes, *zstd::compression_level_range().end()).expect("there is memory")
 }
 
 #[cfg(test)]

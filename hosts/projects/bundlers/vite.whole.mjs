@@ -1,0 +1,3 @@
+import { defineConfig } from 'vite'
+
+export default defineConfig({ build: { ssr: 'asks.mjs', outDir: 'out/vite-whole' }, ssr: { noExternal: true } })

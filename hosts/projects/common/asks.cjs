@@ -1,0 +1,5 @@
+'use strict'
+
+const { claims } = require('./claims.cjs')
+
+claims(require('thryd'), require('thryd/fetch'), require('thryd/testing'))

@@ -1,0 +1,3 @@
+'use strict'
+
+module.exports = { testMatch: ['**/*.test.cjs'], testTimeout: 20_000 }

@@ -1,0 +1,3 @@
+'use strict'
+
+require('./asks.cjs').asks('one')

@@ -1,0 +1,3 @@
+import { asks } from './asks.mjs'
+
+asks('one')

@@ -1,0 +1,90 @@
+//! The packed vocabularies, against the published ones.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tiktoken_rs::CoreBPE;
+
+use super::*;
+use crate::compression::pack;
+
+/// The encodings, the vocabularies of `tiktoken_rs` for them, and the ranks below which theirs are.
+fn published() -> [(Encoding, CoreBPE, u32); 4] {
+    [
+        (Encoding::O200k, tiktoken_rs::o200k_base().unwrap(), 199_998),
+        (Encoding::Cl100k, tiktoken_rs::cl100k_base().unwrap(), 100_256),
+        (Encoding::P50k, tiktoken_rs::p50k_base().unwrap(), 50_281),
+        (Encoding::R50k, tiktoken_rs::r50k_base().unwrap(), 50_256),
+    ]
+}
+
+/// The token of each rank; none where a special token has it.
+fn token(vocabulary: &CoreBPE, rank: u32) -> Option<Vec<u8>> {
+    let token = vocabulary.decode_bytes(&[rank]).ok()?;
+    (token != b"<|endoftext|>").then_some(token)
+}
+
+#[test]
+fn no_token_is_lost_changed_or_moved_by_the_packing() {
+    for (encoding, vocabulary, end) in published() {
+        let found = tokens(encoding);
+        let expected = (0..end).filter_map(|rank| Some((token(&vocabulary, rank)?, rank)));
+        assert!(found.iter().cloned().eq(expected), "{encoding:?}");
+        assert!(token(&vocabulary, end).is_none() && vocabulary.decode_bytes(&[end + 1_200]).is_err());
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 400, ..Default::default() })]
+
+    #[test]
+    fn no_text_is_cut_by_another_rule_than_the_published_one(text in crate::tokens::tests::mixed()) {
+        thread_local! {
+            static PUBLISHED: [(Encoding, CoreBPE, u32); 4] = published();
+        }
+        PUBLISHED.with(|published| for (encoding, vocabulary, _) in published {
+            let expected = vocabulary.encode_ordinary(&text);
+            assert_eq!(encoding.vocabulary().encode_ordinary(&text), expected, "{encoding:?} {text:?}");
+        });
+    }
+}
+
+/// The two parts that byte pair encoding joins last, of a token.
+fn halves<'a>(token: &'a [u8], ranks: &HashMap<&[u8], usize>) -> [&'a [u8]; 2] {
+    let mut parts: Vec<_> = token.chunks(1).collect();
+    while parts.len() > 2 {
+        // Parts are neighbours, so two of them are as one begins and the other ends.
+        let joined = |at: usize| {
+            let start = parts[..at].iter().map(|part| part.len()).sum::<usize>();
+            &token[start..start + parts[at].len() + parts[at + 1].len()]
+        };
+        let lowest =
+            (0..parts.len() - 1).filter(|at| ranks.contains_key(joined(*at))).min_by_key(|at| ranks[joined(*at)]);
+        let at = lowest.expect("a token is made of tokens");
+        let both = joined(at);
+        parts.splice(at..at + 2, [both]);
+    }
+    parts.try_into().expect("a token of more than one byte has two halves")
+}
+
+#[test]
+#[ignore = "writes src/tokens/vocabulary"]
+fn the_vocabularies_are_packed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tokens/vocabulary");
+    let names = [Some("o200k_base"), Some("cl100k_base"), None, Some("r50k_base")];
+    for ((_, vocabulary, end), name) in published().into_iter().zip(names) {
+        // What p50k adds is no matter of packing.
+        let Some(name) = name else { continue };
+        let tokens: Vec<_> = (0..end).map(|rank| vocabulary.decode_bytes(&[rank]).unwrap()).collect();
+        let (bytes, longer) = tokens.split_at(BYTES);
+        let ranks: HashMap<_, _> = tokens.iter().map(|token| &token[..]).zip(0..).collect();
+        let halves: Vec<_> = longer.iter().map(|token| halves(token, &ranks).map(|half| ranks[half])).collect();
+        let mut packed = bytes.concat();
+        for half in 0..2 {
+            for place in 0..RANK_BYTES {
+                packed.extend(halves.iter().map(|halves| halves[half].to_le_bytes()[place]));
+            }
+        }
+        std::fs::write(folder.join(format!("{name}.zst")), pack(&packed)).unwrap();
+    }
+}
