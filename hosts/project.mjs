@@ -146,10 +146,10 @@ export class Project {
     return this.start(command, args, options).ended
   }
 
-  /** Runs a script of this project under Node, and is sure that it said `works`: one that ends early has not. */
-  async works(script, { node = this.node, args = [], ...options } = {}) {
+  /** Runs a script of this project under Node, or what is named; it has to say at its end that it works. */
+  async works(script, { node = this.node, args = [], says = 'works', ...options } = {}) {
     const output = await this.run(node, [...args, script], options)
-    if (!output.includes('works')) throw new Error(`${script} ended before its end\n${output.slice(-SHOWN)}`)
+    if (!output.includes(says)) throw new Error(`${script} ended without saying '${says}'\n${output.slice(-SHOWN)}`)
     return output
   }
 }

@@ -57,12 +57,12 @@ function findNode(major) {
 }
 
 /** Runs a script of a project under each Node. */
-async function underNodes(tell, project, what, script, majors = [20, 22, 24, 26]) {
+async function underNodes(tell, project, what, script, { majors = [20, 22, 24, 26], ...options } = {}) {
   for (const major of majors) {
     const node = findNode(major)
     await tell({ host: `Node ${major}`, version: node?.version, what }, async () => {
       if (!node) throw new Unavailable('it is not installed (npm ci --prefix hosts)')
-      await project.works(script, { node: node.path })
+      await project.works(script, { node: node.path, ...options })
     })
   }
 }

@@ -60,7 +60,7 @@ export function compareRows(found) {
   const ran = found.filter(({ result }) => !result.startsWith('not run'))
   return ran.flatMap((row) => {
     const expected = known.get(keyOf(row))?.result
-    if (expected === row.result) return []
+    if (expected === row.result || (expected?.startsWith('not run') && !row.result.startsWith('fails'))) return []
     return [`${keyOf(row)}\n  the table: ${expected ?? 'has no such row'}\n  now:       ${row.result}`]
   })
 }

@@ -3,11 +3,11 @@
 import { type CallSite, callSite } from './errors'
 import { callback, describe, signalOf } from './encode'
 import type { Letter } from './letter'
-import { expect, forget, nextId } from './mailbox'
+import { follow, hold, letGo, nextId, unfollow } from './mailbox'
 import type { BatchOptions } from './options'
 import { END, type Source, readerOf } from './reader'
 import type { Served } from './served'
-import { unwatch, watch } from './signal'
+import { reasonOf, unwatch, watch } from './signal'
 
 const CONCURRENCY = 64
 /** Results that are kept ahead of the reader, per call under way: a slow call must not idle the others, nor a slow reader fill the memory. */
@@ -73,7 +73,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   readonly #signal: AbortSignal | undefined
   readonly #onProgress: BatchOptions['onProgress']
   readonly #total: number | undefined
-  readonly #onAbort = (): void => this.#stop({ error: this.#signal?.reason })
+  readonly #onAbort = (): void => this.#stop({ error: this.#signal && reasonOf(this.#signal) })
   readonly #slots: Slot<Response>[] = []
   readonly #inFlight = new Set<number>()
   readonly #progress = { done: 0, failed: 0, cached: 0, tokens: 0 }
@@ -126,16 +126,24 @@ class Batch<Request, Response> implements Source<Response | Error> {
     return END
   }
 
+  /** The event loop is held while a reader waits, not by calls whose results nobody asks for. */
   more(wake: () => void): boolean {
     this.#wake = wake
+    hold()
     return false
   }
 
   /** Forgets the reader first: a batch leads to it only while it waits. */
   #rouse(): void {
     const wake = this.#wake
+    if (wake === undefined) return
     this.#wake = undefined
-    wake?.()
+    try {
+      wake()
+    } finally {
+      // Last: it may be waiting again by now.
+      letGo()
+    }
   }
 
   async leave(): Promise<void> {
@@ -217,7 +225,8 @@ class Batch<Request, Response> implements Source<Response | Error> {
       return
     }
     this.#inFlight.add(id)
-    expect(id, (letter) => {
+    follow(id, (letter) => {
+      unfollow(id)
       this.#inFlight.delete(id)
       this.#settle(slot, () => this.#call.read(letter, this.#site))
       this.#fill()
@@ -264,7 +273,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
     if (this.#signal) unwatch(this.#signal, this.#onAbort)
     // The last first, as in `signal.ts`.
     for (const id of [...this.#inFlight].toReversed()) {
-      forget(id)
+      unfollow(id)
       this.#call.cancel(id)
     }
     this.#inFlight.clear()

@@ -18,10 +18,10 @@ for await (const chunk of typed.stream('default', { message: text })) {
 const faults: FaultServerOptions = { seed: 7 }
 const handler: (request: Request) => Promise<Response> = toFetch({ completion: typed })
 const models: Response = await handler(new Request('http://thryd.local/v1/models'))
-void none
 if (models.status !== 200 || faults.seed !== 7) throw new Error('what is typed is not there')
 // @ts-expect-error: a completion has no vectors.
 const none = (): unknown => answer.vectors
+void none
 
 const thryd = { Cache, CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, countTokens }
 await claims(thryd, { toFetch }, { FaultServer })

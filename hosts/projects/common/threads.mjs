@@ -56,7 +56,8 @@ async function main() {
     await server.waitFor(() => server.requests.length === asked + 11)
     await Promise.all(workers.map((worker) => worker.terminate()))
     const left = server.requests.slice(asked + 1)
-    await server.waitFor(() => left.every(({ endedBy }) => endedBy === 'client'))
+    // Some hosts do not tell an addon that its worker has ended.
+    if (!process.env.UNTOLD) await server.waitFor(() => left.every(({ endedBy }) => endedBy === 'client'))
     const { content, cache } = await router.invoke('default', { message: `afterwards ${round}` })
     assert.deepEqual({ content, cache }, { content: `afterwards ${round}`, cache: 'miss' })
   }

@@ -1,0 +1,7 @@
+/** @type {import('next').NextConfig} */
+export default {
+  output: 'standalone',
+  ...(process.env.EXTERNAL && { serverExternalPackages: ['thryd'] }),
+  turbopack: { root: import.meta.dirname },
+  outputFileTracingRoot: import.meta.dirname,
+}
