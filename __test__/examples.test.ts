@@ -58,18 +58,4 @@ describe('the readme', () => {
         .trimStart(),
     ).toBe(code)
   })
-
-  test.each(['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'examples/README.md', ...pages()])(
-    '%s links to pages that exist',
-    (page) => {
-      const links = [...read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, link]) => link ?? '')
-      for (const link of links)
-        expect(() => readFileSync(join(root, page, '..', link)), `${page}: ${link}`).not.toThrow()
-    },
-  )
 })
-
-function pages(): string[] {
-  const names = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
-  return names.map((name) => `docs/${name}`)
-}

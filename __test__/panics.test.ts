@@ -16,7 +16,7 @@ interface Core {
   configure(options: string): string
   addPanickingProvider?(name: string, place: string, times: number): string
 }
-const { native } = createRequire(import.meta.url)('../dist/native.js') as {
+const { native } = createRequire(import.meta.url)('../dist/router.js') as {
   native: { NativeRouter: { prototype: Core } }
 }
 const { NativeRouter } = native

@@ -3,11 +3,11 @@
 import { type CallSite, callSite } from './errors'
 import { callback, describe, signalOf } from './encode'
 import type { Letter } from './letter'
-import { expect, forget, nextId } from './mailbox'
+import { follow, hold, letGo, nextId, unfollow } from './mailbox'
 import type { BatchOptions } from './options'
 import { END, type Source, readerOf } from './reader'
 import type { Served } from './served'
-import { unwatch, watch } from './signal'
+import { reasonOf, unwatch, watch } from './signal'
 
 const CONCURRENCY = 64
 /** Results that are kept ahead of the reader, per call under way: a slow call must not idle the others, nor a slow reader fill the memory. */
@@ -73,7 +73,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   readonly #signal: AbortSignal | undefined
   readonly #onProgress: BatchOptions['onProgress']
   readonly #total: number | undefined
-  readonly #onAbort = (): void => this.#stop({ error: this.#signal?.reason })
+  readonly #onAbort = (): void => this.#stop({ error: this.#signal && reasonOf(this.#signal) })
   readonly #slots: Slot<Response>[] = []
   readonly #inFlight = new Set<number>()
   readonly #progress = { done: 0, failed: 0, cached: 0, tokens: 0 }
@@ -82,6 +82,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   #isRead = false
   #outcome: { error?: unknown } | undefined
   #wake: (() => void) | undefined
+  #isHolding = false
 
   constructor(requests: Requests<Request>, options: Own, call: BatchCall<Request, Response>, site: CallSite) {
     this.#call = call
@@ -128,14 +129,29 @@ class Batch<Request, Response> implements Source<Response | Error> {
 
   more(wake: () => void): boolean {
     this.#wake = wake
+    this.#hold()
     return false
   }
 
   /** Forgets the reader first: a batch leads to it only while it waits. */
   #rouse(): void {
     const wake = this.#wake
+    if (wake === undefined) return
     this.#wake = undefined
-    wake?.()
+    try {
+      wake()
+    } finally {
+      this.#hold()
+    }
+  }
+
+  /** The event loop is held while a reader waits for calls: not by calls that nobody waits for, nor for requests to come. */
+  #hold(): void {
+    const isNeeded = this.#wake !== undefined && this.#inFlight.size > 0
+    if (isNeeded === this.#isHolding) return
+    this.#isHolding = isNeeded
+    if (isNeeded) hold()
+    else letGo()
   }
 
   async leave(): Promise<void> {
@@ -217,7 +233,9 @@ class Batch<Request, Response> implements Source<Response | Error> {
       return
     }
     this.#inFlight.add(id)
-    expect(id, (letter) => {
+    this.#hold()
+    follow(id, (letter) => {
+      unfollow(id)
       this.#inFlight.delete(id)
       this.#settle(slot, () => this.#call.read(letter, this.#site))
       this.#fill()
@@ -264,7 +282,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
     if (this.#signal) unwatch(this.#signal, this.#onAbort)
     // The last first, as in `signal.ts`.
     for (const id of [...this.#inFlight].toReversed()) {
-      forget(id)
+      unfollow(id)
       this.#call.cancel(id)
     }
     this.#inFlight.clear()

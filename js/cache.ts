@@ -247,11 +247,23 @@ function keyAsText(cache: object): object {
   return { ...cache, encryptionKey: Buffer.from(key.buffer, key.byteOffset, key.length).toString('base64') }
 }
 
-let flushes = false
+/** By the place of each copy of thryd that this environment has loaded, how it writes what it holds back. */
+type Flushes = Map<string, () => void>
 
-/** From the first cache on, what is not on disk yet is written when the process exits. */
+const FLUSHES = Symbol.for('thryd.flushes')
+
+/**
+ * From the first cache on, what is not on disk yet is written when the process exits. One listener for all copies, and for a
+ * copy that is loaded again and again, as test runners do: Node warns of a leak at the eleventh.
+ */
 export function flushAtExit(): void {
-  if (flushes) return
-  flushes = true
-  process.once('exit', () => native.flushAll())
+  const shared = process as { [FLUSHES]?: Flushes }
+  if (shared[FLUSHES] === undefined) {
+    const flushes: Flushes = new Map()
+    Object.defineProperty(process, FLUSHES, { value: flushes })
+    process.once('exit', () => {
+      for (const flush of flushes.values()) flush()
+    })
+  }
+  shared[FLUSHES]?.set(__filename, () => native.flushAll())
 }

@@ -190,7 +190,8 @@ function nameable(_key: string, value: unknown): unknown {
 
 /** Objects whose content JSON does not see (a Map, Headers, a class with private fields) by name. */
 function opened(value: object): unknown {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype || prototype === null || Array.isArray(value)) return value
+  const prototype: object | null = Object.getPrototypeOf(value)
+  // Of whichever realm: what inherits from nothing is an `Object.prototype`.
+  if (prototype === null || Object.getPrototypeOf(prototype) === null || Array.isArray(value)) return value
   return Object.keys(value).length === 0 ? `[${value.constructor?.name ?? 'object'}]` : value
 }

@@ -6,7 +6,7 @@
 import { type Failure, type Letter, LetterKind, contentOf } from './letter'
 import { type CallSite, callSite, fail } from './errors'
 import { native } from './native'
-import { unwatch, watch } from './signal'
+import { reasonOf, unwatch, watch } from './signal'
 
 type Recipient = (letter: Letter) => void
 
@@ -93,7 +93,7 @@ export function letterTo(id: number, signal?: AbortSignal, cancel?: (id: number)
     const onAbort = (): void => {
       forget(id)
       cancel?.(id)
-      reject(signal.reason)
+      reject(reasonOf(signal))
     }
     watch(signal, onAbort)
     expect(id, (letter) => {

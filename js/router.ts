@@ -16,6 +16,7 @@ import type { CustomProvider, ProviderOptions } from './provider'
 import { valueOf } from './reply'
 import { type Ranking, type RerankRequest, ranking } from './rerank'
 import { type ModelResponse, type ResponsesRequest, modelResponse } from './response'
+import { reasonOf } from './signal'
 import type { RouterStats } from './stats'
 import {
   type CompletionStream,
@@ -159,7 +160,7 @@ export abstract class Router<Request, Response> {
     const name = text('group', group)
     const body = encodeRequest(request)
     // After what runs code of the caller's, so that a signal that has fired sends nothing.
-    signal?.throwIfAborted()
+    if (signal?.aborted) throw reasonOf(signal)
     const id = nextId()
     const letter =
       this.#native.invoke(id, name, body, encoded) ?? (await letterTo(id, signal, (gone) => this.#native.cancel(gone)))

@@ -34,3 +34,8 @@ export function unwatch(signal: AbortSignal, callback: () => void): void {
   watched.delete(signal)
   signal.removeEventListener('abort', its.listener)
 }
+
+/** What a signal that has fired was aborted with. Those that others wrote for older platforms do not say. */
+export function reasonOf(signal: AbortSignal): unknown {
+  return signal.reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : signal.reason
+}

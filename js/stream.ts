@@ -6,7 +6,7 @@ import { type Letter, LetterKind, contentOf } from './letter'
 import { failed, nextId } from './mailbox'
 import { END, type Source, readerOf } from './reader'
 import { type ModelResponse, modelResponse } from './response'
-import { unwatch, watch } from './signal'
+import { reasonOf, unwatch, watch } from './signal'
 
 /**
  * An answer in pieces, for one reader: `for await (const chunk of stream)`. The call starts on the first `next()`; leaving the
@@ -111,7 +111,7 @@ class Chunks<Answer> implements Source<CompletionChunk> {
   readonly #call: StreamCall
   readonly #readAnswer: (letter: Letter) => Answer
   readonly #signal: AbortSignal | undefined
-  readonly #onAbort = (): void => this.#end({ error: this.#signal?.reason }, true)
+  readonly #onAbort = (): void => this.#end({ error: this.#signal && reasonOf(this.#signal) }, true)
   #id = 0
   #rest: Rest | undefined
   #batch: CompletionChunk[] = []
@@ -198,7 +198,7 @@ class Chunks<Answer> implements Source<CompletionChunk> {
   /** A letter, if the call is refused. */
   #start(): Letter | undefined {
     if (this.#signal?.aborted) {
-      this.#end({ error: this.#signal.reason }, false)
+      this.#end({ error: reasonOf(this.#signal) }, false)
       return undefined
     }
     if (this.#signal) watch(this.#signal, this.#onAbort)

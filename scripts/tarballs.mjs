@@ -2,7 +2,7 @@
 // files, which fields, which sizes, and of addons for Linux what they want. --debug: addons that were not built to be
 // published, of which the latter is not asked; --complete: every platform has to be there.
 import { createHash } from 'node:crypto'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { gunzipSync } from 'node:zlib'
@@ -15,6 +15,9 @@ const PACKED_BUDGET = 5 * 1024 * 1024
 
 /** Of the root package, beside what is compiled. */
 const ROOT_FILES = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'index.d.ts', 'fetch.d.ts', 'testing.d.ts']
+
+/** What `scripts/bundle.mjs` makes. */
+const MODULES = ['index', 'router', 'fetch/index', 'testing/index', 'diagnosis'].map((name) => `dist/${name}.js`)
 
 /** Fields of package.json that would run something, or bring something else along. */
 const FORBIDDEN = [
@@ -53,9 +56,7 @@ function checkFiles(files, expected) {
 }
 
 function checkRoot(files, manifest) {
-  const sources = readdirSync(join(root, 'js'), { recursive: true }).filter((path) => path.endsWith('.ts'))
-  const modules = sources.map((path) => `dist/${path.replaceAll('\\', '/').slice(0, -'.ts'.length)}.js`)
-  const expected = [...ROOT_FILES, ...modules, ...modules.map((path) => `${path}.map`)]
+  const expected = [...ROOT_FILES, ...MODULES, ...MODULES.map((path) => `${path}.map`)]
   const optional = Object.fromEntries(platforms.map(({ name }) => [name, rootManifest.version]))
   return [...checkFiles(files, expected), ...compare('optionalDependencies', manifest.optionalDependencies, optional)]
 }

@@ -75,3 +75,8 @@ pub mod tracker;
 pub use error::{Error, ErrorKind, Result};
 pub use kinds::Kind;
 pub use route::Router;
+
+/// What the page shows, which has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/extending.md")]
+struct Extending;

@@ -14,7 +14,7 @@ use thryd::error::{Failure, FailureClass, Phase};
 const SECRET: &str = "sk-never-to-be-seen";
 
 fn client() -> Client {
-    Client::shared(Duration::from_secs(10)).unwrap()
+    Client::shared(Duration::from_secs(10))
 }
 
 fn request(url: impl Into<String>) -> HttpRequest {
@@ -148,7 +148,7 @@ async fn a_connection_that_is_not_made_in_time_names_its_clock() {
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     let limit = Duration::from_secs(7);
     let url = format!("https://{}/", deaf.local_addr().unwrap());
-    let failure = Client::shared(limit).unwrap().send(request(url)).await.unwrap_err();
+    let failure = Client::shared(limit).send(request(url)).await.unwrap_err();
     assert_eq!(failure.timeout, Some((Phase::Connect, limit)));
     assert_eq!((failure.class, failure.is_sent), (FailureClass::Silent, false));
 }

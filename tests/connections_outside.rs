@@ -14,7 +14,7 @@ use thryd::connections::{Client, HeaderText, HttpRequest};
 use thryd::error::{Failure, FailureClass};
 
 fn client() -> Client {
-    Client::shared(Duration::from_secs(10)).unwrap()
+    Client::shared(Duration::from_secs(10))
 }
 
 fn request(url: impl Into<String>) -> HttpRequest {

@@ -98,7 +98,7 @@ async fn a_lone_fallback_is_asked_in_spite_of_its_dead_account() {
 fn assert_total(error: &Error, begun: Instant) {
     let expected = Duration::from_millis(200);
     assert!(
-        matches!(error.kind(), ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None } if *limit == expected),
+        matches!(error.kind(), ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None, .. } if *limit == expected),
         "{error}"
     );
     assert!((200..=202).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());

@@ -117,6 +117,7 @@ fn each_heavy_dependency_has_one_home() {
     // A home that ends in `/` is a file and the folder of its name.
     let homes = [
         ("reqwest", "connections/client.rs"),
+        ("hyper_util", "connections/proxies.rs"),
         ("redb", "cache/store/"),
         ("tiktoken_rs", "tokens.rs"),
         ("imagesize", "kinds/image.rs"),

@@ -1,6 +1,6 @@
 /** Runs scripts in processes of their own, as a user would. */
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -13,27 +13,57 @@ export interface Ended {
   stderr: string
 }
 
-/** Runs a module with these arguments; fails if it has not ended after 15 s. */
-export async function run(source: string, ...args: string[]): Promise<Ended> {
+/** A script under way. */
+export interface Script {
+  process: ChildProcess
+  /** Rejects if it has not ended after 15 s. */
+  ended: Promise<Ended>
+  /** Settles when it has printed this; rejects if it ends before. */
+  said(text: string): Promise<void>
+}
+
+/** Starts a module with these arguments. */
+export function start(source: string, ...args: string[]): Script {
   // The first argument is Node's to skip.
   const child = spawn(process.execPath, ['--input-type=module', '--eval', source, '--', ...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const ended = { stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (ended.stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (ended.stderr += text))
-  return await new Promise((resolve, reject) => {
+  const heard = { stdout: '', stderr: '' }
+  const listeners = new Set<() => void>()
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    heard.stdout += text
+    for (const listener of listeners) listener()
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (heard.stderr += text))
+  const ended = new Promise<Ended>((resolve, reject) => {
     const late = setTimeout(() => {
       child.kill('SIGKILL')
-      reject(new Error(`it did not end by itself; it said: ${ended.stdout}${ended.stderr}`))
+      reject(new Error(`it did not end by itself; it said: ${heard.stdout}${heard.stderr}`))
     }, 15_000)
     child.on('error', reject)
     child.on('close', (code, signal) => {
       clearTimeout(late)
-      resolve({ code, signal, ...ended })
+      resolve({ code, signal, ...heard })
     })
   })
+  const said = (text: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (!heard.stdout.includes(text)) return
+        listeners.delete(look)
+        resolve()
+      }
+      listeners.add(look)
+      look()
+      ended.then(({ stdout, stderr }) => reject(new Error(`it ended without ${text}: ${stdout}${stderr}`)), reject)
+    })
+  return { process: child, ended, said }
+}
+
+/** Runs a module with these arguments; fails if it has not ended after 15 s. */
+export function run(source: string, ...args: string[]): Promise<Ended> {
+  return start(source, ...args).ended
 }
 
 /** The same for one that is to end well; gives what it printed, as JSON. */

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::memory::Memory;
 use super::record::MAX_PAYLOAD_BYTES;
 use super::store::{Scanned, Store};
-use super::writes::{Group, Lost, Writes};
+use super::writes::{Ending, Group, Lost, Writes};
 use super::{Codec, Key, Namespace, Record};
 use crate::error::{Error, Result};
 
@@ -26,6 +26,9 @@ const READS: usize = 16;
 
 /// The files that are open in this process, or being opened. Its lock is never held while anybody waits for a file.
 static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
+
+/// What is written behind, of every file of this process: until the last of it is on disk, also after its file was dropped.
+static ENDINGS: Mutex<Vec<Arc<Ending>>> = Mutex::new(Vec::new());
 
 /// Where a file stands that is open, or being opened.
 struct Slot {
@@ -69,14 +72,12 @@ pub(super) struct Disk {
     is_measuring: Arc<AtomicBool>,
 }
 
-/// Waits until everything that was put into any cache of this process is on disk: for the end of the process. Does not
-/// wait for a file that is being opened, into which nothing was put yet.
+/// Waits until everything that was put into any cache of this process is on disk, or lost: for the end of the process, or
+/// of a part of it. What was lost the next flush tells. Does not wait for a file that is being opened, into which nothing
+/// was put yet.
 pub fn flush_all() {
-    let slots = locked(&SLOTS).clone();
-    for disk in slots.iter().filter_map(|slot| slot.disk()) {
-        // Whoever asked for durability by `flush` is told; here is nobody left to tell.
-        let _ = disk.flush();
-    }
+    let endings = locked(&ENDINGS).clone();
+    endings.iter().for_each(|ending| ending.settle());
 }
 
 impl Disk {
@@ -111,6 +112,10 @@ impl Disk {
             behind.write(group)
         };
         let writes = Writes::new(Box::new(commit), Box::new(move |now| aside.tend(now)));
+        let mut endings = locked(&ENDINGS);
+        endings.retain(|ending| !ending.is_gone());
+        endings.push(Arc::new(writes.ending()));
+        drop(endings);
         if store.is_migrating() || store.is_over_bound() {
             writes.tend();
         }

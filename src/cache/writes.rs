@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,9 @@ pub(super) struct Writes {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// A queue as the end of the process knows it, which waits for it also while its owner is just dropping it.
+pub(super) struct Ending(Weak<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -135,23 +138,17 @@ impl Writes {
     ///
     /// Returns why something since the last flush was lost, if something was.
     pub fn flush(&self) -> Result<(), String> {
-        self.settled().untold.take().map_or(Ok(()), Err)
+        self.shared.settled().untold.take().map_or(Ok(()), Err)
     }
 
     /// Waits until all that was put before is committed or lost, and leaves what there is to tell to the next flush.
     pub fn settle(&self) {
-        drop(self.settled());
+        drop(self.shared.settled());
     }
 
-    fn settled(&self) -> MutexGuard<'_, State> {
-        let mut state = self.shared.lock();
-        let target = state.put;
-        while state.settled < target {
-            state.is_flush_wanted = true;
-            self.shared.changed.notify_all();
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state
+    /// For who settles it without having it.
+    pub fn ending(&self) -> Ending {
+        Ending(Arc::downgrade(&self.shared))
     }
 
     /// Has the upkeep see to what there is to do now.
@@ -211,9 +208,33 @@ impl Drop for Writes {
     }
 }
 
+impl Ending {
+    /// As [`Writes::settle`]; of one that is gone, all was written.
+    pub fn settle(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            drop(shared.settled());
+        }
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settled(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        let target = state.put;
+        while state.settled < target {
+            state.is_flush_wanted = true;
+            self.changed.notify_all();
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state
     }
 
     fn run(&self) {

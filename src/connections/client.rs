@@ -1,25 +1,25 @@
 //! Opens connections and keeps them: the only file that names reqwest.
 
-use std::error::Error as StdError;
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{fmt, io};
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, header};
+use ::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use reqwest::{Url, redirect};
 use tokio::runtime::{Handle, Id};
 
 use super::HttpRequest;
 use super::http::cut;
+use super::proxies::{Proxies, Proxy};
 use super::tls::{self, Tls};
-use super::transport::Unanswered;
+use super::transport::{self, Unanswered};
 use crate::constants::MAX_ERROR_BODY_BYTES;
 use crate::error::{Failure, FailureClass};
 
 /// Most settings whose connections are kept; the oldest goes first. Programs have one or two.
-const MAX_KEPT: usize = 16;
+const MAX_KEPT: usize = 32;
 
 /// How long a connection is silent before the system asks whether the other side is still there, how often it asks, and
 /// how often in vain. A model may think for minutes, in which nothing is sent: a NAT or a firewall forgets the connection
@@ -43,8 +43,8 @@ const PONG: Duration = Duration::from_secs(15);
 /// [`send`](Client::send), and may be used on any.
 ///
 /// Kept for 90 s, with `TCP_NODELAY`; a dead route is noticed within a minute, by TCP keep-alive and HTTP/2 pings; HTTP/2
-/// where a TLS server offers it; gzip; proxies from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (or the platform's
-/// settings), except for this machine itself; no redirect is followed, because it would carry the key. The head of an
+/// where a TLS server offers it; gzip; proxies, over HTTP, TLS or SOCKS, from `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
+/// `NO_PROXY` (or the platform's settings), except for this machine itself; no redirect is followed, because it would carry the key. The head of an
 /// answer is bounded by hyper: 100 headers and 408 KiB over HTTP/1.1, 16 KiB of headers over HTTP/2.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -54,10 +54,9 @@ pub struct Client {
 /// The connections of one setting on one runtime.
 #[derive(Clone, Debug)]
 struct Connections {
-    /// To this machine: through no proxy, which would see keys that are only meant to go over loopback.
-    local: reqwest::Client,
-    /// To anywhere else.
-    remote: reqwest::Client,
+    client: reqwest::Client,
+    /// What they go through; nothing to this machine, because a proxy would see keys that are only meant to go over loopback.
+    proxies: Option<Arc<Proxies>>,
 }
 
 /// An answer whose body has not been read yet. Dropping it closes the exchange.
@@ -72,12 +71,9 @@ pub struct HttpResponse {
 
 impl Client {
     /// The client for this connect timeout, which covers DNS, TCP and TLS together.
-    ///
-    /// # Errors
-    /// [`FailureClass::Auth`] if `NODE_EXTRA_CA_CERTS` names a file that cannot be read or holds no certificate.
-    pub fn shared(connect: Duration) -> Result<Self, Failure> {
-        Tls::shared()?;
-        Ok(Self { connect })
+    #[must_use]
+    pub fn shared(connect: Duration) -> Self {
+        Self { connect }
     }
 
     /// Sends a request; done when the headers are there. Dropping the future closes the exchange.
@@ -85,23 +81,23 @@ impl Client {
     /// # Errors
     /// None of them names a path, a query or a header's value.
     /// - [`FailureClass::Auth`], unsent: the URL or a header cannot be sent, or a key would go over plain http to another
-    ///   machine without `allow_insecure`.
-    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS).
+    ///   machine without `allow_insecure`; `NODE_EXTRA_CA_CERTS` names a file that cannot be read or holds no certificate; the
+    ///   proxy asks for credentials that it was not given, or is named in a way that cannot be understood.
+    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS, a proxy that does not make it).
     /// - [`FailureClass::Silent`], unsent: no connection in time ([`Phase::Connect`]).
     /// - [`FailureClass::Transient`]: the connection was lost before the headers came.
     /// - [`FailureClass::Auth`]: a redirect; the message says what to set `baseUrl` to.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
         let url = checked(&request)?;
-        let headers = headers(&request)?;
+        let headers = request.header_map()?;
         let origin = url.origin().ascii_serialization();
-        let tls = Tls::shared()?;
-        if let Some(missing) = tls.missing.as_ref().filter(|_| url.scheme() == "https") {
-            return Err(missing.clone());
-        }
-        let connections = self.connections(&tls)?;
-        let client = if is_loopback(&url) { connections.local } else { connections.remote };
+        let Connections { client, proxies } = self.connections(&url)?;
+        let proxy = proxies.map(|proxies| proxies.on_the_way_to(url.as_str())).transpose()?.flatten();
         let exchange = client.post(url.clone()).headers(headers).body(request.body).send();
-        let response = exchange.await.map_err(|error| unanswered(&error, &origin, self.connect))?;
+        let response = exchange.await.map_err(|error| unanswered(&error, &origin, proxy.as_ref(), self.connect))?;
+        if let Some(proxy) = proxy.filter(|_| response.status().as_u16() == 407 && url.scheme() == "http") {
+            return Err(proxy.unauthorised(&origin));
+        }
         if response.status().is_redirection() {
             return Err(redirected(&response, &url));
         }
@@ -109,37 +105,43 @@ impl Client {
     }
 
     /// The connections of the runtime that polls this.
-    fn connections(&self, tls: &Tls) -> Result<Connections, Failure> {
+    fn connections(&self, url: &Url) -> Result<Connections, Failure> {
         // A runtime's id may be used again after it has ended. Its connections ended with it, and the pool never lends
         // one that has, so the worst that comes of it is an empty pool.
-        static KEPT: Mutex<Vec<(Duration, Id, Connections)>> = Mutex::new(Vec::new());
+        static KEPT: Mutex<Vec<((Duration, Id, bool, bool), Connections)>> = Mutex::new(Vec::new());
+        let (is_tls, is_local) = (url.scheme() == "https", is_loopback(url));
+        // Plain http to this machine needs no certificate; to another one, its proxy may be asked over TLS.
+        let tls = (is_tls || !is_local).then(Tls::shared).transpose()?;
+        if let Some(missing) = tls.as_ref().and_then(|tls| tls.missing.clone()).filter(|_| is_tls) {
+            return Err(missing);
+        }
         let runtime = Handle::try_current().map_err(|_| unsent("the client was polled outside a Tokio runtime"))?.id();
+        let setting = (self.connect, runtime, is_tls, is_local);
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((.., found)) = kept.iter().find(|(connect, id, _)| (*connect, *id) == (self.connect, runtime)) {
+        if let Some((_, found)) = kept.iter().find(|(its, _)| *its == setting) {
             return Ok(found.clone());
         }
-        let build = |is_local: bool| {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                .connect_timeout(self.connect)
-                .tcp_nodelay(true)
-                .tcp_keepalive(KEEP_ALIVE)
-                .tcp_keepalive_interval(KEEP_ALIVE)
-                .tcp_keepalive_retries(KEEP_ALIVE_RETRIES)
-                .http2_keep_alive_interval(PING)
-                .http2_keep_alive_timeout(PONG)
-                .tls_backend_preconfigured(tls.config.clone());
-            #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-            let builder = builder.tcp_user_timeout(UNACKNOWLEDGED);
-            let builder = if is_local { builder.no_proxy() } else { builder };
-            builder.build().map_err(|error| unsent(format!("no client can be made: {}", cause(&error))))
-        };
-        let connections = Connections { local: build(true)?, remote: build(false)? };
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(self.connect)
+            .tcp_nodelay(true)
+            .tcp_keepalive(KEEP_ALIVE)
+            .tcp_keepalive_interval(KEEP_ALIVE)
+            .tcp_keepalive_retries(KEEP_ALIVE_RETRIES)
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PONG)
+            .tls_backend_preconfigured(tls.map_or_else(tls::unused, |tls| Ok(tls.config.clone()))?);
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let builder = builder.tcp_user_timeout(UNACKNOWLEDGED);
+        let builder = if is_local { builder.no_proxy() } else { builder };
+        let client =
+            builder.build().map_err(|error| unsent(format!("no client can be made: {}", transport::cause(&error))))?;
+        let connections = Connections { client, proxies: (!is_local).then(|| Arc::new(Proxies::of_the_process())) };
         if kept.len() == MAX_KEPT {
             kept.remove(0);
         }
-        kept.push((self.connect, runtime, connections.clone()));
+        kept.push((setting, connections.clone()));
         Ok(connections)
     }
 }
@@ -173,9 +175,11 @@ impl HttpResponse {
         let chunk = match self.response.chunk().await {
             Ok(chunk) => chunk,
             Err(error) if error.is_decode() => {
-                return Err(self.broken(format_args!("was cut or cannot be decompressed: {}", cause(&error))));
+                return Err(
+                    self.broken(format_args!("was cut or cannot be decompressed: {}", transport::cause(&error)))
+                );
             }
-            Err(error) => return Err(self.broken(format_args!("was cut: {}", cause(&error)))),
+            Err(error) => return Err(self.broken(format_args!("was cut: {}", transport::cause(&error)))),
         };
         self.taken = self.taken.saturating_add(chunk.as_ref().map_or(0, Bytes::len));
         if self.taken > self.limit {
@@ -299,29 +303,17 @@ fn is_loopback(url: &Url) -> bool {
         || v6().is_some_and(|address| address.to_canonical().is_loopback())
 }
 
-/// The headers as they are sent. Keys are marked, so that nothing prints or compresses them.
-fn headers(request: &HttpRequest) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, text) in &request.headers {
-        let unsendable = |_| unusable(format!("header {name:?} holds characters that cannot be sent"));
-        let header = name.parse::<HeaderName>().map_err(|_| unusable(format!("{name:?} is not a header's name")))?;
-        let mut value = HeaderValue::from_str(text.expose()).map_err(unsendable)?;
-        value.set_sensitive(text.is_secret());
-        headers.insert(header, value);
-    }
-    Ok(headers)
-}
-
 /// Why no headers came.
-fn unanswered(error: &reqwest::Error, origin: &str, connect: Duration) -> Failure {
+fn unanswered(error: &reqwest::Error, origin: &str, proxy: Option<&Proxy>, connect: Duration) -> Failure {
     let signs = Unanswered {
         is_connect: error.is_connect(),
         is_timeout: error.is_timeout(),
         is_dns: error.is_dns(),
-        io: io_error(error),
+        io: transport::io_error(error),
         tls: tls::problem(error),
-        cause: &cause(error),
+        proxy,
+        tunnel: transport::tunnel(error),
+        cause: &transport::cause(error),
     };
     signs.failure(origin, connect)
 }
@@ -341,22 +333,6 @@ fn redirected(response: &reqwest::Response, from: &Url) -> Failure {
     failure.status = Some(status);
     failure.request_id = super::request_id(response.headers());
     failure
-}
-
-/// The innermost cause, which says most, and names no URL.
-fn cause(error: &reqwest::Error) -> String {
-    let mut next = error.source();
-    let mut text = None;
-    while let Some(error) = next {
-        text = Some(error.to_string());
-        next = error.source();
-    }
-    text.unwrap_or_else(|| if error.is_timeout() { "timed out".into() } else { "unknown".into() })
-}
-
-/// The operating system's word, if it has one.
-fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
-    std::iter::successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]

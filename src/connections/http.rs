@@ -3,8 +3,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::{Failure, FailureClass};
 
 /// A POST that a provider wants sent.
 #[derive(Clone, Debug)]
@@ -19,6 +21,24 @@ pub struct HttpRequest {
     pub allow_insecure: bool,
     /// Most bytes of the answer that are taken.
     pub max_response_bytes: usize,
+}
+
+impl HttpRequest {
+    /// The headers as they are sent. Keys are marked, so that nothing prints or compresses them.
+    pub(super) fn header_map(&self) -> Result<HeaderMap, Failure> {
+        let unusable = |message| Failure::new(FailureClass::Auth, message).unsent();
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + 1);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, text) in &self.headers {
+            let unsendable = |_| unusable(format!("header {name:?} holds characters that cannot be sent"));
+            let header =
+                name.parse::<HeaderName>().map_err(|_| unusable(format!("{name:?} is not a header's name")))?;
+            let mut value = HeaderValue::from_str(text.expose()).map_err(unsendable)?;
+            value.set_sensitive(text.is_secret());
+            headers.insert(header, value);
+        }
+        Ok(headers)
+    }
 }
 
 /// The value of a header, which may be a key.

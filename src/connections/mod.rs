@@ -3,6 +3,7 @@
 mod client;
 mod content;
 mod http;
+mod proxies;
 mod rate_limits;
 mod retry_after;
 mod secrets;

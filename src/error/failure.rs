@@ -141,6 +141,13 @@ impl Failure {
         failure.is_sent = phase != Phase::Connect;
         failure
     }
+
+    /// What the message says beyond the clock that ran out, such as a proxy that was in the way.
+    pub(crate) fn beyond_the_clock(&self) -> Option<&str> {
+        let (phase, limit) = self.timeout?;
+        let more = self.message.strip_prefix(&Self::timeout(phase, limit).message)?;
+        Some(more).filter(|more| !more.is_empty())
+    }
 }
 
 impl Phase {

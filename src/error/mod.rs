@@ -71,6 +71,8 @@ pub enum ErrorKind {
         limit: Duration,
         /// The deployment that was silent, if one had been asked.
         deployment: Option<String>,
+        /// What else is known, as the end of a sentence: a proxy that was in the way of the connection.
+        detail: Option<String>,
     },
     /// A deployment failed or refused.
     Provider {
@@ -266,9 +268,10 @@ impl fmt::Display for Error {
             ErrorKind::TooLarge { tokens, limit, field } => {
                 write!(f, "the request needs {tokens} tokens, more than the largest {field} of its group, {limit}")
             }
-            ErrorKind::Timeout { phase, limit, deployment } => {
+            ErrorKind::Timeout { phase, limit, deployment, detail } => {
                 write!(f, "{} after {} ms", phase.describe(), limit.as_millis())?;
-                deployment.iter().try_for_each(|name| write!(f, " from {name}"))
+                deployment.iter().try_for_each(|name| write!(f, " from {name}"))?;
+                f.write_str(detail.as_deref().unwrap_or_default())
             }
             ErrorKind::Provider { deployment, failure } => {
                 write!(f, "{deployment}: ")?;

@@ -16,6 +16,7 @@ use napi_derive::napi;
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
+use super::cache::flush_all;
 use super::letter::{Kind, Letter, Mail};
 use super::reply::bug;
 use super::runtime;
@@ -32,7 +33,8 @@ pub struct Post(Arc<Inner>);
 
 struct Inner {
     queue: Arc<Queue>,
-    wake: Mutex<Wake>,
+    /// Gone when the environment ends.
+    wake: Mutex<Option<Wake>>,
     /// Caches that were opened and wait to be taken, by call.
     opened: Mutex<HashMap<u32, crate::cache::Cache>>,
 }
@@ -67,7 +69,7 @@ pub struct Mailbox {
 impl Mailbox {
     /// `receive` is called on the JavaScript thread, with everything that has come.
     #[napi(constructor)]
-    pub fn new(receive: Function<'_, Letters, ()>) -> napi::Result<Self> {
+    pub fn new(env: Env, receive: Function<'_, Letters, ()>) -> napi::Result<Self> {
         let queue = Arc::<Queue>::default();
         let taken = Arc::clone(&queue);
         let wake = receive
@@ -75,21 +77,31 @@ impl Mailbox {
             .callee_handled::<false>()
             .weak::<true>()
             .build_callback(move |_| Ok(taken.take()))?;
-        Ok(Self { post: Post(Arc::new(Inner { queue, wake: Mutex::new(wake), opened: Mutex::default() })) })
+        let inner = Arc::new(Inner { queue, wake: Mutex::new(Some(wake)), opened: Mutex::default() });
+        // However the environment ends, also where it tells JavaScript nothing: a worker that is terminated, or that its
+        // process ends with. Hooks run last to first, so this one comes before Node closes what wakes, which keeps what
+        // was not given back by then for ever.
+        env.add_env_cleanup_hook(Arc::downgrade(&inner), |inner| {
+            if let Some(inner) = inner.upgrade() {
+                drop(lock(&inner.wake).take());
+            }
+            flush_all();
+        })?;
+        Ok(Self { post: Post(inner) })
     }
 
     /// Keeps the event loop alive: a call is pending.
     #[napi(js_name = "ref")]
     #[allow(deprecated, reason = "the replacement, cloning, does not hold the loop of a weak function")]
     pub fn hold(&self, env: Env) -> napi::Result<()> {
-        lock(&self.post.0.wake).refer(&env)
+        lock(&self.post.0.wake).as_mut().map_or(Ok(()), |wake| wake.refer(&env))
     }
 
     /// Lets the event loop end: nothing is pending.
     #[napi(js_name = "unref")]
     #[allow(deprecated, reason = "as above")]
     pub fn release(&self, env: Env) -> napi::Result<()> {
-        lock(&self.post.0.wake).unref(&env)
+        lock(&self.post.0.wake).as_mut().map_or(Ok(()), |wake| wake.unref(&env))
     }
 }
 
@@ -105,7 +117,8 @@ impl Post {
         lock(&self.0.queue.mails).push(mail);
         if !self.0.queue.is_armed.swap(true, Ordering::SeqCst) {
             // Refused only when the environment is going away, and then nobody waits.
-            let _status = lock(&self.0.wake).call((), ThreadsafeFunctionCallMode::NonBlocking);
+            let wake = lock(&self.0.wake);
+            let _status = wake.as_ref().map(|wake| wake.call((), ThreadsafeFunctionCallMode::NonBlocking));
         }
     }
 

@@ -127,7 +127,7 @@ enum Events {
 
 impl<R: Sync> Exchange<'_, R> {
     async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<K, Failure> {
-        let client = Client::shared(self.patience.timeouts().connect)?;
+        let client = Client::shared(self.patience.timeouts().connect);
         let mut response = self.within_first_token(client.send(http)).await?;
         self.permit.hear(&rate_limits(response.headers(), SystemTime::now()), Instant::now());
         let status = response.status();

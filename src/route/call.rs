@@ -301,6 +301,6 @@ pub(crate) async fn within_total<T>(
     // The clock inside the call goes first, because it keeps the trail.
     match tokio::time::timeout_at(started + limit + TRAIL_GRACE, work).await {
         Ok(result) => result,
-        Err(_) => Err(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None }.into()),
+        Err(_) => Err(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None, detail: None }.into()),
     }
 }

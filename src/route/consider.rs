@@ -246,7 +246,10 @@ impl<K: Kind> CallState<'_, K> {
 fn error_of(deployment: &Deployment, failure: &Failure) -> Error {
     let deployment = deployment.name.clone();
     match failure.timeout {
-        Some((phase, limit)) => ErrorKind::Timeout { phase, limit, deployment: Some(deployment) }.into(),
+        Some((phase, limit)) => {
+            let detail = failure.beyond_the_clock().map(str::to_owned);
+            ErrorKind::Timeout { phase, limit, deployment: Some(deployment), detail }.into()
+        }
         None => ErrorKind::Provider { deployment, failure: failure.clone() }.into(),
     }
 }

@@ -81,7 +81,7 @@ impl Shared {
             };
             let end = from + limit;
             if end <= Instant::now() {
-                return ErrorKind::Timeout { phase, limit, deployment: None }.into();
+                return ErrorKind::Timeout { phase, limit, deployment: None, detail: None }.into();
             }
             // Whichever comes first, it is asked again.
             let _ = timeout_at(end, changed).await;

@@ -231,7 +231,9 @@ impl<K: Kind> CallState<'_, K> {
             }
             Err(Refusal::TimedOut { .. }) => {
                 let limit = self.job.shared.patience.timeouts().queue;
-                Err(Verdict::GaveUp(Some(ErrorKind::Timeout { phase: Phase::Queue, limit, deployment: None }.into())))
+                Err(Verdict::GaveUp(Some(
+                    ErrorKind::Timeout { phase: Phase::Queue, limit, deployment: None, detail: None }.into(),
+                )))
             }
             Err(Refusal::Never) if !demand.is_counted && group.counts_tokens(Instant::now()).is_some() => Ok(None),
             Err(Refusal::Never | Refusal::Gone) => Err(self.nobody(group, demand, excluded)),
@@ -243,7 +245,9 @@ impl<K: Kind> CallState<'_, K> {
         match self.job.shared.patience.deadline() {
             Some(deadline) if deadline <= Instant::now() => {
                 let limit = deadline - self.job.started;
-                Err(Verdict::Final(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None }.into()))
+                Err(Verdict::Final(
+                    ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None, detail: None }.into(),
+                ))
             }
             _ => Ok(()),
         }

@@ -55,6 +55,29 @@ fn dropping_the_queue_commits_what_is_left() {
 }
 
 #[test]
+fn the_end_of_the_process_waits_for_a_queue_that_is_just_being_dropped() {
+    let is_committed = Arc::new(AtomicBool::new(false));
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (begun, done) = (Mutex::new(begun), Arc::clone(&is_committed));
+    let (writes, _) = writes(move |_| {
+        begun.lock().unwrap().send(()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        done.store(true, Ordering::SeqCst);
+        Ok(())
+    });
+    let ending = writes.ending();
+    writes.put(key(1), record(10));
+    let dropping = std::thread::spawn(move || drop(writes));
+    has_begun.recv().unwrap();
+    assert!(!ending.is_gone());
+    ending.settle();
+    assert!(is_committed.load(Ordering::SeqCst));
+    dropping.join().unwrap();
+    ending.settle();
+    assert!(ending.is_gone());
+}
+
+#[test]
 fn a_panic_in_a_commit_hangs_no_flush_and_ends_no_later_commit() {
     let first = Mutex::new(true);
     let (writes, groups) = writes(move |_| {
