@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 
 const TIMEOUT_MS = 60_000
 const INSTALL_TIMEOUT_MS = 300_000
+const STOP_TIMEOUT_MS = 10_000
 /** How much of what a failed child wrote is shown. */
 const SHOWN = 4000
 
@@ -134,10 +135,19 @@ export class Project {
         heard.add(look)
         look()
       })
-    running.stop = async (signal = 'SIGTERM') => {
-      child.kill(signal)
+    /** Tells it to end, and is sure that it does. */
+    running.stop = async () => {
+      let isLate = false
+      const timer = setTimeout(() => {
+        isLate = true
+        killGroup(child)
+      }, STOP_TIMEOUT_MS)
+      child.kill()
       await running.ended.catch(() => {})
+      clearTimeout(timer)
+      // What it started may be there still.
       killGroup(child)
+      if (isLate) throw fail(`did not end within ${STOP_TIMEOUT_MS / 1000} s of being told to`)
     }
     return running
   }

@@ -31,7 +31,9 @@ export async function startRegistry(pack, platforms) {
     const tarball = `http://127.0.0.1:${port}/tarballs/${found?.file ?? 'absent'}`
     const dist = { tarball, ...(found && { integrity: found.integrity }) }
     const manifest = { name, version, os: [os], cpu: [cpu], ...(libc && { libc: [libc] }), dist }
-    return { name, 'dist-tags': { latest: version }, versions: { [version]: manifest } }
+    // Yarn takes nothing that is new.
+    const time = { [version]: '2020-01-01T00:00:00.000Z' }
+    return { name, 'dist-tags': { latest: version }, versions: { [version]: manifest }, time }
   }
 
   server.listen(0, '127.0.0.1')

@@ -30,6 +30,7 @@ const { values, positionals } = parseArgs({
 const HOSTS = [
   'node',
   'typescript',
+  'installers',
   'threads',
   'processes',
   'vitest',
@@ -49,6 +50,9 @@ if (strange.length > 0) {
   process.exit(1)
 }
 
+/** The versions of Node that thryd is for. */
+const MAJORS = [20, 22, 24, 26]
+
 /** The Node of a major version, as it is installed here. */
 function findNode(major) {
   const path = join(import.meta.dirname, `node_modules/node-${major}-${process.platform}-${process.arch}/bin/node`)
@@ -57,7 +61,7 @@ function findNode(major) {
 }
 
 /** Runs a script of a project under each Node. */
-async function underNodes(tell, project, what, script, { majors = [20, 22, 24, 26], ...options } = {}) {
+async function underNodes(tell, project, what, script, { majors = MAJORS, ...options } = {}) {
   for (const major of majors) {
     const node = findNode(major)
     await tell({ host: `Node ${major}`, version: node?.version, what }, async () => {
@@ -73,7 +77,9 @@ process.on('exit', () => {
   else rmSync(temporary, { recursive: true, force: true })
 })
 const registry = await startRegistry(resolve(values.pack), platforms)
-const world = { temporary, registry, node: process.execPath, underNodes, quick: values.quick ?? false }
+// The oldest and the newest, where it is to be quick and the way of loading is not what it is about.
+const some = values.quick ? [MAJORS.at(0), MAJORS.at(-1)] : MAJORS
+const world = { temporary, registry, node: process.execPath, underNodes, some, quick: values.quick ?? false }
 
 const rows = []
 /** Runs one test and notes what came of it: what it gives, or that it works. */
@@ -98,14 +104,12 @@ for (const name of names.filter((one) => !values.quick || QUICK.has(one))) {
   try {
     await run(world, test)
   } catch (error) {
-    console.log(error.stack, error.cause ?? '')
-    const reason = error.message.split('\n')[0]
-    rows.push({
-      host: name,
-      version: '',
-      what: 'everything',
-      result: error instanceof Unavailable ? `not run: ${reason}` : `fails: ${reason}`,
-    })
+    const isAbsent = error instanceof Unavailable
+    console.log(
+      `${name}: ${isAbsent ? 'NOT RUN' : 'fails'}: ${isAbsent ? error.message : error.stack}`,
+      error.cause ?? '',
+    )
+    if (!isAbsent) process.exitCode = 1
   }
 }
 registry.close()

@@ -26,6 +26,9 @@ step tsc --project __test__/types/tsconfig.bundler.json
 # What would be published, but for the addon, which is the one of development.
 step bash scripts/pack-check.sh --debug --no-hosts
 
+# From those tarballs, in empty projects: each Node, threads, processes, vitest and esbuild, for a minute. `npm run pack:check` runs more.
+step bash scripts/hosts.sh --quick
+
 # Half a minute, and a download where it is the first time.
 step npm run --silent clients
 

@@ -25,4 +25,4 @@ publint --strict "pack/$root"
 attw "pack/$root"
 
 # Those who use it.
-if [ -n "$hosts" ] && [ -f hosts/run.mjs ]; then node hosts/run.mjs; fi
+if [ -n "$hosts" ]; then bash scripts/hosts.sh; fi

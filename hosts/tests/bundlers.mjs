@@ -1,5 +1,5 @@
 // What makes one file of many: with thryd outside, with the addon alone outside, and with everything that can be inside.
-import { mkdtempSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { Project } from '../project.mjs'
@@ -36,6 +36,18 @@ export default async function run(world, test) {
     async () => {
       await esbuild('whole.cjs', '--format=cjs')
       await project.works('whole.cjs')
+    },
+  )
+  await test(
+    { ...host, what: '`cjs`, nothing outside, without `node_modules`, the `.node` file copied beside it: everything' },
+    async () => {
+      await esbuild('whole.cjs', '--format=cjs')
+      const folder = mkdtempSync(join(world.temporary, 'copied-'))
+      for (const file of ['whole.cjs', 'claims.cjs']) copyFileSync(project.path(file), join(folder, file))
+      const [binding] = readdirSync(project.path('node_modules/@thryd'))
+      const addon = readdirSync(project.path('node_modules/@thryd', binding)).find((file) => file.endsWith('.node'))
+      copyFileSync(project.path('node_modules/@thryd', binding, addon), join(folder, addon))
+      await project.works('whole.cjs', { cwd: folder })
     },
   )
   await test({ ...host, what: '`cjs`, nothing outside, started elsewhere: says what to do' }, async () => {

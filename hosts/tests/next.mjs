@@ -10,6 +10,7 @@ import { Project } from '../project.mjs'
 import { startProvider } from '../provider.mjs'
 
 const BUILD_TIMEOUT_MS = 300_000
+const SERVER_TIMEOUT_MS = 120_000
 const CHANGES = 6
 
 export default async function run(world, test) {
@@ -22,7 +23,9 @@ export default async function run(world, test) {
         project.remove('.next')
         const output = await next(['build', `--${bundler}`], { timeoutMs: BUILD_TIMEOUT_MS, env: { EXTERNAL } }).ended
         assert.doesNotMatch(output, /warning|not found/i)
-        await asks(({ port, env }) => next(['start', '--port', port], { env: { ...env, EXTERNAL } }))
+        await asks(({ port, env }) =>
+          next(['start', '--port', port], { env: { ...env, EXTERNAL }, timeoutMs: SERVER_TIMEOUT_MS }),
+        )
       })
       await test({ ...host, what: `${way}: \`output: 'standalone'\`, moved elsewhere` }, async () => {
         const cwd = mkdtempSync(join(world.temporary, 'standalone-'))
@@ -32,7 +35,7 @@ export default async function run(world, test) {
             project.start(world.node, ['server.js'], {
               cwd,
               env: { ...env, PORT: port, HOSTNAME: '127.0.0.1' },
-              timeoutMs: 60_000,
+              timeoutMs: SERVER_TIMEOUT_MS,
             }),
           )
         } catch (error) {
