@@ -51,6 +51,9 @@ pub struct Client {
     connect: Duration,
 }
 
+/// Connect timeout, runtime, whether over TLS, whether to this machine.
+type Setting = (Duration, Id, bool, bool);
+
 /// An answer whose body has not been read yet. Dropping it closes the exchange.
 pub struct HttpResponse {
     response: reqwest::Response,
@@ -95,7 +98,7 @@ impl Client {
     fn connections(&self, url: &Url) -> Result<reqwest::Client, Failure> {
         // A runtime's id may be used again after it has ended. Its connections ended with it, and the pool never lends
         // one that has, so the worst that comes of it is an empty pool.
-        static KEPT: Mutex<Vec<((Duration, Id, bool, bool), reqwest::Client)>> = Mutex::new(Vec::new());
+        static KEPT: Mutex<Vec<(Setting, reqwest::Client)>> = Mutex::new(Vec::new());
         let (is_tls, is_local) = (url.scheme() == "https", is_loopback(url));
         // Plain http to this machine needs no certificate; to another one, its proxy may be asked over TLS.
         let tls = (is_tls || !is_local).then(Tls::shared).transpose()?;
