@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { root } from './blocks.js'
 
 /** What users have, or are told to have. */
-const PROGRAMS = new Set(['apk', 'apt-get', 'cargo', 'cd', 'docker', 'export', 'rm'])
+const PROGRAMS = new Set(['apk', 'apt-get', 'cargo', 'cd', 'docker', 'export', 'pip', 'rm', 'rustup'])
 
 /** The commands of a script, without what it says of them. */
 export function commands(script: string): string[] {
