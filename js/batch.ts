@@ -82,6 +82,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
   #isRead = false
   #outcome: { error?: unknown } | undefined
   #wake: (() => void) | undefined
+  #isHolding = false
 
   constructor(requests: Requests<Request>, options: Own, call: BatchCall<Request, Response>, site: CallSite) {
     this.#call = call
@@ -126,10 +127,9 @@ class Batch<Request, Response> implements Source<Response | Error> {
     return END
   }
 
-  /** The event loop is held while a reader waits, not by calls whose results nobody asks for. */
   more(wake: () => void): boolean {
     this.#wake = wake
-    hold()
+    this.#hold()
     return false
   }
 
@@ -141,9 +141,17 @@ class Batch<Request, Response> implements Source<Response | Error> {
     try {
       wake()
     } finally {
-      // Last: it may be waiting again by now.
-      letGo()
+      this.#hold()
     }
+  }
+
+  /** The event loop is held while a reader waits for calls: not by calls that nobody waits for, nor for requests to come. */
+  #hold(): void {
+    const isNeeded = this.#wake !== undefined && this.#inFlight.size > 0
+    if (isNeeded === this.#isHolding) return
+    this.#isHolding = isNeeded
+    if (isNeeded) hold()
+    else letGo()
   }
 
   async leave(): Promise<void> {
@@ -225,6 +233,7 @@ class Batch<Request, Response> implements Source<Response | Error> {
       return
     }
     this.#inFlight.add(id)
+    this.#hold()
     follow(id, (letter) => {
       unfollow(id)
       this.#inFlight.delete(id)

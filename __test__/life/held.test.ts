@@ -73,6 +73,18 @@ describe('the process is not held', () => {
       globalThis.kept = reader`,
     ],
     [
+      'a batch whose requests do not come',
+      `
+      const never = { async *[Symbol.asyncIterator]() {
+        yield { message: 'Hi' }
+        await new Promise(() => {})
+      } }
+      const reader = router.invokeMany('default', never)[Symbol.asyncIterator]()
+      await reader.next()
+      void reader.next()
+      globalThis.kept = reader`,
+    ],
+    [
       'a custom provider that nobody waits for',
       `
       const controller = new AbortController()

@@ -187,6 +187,69 @@ describe('one process may load it', () => {
     expect(await printed(again, server.url, path, root)).toBe(true)
   })
 
+  test('in realms of their own, as jest does, with one addon for all', async () => {
+    const source = `${load}
+      import { readFileSync } from 'node:fs'
+      import { builtinModules } from 'node:module'
+      import { dirname } from 'node:path'
+      import { compileFunction, createContext } from 'node:vm'
+      const platform = ['AbortController', 'Buffer', 'DOMException', 'Headers', 'ReadableStream', 'Request', 'Response',
+        'TextDecoder', 'TextEncoder', 'URL', 'performance', 'process', 'setImmediate', 'setTimeout']
+      const inside = () => {
+        const context = createContext(Object.fromEntries(platform.map((name) => [name, globalThis[name]])))
+        const modules = new Map()
+        const load = (file) => {
+          if (modules.has(file)) return modules.get(file).exports
+          const module = { exports: {} }
+          modules.set(file, module)
+          const own = createRequire(file)
+          const within = (name) => {
+            if (name.startsWith('node:') || builtinModules.includes(name)) return require(name)
+            const found = own.resolve(name)
+            return found.endsWith('.node') ? require(found) : load(found)
+          }
+          const names = ['exports', 'require', 'module', '__filename', '__dirname']
+          const run = compileFunction(readFileSync(file, 'utf8'), names, { filename: file, parsingContext: context })
+          run(module.exports, within, module, file, dirname(file))
+          return module.exports
+        }
+        return (name) => load(require.resolve(name))
+      }
+      const said = []
+      for (const file of ['one', 'two', 'three']) {
+        const within = inside()
+        const thryd = within('thryd')
+        const router = routerOf(thryd)
+        said.push((await router.invoke('default', { message: 'shared' })).cache, String(await router.invoke('mine', { message: file })))
+        let words = ''
+        for await (const { delta } of router.stream('default', { message: 'word by word' })) words += delta
+        said.push(words)
+        const refused = await router.invoke('nope', { message: 'Hi' }).catch((error) => error)
+        const wrong = await router.invoke('default', { message: 'Hi', temperature: 9 }).catch((error) => error)
+        said.push(refused instanceof thryd.ThrydError, refused instanceof Error, wrong.name)
+        const answer = within('thryd/fetch').toFetch({ completion: router })
+        const body = JSON.stringify({ model: 'default', messages: [{ role: 'user', content: 'over fetch' }] })
+        const headers = { 'content-type': 'application/json' }
+        const request = new Request('http://localhost/v1/chat/completions', { method: 'POST', headers, body })
+        said.push((await (await answer(request)).json()).choices?.[0].message.content)
+        await router.cache.flush()
+      }
+      print([said, warnings])`
+    const each = (from: string, name: string) => [
+      from,
+      `heard ${name}`,
+      'word by word',
+      true,
+      false,
+      'RangeError',
+      'over fetch',
+    ]
+    expect(await printed(source, server.url, freshPath(), root)).toEqual([
+      [...each('miss', 'one'), ...each('memory', 'two'), ...each('memory', 'three')],
+      [],
+    ])
+  })
+
   test('and be given objects of another realm: options, requests, signals, answers, errors', async () => {
     const source = `${load}
       import { createContext, runInContext } from 'node:vm'

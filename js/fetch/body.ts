@@ -1,5 +1,7 @@
 /** The bytes of a request's body, up to a limit. */
 
+import { isUint8Array } from 'node:util/types'
+
 import { unwatch, watch } from '../signal'
 
 /** A body of which there are no bytes to be had: too long, or it cannot be read. */
@@ -32,7 +34,7 @@ export async function bodyOf(
       const { done, value } = await reader.read()
       signal.throwIfAborted()
       if (done) return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces, length)
-      if (!(value instanceof Uint8Array)) {
+      if (!isUint8Array(value)) {
         leave()
         return 'unreadable'
       }

@@ -51,20 +51,14 @@ pub struct Client {
     connect: Duration,
 }
 
-<<<<<<< HEAD
-=======
 /// The connections of one setting on one runtime.
 #[derive(Clone, Debug)]
 struct Connections {
-    /// To this machine: through no proxy, which would see keys that are only meant to go over loopback.
-    local: reqwest::Client,
-    /// To anywhere else.
-    remote: reqwest::Client,
-    /// What `remote` goes through.
-    proxies: Arc<Proxies>,
+    client: reqwest::Client,
+    /// What they go through; nothing to this machine, because a proxy would see keys that are only meant to go over loopback.
+    proxies: Option<Arc<Proxies>>,
 }
 
->>>>>>> work-docs
 /// An answer whose body has not been read yet. Dropping it closes the exchange.
 pub struct HttpResponse {
     response: reqwest::Response,
@@ -87,14 +81,9 @@ impl Client {
     /// # Errors
     /// None of them names a path, a query or a header's value.
     /// - [`FailureClass::Auth`], unsent: the URL or a header cannot be sent, or a key would go over plain http to another
-<<<<<<< HEAD
-    ///   machine without `allow_insecure`; or `NODE_EXTRA_CA_CERTS` names a file that cannot be read or holds no certificate.
-    /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS).
-=======
-    ///   machine without `allow_insecure`; or the proxy asks for credentials that it was not given, or is named in a way
-    ///   that cannot be understood.
+    ///   machine without `allow_insecure`; `NODE_EXTRA_CA_CERTS` names a file that cannot be read or holds no certificate; the
+    ///   proxy asks for credentials that it was not given, or is named in a way that cannot be understood.
     /// - [`FailureClass::Transient`], unsent: no connection (DNS, refused, TLS, a proxy that does not make it).
->>>>>>> work-docs
     /// - [`FailureClass::Silent`], unsent: no connection in time ([`Phase::Connect`]).
     /// - [`FailureClass::Transient`]: the connection was lost before the headers came.
     /// - [`FailureClass::Auth`]: a redirect; the message says what to set `baseUrl` to.
@@ -102,20 +91,8 @@ impl Client {
         let url = checked(&request)?;
         let headers = request.header_map()?;
         let origin = url.origin().ascii_serialization();
-<<<<<<< HEAD
-        let client = self.connections(&url)?;
-=======
-        let tls = Tls::shared()?;
-        if let Some(missing) = tls.missing.as_ref().filter(|_| url.scheme() == "https") {
-            return Err(missing.clone());
-        }
-        let connections = self.connections(&tls)?;
-        let (client, proxy) = if is_loopback(&url) {
-            (connections.local, None)
-        } else {
-            (connections.remote, connections.proxies.on_the_way_to(url.as_str())?)
-        };
->>>>>>> work-docs
+        let Connections { client, proxies } = self.connections(&url)?;
+        let proxy = proxies.map(|proxies| proxies.on_the_way_to(url.as_str())).transpose()?.flatten();
         let exchange = client.post(url.clone()).headers(headers).body(request.body).send();
         let response = exchange.await.map_err(|error| unanswered(&error, &origin, proxy.as_ref(), self.connect))?;
         if let Some(proxy) = proxy.filter(|_| response.status().as_u16() == 407 && url.scheme() == "http") {
@@ -128,10 +105,10 @@ impl Client {
     }
 
     /// The connections of the runtime that polls this.
-    fn connections(&self, url: &Url) -> Result<reqwest::Client, Failure> {
+    fn connections(&self, url: &Url) -> Result<Connections, Failure> {
         // A runtime's id may be used again after it has ended. Its connections ended with it, and the pool never lends
         // one that has, so the worst that comes of it is an empty pool.
-        static KEPT: Mutex<Vec<((Duration, Id, bool, bool), reqwest::Client)>> = Mutex::new(Vec::new());
+        static KEPT: Mutex<Vec<((Duration, Id, bool, bool), Connections)>> = Mutex::new(Vec::new());
         let (is_tls, is_local) = (url.scheme() == "https", is_loopback(url));
         // Plain http to this machine needs no certificate; to another one, its proxy may be asked over TLS.
         let tls = (is_tls || !is_local).then(Tls::shared).transpose()?;
@@ -144,7 +121,6 @@ impl Client {
         if let Some((_, found)) = kept.iter().find(|(its, _)| *its == setting) {
             return Ok(found.clone());
         }
-<<<<<<< HEAD
         let builder = reqwest::Client::builder()
             .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -158,35 +134,15 @@ impl Client {
             .tls_backend_preconfigured(tls.map_or_else(tls::unused, |tls| Ok(tls.config.clone()))?);
         #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
         let builder = builder.tcp_user_timeout(UNACKNOWLEDGED);
-        // A proxy would see keys that are only meant to go over loopback.
         let builder = if is_local { builder.no_proxy() } else { builder };
-        let client = builder.build().map_err(|error| unsent(format!("no client can be made: {}", cause(&error))))?;
-=======
-        let build = |is_local: bool| {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("thryd/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                .connect_timeout(self.connect)
-                .tcp_nodelay(true)
-                .tcp_keepalive(KEEP_ALIVE)
-                .tcp_keepalive_interval(KEEP_ALIVE)
-                .tcp_keepalive_retries(KEEP_ALIVE_RETRIES)
-                .http2_keep_alive_interval(PING)
-                .http2_keep_alive_timeout(PONG)
-                .tls_backend_preconfigured(tls.config.clone());
-            #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-            let builder = builder.tcp_user_timeout(UNACKNOWLEDGED);
-            let builder = if is_local { builder.no_proxy() } else { builder };
-            builder.build().map_err(|error| unsent(format!("no client can be made: {}", transport::cause(&error))))
-        };
-        let connections =
-            Connections { local: build(true)?, remote: build(false)?, proxies: Arc::new(Proxies::of_the_process()) };
->>>>>>> work-docs
+        let client =
+            builder.build().map_err(|error| unsent(format!("no client can be made: {}", transport::cause(&error))))?;
+        let connections = Connections { client, proxies: (!is_local).then(|| Arc::new(Proxies::of_the_process())) };
         if kept.len() == MAX_KEPT {
             kept.remove(0);
         }
-        kept.push((setting, client.clone()));
-        Ok(client)
+        kept.push((setting, connections.clone()));
+        Ok(connections)
     }
 }
 

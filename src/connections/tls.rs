@@ -45,22 +45,7 @@ impl Tls {
     /// Trusts the platform's authorities and those in the file `extra`, unless it is empty.
     fn read(extra: Option<OsString>) -> Result<Self, Failure> {
         let extra = extra.filter(|path| !path.is_empty()).map_or(Ok(Vec::new()), |path| certificates(path.as_ref()))?;
-<<<<<<< HEAD
         let (builder, provider) = builder()?;
-        let (builder, missing) = match Verifier::new_with_extra_roots(extra, provider) {
-            Ok(verifier) => (builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), None),
-            Err(error) => {
-                let message = format!(
-                    "no certificate authority is known to this machine ({error}): install its package of CA \
-                     certificates, or name a PEM file in SSL_CERT_FILE or {EXTRA}"
-                );
-                let missing = Failure::new(FailureClass::Transient, message).unsent();
-                // Trusts nobody, but is never asked.
-                (builder.with_root_certificates(RootCertStore::empty()), Some(missing))
-=======
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(&error))?;
         let named = named(|name| env::var_os(name));
         let platform = Verifier::new(Arc::clone(&provider));
         let (builder, missing) = match platform {
@@ -76,7 +61,6 @@ impl Tls {
                 };
                 let verifier = verifier.map_err(|error| unusable(&error))?;
                 (builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), None)
->>>>>>> work-docs
             }
         };
         let mut config = builder.with_no_client_auth();
@@ -85,7 +69,6 @@ impl Tls {
     }
 }
 
-<<<<<<< HEAD
 /// A configuration for where there is no TLS: trusts nobody, and reads no certificate.
 ///
 /// # Errors
@@ -97,10 +80,9 @@ pub(super) fn unused() -> Result<ClientConfig, Failure> {
 fn builder() -> Result<(ConfigBuilder<ClientConfig, WantsVerifier>, Arc<CryptoProvider>), Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let builder = builder
-        .map_err(|error| Failure::new(FailureClass::Transient, format!("TLS cannot be set up: {error}")).unsent())?;
-    Ok((builder, provider))
-=======
+    Ok((builder.map_err(|error| unusable(&error))?, provider))
+}
+
 fn unusable(error: &rustls::Error) -> Failure {
     Failure::new(FailureClass::Transient, format!("TLS cannot be set up: {error}")).unsent()
 }
@@ -123,7 +105,6 @@ fn mozilla(extra: Vec<CertificateDer<'static>>) -> RootCertStore {
     let mut store = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     store.add_parsable_certificates(extra);
     store
->>>>>>> work-docs
 }
 
 /// The certificates in a PEM file. Node warns and goes on when it cannot read it; here that is a failure, because what
