@@ -78,7 +78,7 @@ async function buildHere() {
     typeDefDir: typings,
     cwd: root,
     constEnum: false,
-    declareBindingTarget: true,
+    declareBindingTarget: false,
   })
   writeFileSync(join(root, 'binding.d.ts'), dts)
 }
