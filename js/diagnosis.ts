@@ -131,7 +131,8 @@ export function loadElsewhere(cause: unknown): Native {
     try {
       return other()
     } catch (error) {
-      trail.push(firstLine(error))
+      const line = firstLine(error)
+      if (!trail.includes(line)) trail.push(line)
     }
   }
   throw explain(find(system, trail), system, trail, cause)
@@ -202,6 +203,12 @@ function find(system: System, trail: string[]): Finding {
   ]
 }
 
+/** The newest that a file names; the linker tells the first that it does not have. */
+function newestGlibc(bytes: Buffer): string {
+  const minors = [...bytes.toString('latin1').matchAll(/GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor))
+  return `2.${Math.max(...minors)}`
+}
+
 /** What is wrong with a file that is there. */
 function inspect(file: string, system: System, trail: string[]): Finding {
   const bytes = readFileSync(file)
@@ -211,10 +218,9 @@ function inspect(file: string, system: System, trail: string[]): Finding {
     return [`${file} is for ${platform} on ${arch ?? 'another processor'}.`, COPIED]
   }
   if (libc !== system.libc) return [`${file} is for ${libc}, and this system has ${system.libc}.`, COPIED]
-  const [, wanted] = /version `GLIBC_([\d.]+)' not found/.exec(trail.join('\n')) ?? []
-  if (wanted !== undefined) {
+  if (/version `GLIBC_[\d.]+' not found/.test(trail.join('\n'))) {
     return [
-      `${file} wants glibc ${wanted}, and this system has ${system.glibc}.`,
+      `${file} wants glibc ${newestGlibc(bytes)}, and this system has ${system.glibc}.`,
       'The published packages want 2.17: install those, or build on this system.',
     ]
   }
