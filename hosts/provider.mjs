@@ -1,9 +1,10 @@
-// A provider for hosts whose code cannot start one: the server of thryd/testing, as it was compiled here.
-import { FaultServer } from '../dist/testing/index.js'
+// A provider for hosts whose code cannot start one: the server of thryd/testing, as it is installed in a project.
+import { createRequire } from 'node:module'
 
 const TIMEOUT_MS = 10_000
 
-export async function startProvider() {
+export async function startProvider(project) {
+  const { FaultServer } = createRequire(project.path('package.json'))('thryd/testing')
   // The model `slow` is still at it when something else has happened.
   const server = await FaultServer.start({ models: { slow: { latencyMs: 1000 } } })
   return {

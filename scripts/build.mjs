@@ -1,14 +1,12 @@
-// Builds the addon as it is published: `npm run build` for this machine, into the repository's root, with its typings;
+// Builds the addon as it is published: `npm run build` for this machine, into the repository's root;
 // `npm run build:linux` for every Linux, into binaries/; or `node scripts/build.mjs --target <triple>... [--out <folder>]`.
 //
 // One kind of library is asked for by name, where Cargo.toml names two: a crate that is also an rlib is not optimised as a whole.
 // Linux is linked by zig, against the glibc of 2.17 and against musl, on whatever Linux this runs.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-
-import { generateTypeDef } from '@napi-rs/cli'
 
 import { platforms, root } from './platforms.mjs'
 
@@ -63,24 +61,13 @@ function build(platform) {
   return join(targetFolder, target, 'release', library(platform))
 }
 
-/** Builds for this machine, with what loads it. */
-async function buildHere() {
+/** Builds for this machine, by its own linker. */
+function buildHere() {
   const [, host] = /^host: (.*)$/m.exec(execFileSync('rustc', ['-vV'], { encoding: 'utf8' }))
   const platform = platforms.find(({ target }) => target === host)
   if (!platform) fail(`No package is published for ${host}; package.json names the targets (napi.targets).`)
-  // Where napi's macros write what they export, and what makes them, if the compiler would not come by them again.
-  const typings = join(targetFolder, 'typings')
-  mkdirSync(typings, { recursive: true })
-  const again = existsSync(join(typings, 'thryd')) ? {} : { NAPI_FORCE_BUILD_THRYD: `${Date.now()}` }
-  run('cargo', cargoArgs, { ...environment(platform), NAPI_TYPE_DEF_TMP_FOLDER: typings, ...again })
+  run('cargo', cargoArgs, environment(platform))
   copyFileSync(join(targetFolder, 'release', library(platform)), join(root, platform.addon))
-  const { dts } = await generateTypeDef({
-    typeDefDir: typings,
-    cwd: root,
-    constEnum: false,
-    declareBindingTarget: false,
-  })
-  writeFileSync(join(root, 'binding.d.ts'), dts)
 }
 
 const has = (command, args) => spawnSync(command, args, { stdio: 'ignore' }).status === 0
@@ -107,7 +94,7 @@ const wanted = values.linux
     )
 
 if (wanted.length === 0) {
-  await buildHere()
+  buildHere()
 } else {
   const linux = wanted.filter(({ os }) => os === 'linux').map(({ target }) => target)
   if (linux.length > 0) demandTools(linux)

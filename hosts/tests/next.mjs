@@ -63,7 +63,7 @@ export default async function run(world, test) {
 
   /** An answer, the same again from the cache, a stream, and a file of the cache that is found by the next process. */
   async function asks(start) {
-    const provider = await startProvider()
+    const provider = await startProvider(project)
     const CACHE = join(mkdtempSync(join(world.temporary, 'cache-')), 'cache.redb')
     const env = { BASE_URL: provider.url, CACHE }
     for (const caches of [
@@ -89,7 +89,7 @@ export default async function run(world, test) {
   }
 
   async function develops(start) {
-    const provider = await startProvider()
+    const provider = await startProvider(project)
     const CACHE = join(mkdtempSync(join(world.temporary, 'cache-')), 'cache.redb')
     const port = await freePort()
     const before = project.read('app/router.js')
