@@ -116,13 +116,15 @@ function installed(module) {
   if (module === undefined) return undefined
   if (module === '..') {
     const root = join(import.meta.dirname, '..')
-    const files = readdirSync(root).filter((name) => /\.node$|^binding\.js$|\.d\.ts$/.test(name))
+    const files = readdirSync(root).filter((name) => /\.node$|\.d\.ts$/.test(name))
     return [...files, 'dist'].reduce((sum, name) => sum + sizeOf(join(root, name)), 0)
   }
   const modules = join(import.meta.dirname, 'node_modules')
   const [scope] = module.split('/')
   const names = module.startsWith('@')
-    ? readdirSync(join(modules, scope)).filter((name) => join(scope, name).startsWith(module)).map((name) => join(scope, name))
+    ? readdirSync(join(modules, scope))
+        .filter((name) => join(scope, name).startsWith(module))
+        .map((name) => join(scope, name))
     : [module]
   return names.reduce((sum, name) => sum + sizeOf(join(modules, name)), 0)
 }
@@ -133,7 +135,8 @@ const results = new Map()
 for (let round = -1; round < ROUNDS; round += 1) {
   for (const [name, contestant] of Object.entries(CONTESTANTS)) {
     const { module } = contestant
-    const isThere = module === undefined || module === '..' || existsSync(join(import.meta.dirname, 'node_modules', module))
+    const isThere =
+      module === undefined || module === '..' || existsSync(join(import.meta.dirname, 'node_modules', module))
     if (!isThere || results.get(name)?.missing) {
       results.set(name, { missing: results.get(name)?.missing ?? 'not installed' })
       continue
@@ -143,13 +146,19 @@ for (let round = -1; round < ROUNDS; round += 1) {
       // The first round fills the caches of files.
       if (round >= 0) results.set(name, [...(results.get(name) ?? []), result])
     } catch (error) {
-      results.set(name, { missing: String(error.stderr || error.message).trim().split('\n')[0] })
+      results.set(name, {
+        missing: String(error.stderr || error.message)
+          .trim()
+          .split('\n')[0],
+      })
     }
   }
 }
 stop()
 
-console.log(`\nmedians of ${ROUNDS} processes; load: the import; first: from the import to the first answer; RSS over what Node had before`)
+console.log(
+  `\nmedians of ${ROUNDS} processes; load: the import; first: from the import to the first answer; RSS over what Node had before`,
+)
 const row = (name, cells) => console.log(`${name.padEnd(32)}${cells.map((cell) => String(cell).padStart(14)).join('')}`)
 row('', ['load ms', 'RSS MiB', 'first ms', 'RSS MiB', 'process ms', 'files MiB'])
 const of = (name, key) => median(results.get(name).map((result) => result[key]))
@@ -167,5 +176,7 @@ console.log('\nthryd over its peers (below 1: less)')
 for (const name of ['fetch', 'openai', 'ai', '@xberg-io/liter-llm']) {
   if (results.get(name).missing) continue
   const ratio = (key) => (of('thryd', key) / of(name, key)).toFixed(2)
-  console.log(`  ${name}: load ${name === 'fetch' ? '-' : ratio('load')}, first answer ${ratio('first')}, RSS then ${ratio('rssAnswered')}`)
+  console.log(
+    `  ${name}: load ${name === 'fetch' ? '-' : ratio('load')}, first answer ${ratio('first')}, RSS then ${ratio('rssAnswered')}`,
+  )
 }

@@ -132,7 +132,7 @@ describe('one process may load it', () => {
     const link = join(folder, 'link')
     const parts = (await readdir(root)).filter((name) => /^(dist|binding\.js|package\.json|.*\.node)$/.test(name))
     for (const name of parts) cpSync(join(root, name), join(copy, name), { recursive: true })
-    symlinkSync(root, link)
+    symlinkSync(root, link, 'junction')
     const source = `${load}
       const copies = {
         first: require('thryd'),

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { root } from './blocks.js'
 
 /** What users have, or are told to have. */
-const PROGRAMS = new Set(['apk', 'apt-get', 'cargo', 'cd', 'docker', 'export', 'rm'])
+const PROGRAMS = new Set(['apk', 'apt-get', 'cargo', 'cd', 'docker', 'export', 'pip', 'rm', 'rustup'])
 
 /** The commands of a script, without what it says of them. */
 export function commands(script: string): string[] {
@@ -19,7 +19,7 @@ export function commands(script: string): string[] {
 export function exists(command: string, files: Set<string>): boolean {
   const [name = '', first = '', second = ''] = command.replace(/^(\w+=\S* )+/, '').split(' ')
   if (name === 'npm') return first === 'run' ? second in scripts() : ['ci', 'install', 'test'].includes(first)
-  if (name === 'node') return existsSync(join(root, first)) || files.has(first)
+  if (name === 'node' || name === 'bash') return existsSync(join(root, first)) || files.has(first)
   if (name === 'npx') return existsSync(join(root, 'node_modules/.bin', first))
   if (name.startsWith('scripts/')) return existsSync(join(root, name))
   return PROGRAMS.has(name)

@@ -1,5 +1,6 @@
 /** What pages take for granted: the names that their programs find, and what is said to be true held up against what is. */
 
+import { createServer } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
 
 import {
@@ -39,6 +40,7 @@ export function world() {
     request: { message: 'Hi' },
     longText: 'A word and another. '.repeat(10_000),
     OpenAI,
+    server: createServer(),
   }
 }
 

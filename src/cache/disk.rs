@@ -77,7 +77,9 @@ pub(super) struct Disk {
 /// was put yet.
 pub fn flush_all() {
     let endings = locked(&ENDINGS).clone();
-    endings.iter().for_each(|ending| ending.settle());
+    for ending in endings {
+        ending.settle();
+    }
 }
 
 impl Disk {

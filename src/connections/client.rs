@@ -51,7 +51,10 @@ pub struct Client {
     connect: Duration,
 }
 
-/// The connections of one setting on one runtime.
+/// How long a connection may take, on which runtime, whether over TLS, and whether to this machine.
+type Setting = (Duration, Id, bool, bool);
+
+/// The connections of one setting.
 #[derive(Clone, Debug)]
 struct Connections {
     client: reqwest::Client,
@@ -108,7 +111,7 @@ impl Client {
     fn connections(&self, url: &Url) -> Result<Connections, Failure> {
         // A runtime's id may be used again after it has ended. Its connections ended with it, and the pool never lends
         // one that has, so the worst that comes of it is an empty pool.
-        static KEPT: Mutex<Vec<((Duration, Id, bool, bool), Connections)>> = Mutex::new(Vec::new());
+        static KEPT: Mutex<Vec<(Setting, Connections)>> = Mutex::new(Vec::new());
         let (is_tls, is_local) = (url.scheme() == "https", is_loopback(url));
         // Plain http to this machine needs no certificate; to another one, its proxy may be asked over TLS.
         let tls = (is_tls || !is_local).then(Tls::shared).transpose()?;
