@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# thryd under what runs it, installed from the tarballs that `npm run pack` wrote. Takes the options and the names of hosts/run.mjs.
+# thryd under what runs it, installed from the tarballs that `npm run pack` wrote: `npm run hosts`, with what hosts/run.mjs takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
