@@ -265,5 +265,7 @@ export function flushAtExit(): void {
       for (const flush of flushes.values()) flush()
     })
   }
-  shared[FLUSHES]?.set(__filename, () => native.flushAll())
+  // Not there in a bundle of modules, which is one copy.
+  const copy = typeof __filename === 'string' ? __filename : ''
+  shared[FLUSHES]?.set(copy, () => native.flushAll())
 }

@@ -1,4 +1,4 @@
-//! The vocabularies that OpenAI published with tiktoken, as this library brings them: packed, a sixth of their text, and
+//! The vocabularies that OpenAI published with tiktoken, as this library brings them: packed, a fifth of their text, and
 //! unpacked when one is first needed.
 //!
 //! Byte pair encoding makes each token by joining two that it made before (Sennrich, Haddow, Birch: Neural Machine
