@@ -265,5 +265,6 @@ export function flushAtExit(): void {
       for (const flush of flushes.values()) flush()
     })
   }
-  shared[FLUSHES]?.set(__filename, () => native.flushAll())
+  // Of a bundle of modules there is no such name.
+  shared[FLUSHES]?.set(typeof __filename === 'string' ? __filename : '', () => native.flushAll())
 }
