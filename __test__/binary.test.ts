@@ -60,7 +60,9 @@ describe.runIf(header.glibcVersionRuntime !== undefined)('an addon that was made
     expect(problems.join('\n')).toMatch(new RegExp(`it wants glibc ${glibc} \\(of lib[cm]\\.so\\.6`))
     const stripped = join(folder, 'stripped.node')
     compile(stripped, '-s')
-    expect(inspect(readFileSync(stripped), here).problems).toEqual(problems.filter((one) => one !== 'it is not stripped'))
+    expect(inspect(readFileSync(stripped), here).problems).toEqual(
+      problems.filter((one) => one !== 'it is not stripped'),
+    )
   })
 
   test('is no better if the newer symbols are weak', () => {

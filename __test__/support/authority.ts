@@ -32,7 +32,11 @@ export class Authority {
     openssl('req', '-new', ...NEW_KEY, '-keyout', key ?? '', '-out', request ?? '', '-subj', `/CN=${names[0]}`)
     const alternatives = names.map((name) => (/^[\d.]+$/.test(name) ? `IP:${name}` : `DNS:${name}`)).join(',')
     // macOS trusts no server whose certificate does not say that it is one.
-    const lines = ['basicConstraints=critical,CA:FALSE', 'extendedKeyUsage=serverAuth', `subjectAltName=${alternatives}`]
+    const lines = [
+      'basicConstraints=critical,CA:FALSE',
+      'extendedKeyUsage=serverAuth',
+      `subjectAltName=${alternatives}`,
+    ]
     writeFileSync(extensions ?? '', `${lines.join('\n')}\n`)
     const signer = ['-CA', this.file, '-CAkey', this.#path('authority.key'), '-CAcreateserial', '-days', '30']
     openssl('x509', '-req', '-in', request ?? '', '-out', cert ?? '', '-extfile', extensions ?? '', ...signer)
