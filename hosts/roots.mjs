@@ -97,8 +97,13 @@ async function addDebian12(root, cpu) {
   await addDebian(root, 'bookworm', cpu, ['libc6', 'libstdc++6', 'libgcc-s1'])
 }
 
+/** Whose keys sign what Ubuntu has. */
+const UBUNTU_KEYS = '/usr/share/keyrings/ubuntu-archive-keyring.gpg'
+
 async function addUbuntu16(root) {
-  await run('debootstrap', ['--variant=minbase', '--no-check-gpg', 'xenial', root, 'http://archive.ubuntu.com/ubuntu'])
+  if (!existsSync(UBUNTU_KEYS)) throw new Unavailable(`there is no ${UBUNTU_KEYS} (Debian: ubuntu-archive-keyring)`)
+  const options = ['--variant=minbase', '--force-check-gpg', `--keyring=${UBUNTU_KEYS}`]
+  await run('debootstrap', [...options, 'xenial', root, 'http://archive.ubuntu.com/ubuntu'])
 }
 
 const OLD_NODE = '22.20.0'

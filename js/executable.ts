@@ -65,12 +65,36 @@ function readElf(bytes: Buffer): Executable {
   return { ...of('linux', arch, lengthOfElf(bytes) <= bytes.length), libc }
 }
 
+const SEGMENT = 0x19
+
 function readMachO(bytes: Buffer): Executable {
-  return of('darwin', { 0x1_00_00_07: 'x64', 0x1_00_00_0c: 'arm64' }[bytes.readUInt32LE(4)], true)
+  const arch = { 0x1_00_00_07: 'x64', 0x1_00_00_0c: 'arm64' }[bytes.readUInt32LE(4)]
+  // Commands of various sizes, some of which say where a segment is.
+  let command = 32
+  let end = command + bytes.readUInt32LE(20)
+  if (end > bytes.length) return of('darwin', arch, false)
+  for (let count = bytes.readUInt32LE(16); count > 0 && command + 72 <= bytes.length; count -= 1) {
+    if (bytes.readUInt32LE(command) === SEGMENT) {
+      const last = bytes.readBigUInt64LE(command + 40) + bytes.readBigUInt64LE(command + 48)
+      end = Math.max(end, Number(last))
+    }
+    // Never 0, however it is spoilt.
+    command += Math.max(8, bytes.readUInt32LE(command + 4))
+  }
+  return of('darwin', arch, end <= bytes.length)
 }
 
 function readPe(bytes: Buffer): Executable {
   const header = bytes.readUInt32LE(60)
-  if (header + 6 > bytes.length) return NOTHING
-  return of('win32', { 0x1_4c: 'ia32', 0x86_64: 'x64', 0xaa_64: 'arm64' }[bytes.readUInt16LE(header + 4)], true)
+  if (header + 24 > bytes.length) return NOTHING
+  const arch = { 0x1_4c: 'ia32', 0x86_64: 'x64', 0xaa_64: 'arm64' }[bytes.readUInt16LE(header + 4)]
+  // Behind a header of various size, one for each section says where that is.
+  const sections = header + 24 + bytes.readUInt16LE(header + 20)
+  const count = bytes.readUInt16LE(header + 6)
+  let end = sections + count * 40
+  if (end > bytes.length) return of('win32', arch, false)
+  for (let section = sections; section < sections + count * 40; section += 40) {
+    end = Math.max(end, bytes.readUInt32LE(section + 16) + bytes.readUInt32LE(section + 20))
+  }
+  return of('win32', arch, end <= bytes.length)
 }

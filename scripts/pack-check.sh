@@ -17,7 +17,8 @@ for argument in "$@"; do
 done
 
 node scripts/pack.mjs "$folder"
-node scripts/tarballs.mjs "${flags[@]}"
+# The bash of macOS takes an empty list for an unset variable.
+node scripts/tarballs.mjs ${flags[@]+"${flags[@]}"}
 
 # What npm and TypeScript make of the package: its fields, and its typings under each way of resolving modules.
 root=$(node --print "JSON.parse(fs.readFileSync('pack/index.json')).find(({ platform }) => !platform).file")

@@ -18,6 +18,11 @@ const { values, positionals } = parseArgs({
 const addons = resolve(positionals[0] ?? root)
 const out = resolve(values.out)
 
+if (!existsSync(join(root, rootManifest.main))) {
+  console.error(`There is no ${rootManifest.main}: npm run build:js writes it.`)
+  process.exit(1)
+}
+
 /** `npm pack` of a folder: what it says of the tarball. */
 function npmPack(folder, ...args) {
   const command = ['pack', '--json', '--ignore-scripts', '--loglevel=error', ...args]

@@ -113,6 +113,7 @@ describe.runIf(process.platform === 'linux')('nothing is begun before it is need
 describe('one process may load it', () => {
   const load = `
     import { createRequire } from 'node:module'
+    import { pathToFileURL } from 'node:url'
     const [, baseUrl, path, root, other] = process.argv
     const require = createRequire(root + '/script.js')
     const warnings = []
@@ -130,7 +131,7 @@ describe('one process may load it', () => {
   test('from several places, and again, and all of them share one file', async () => {
     const copy = join(folder, 'copy')
     const link = join(folder, 'link')
-    const parts = (await readdir(root)).filter((name) => /^(dist|binding\.js|package\.json|.*\.node)$/.test(name))
+    const parts = (await readdir(root)).filter((name) => /^(dist|package\.json|.*\.node)$/.test(name))
     for (const name of parts) cpSync(join(root, name), join(copy, name), { recursive: true })
     symlinkSync(root, link, 'junction')
     const source = `${load}
@@ -138,7 +139,7 @@ describe('one process may load it', () => {
         first: require('thryd'),
         copy: require(other + '/copy'),
         link: require(other + '/link'),
-        query: await import(root + '/dist/index.js?again'),
+        query: await import(pathToFileURL(root + '/dist/index.js') + '?again'),
         again: reset(),
       }
       const names = Object.keys(copies)

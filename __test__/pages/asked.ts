@@ -35,12 +35,17 @@ export const ASKED: Record<string, { files: string[]; program: string }> = {
   'docs/docker.md': {
     files: ['server.mjs'],
     program: `
-      import { createServer } from 'node:http'
-      const free = createServer().listen(0)
-      process.env.PORT = String(free.address().port)
-      await new Promise((resolve) => free.close(resolve))
+      import { Server } from 'node:net'
+      // A port that is free, and which one that is.
+      process.env.PORT = '0'
+      const { listen } = Server.prototype
+      const listening = new Promise((resolve) => {
+        Server.prototype.listen = function (...given) {
+          return listen.apply(this, given).once('listening', () => resolve(this.address().port))
+        }
+      })
       await import('./server.mjs')
-      const answer = await fetch('http://127.0.0.1:' + process.env.PORT + '/two%20words')
+      const answer = await fetch('http://127.0.0.1:' + await listening + '/two%20words')
       if ((await answer.text()) !== 'two words') throw new Error('no answer')
       process.kill(process.pid, 'SIGTERM')
     `,

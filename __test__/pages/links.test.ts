@@ -1,7 +1,7 @@
 /** Every link leads somewhere, and every page can be reached. */
 
 import { existsSync, statSync } from 'node:fs'
-import { dirname, join, normalize } from 'node:path'
+import { join, posix } from 'node:path'
 
 import { expect, test } from 'vitest'
 
@@ -16,7 +16,7 @@ function links(page: string): { file: string; anchor: string | undefined }[] {
   const inside = targets.filter((target) => !/^[a-z]+:/.test(target))
   return inside.map((target) => {
     const [path = '', anchor] = target.split('#')
-    return { file: path === '' ? page : normalize(join(dirname(page), path)), anchor }
+    return { file: path === '' ? page : posix.join(posix.dirname(page), path), anchor }
   })
 }
 

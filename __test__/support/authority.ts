@@ -31,7 +31,13 @@ export class Authority {
     const [key, request, cert, extensions] = ['key', 'csr', 'crt', 'ext'].map((end) => this.#path(`server.${end}`))
     openssl('req', '-new', ...NEW_KEY, '-keyout', key ?? '', '-out', request ?? '', '-subj', `/CN=${names[0]}`)
     const alternatives = names.map((name) => (/^[\d.]+$/.test(name) ? `IP:${name}` : `DNS:${name}`)).join(',')
-    writeFileSync(extensions ?? '', `basicConstraints=critical,CA:FALSE\nsubjectAltName=${alternatives}\n`)
+    // macOS trusts no server whose certificate does not say that it is one.
+    const lines = [
+      'basicConstraints=critical,CA:FALSE',
+      'extendedKeyUsage=serverAuth',
+      `subjectAltName=${alternatives}`,
+    ]
+    writeFileSync(extensions ?? '', `${lines.join('\n')}\n`)
     const signer = ['-CA', this.file, '-CAkey', this.#path('authority.key'), '-CAcreateserial', '-days', '30']
     openssl('x509', '-req', '-in', request ?? '', '-out', cert ?? '', '-extfile', extensions ?? '', ...signer)
     return { cert: readFileSync(cert ?? '', 'utf8'), key: readFileSync(key ?? '', 'utf8') }
