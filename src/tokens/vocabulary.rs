@@ -2,7 +2,7 @@
 //! unpacked when one is first needed.
 //!
 //! Byte pair encoding makes each token by joining two that it made before (Sennrich, Haddow, Birch: Neural Machine
-//! Translation of Rare Words with Subword Units, 2016), so that their ranks are all there is to say of it. A frame holds the 256
+//! Translation of Rare Words with Subword Units, 2016), so that their ranks are all there is to say of it. Frames, one after the other, hold the 256
 //! tokens of one byte, then for all others, in the order of their ranks, the lowest bytes of the ranks of their first
 //! halves, the middle ones and the highest ones, then those of their second halves.
 //!
