@@ -16,7 +16,10 @@ for argument in "$@"; do
   esac
 done
 
-node scripts/pack.mjs "$folder"
+# The addon of development is several times as large, and nobody's download.
+tight=--tight
+case " ${flags[*]-} " in *' --debug '*) tight= ;; esac
+node scripts/pack.mjs "$folder" $tight
 # The bash of macOS takes an empty list for an unset variable.
 node scripts/tarballs.mjs ${flags[@]+"${flags[@]}"}
 

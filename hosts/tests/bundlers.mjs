@@ -55,7 +55,10 @@ export default async function run(world, test) {
     await project.works(project.path('whole.cjs'), { cwd: mkdtempSync(join(world.temporary, 'elsewhere-')) })
   })
   await test(
-    { ...host, what: '`cjs`, nothing outside, no addon there, but one where it is started: left alone, says what to do' },
+    {
+      ...host,
+      what: '`cjs`, nothing outside, no addon there, but one where it is started: left alone, says what to do',
+    },
     async () => {
       await esbuild('whole.cjs', '--format=cjs')
       const program = mkdtempSync(join(world.temporary, 'program-'))
