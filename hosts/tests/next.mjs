@@ -66,6 +66,14 @@ export default async function run(world, test) {
   /** An answer, the same again from the cache, a stream, and a file of the cache that is found by the next process. */
   async function asks(start) {
     const provider = await startProvider(project)
+    try {
+      await asksOf(provider, start)
+    } finally {
+      await provider.close()
+    }
+  }
+
+  async function asksOf(provider, start) {
     const CACHE = join(mkdtempSync(join(world.temporary, 'cache-')), 'cache.redb')
     const env = { BASE_URL: provider.url, CACHE }
     for (const caches of [
@@ -87,11 +95,18 @@ export default async function run(world, test) {
       }
     }
     assert.equal(provider.count(), 2)
-    await provider.close()
   }
 
   async function develops(start) {
     const provider = await startProvider(project)
+    try {
+      await developsOf(provider, start)
+    } finally {
+      await provider.close()
+    }
+  }
+
+  async function developsOf(provider, start) {
     const CACHE = join(mkdtempSync(join(world.temporary, 'cache-')), 'cache.redb')
     const port = await freePort()
     const before = project.read('app/router.js')
@@ -125,7 +140,6 @@ export default async function run(world, test) {
       project.write('app/router.js', before)
     }
     await provider.closed()
-    await provider.close()
   }
 }
 
