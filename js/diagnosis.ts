@@ -115,9 +115,9 @@ function findInProject(platform: string): string | undefined {
     // pnpm has it beside thryd only.
     return [() => resolve(file), () => createRequire(resolve('thryd')).resolve(file)]
   })
-  for (const find of finders) {
+  for (const look of finders) {
     try {
-      const path = find()
+      const path = look()
       if (isOfProgram(path)) return path
     } catch {
       // The next one may know.
