@@ -5,7 +5,9 @@ import { once } from 'node:events'
 import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 
-export function introduce() {
+export function introduce(
+  how = 'medians of five rounds, contestants taking turns; the mock server shares the machine; CPU is that of this process',
+) {
   // An optimised addon has about 10 MB, one of build:dev several times that.
   const addon = readdirSync(new URL('..', import.meta.url)).find((name) => name.endsWith('.node'))
   if (addon && statSync(new URL(`../${addon}`, import.meta.url)).size > 25e6) {
@@ -15,9 +17,7 @@ export function introduce() {
   console.log(
     `thryd ${version}, Node ${process.version}, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, ${process.platform} ${process.arch}`,
   )
-  console.log(
-    'medians of five rounds, contestants taking turns; the mock server shares the machine; CPU is that of this process',
-  )
+  console.log(how)
 }
 
 /** A server in a process of its own; it ends with ours. */

@@ -265,6 +265,7 @@ export function flushAtExit(): void {
       for (const flush of flushes.values()) flush()
     })
   }
-  // Of a bundle of modules there is no such name.
-  shared[FLUSHES]?.set(typeof __filename === 'string' ? __filename : '', () => native.flushAll())
+  // Not there in a bundle of modules, which is one copy.
+  const copy = typeof __filename === 'string' ? __filename : ''
+  shared[FLUSHES]?.set(copy, () => native.flushAll())
 }

@@ -3,9 +3,9 @@
  * tried; what is wrong is seen from the files that are there and from the system, which say more than the linker does.
  */
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve as resolvePath, sep } from 'node:path'
 
 import { ThrydError } from './errors'
 import { readExecutable } from './executable'
@@ -89,6 +89,7 @@ function folderOf(platform: string): string | undefined {
 
 /** The files that can be the addon, in the order in which they are tried. */
 function addonsOf(platform: string): string[] {
+  if (isBundled) return [findInProject(platform)].filter((file) => file !== undefined)
   const folders = [join(dirname(FILE), '..'), folderOf(platform)].filter((folder) => folder !== undefined)
   return folders.map((folder) => join(folder, `thryd.${platform}.node`)).filter((file) => existsSync(file))
 }
@@ -96,21 +97,33 @@ function addonsOf(platform: string): string[] {
 const firstLine = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]!
 
+/** Whether a file is of the project whose program runs: no other folder that it is started in may bring machine code along. */
+function isOfProgram(path: string): boolean {
+  const [program] = process.argv.slice(1, 2)
+  const [project = ''] = realpathSync(path).split(`${sep}node_modules${sep}`)
+  return program !== undefined && realpathSync(program).startsWith(project + sep)
+}
+
 /**
- * From within a bundle, the addon that is installed in the project: by the working directory, as the bundle has no folder of its own
- * there. The file by its name, as what was traced need be no whole package.
+ * From within a bundle, the file of the addon that is installed in the project: by the program that was started and by the working
+ * directory, as the bundle has no folder of its own there. By its name, as what was traced need be no whole package.
  */
-function loadFromProject(platform: string): Native {
-  const project = createRequire(join(process.cwd(), 'package.json'))
+function findInProject(platform: string): string | undefined {
   const file = `${packageOf(platform)}/thryd.${platform}.node`
-  let path: string
-  try {
-    path = project.resolve(file)
-  } catch {
+  const finders = [...process.argv.slice(1, 2), join(process.cwd(), 'package.json')].flatMap((from) => {
+    const { resolve } = createRequire(resolvePath(from))
     // pnpm has it beside thryd only.
-    path = createRequire(project.resolve('thryd')).resolve(file)
+    return [() => resolve(file), () => createRequire(resolve('thryd')).resolve(file)]
+  })
+  for (const look of finders) {
+    try {
+      const path = look()
+      if (isOfProgram(path)) return path
+    } catch {
+      // The next one may know.
+    }
   }
-  return load(path) as Native
+  return undefined
 }
 
 /**
@@ -124,7 +137,8 @@ export function loadElsewhere(cause: unknown): Native {
   const { platform } = system
   const others: (() => Native)[] = []
   if (platform !== undefined && !process.env[OVERRIDE]) {
-    if (isBundled) others.push(() => loadFromProject(platform))
+    const installed = isBundled ? findInProject(platform) : undefined
+    if (installed !== undefined) others.push(() => load(installed) as Native)
     if (!trail[0]!.includes(packageOf(platform))) others.push(() => INSTALLED[platform]!() as Native)
   }
   for (const other of others) {
@@ -172,7 +186,6 @@ function isCheckout(): boolean {
 }
 
 function find(system: System, trail: string[]): Finding {
-  if (isBundled) return ['it is in a bundle, and its native part is not.', BUNDLE]
   const path = process.env[OVERRIDE]
   if (path) return [`${path}, which ${OVERRIDE} names, does not load.`, UNSET]
   const { platform } = system
@@ -187,6 +200,7 @@ function find(system: System, trail: string[]): Finding {
   }
   const [file] = addonsOf(platform)
   if (file !== undefined) return inspect(file, system, trail)
+  if (isBundled) return ['it is in a bundle, and its native part is not.', BUNDLE]
   const name = packageOf(platform)
   if (folderOf(platform) !== undefined) {
     return [`the package ${name} is there, but thryd.${platform}.node in it is not.`, `${REINSTALL} ${BUNDLE}`]

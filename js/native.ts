@@ -124,14 +124,14 @@ function findAddon(): Native {
   const suffix = platform === 'linux' ? (isMusl() ? '-musl' : '-gnu') : platform === 'win32' ? '-msvc' : ''
   const name = `${platform}-${arch}${suffix}`
   // Not there in a bundle of modules.
-  const folder = typeof __dirname === 'string' ? __dirname : process.cwd()
+  const folder = typeof __dirname === 'string' ? __dirname : undefined
   // Not the `require` of this file: bundlers would want to know what is asked for.
-  const requireFile = createRequire(join(folder, 'native.js'))
+  const requireFile = createRequire(join(folder ?? process.cwd(), 'native.js'))
   const override = env[OVERRIDE]
   if (override) return requireFile(override)
   // Where it is built, it stands in the root.
-  const built = join(folder, '..', `thryd.${name}.node`)
-  if (existsSync(built)) return requireFile(built)
+  const built = folder === undefined ? undefined : join(folder, '..', `thryd.${name}.node`)
+  if (built !== undefined && existsSync(built)) return requireFile(built)
   const installed = INSTALLED[name]
   if (installed === undefined) throw new Error(`There is no package for ${name}`)
   return installed() as Native

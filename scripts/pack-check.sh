@@ -16,7 +16,10 @@ for argument in "$@"; do
   esac
 done
 
-node scripts/pack.mjs "$folder"
+# The addon of development is several times as large, and nobody's download.
+tight=--tight
+case " ${flags[*]-} " in *' --debug '*) tight= ;; esac
+node scripts/pack.mjs "$folder" $tight
 node scripts/tarballs.mjs "${flags[@]}"
 
 # What npm and TypeScript make of the package: its fields, and its typings under each way of resolving modules.

@@ -1,9 +1,11 @@
-// Packs what is published: `npm run pack [-- <folder of addons>] [--out <folder>]`, after a build. The root package, and the package
-// of each platform whose addon is in the folder (the repository's root, unless told). `index.json` beside them says what they are.
+// Packs what is published: `npm run pack [-- <folder of addons>] [--out <folder>] [--tight]`, after a build. The root package, and the
+// package of each platform whose addon is in the folder (the repository's root, unless told). `index.json` beside them says what they
+// are. --tight compresses better than npm does, which takes a second more each.
 //
 // The root's package.json is not quite that of the checkout: what serves development goes, and the packages of the platforms come
 // in here as optional dependencies, because `npm install` in a checkout must not ask the registry for what is not published yet.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -13,7 +15,7 @@ import { platforms, root, rootManifest } from './platforms.mjs'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { out: { type: 'string', default: join(root, 'pack') } },
+  options: { out: { type: 'string', default: join(root, 'pack') }, tight: { type: 'boolean', default: false } },
 })
 const addons = resolve(positionals[0] ?? root)
 const out = resolve(values.out)
@@ -24,6 +26,20 @@ function npmPack(folder, ...args) {
   // npm is a script of the shell on Windows.
   const text = execFileSync('npm', command, { cwd: folder, encoding: 'utf8', shell: process.platform === 'win32' })
   return Object.values(JSON.parse(text))[0]
+}
+
+const TIGHTEN = `
+import sys, zlib, deflate
+tar = zlib.decompress(sys.stdin.buffer.read(), 31)
+sys.stdout.buffer.write(deflate.gzip_compress(tar, 12))
+`
+
+/** Compresses a tarball anew, by libdeflate: a twenty-fifth less than by Node's zlib. */
+function tighten(file) {
+  const path = join(out, file)
+  const { status, stdout } = spawnSync('python3', ['-c', TIGHTEN], { input: readFileSync(path), maxBuffer: 2 ** 30 })
+  if (status === 0) writeFileSync(path, stdout)
+  else console.warn(`${file} is larger than what is published: there is no libdeflate (pip install deflate).`)
 }
 
 /** Where it is built by a workflow: npm compares that with the provenance. */
@@ -67,13 +83,16 @@ function pack(staging) {
     folders.push([stage(staging, platform, files, manifest), platform])
   }
   return folders.map(([folder, platform]) => {
-    const { name, version, filename, size, unpackedSize, integrity, files } = npmPack(folder, '--pack-destination', out)
+    const { name, version, filename: file, unpackedSize, files } = npmPack(folder, '--pack-destination', out)
+    if (values.tight) tighten(file)
+    const bytes = readFileSync(join(out, file))
+    const integrity = `sha512-${createHash('sha512').update(bytes).digest('base64')}`
     return {
       name,
       version,
       platform,
-      file: filename,
-      size,
+      file,
+      size: bytes.length,
       unpackedSize,
       integrity,
       files: files.map(({ path }) => path),

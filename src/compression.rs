@@ -73,12 +73,12 @@ pub(crate) fn decompress(form: u8, stored: &[u8], length: usize) -> Option<Vec<u
     (body.len() == length).then_some(body)
 }
 
-/// What a frame of this library's own holds, which is `length` bytes long.
+/// What frames of this library's own hold together, which is `length` bytes long.
 ///
 /// # Panics
-/// If it does not: the frame is part of the program.
-pub(crate) fn unpack(frame: &'static [u8], length: usize) -> Vec<u8> {
-    let bytes = zstd::bulk::decompress(frame, length).expect("a frame that is part of this library can be read");
+/// If they do not: they are part of the program.
+pub(crate) fn unpack(frames: &'static [u8], length: usize) -> Vec<u8> {
+    let bytes = zstd::bulk::decompress(frames, length).expect("a frame that is part of this library can be read");
     assert_eq!(bytes.len(), length, "a frame that is part of this library holds what it is said to");
     bytes
 }

@@ -50,12 +50,24 @@ export default async function run(world, test) {
       await project.works('whole.cjs', { cwd: folder })
     },
   )
-  await test({ ...host, what: '`cjs`, nothing outside, started elsewhere: says what to do' }, async () => {
+  await test({ ...host, what: '`cjs`, nothing outside, started elsewhere: everything' }, async () => {
     await esbuild('whole.cjs', '--format=cjs')
-    const cwd = mkdtempSync(join(world.temporary, 'elsewhere-'))
-    const error = await project.run(world.node, [project.path('whole.cjs')], { cwd }).catch((cause) => cause)
-    if (!/ERR_NATIVE/.test(error.message) || !/A bundler must leave thryd outside/.test(error.message)) throw error
+    await project.works(project.path('whole.cjs'), { cwd: mkdtempSync(join(world.temporary, 'elsewhere-')) })
   })
+  await test(
+    {
+      ...host,
+      what: '`cjs`, nothing outside, no addon there, but one where it is started: left alone, says what to do',
+    },
+    async () => {
+      await esbuild('whole.cjs', '--format=cjs')
+      const program = mkdtempSync(join(world.temporary, 'program-'))
+      for (const file of ['whole.cjs', 'claims.cjs']) copyFileSync(project.path(file), join(program, file))
+      const options = { cwd: project.path('.') }
+      const error = await project.run(world.node, [join(program, 'whole.cjs')], options).catch((cause) => cause)
+      if (!/ERR_NATIVE/.test(error.message) || !/A bundler must leave thryd outside/.test(error.message)) throw error
+    },
+  )
   if (!world.quick) await others(world, test, project)
 }
 

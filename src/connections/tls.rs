@@ -90,7 +90,14 @@ fn unusable(error: &rustls::Error) -> Failure {
 /// Where the environment says that the authorities are, which are then trusted in the place of the platform's.
 fn named(read: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
     let names = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
-    names.filter_map(|name| Some(format!("{name} names {}", Path::new(&read(name)?).display()))).collect()
+    let told = |name, value: OsString| {
+        if value.is_empty() {
+            format!("{name} is empty")
+        } else {
+            format!("{name} names {}", Path::new(&value).display())
+        }
+    };
+    names.filter_map(|name| Some(told(name, read(name)?))).collect()
 }
 
 /// That nobody can be trusted, because nobody is where the environment says.

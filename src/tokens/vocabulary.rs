@@ -1,8 +1,8 @@
-//! The vocabularies that OpenAI published with tiktoken, as this library brings them: packed, a sixth of their text, and
+//! The vocabularies that OpenAI published with tiktoken, as this library brings them: packed, a fifth of their text, and
 //! unpacked when one is first needed.
 //!
 //! Byte pair encoding makes each token by joining two that it made before (Sennrich, Haddow, Birch: Neural Machine
-//! Translation of Rare Words with Subword Units, 2016), so that their ranks are all there is to say of it. A frame holds the 256
+//! Translation of Rare Words with Subword Units, 2016), so that their ranks are all there is to say of it. Frames, one after the other, hold the 256
 //! tokens of one byte, then for all others, in the order of their ranks, the lowest bytes of the ranks of their first
 //! halves, the middle ones and the highest ones, then those of their second halves.
 //!

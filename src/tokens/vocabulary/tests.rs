@@ -79,12 +79,13 @@ fn the_vocabularies_are_packed() {
         let (bytes, longer) = tokens.split_at(BYTES);
         let ranks: HashMap<_, _> = tokens.iter().map(|token| &token[..]).zip(0..).collect();
         let halves: Vec<_> = longer.iter().map(|token| halves(token, &ranks).map(|half| ranks[half])).collect();
-        let mut packed = bytes.concat();
+        let mut packed = pack(&bytes.concat());
         for half in 0..2 {
             for place in 0..RANK_BYTES {
-                packed.extend(halves.iter().map(|halves| halves[half].to_le_bytes()[place]));
+                let plane: Vec<_> = halves.iter().map(|halves| halves[half].to_le_bytes()[place]).collect();
+                packed.extend(pack(&plane));
             }
         }
-        std::fs::write(folder.join(format!("{name}.zst")), pack(&packed)).unwrap();
+        std::fs::write(folder.join(format!("{name}.zst")), packed).unwrap();
     }
 }
