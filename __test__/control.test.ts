@@ -1,31 +1,21 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { Cache, CacheError, type CacheOptions, type CacheProgress, CompletionRouter, EmbeddingRouter } from '..'
 import { caught } from './support/caught'
+import { Files } from './support/files'
 import { TestServer, chat, send } from './support/server'
 
 let server: TestServer
-let folder: string
-let count = 0
+const files = new Files('control')
 
 beforeAll(async () => {
   server = await TestServer.start()
-  folder = mkdtempSync(join(tmpdir(), 'thryd-control-'))
 })
 beforeEach(() => server.reset())
-afterAll(async () => {
-  await server.close()
-  rmSync(folder, { recursive: true, force: true })
-})
-
-function freshPath(): string {
-  count += 1
-  return join(folder, `${count}.redb`)
-}
+afterAll(() => server.close())
 
 /** A router with one deployment of the server. */
 function routed(cache: CacheOptions | Cache, options = {}): CompletionRouter {
@@ -38,7 +28,7 @@ const message = (text: string, more = {}) => ({ message: text.repeat(100), ...mo
 
 describe('replay', () => {
   test('never sends, and the error for a miss names the fields that are not as they were recorded', async () => {
-    const path = freshPath()
+    const path = files.fresh()
     const recording = routed({ path })
     await recording.invoke('default', message('What is it? ', { temperature: 0.7, seed: 7 }))
     await recording.invoke('default', message('Who is it? '))
@@ -109,7 +99,7 @@ describe('names and namespaces', () => {
     const router = routed({})
     const ask = async (namespace: string) => (await router.invoke('default', { message: 'Hi' }, { namespace })).cache
     expect([await ask('a'), await ask('b'), await ask('a'), await ask('')]).toEqual(['miss', 'miss', 'memory', 'miss'])
-    const path = join(folder, 'a.jsonl')
+    const path = join(files.folder, 'a.jsonl')
     expect(await router.cache?.export(path, { namespace: 'a' })).toBe(1)
     expect(await router.cache?.export(path)).toBe(3)
     await router.cache?.clear({ namespace: 'a' })
@@ -128,12 +118,12 @@ describe('names and namespaces', () => {
 
 describe('export and import', () => {
   test('carry answers and vectors to another cache, with progress', async () => {
-    const source = await Cache.open(freshPath())
+    const source = await Cache.open(files.fresh())
     const router = routed(source)
     for (const name of ['one', 'two', 'three']) await router.invoke('default', { message: name })
     const embedder = new EmbeddingRouter({ cache: source, providers: [{ type: 'dummy', dummy: { cache: true } }] })
     const { vectors } = await embedder.deploy('default', 'dummy::e').invoke('default', { input: ['red', 'blue'] })
-    const path = join(folder, 'fixtures.jsonl')
+    const path = join(files.folder, 'fixtures.jsonl')
     const told: CacheProgress[] = []
     expect(await source.export(path, { onProgress: (progress) => told.push(progress) })).toBe(5)
     expect(told.at(0)).toEqual({ done: 0, total: 5 })
@@ -144,7 +134,7 @@ describe('export and import', () => {
     expect(questions.slice(0, 3).map(({ request }) => request.messages[0].content)).toEqual(['one', 'three', 'two'])
     expect(questions[3]).toEqual({ kind: 'embedding', models: ['dummy::e'], request: { input: ['blue'] } })
 
-    const target = await Cache.open({ path: freshPath(), mode: 'replay' })
+    const target = await Cache.open({ path: files.fresh(), mode: 'replay' })
     expect(await target.import(path)).toEqual({ imported: 5, expired: 0 })
     server.reset()
     expect((await routed(target).invoke('default', { message: 'two' })).content).toBe('two')
@@ -157,7 +147,7 @@ describe('export and import', () => {
 
   test('name what is wrong, with the frames of whoever called', async () => {
     const cache = await Cache.open({})
-    const path = join(folder, 'wrong.jsonl')
+    const path = join(files.folder, 'wrong.jsonl')
     writeFileSync(path, '{"thryd":"export","version":1,"keys":1}\n{"key":7}\n')
     const error = await caught(cache.import(path))
     expect(error).toBeInstanceOf(CacheError)
@@ -176,13 +166,13 @@ describe('export and import', () => {
     const router = routed(cache)
     for (let number = 0; number < 300; number += 1) await router.invoke('default', { message: `${number}` })
     const fault = new Error('enough')
-    const path = join(folder, 'left.jsonl')
+    const path = join(files.folder, 'left.jsonl')
     const onProgress = (): void => {
       throw fault
     }
     expect(await caught(cache.export(path, { onProgress }))).toBe(fault)
     // The step that was under way may end first.
-    await expect.poll(() => readdirSync(folder).filter((name) => name.startsWith('left.jsonl.'))).toEqual([])
+    await expect.poll(() => readdirSync(files.folder).filter((name) => name.startsWith('left.jsonl.'))).toEqual([])
     expect(await cache.export(path)).toBe(300)
     expect(await caught(cache.import(path, { onProgress }))).toBe(fault)
     expect(cache.stats().entries).toBe(300)

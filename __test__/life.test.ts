@@ -1,33 +1,19 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { CompletionRouter } from '..'
 import { caught } from './support/caught'
+import { Files } from './support/files'
 import { printed, run } from './support/script'
 import { TestServer, beginEvents, echo, event, piece } from './support/server'
 
 let server: TestServer
-let folder: string
-let files = 0
+const files = new Files('life')
 
 beforeAll(async () => {
   server = await TestServer.start()
-  folder = mkdtempSync(join(tmpdir(), 'thryd-life-'))
 })
 beforeEach(() => server.reset())
-afterAll(async () => {
-  await server.close()
-  rmSync(folder, { recursive: true })
-})
-
-/** A path that nobody used yet. */
-function freshPath(): string {
-  files += 1
-  return join(folder, `${files}.redb`)
-}
+afterAll(() => server.close())
 
 /** A router of the server, with a cache if there is a second argument. */
 const begin = `
@@ -45,11 +31,11 @@ describe('a process ends by itself', () => {
       await router.invoke('mine', { message: 'Hi' })
       globalThis.kept = router
       console.log(JSON.stringify(router.groups()))`
-    expect(await printed(source, server.url, freshPath())).toEqual(['default', 'mine'])
+    expect(await printed(source, server.url, files.fresh())).toEqual(['default', 'mine'])
   })
 
   test('when its only call was answered, and the next one finds the answer on disk', async () => {
-    const path = freshPath()
+    const path = files.fresh()
     const source = `${begin}
       const answer = await router.invoke('default', { message: 'What is kept?' })
       console.log(JSON.stringify([answer.content, answer.cache]))`
@@ -59,7 +45,7 @@ describe('a process ends by itself', () => {
   })
 
   test('at process.exit() too, and keeps what it was answered', async () => {
-    const path = freshPath()
+    const path = files.fresh()
     const source = `${begin}
       const answer = await router.invoke('default', { message: 'Quick' })
       process.stdout.write(JSON.stringify(answer.cache), () => process.exit(0))`
@@ -94,7 +80,7 @@ describe('a process ends by itself', () => {
       await Promise.all([router.close(), router.close()])
       const error = await router.invoke('default', { message: 'Hi' }).catch((error) => error)
       console.log(JSON.stringify(error.code))`
-    expect(await printed(source, server.url, freshPath())).toBe('ERR_CLOSED')
+    expect(await printed(source, server.url, files.fresh())).toBe('ERR_CLOSED')
   })
 
   test('with an error of its own as any process does', async () => {
@@ -156,7 +142,7 @@ describe('worker threads', () => {
         answers.push([answer.content, answer.cache === 'miss'])
       }
       console.log(JSON.stringify({ said, codes, answers }))`
-    const { said, codes, answers } = (await printed(source, server.url, freshPath())) as Record<string, unknown>
+    const { said, codes, answers } = (await printed(source, server.url, files.fresh())) as Record<string, unknown>
     expect(said).toEqual(['worker 1', 'worker 2', 'worker 3'])
     expect(codes).toEqual([1, 1, 1])
     expect(answers).toEqual([
@@ -192,7 +178,7 @@ describe('closing', () => {
   })
 
   test('of a router leaves a cache that others use open', async () => {
-    const cache = freshPath()
+    const cache = files.fresh()
     const make = () => {
       const router = new CompletionRouter({ cache })
       return router

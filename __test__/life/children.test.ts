@@ -1,36 +1,25 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { busy, lost, served } from '../support/busy'
+import { Files } from '../support/files'
 import { printed } from '../support/script'
 import { TestServer } from '../support/server'
 
 const root = join(import.meta.dirname, '../..')
 let server: TestServer
-let folder: string
-let files = 0
+const files = new Files('children')
 
 beforeAll(async () => {
   server = await TestServer.start(served)
-  folder = mkdtempSync(join(tmpdir(), 'thryd-children-'))
 })
-afterAll(async () => {
-  await server.close()
-  rmSync(folder, { recursive: true })
-})
-
-function freshPath(): string {
-  files += 1
-  return join(folder, `${files}.redb`)
-}
+afterAll(() => server.close())
 
 /** A file with the code of a child: what a `fork` needs. */
 function file(code: string): string {
-  files += 1
-  const path = join(folder, `${files}.cjs`)
+  const path = files.fresh('cjs')
   const prelude = `
     const thryd = require(${JSON.stringify(root)})
     const [, , baseUrl, path, name] = process.argv
@@ -62,7 +51,7 @@ const main = `
 
 describe('children on one file', () => {
   test('are forked, and one that is killed in the middle of everything hurts nobody', async () => {
-    const path = freshPath()
+    const path = files.fresh()
     const child = file(`
       const { answered, enough, router } = busy(thryd, baseUrl, path, name)
       enough.then(async () => {
@@ -124,7 +113,7 @@ describe('children on one file', () => {
         workers: new Set(answers.map(([, , pid]) => pid)).size,
         ends: await Promise.all(ends),
       })`
-      expect(await printed(source, server.url, freshPath(), worker)).toEqual({
+      expect(await printed(source, server.url, files.fresh(), worker)).toEqual({
         answers: [
           ['one', false],
           ['one', true],

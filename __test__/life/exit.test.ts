@@ -1,30 +1,17 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { busy, lost, served } from '../support/busy'
+import { Files } from '../support/files'
 import { printed, run, start } from '../support/script'
 import { TestServer, echo } from '../support/server'
 
 let server: TestServer
-let folder: string
-let files = 0
+const files = new Files('exit')
 
 beforeAll(async () => {
   server = await TestServer.start(served)
-  folder = mkdtempSync(join(tmpdir(), 'thryd-exit-'))
 })
-afterAll(async () => {
-  await server.close()
-  rmSync(folder, { recursive: true })
-})
-
-function freshPath(): string {
-  files += 1
-  return join(folder, `${files}.redb`)
-}
+afterAll(() => server.close())
 
 /** A busy program that has some answers, and writes which when it ends. */
 const inTheMiddle = `
@@ -59,7 +46,7 @@ describe('in the middle of everything', () => {
   ]
 
   test.each(ways)('%s ends as without thryd, and what was answered is kept', async (_name, end, code) => {
-    const path = freshPath()
+    const path = files.fresh()
     const ended = await run(`${inTheMiddle}${end}`, server.url, path)
     expect(ended).toMatchObject({ code, signal: null })
     expect(ended.stderr).toMatch(code === 1 ? /Error: mine/ : /^$/)
@@ -71,7 +58,7 @@ describe('in the middle of everything', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
     '%s ends it as it ends any process, and what was flushed is kept',
     async (signal) => {
-      const path = freshPath()
+      const path = files.fresh()
       const script = start(
         `${inTheMiddle}
           const flushed = [...answered]
@@ -140,7 +127,7 @@ test.skipIf(process.platform === 'win32')(
       await new Promise((resolve) => setTimeout(resolve, 200))
       await echo(seen, response)
     })
-    const path = freshPath()
+    const path = files.fresh()
     const source = `
     import { CompletionRouter } from 'thryd'
     const [, baseUrl, cache] = process.argv

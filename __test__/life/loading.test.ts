@@ -1,32 +1,22 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, symlinkSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { Files } from '../support/files'
 import { printed, run } from '../support/script'
 import { TestServer } from '../support/server'
 
 const root = join(import.meta.dirname, '../..')
 let server: TestServer
-let folder: string
-let files = 0
+const files = new Files('loading')
 
 beforeAll(async () => {
   server = await TestServer.start()
-  folder = mkdtempSync(join(tmpdir(), 'thryd-loading-'))
 })
-afterAll(async () => {
-  await server.close()
-  rmSync(folder, { recursive: true })
-})
-
-function freshPath(): string {
-  files += 1
-  return join(folder, `${files}.redb`)
-}
+afterAll(() => server.close())
 
 describe.runIf(process.platform === 'linux')('nothing is begun before it is needed:', () => {
   /** What of this process is new since it was last asked: threads and what is open. */
@@ -71,13 +61,13 @@ describe.runIf(process.platform === 'linux')('nothing is begun before it is need
 
   /** A pipe into which nobody writes: whoever reads certificates from it waits for ever. */
   const pipe = () => {
-    const path = `${freshPath()}.pem`
+    const path = `${files.fresh()}.pem`
     execFileSync('mkfifo', [path])
     return path
   }
 
   test('no thread, no file, no certificate, for loading it, for routers, and for what was only set up', async () => {
-    const path = freshPath()
+    const path = files.fresh()
     const source = `${news}
       process.env.SSL_CERT_FILE = process.env.NODE_EXTRA_CA_CERTS = ${JSON.stringify(pipe())}
       require('thryd')
@@ -93,7 +83,7 @@ describe.runIf(process.platform === 'linux')('nothing is begun before it is need
       refused: 'ERR_NO_GROUP',
       asked: [],
     })
-    expect(await readdir(folder)).not.toContain(path.split('/').at(-1))
+    expect(await readdir(files.folder)).not.toContain(path.split('/').at(-1))
   })
 
   test('a call begins what it needs, no certificate among it without TLS, and an answer from memory nothing', async () => {
@@ -106,7 +96,7 @@ describe.runIf(process.platform === 'linux')('nothing is begun before it is need
       fresh()
       const { cache: from } = await router.invoke('local', { message: 'Hi' })
       console.log(JSON.stringify([first.includes('thread thryd-io'), first.includes(path), from, fresh()]))`
-    expect(await printed(source, server.url, freshPath(), root)).toEqual([true, true, 'memory', []])
+    expect(await printed(source, server.url, files.fresh(), root)).toEqual([true, true, 'memory', []])
   })
 })
 
@@ -129,8 +119,8 @@ describe('one process may load it', () => {
     const print = (value) => console.log(JSON.stringify(value))`
 
   test('from several places, and again, and all of them share one file', async () => {
-    const copy = join(folder, 'copy')
-    const link = join(folder, 'link')
+    const copy = join(files.folder, 'copy')
+    const link = join(files.folder, 'link')
     const parts = (await readdir(root)).filter((name) => /^(dist|package\.json|.*\.node)$/.test(name))
     for (const name of parts) cpSync(join(root, name), join(copy, name), { recursive: true })
     symlinkSync(root, link, 'junction')
@@ -157,7 +147,7 @@ describe('one process may load it', () => {
         .then((cache) => routerOf(copies.first).mountCache(cache)).catch(({ message }) => message)
       for (const router of routers) for await (const _ of router.stream('default', { message: 'in pieces' }));
       print({ asked, mine: mine.map(String), are, foreign, warnings })`
-    expect(await printed(source, server.url, freshPath(), root, folder)).toEqual({
+    expect(await printed(source, server.url, files.fresh(), root, files.folder)).toEqual({
       // Those of one addon share the memory before the file too.
       asked: ['miss', 'disk', 'memory', 'memory', 'memory'],
       mine: ['first', 'copy', 'link', 'query', 'again'].map((name) => `heard ${name}`),
@@ -168,7 +158,7 @@ describe('one process may load it', () => {
   })
 
   test('anew for every file of tests, as jest does, and nothing that was answered is lost at its end', async () => {
-    const path = freshPath()
+    const path = files.fresh()
     const source = `${load}
       const listeners = process.listenerCount('exit')
       for (let file = 0; file < 15; file += 1) {
@@ -245,7 +235,7 @@ describe('one process may load it', () => {
       'RangeError',
       'over fetch',
     ]
-    expect(await printed(source, server.url, freshPath(), root)).toEqual([
+    expect(await printed(source, server.url, files.fresh(), root)).toEqual([
       [...each('miss', 'one'), ...each('memory', 'two'), ...each('memory', 'three')],
       [],
     ])
@@ -299,7 +289,7 @@ describe('one process may load it', () => {
       const refused = await routerOf(thryd).invoke('nope', { message: 'Hi' }).catch((error) => error)
       context.refused = refused
       print([...said, thryd.ThrydError.is(refused), runInContext('refused.name + " " + refused.code', context)])`
-    expect(await printed(source, server.url, freshPath(), root)).toEqual([
+    expect(await printed(source, server.url, files.fresh(), root)).toEqual([
       'request',
       'of nothing',
       'one',

@@ -1,30 +1,17 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { busy, lost, served } from '../support/busy'
+import { Files } from '../support/files'
 import { printed, run } from '../support/script'
 import { TestServer } from '../support/server'
 
 let server: TestServer
-let folder: string
-let files = 0
+const files = new Files('workers')
 
 beforeAll(async () => {
   server = await TestServer.start(served)
-  folder = mkdtempSync(join(tmpdir(), 'thryd-workers-'))
 })
-afterAll(async () => {
-  await server.close()
-  rmSync(folder, { recursive: true })
-})
-
-function freshPath(): string {
-  files += 1
-  return join(folder, `${files}.redb`)
-}
+afterAll(() => server.close())
 
 /** For scripts: `start(code, name)` starts a worker whose code has `thryd`, `router()` and `busy()`, and says what it posts. */
 const workers = `
@@ -68,7 +55,7 @@ const main = `
 
 describe('workers in the middle of everything', () => {
   test('may be terminated, five at once, while the main thread goes on with their file', async () => {
-    const path = freshPath()
+    const path = files.fresh()
     const source = `${workers}${main}${busy}
       const own = busy(thryd, baseUrl, path, 'main')
       const all = ['a', 'b', 'c', 'd', 'e'].map((name) => start('void beBusy()', name))
@@ -89,7 +76,7 @@ describe('workers in the middle of everything', () => {
     ['by process.exit()', 'process.exit(7)', 7],
     ['by an error', "throw new Error('mine')", 1],
   ])('may be there when a main thread that does not know thryd ends %s', async (_name, end, code) => {
-    const path = freshPath()
+    const path = files.fresh()
     const source = `${workers}
       const all = ['a', 'b'].map((name) => start('void beBusy()', name))
       const answered = await Promise.all(all.map(said))
@@ -119,7 +106,7 @@ describe('what a worker was answered is kept', () => {
     ['the process exits', 'process.exit()'],
     ['nobody waits for it any more', 'worker.unref()'],
   ])('when %s', async (_name, end) => {
-    const path = freshPath()
+    const path = files.fresh()
     const source = `${workers}
       const worker = start(${JSON.stringify(last)})
       await said(worker)
@@ -149,7 +136,7 @@ describe('a worker', () => {
       ])
       other.postMessage('go on')
       print([ended, first, await said(other)])`
-    expect(await printed(source, server.url, freshPath())).toEqual([
+    expect(await printed(source, server.url, files.fresh())).toEqual([
       [
         [3, null],
         [4, null],
@@ -181,7 +168,7 @@ describe('a worker', () => {
       const worker = start("ask('of main').then(say)")
       ended.push(await said(worker))
       print(ended)`
-    expect(await printed(source, server.url, freshPath())).toEqual([
+    expect(await printed(source, server.url, files.fresh())).toEqual([
       'of a',
       'of b',
       ['of a', 'disk'],
@@ -203,6 +190,6 @@ describe('a worker', () => {
       const worker = start(nested)
       const heard = await said(worker)
       print([heard, await ask('main', own)])`
-    expect(await printed(source, server.url, freshPath())).toEqual([['inner', 'outer'], 'main'])
+    expect(await printed(source, server.url, files.fresh())).toEqual([['inner', 'outer'], 'main'])
   })
 })

@@ -28,7 +28,7 @@ const READS: usize = 16;
 static SLOTS: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
 
 /// What is written behind, of every file of this process: until the last of it is on disk, also after its file was dropped.
-static ENDINGS: Mutex<Vec<Arc<Ending>>> = Mutex::new(Vec::new());
+static ENDINGS: Mutex<Vec<Ending>> = Mutex::new(Vec::new());
 
 /// Where a file stands that is open, or being opened.
 struct Slot {
@@ -116,7 +116,7 @@ impl Disk {
         let writes = Writes::new(Box::new(commit), Box::new(move |now| aside.tend(now)));
         let mut endings = locked(&ENDINGS);
         endings.retain(|ending| !ending.is_gone());
-        endings.push(Arc::new(writes.ending()));
+        endings.push(writes.ending());
         drop(endings);
         if store.is_migrating() || store.is_over_bound() {
             writes.tend();

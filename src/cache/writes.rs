@@ -46,6 +46,7 @@ pub(super) struct Writes {
 }
 
 /// A queue as the end of the process knows it, which waits for it also while its owner is just dropping it.
+#[derive(Clone)]
 pub(super) struct Ending(Weak<Shared>);
 
 struct Shared {
