@@ -327,17 +327,37 @@ fn write_escape(unit: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
 }
 
+/// Whether this is a number by the grammar of JSON: `01`, `0.` and `.5` are none.
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = digits(unsigned);
+    let mut rest = &unsigned[whole..];
+    let mut is_valid = whole == 1 || (whole > 1 && unsigned[0] != b'0');
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let length = digits(fraction);
+        is_valid &= length > 0;
+        rest = &fraction[length..];
+    }
+    if let Some(power) = rest.strip_prefix(b"e").or(rest.strip_prefix(b"E")) {
+        let power = power.strip_prefix(b"+").or(power.strip_prefix(b"-")).unwrap_or(power);
+        let length = digits(power);
+        is_valid &= length > 0;
+        rest = &power[length..];
+    }
+    is_valid && rest.is_empty()
+}
+
 fn write_number(number: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if !is_number(number) {
+        return None;
+    }
     if number.len() <= 15 && number.iter().all(u8::is_ascii_digit) {
         out.extend_from_slice(number);
         return Some(());
     }
     let text = std::str::from_utf8(number).ok()?;
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let power = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-    if power.is_empty() || !power.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
     // Short enough for every sum below; a longer exponent stands for itself.
     let Some(exponent) = exponent.parse::<i64>().ok().filter(|exponent| exponent.unsigned_abs() < 1 << 60) else {
         out.extend_from_slice(number);
@@ -363,9 +383,6 @@ fn decimal(mantissa: &str, exponent: i64) -> Option<(bool, String, i64)> {
     let (is_negative, unsigned) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let all = [whole, fraction].concat();
-    if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
     let digits = all.trim_start_matches('0');
     let zeros = i64::try_from(all.len() - digits.len()).ok()?;
     let point = i64::try_from(whole.len()).ok()? - zeros + exponent;
