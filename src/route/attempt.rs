@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -86,10 +87,10 @@ pub(crate) async fn attempt<K: Kind>(
     let result = match outgoing {
         Outgoing::Http(http) => {
             let secrets = Secrets::of(&http);
-            let result = exchange.in_time(exchange.over_http::<K>(http, mode)).await;
+            let result = exchange.in_time(pin!(exchange.over_http::<K>(http, mode))).await;
             result.map_err(|failure| secrets.taken_out_of(failure))
         }
-        Outgoing::Local(future) => exchange.in_time(exchange.in_process::<K>(future, mode)).await,
+        Outgoing::Local(future) => exchange.in_time(pin!(exchange.in_process::<K>(future, mode))).await,
     };
     Ok(result?)
 }
@@ -128,7 +129,7 @@ enum Events {
 impl<R: Sync> Exchange<'_, R> {
     async fn over_http<K: Kind<Request = R>>(&self, http: HttpRequest, mode: Mode<'_>) -> Result<K, Failure> {
         let client = Client::shared(self.patience.timeouts().connect);
-        let mut response = self.within_first_token(client.send(http)).await?;
+        let mut response = self.within_first_token(pin!(client.send(http))).await?;
         self.permit.hear(&rate_limits(response.headers(), SystemTime::now()), Instant::now());
         let status = response.status();
         // One task's, and read when the attempt is over: there is nothing to order.
@@ -138,8 +139,10 @@ impl<R: Sync> Exchange<'_, R> {
         }
         // Also what nobody asked to have streamed may come so, and the other way round.
         let is_wanted = self.call.is_stream;
-        let asked = response.is_event_stream(is_wanted);
-        let is_stream = if is_wanted { self.within_first_token(asked).await? } else { self.within_gap(asked).await? };
+        let is_stream = {
+            let asked = pin!(response.is_event_stream(is_wanted));
+            if is_wanted { self.within_first_token(asked).await? } else { self.within_gap(asked).await? }
+        };
         if is_stream {
             self.events(Events::Http(Box::new((response, SseParser::default()))), mode).await
         } else {
@@ -158,7 +161,7 @@ impl<R: Sync> Exchange<'_, R> {
         future: impl Future<Output = Result<Reply, Failure>>,
         mode: Mode<'_>,
     ) -> Result<K, Failure> {
-        match self.within_first_token(future).await.map_err(Failure::refused)? {
+        match self.within_first_token(pin!(future)).await.map_err(Failure::refused)? {
             Reply::Whole(answer) => match K::read(&answer, self.request) {
                 Ok(value) => self.deliver(value, mode).await,
                 // Failed in an answer's clothes.
@@ -196,7 +199,7 @@ impl<R: Sync> Exchange<'_, R> {
     }
 
     async fn next_chunk(&self, response: &mut HttpResponse) -> Result<Option<Bytes>, Failure> {
-        self.within_gap(response.chunk()).await
+        self.within_gap(pin!(response.chunk())).await
     }
 
     /// Reads events to the end and hands on what they say as it comes.
@@ -211,15 +214,17 @@ impl<R: Sync> Exchange<'_, R> {
         let (mut batch, mut chunks) = (Vec::new(), Vec::new());
         let (mut is_done, mut closes, choices) = (false, None, K::choices(self.request));
         while !is_done {
-            let next = source.next(&mut batch);
-            let is_open = if assembly.is_complete(choices) {
-                // However it ends, the answer is there.
-                let closes = *closes.get_or_insert_with(|| self.closes());
-                timeout_at(closes, next).await.is_ok_and(|next| next.unwrap_or(false))
-            } else if has_begun {
-                self.within_gap(next).await?
-            } else {
-                self.within_first_token(next).await?
+            let is_open = {
+                let next = pin!(source.next(&mut batch));
+                if assembly.is_complete(choices) {
+                    // However it ends, the answer is there.
+                    let closes = *closes.get_or_insert_with(|| self.closes());
+                    timeout_at(closes, next).await.is_ok_and(|next| next.unwrap_or(false))
+                } else if has_begun {
+                    self.within_gap(next).await?
+                } else {
+                    self.within_first_token(next).await?
+                }
             };
             is_done = !is_open;
             let mut broken = None;
@@ -329,20 +334,23 @@ impl<R: Sync> Exchange<'_, R> {
         }
     }
 
-    async fn within_first_token<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    async fn within_first_token<T>(
+        &self,
+        work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+    ) -> Result<T, Failure> {
         let has_clock = self.has_first_token;
         let clock = |timeouts: &Timeouts| timeouts.first_token_of(self.call.is_stream).filter(|_| has_clock);
         let result = self.patience.within_clock(self.begun, clock, work).await;
         result.unwrap_or_else(|limit| Err(Failure::timeout(Phase::FirstToken, limit)))
     }
 
-    async fn within_gap<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    async fn within_gap<T>(&self, work: Pin<&mut impl Future<Output = Result<T, Failure>>>) -> Result<T, Failure> {
         let result = self.patience.within_clock(Instant::now(), |timeouts| Some(timeouts.idle), work).await;
         result.unwrap_or_else(|limit| Err(Failure::timeout(Phase::Idle, limit)))
     }
 
     /// The whole attempt, without the time that those take who read along.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    async fn in_time<T>(&self, work: Pin<&mut impl Future<Output = Result<T, Failure>>>) -> Result<T, Failure> {
         let clock = |timeouts: &Timeouts| Some(timeouts.attempt + self.standstill.so_far());
         let result = self.patience.within_clock(self.begun, clock, work).await;
         let limit = || self.patience.timeouts().attempt;

@@ -205,10 +205,10 @@ impl<K: Kind> Prepared<K> {
         let mut reader = None;
         let flight = flights.join(self.flight_key(reading), |shared| {
             reader = enter(shared);
-            let (end, work) = (EndOfLog(Arc::clone(shared)), start(Arc::clone(shared)));
+            let (end, mut work) = (EndOfLog(Arc::clone(shared)), Box::pin(start(Arc::clone(shared))));
             async move {
                 end.0.start.rung().await;
-                match select(pin!(work), pin!(end.0.log.abandoned())).await {
+                match select(work.as_mut(), pin!(end.0.log.abandoned())).await {
                     Either::Left((outcome, _)) => outcome,
                     // All who are left have their error and need only take it.
                     Either::Right(_) => Err(ErrorKind::Cancelled.into()),
@@ -291,7 +291,7 @@ impl<K: Kind> Prepared<K> {
         let job = Job { request, shared, started, reading, may_hedge };
         let keeper = self.keeper(cache);
         async move {
-            let served = serve(&core, &group, &job).await?;
+            let served = Box::pin(serve(&core, &group, &job)).await?;
             core.remember(&served.value, &served.deployment);
             let cache = Keeper::keep(keeper.as_ref(), &served.deployment, &served.value);
             Ok(Answer {

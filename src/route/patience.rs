@@ -2,7 +2,7 @@
 //! it allow, so that the clocks of one end nothing for the others.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,11 +125,12 @@ impl Patience {
         Some(wish.total.map_or(queue, |total| total.min(queue)))
     }
 
-    /// Does something until the deadline, which may move meanwhile.
+    /// Does something until the deadline, which may move meanwhile. Pinned by whoever calls, as a future that is handed on by
+    /// value has its room twice over in the one that waits for it.
     ///
     /// # Errors
     /// The deadline that passed.
-    pub async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Instant> {
+    pub async fn within<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> Result<T, Instant> {
         until(|| self.deadline(), work).await
     }
 
@@ -141,15 +142,17 @@ impl Patience {
         &self,
         begun: Instant,
         clock: impl Fn(&Timeouts) -> Option<Duration>,
-        work: impl Future<Output = T>,
+        work: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Duration> {
         let end = || clock(&self.timeouts()).map(|limit| begun + limit);
         until(end, work).await.map_err(|end| end - begun)
     }
 }
 
-async fn until<T>(end: impl Fn() -> Option<Instant>, work: impl Future<Output = T>) -> Result<T, Instant> {
-    let mut work = pin!(work);
+async fn until<T>(
+    end: impl Fn() -> Option<Instant>,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Instant> {
     loop {
         let Some(at) = end() else { return Ok(work.await) };
         if let Ok(done) = timeout_at(at, &mut work).await {
@@ -194,6 +197,8 @@ impl std::fmt::Debug for Patience {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     fn total(milliseconds: Option<u64>) -> Timeouts {
@@ -209,7 +214,7 @@ mod tests {
             patience.extend(Instant::now(), &total(Some(100)), 0);
             std::future::pending::<()>().await;
         };
-        let ended = patience.within(joins).await;
+        let ended = patience.within(pin!(joins)).await;
         assert_eq!(ended.unwrap_err() - begun, Duration::from_millis(105));
     }
 
@@ -236,7 +241,7 @@ mod tests {
             patience.extend(Instant::now(), &idle(100), 0);
             std::future::pending::<()>().await;
         };
-        let ended = patience.within_clock(begun, |timeouts| Some(timeouts.idle), joins).await;
+        let ended = patience.within_clock(begun, |timeouts| Some(timeouts.idle), pin!(joins)).await;
         assert_eq!(ended, Err(Duration::from_millis(100)));
     }
 }

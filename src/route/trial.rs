@@ -1,5 +1,6 @@
 //! One attempt with all that it leaves behind: its note in the trail, the record of its deployment, its permit.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 use std::time::Duration;
@@ -58,11 +59,12 @@ impl<K: Kind> Trial<'_, K> {
         let mode = Mode { is_stream, is_verbatim, has_first_token, log, lead, status: &heard };
         log.into_iter().for_each(Log::count_attempt);
         let begun = Instant::now();
-        let work = attempt::<K>(&deployment, &pass, &mut permit, &self.job.request, &shared.patience, mode);
-        let result =
+        let result = {
+            let work = pin!(attempt::<K>(&deployment, &pass, &mut permit, &self.job.request, &shared.patience, mode));
             shared.patience.within(work).await.unwrap_or_else(|deadline| {
                 Err(Ended::Failed(Failure::timeout(Phase::Total, deadline - self.job.started)))
-            });
+            })
+        };
         let now = Instant::now();
         let mut note = self.note(&deployment, begun, now);
         note.status = Some(heard.into_inner()).filter(|status| *status > 0);
