@@ -12,6 +12,7 @@ mod flight;
 mod key;
 mod memory;
 mod nearest;
+mod number;
 mod options;
 mod question;
 mod record;

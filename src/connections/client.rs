@@ -1,18 +1,19 @@
 //! Opens connections and keeps them: the only file that names reqwest.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
-use reqwest::{Url, redirect};
+pub(super) use reqwest::Url;
+use reqwest::redirect;
 use tokio::runtime::{Handle, Id};
 
 use super::HttpRequest;
 use super::http::cut;
 use super::proxies::{Proxies, Proxy};
+use super::target::Target;
 use super::tls::{self, Tls};
 use super::transport::{self, Unanswered};
 use crate::constants::MAX_ERROR_BODY_BYTES;
@@ -65,7 +66,7 @@ struct Connections {
 /// An answer whose body has not been read yet. Dropping it closes the exchange.
 pub struct HttpResponse {
     response: reqwest::Response,
-    origin: String,
+    target: Arc<Target>,
     taken: usize,
     limit: usize,
     /// Bytes that were looked at and are still to be given.
@@ -91,28 +92,28 @@ impl Client {
     /// - [`FailureClass::Transient`]: the connection was lost before the headers came.
     /// - [`FailureClass::Auth`]: a redirect; the message says what to set `baseUrl` to.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Failure> {
-        let url = checked(&request)?;
+        let target = Target::of(&request)?;
         let headers = request.header_map()?;
-        let origin = url.origin().ascii_serialization();
-        let Connections { client, proxies } = self.connections(&url)?;
-        let proxy = proxies.map(|proxies| proxies.on_the_way_to(url.as_str())).transpose()?.flatten();
-        let exchange = client.post(url.clone()).headers(headers).body(request.body).send();
-        let response = exchange.await.map_err(|error| unanswered(&error, &origin, proxy.as_ref(), self.connect))?;
-        if let Some(proxy) = proxy.filter(|_| response.status().as_u16() == 407 && url.scheme() == "http") {
-            return Err(proxy.unauthorised(&origin));
+        let Connections { client, proxies } = self.connections(&target)?;
+        let proxy = proxies.map(|proxies| proxies.on_the_way_to(target.url.as_str())).transpose()?.flatten();
+        let exchange = client.post(target.url.clone()).headers(headers).body(request.body).send();
+        let response =
+            exchange.await.map_err(|error| unanswered(&error, &target.origin, proxy.as_ref(), self.connect))?;
+        if let Some(proxy) = proxy.filter(|_| response.status().as_u16() == 407 && !target.is_tls) {
+            return Err(proxy.unauthorised(&target.origin));
         }
         if response.status().is_redirection() {
-            return Err(redirected(&response, &url));
+            return Err(redirected(&response, &target.url));
         }
-        Ok(HttpResponse { response, origin, taken: 0, limit: request.max_response_bytes, peeked: None })
+        Ok(HttpResponse { response, target, taken: 0, limit: request.max_response_bytes, peeked: None })
     }
 
     /// The connections of the runtime that polls this.
-    fn connections(&self, url: &Url) -> Result<Connections, Failure> {
+    fn connections(&self, target: &Target) -> Result<Connections, Failure> {
         // A runtime's id may be used again after it has ended. Its connections ended with it, and the pool never lends
         // one that has, so the worst that comes of it is an empty pool.
         static KEPT: Mutex<Vec<(Setting, Connections)>> = Mutex::new(Vec::new());
-        let (is_tls, is_local) = (url.scheme() == "https", is_loopback(url));
+        let (is_tls, is_local) = (target.is_tls, target.is_local);
         // Plain http to this machine needs no certificate; to another one, its proxy may be asked over TLS.
         let tls = (is_tls || !is_local).then(Tls::shared).transpose()?;
         if let Some(missing) = tls.as_ref().and_then(|tls| tls.missing.clone()).filter(|_| is_tls) {
@@ -253,7 +254,7 @@ impl HttpResponse {
     }
 
     fn broken(&self, what: fmt::Arguments<'_>) -> Failure {
-        let mut failure = Failure::new(FailureClass::Truncated, format!("the answer of {} {what}", self.origin));
+        let mut failure = Failure::new(FailureClass::Truncated, format!("the answer of {} {what}", self.target.origin));
         failure.status = Some(self.status());
         failure.request_id = super::request_id(self.headers());
         failure
@@ -264,7 +265,7 @@ impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpResponse")
             .field("status", &self.status())
-            .field("origin", &self.origin)
+            .field("origin", &self.target.origin)
             .finish_non_exhaustive()
     }
 }
@@ -273,37 +274,8 @@ fn unsent(message: impl Into<String>) -> Failure {
     Failure::new(FailureClass::Transient, message).unsent()
 }
 
-fn unusable(message: impl Into<String>) -> Failure {
+pub(super) fn unusable(message: impl Into<String>) -> Failure {
     Failure::new(FailureClass::Auth, message).unsent()
-}
-
-/// The URL, if the request may go there.
-fn checked(request: &HttpRequest) -> Result<Url, Failure> {
-    let url = Url::parse(&request.url).map_err(|error| unusable(format!("baseUrl: expected a URL: {error}")))?;
-    let origin = url.origin().ascii_serialization();
-    match url.scheme() {
-        "https" => return Ok(url),
-        "http" => {}
-        scheme => return Err(unusable(format!("baseUrl: expected http or https, got {scheme}"))),
-    }
-    let in_headers = request.headers.iter().any(|(_, text)| text.is_secret());
-    let in_url = !url.username().is_empty() || url.password().is_some();
-    let in_query = url.query_pairs().any(|(name, _)| name.to_ascii_lowercase().ends_with("key"));
-    if (in_headers || in_url || in_query) && !request.allow_insecure && !is_loopback(&url) {
-        let message = format!("a key is not sent over plain http to {origin}: use https, or set allowInsecureHttp");
-        return Err(unusable(message));
-    }
-    Ok(url)
-}
-
-/// Whether the URL names this machine. A name that merely resolves to it does not count: who answers for it may change.
-fn is_loopback(url: &Url) -> bool {
-    let Some(host) = url.host_str().map(|host| host.trim_end_matches('.')) else { return false };
-    let v6 = || host.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-        || v6().is_some_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Why no headers came.
@@ -336,44 +308,4 @@ fn redirected(response: &reqwest::Response, from: &Url) -> Failure {
     failure.status = Some(status);
     failure.request_id = super::request_id(response.headers());
     failure
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        let here = [
-            "localhost",
-            "LOCALHOST",
-            "localhost.",
-            "a.localhost",
-            "127.0.0.1",
-            "127.9.9.9",
-            "127.1",
-            "0x7f.1",
-            "[::1]",
-            "[::ffff:127.0.0.1]",
-        ];
-        let there = [
-            "example.com",
-            "localhost.example.com",
-            "notlocalhost",
-            "127.0.0.1.example.com",
-            "128.0.0.1",
-            "0.0.0.0",
-            "[::2]",
-            "[::ffff:10.0.0.1]",
-            "localhost@example.com",
-            "127.0.0.1:80@example.com",
-            "10.0.0.1",
-        ];
-        for host in here {
-            assert!(is_loopback(&Url::parse(&format!("http://{host}/v1")).unwrap()), "{host}");
-        }
-        for host in there {
-            assert!(!is_loopback(&Url::parse(&format!("http://{host}/v1")).unwrap()), "{host}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod rate_limits;
 mod retry_after;
 mod secrets;
 mod sse;
+mod target;
 mod tls;
 mod transport;
 

@@ -1,21 +1,30 @@
 //! A wire body: the fields of one JSON object, in their order, each as the very text that came.
 //!
-//! Fields that thryd does not know travel unchanged because nothing here ever rewrites them.
+//! Fields that thryd does not know travel unchanged because nothing here ever rewrites them. The text is there once, whoever
+//! holds the body or a part of it.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 
+use super::open::Name;
+use super::shared::Shared;
 use crate::error::Invalid;
 
-/// A JSON object as its fields' raw text. A name that stands twice counts once, the last, as in `JSON.parse`.
+/// A JSON object as its fields' raw text. A name that stands twice counts once, the last, as in `JSON.parse`. Cloning copies
+/// no text.
 #[derive(Clone, Default)]
 pub struct Body {
-    fields: Vec<(String, Box<RawValue>)>,
+    fields: Vec<(Shared, Shared)>,
 }
+
+/// Fields up to which a name is looked for among all others.
+const FEW: usize = 16;
 
 impl Body {
     /// An empty body.
@@ -29,13 +38,49 @@ impl Body {
     /// # Errors
     /// If the text is not JSON or not an object.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        serde_json::from_str(text).map_err(|error| Invalid::type_error("request", "a JSON object", error))
+        Self::of(text.to_owned())
+    }
+
+    /// As [`parse`](Self::parse), without a copy of the text.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn of(text: String) -> Result<Self, Invalid> {
+        Self::read_all(text).map_err(|error| Invalid::type_error("request", "a JSON object", error))
+    }
+
+    fn read_all(text: String) -> serde_json::Result<Self> {
+        let whole = Shared::new(text);
+        let Fields(found) = serde_json::from_str(whole.get())?;
+        let mut fields: Vec<(Shared, Shared)> = Vec::with_capacity(found.len());
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (name, raw) in &found {
+            let raw = whole.slice(raw.get());
+            let place = if found.len() <= FEW {
+                fields.iter().position(|(field, _)| **field == **name)
+            } else {
+                places.get(&**name).copied()
+            };
+            if let Some(place) = place {
+                fields[place].1 = raw;
+                continue;
+            }
+            if found.len() > FEW {
+                places.insert(name, fields.len());
+            }
+            let name = match name {
+                Cow::Borrowed(name) => whole.slice(name),
+                Cow::Owned(name) => Shared::new(name.clone()),
+            };
+            fields.push((name, raw));
+        }
+        Ok(Self { fields })
     }
 
     /// The raw text of a field; `None` if it is absent or null.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let (_, raw) = self.fields.iter().find(|(field, _)| field == name)?;
+        let (_, raw) = self.fields.iter().find(|(field, _)| **field == *name)?;
         Some(raw.get()).filter(|text| *text != "null")
     }
 
@@ -55,27 +100,40 @@ impl Body {
     /// # Panics
     /// If the value does not serialise, which plain data always does.
     pub fn set(&mut self, name: &str, value: &impl Serialize) {
-        let raw = serde_json::value::to_raw_value(value).expect("plain data serialises");
-        match self.fields.iter_mut().find(|(field, _)| field == name) {
+        self.put(name, Shared::new(serde_json::to_string(value).expect("plain data serialises")));
+    }
+
+    /// Sets a field to JSON text, in its place if it is there, else at the end.
+    pub fn put(&mut self, name: &str, raw: Shared) {
+        match self.fields.iter_mut().find(|(field, _)| **field == *name) {
             Some((_, old)) => *old = raw,
-            None => self.fields.push((name.to_owned(), raw)),
+            None => self.fields.push((name.into(), raw)),
         }
     }
 
     /// Removes a field.
+    ///
+    /// # Panics
+    /// If a field was [`put`](Self::put) that is not JSON.
     pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
-        let place = self.fields.iter().position(|(field, _)| field == name)?;
+        let raw = self.take(name)?;
+        Some(RawValue::from_string(raw.get().to_owned()).expect("a body holds JSON"))
+    }
+
+    /// As [`remove`](Self::remove), without a copy.
+    pub fn take(&mut self, name: &str) -> Option<Shared> {
+        let place = self.fields.iter().position(|(field, _)| **field == *name)?;
         Some(self.fields.remove(place).1)
     }
 
     /// Gives a field another name, in its place; a field that has that name already makes way.
     pub fn rename(&mut self, old: &str, new: &str) {
-        if old == new || !self.fields.iter().any(|(field, _)| field == old) {
+        if old == new || !self.fields.iter().any(|(field, _)| **field == *old) {
             return;
         }
-        self.fields.retain(|(field, _)| field != new);
-        if let Some((field, _)) = self.fields.iter_mut().find(|(field, _)| field == old) {
-            new.clone_into(field);
+        self.fields.retain(|(field, _)| **field != *new);
+        if let Some((field, _)) = self.fields.iter_mut().find(|(field, _)| **field == *old) {
+            *field = new.into();
         }
     }
 
@@ -86,7 +144,7 @@ impl Body {
 
     /// The fields, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, raw)| (name.as_str(), raw.get()))
+        self.fields.iter().map(|(name, raw)| (name.get(), raw.get()))
     }
 
     /// Bytes that the fields take, about: an upper bound of the tokens in them.
@@ -106,9 +164,9 @@ impl Body {
     pub fn write(&self, first: &[(&str, &str)]) -> Bytes {
         let mut out = Vec::with_capacity(self.len() + 64);
         out.push(b'{');
-        let fixed = first.iter().map(|(name, value)| (*name, serde_json::Value::from(*value).to_string()));
-        for (name, raw) in fixed {
-            push_field(&mut out, name, &raw);
+        for (name, value) in first {
+            push_name(&mut out, name);
+            serde_json::to_writer(&mut out, value).expect("a vector takes every byte");
         }
         for (name, raw) in self.iter().filter(|(name, _)| first.iter().all(|(fixed, _)| fixed != name)) {
             push_field(&mut out, name, raw);
@@ -119,12 +177,16 @@ impl Body {
 }
 
 fn push_field(out: &mut Vec<u8>, name: &str, raw: &str) {
+    push_name(out, name);
+    out.extend_from_slice(raw.as_bytes());
+}
+
+fn push_name(out: &mut Vec<u8>, name: &str) {
     if out.len() > 1 {
         out.push(b',');
     }
     serde_json::to_writer(&mut *out, name).expect("a vector takes every byte");
     out.push(b':');
-    out.extend_from_slice(raw.as_bytes());
 }
 
 /// A value as a message shows it: its beginning.
@@ -149,33 +211,39 @@ impl fmt::Debug for Body {
 
 impl Serialize for Body {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.fields.iter().map(|(name, raw)| (name, raw)))
+        let raw = |raw| serde_json::from_str::<&RawValue>(raw).map_err(ser::Error::custom);
+        let fields: Vec<_> = self.iter().map(|(name, text)| Ok((name, raw(text)?))).collect::<Result<_, S::Error>>()?;
+        serializer.collect_map(fields)
     }
 }
 
 impl<'de> Deserialize<'de> for Body {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::read_all(String::from(Box::<str>::from(raw))).map_err(Error::custom)
+    }
+}
+
+/// The fields of an object as parts of its text, names that stand twice too.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
-            type Value = Body;
+            type Value = Fields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
-                let mut fields: Vec<(String, Box<RawValue>)> = Vec::with_capacity(8);
-                let mut seen = std::collections::HashMap::new();
-                while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if let Some(&place) = seen.get(&name) {
-                        fields[place] = (name, raw);
-                    } else {
-                        seen.insert(name.clone(), fields.len());
-                        fields.push((name, raw));
-                    }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::with_capacity(8);
+                while let Some((Name(name), raw)) = map.next_entry()? {
+                    fields.push((name, raw));
                 }
-                Ok(Body { fields })
+                Ok(Fields(fields))
             }
         }
 
@@ -209,6 +277,40 @@ mod tests {
     fn a_name_that_stands_twice_counts_once() {
         let body = Body::parse(r#"{"n":1,"m":2,"n":3}"#).unwrap();
         assert_eq!(&body.write(&[])[..], br#"{"n":3,"m":2}"#);
+    }
+
+    #[test]
+    fn many_fields_are_read_as_few_are() {
+        let text = |fields: usize| {
+            let fields = (0..fields).map(|at| format!("\"f{}\":{at}", at % 1_000));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        };
+        for fields in [FEW, FEW + 1, 1_000, 50_000] {
+            let body = Body::parse(&text(fields)).unwrap();
+            let expected = |place| (fields - 1 - place) / 1_000 * 1_000 + place;
+            let all: Vec<_> = (0..fields.min(1_000)).map(|at| (format!("f{at}"), expected(at).to_string())).collect();
+            assert!(body.iter().eq(all.iter().map(|(name, raw)| (&**name, &**raw))), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_escaped_is_the_name_it_stands_for() {
+        let body = Body::parse(r#"{"\u006e":1,"n":2,"a\"b":3}"#).unwrap();
+        assert_eq!(body.get("n"), Some("2"));
+        assert_eq!(&body.write(&[])[..], br#"{"n":2,"a\"b":3}"#);
+    }
+
+    #[test]
+    fn a_prompt_is_there_once_however_many_hold_it() {
+        let text = format!(r#"{{"prompt":"{}","n":1}}"#, "a".repeat(1 << 20));
+        let start = text.as_ptr() as usize;
+        let body = Body::of(text).unwrap();
+        let mut copy = body.clone();
+        copy.set("n", &2);
+        copy.rename("prompt", "input");
+        let place = copy.get("input").unwrap().as_ptr() as usize;
+        assert!((start..start + 20).contains(&place));
+        assert_eq!(copy.take("input").unwrap().as_ptr() as usize, place);
     }
 
     #[test]

@@ -161,4 +161,4 @@ impl<'de, T: Known<'de>> Visitor<'de> for KnownFields<T> {
 
 /// The name of a field, borrowed if it was written without escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);

@@ -81,7 +81,7 @@ impl OpenAi {
                 }
                 body.rename("max_completion_tokens", shape.max_tokens);
                 // Refused beside a whole answer, and by some in any case.
-                let options = body.remove("stream_options").map(|raw| Body::parse(raw.get()).unwrap_or_default());
+                let options = body.take("stream_options").map(|raw| Body::parse(&raw).unwrap_or_default());
                 if call.is_stream {
                     body.set("stream", &true);
                     if shape.takes_stream_options {
