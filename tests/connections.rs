@@ -3,6 +3,7 @@
 mod support;
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,10 @@ fn client() -> Client {
 fn request(url: impl Into<String>) -> HttpRequest {
     HttpRequest {
         url: url.into(),
-        headers: vec![("authorization".into(), HeaderText::Secret(SecretString::from(format!("Bearer {SECRET}"))))],
+        headers: Arc::new(vec![(
+            "authorization".into(),
+            HeaderText::Secret(SecretString::from(format!("Bearer {SECRET}"))),
+        )]),
         body: Bytes::from_static(b"{}"),
         allow_insecure: false,
         max_response_bytes: 1 << 16,
@@ -42,7 +46,7 @@ async fn whole(server: &Server) -> Result<Bytes, Failure> {
 async fn what_is_sent_is_the_request_and_the_key() {
     let server = Server::start(|_| Reply::json(200, "[1]").header("x-request-id", "r1")).await;
     let mut request = request(server.url("/v1/x?a=b"));
-    request.headers.push(("x-extra".into(), HeaderText::Plain("yes".into())));
+    Arc::make_mut(&mut request.headers).push(("x-extra".into(), HeaderText::Plain("yes".into())));
     let response = client().send(request).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["x-request-id"], "r1");
@@ -109,9 +113,9 @@ async fn a_redirect_to_a_path_names_the_same_origin() {
 async fn a_key_never_goes_over_plain_http_to_another_machine() {
     // 192.0.2.1 is an address that nobody has: were a socket opened, this would end in a timeout, not at once.
     let mut by_query = request("http://192.0.2.1/v1?key=sk-never-to-be-seen");
-    by_query.headers.clear();
+    Arc::make_mut(&mut by_query.headers).clear();
     let mut by_user = request("http://user:sk-never-to-be-seen@192.0.2.1/v1");
-    by_user.headers.clear();
+    Arc::make_mut(&mut by_user.headers).clear();
     for request in [request("http://192.0.2.1/v1"), request("http://example.invalid/v1"), by_query, by_user] {
         let failure = refused(request).await;
         assert_eq!((failure.class, failure.is_sent), (FailureClass::Auth, false));
@@ -127,10 +131,10 @@ async fn what_cannot_be_sent_says_so_without_the_key() {
         assert!(failure.message.contains("baseUrl"), "{}", failure.message);
     }
     let mut newline = request("http://127.0.0.1:1/");
-    newline.headers[0].1 = HeaderText::Secret(SecretString::from(format!("{SECRET}\n")));
+    Arc::make_mut(&mut newline.headers)[0].1 = HeaderText::Secret(SecretString::from(format!("{SECRET}\n")));
     assert!(refused(newline).await.message.contains("\"authorization\""));
     let mut name = request("http://127.0.0.1:1/");
-    name.headers[0].0 = "a b".into();
+    Arc::make_mut(&mut name.headers)[0].0 = "a b".into();
     assert!(refused(name).await.message.contains("\"a b\""));
 }
 

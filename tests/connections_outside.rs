@@ -21,7 +21,7 @@ fn request(url: impl Into<String>) -> HttpRequest {
     let key = HeaderText::Secret("Bearer sk-never-to-be-seen".to_owned().into());
     HttpRequest {
         url: url.into(),
-        headers: vec![("authorization".into(), key)],
+        headers: Arc::new(vec![("authorization".into(), key)]),
         body: Bytes::from_static(b"{}"),
         allow_insecure: false,
         max_response_bytes: 1 << 16,
@@ -123,7 +123,7 @@ async fn a_proxy_is_used_for_other_machines_only() {
 async fn child_that_looks_a_name_up() {
     // Without a key, and with one that may: both are let through, so the name is looked up, and nobody has it.
     let mut without = request("http://example.invalid/v1");
-    without.headers.clear();
+    Arc::make_mut(&mut without.headers).clear();
     let mut allowed = request("http://example.invalid/v1");
     allowed.allow_insecure = true;
     for request in [without, allowed] {

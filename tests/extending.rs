@@ -108,7 +108,7 @@ impl Provider for Shouting {
         let input: String = call.body.read("input", "a string")?.unwrap_or_default();
         Ok(Outgoing::Http(HttpRequest {
             url: format!("{}/{}", self.base_url, call.model),
-            headers: Vec::new(),
+            headers: Arc::default(),
             body: json!({ "TEXT": input.to_uppercase() }).to_string().into(),
             allow_insecure: false,
             max_response_bytes: 1 << 20,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::{HeaderMap, header};
+use ::http::{HeaderMap, Method, header};
 use bytes::{Bytes, BytesMut};
 pub(super) use reqwest::Url;
 use reqwest::redirect;
@@ -96,9 +96,13 @@ impl Client {
         let headers = request.header_map()?;
         let Connections { client, proxies } = self.connections(&target)?;
         let proxy = proxies.map(|proxies| proxies.on_the_way_to(target.url.as_str())).transpose()?.flatten();
-        let exchange = client.post(target.url.clone()).headers(headers).body(request.body).send();
-        let response =
-            exchange.await.map_err(|error| unanswered(&error, &target.origin, proxy.as_ref(), self.connect))?;
+        let mut exchange = reqwest::Request::new(Method::POST, target.url.clone());
+        *exchange.headers_mut() = headers;
+        *exchange.body_mut() = Some(request.body.into());
+        let response = client
+            .execute(exchange)
+            .await
+            .map_err(|error| unanswered(&error, &target.origin, proxy.as_ref(), self.connect))?;
         if let Some(proxy) = proxy.filter(|_| response.status().as_u16() == 407 && !target.is_tls) {
             return Err(proxy.unauthorised(&target.origin));
         }

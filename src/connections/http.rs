@@ -1,6 +1,7 @@
 //! One HTTP exchange as plain data: what a provider writes and what it gets to read. No socket is named here.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -13,8 +14,8 @@ use crate::error::{Failure, FailureClass};
 pub struct HttpRequest {
     /// Where to.
     pub url: String,
-    /// Headers beside `content-type: application/json`.
-    pub headers: Vec<(String, HeaderText)>,
+    /// Headers beside `content-type: application/json`. Shared, as each request of a provider has the same.
+    pub headers: Arc<Vec<(String, HeaderText)>>,
     /// The JSON.
     pub body: Bytes,
     /// Whether a key may go over plain http to an address that is not loopback.
@@ -29,7 +30,7 @@ impl HttpRequest {
         let unusable = |message| Failure::new(FailureClass::Auth, message).unsent();
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 1);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, text) in &self.headers {
+        for (name, text) in &*self.headers {
             let unsendable = |_| unusable(format!("header {name:?} holds characters that cannot be sent"));
             let header =
                 name.parse::<HeaderName>().map_err(|_| unusable(format!("{name:?} is not a header's name")))?;

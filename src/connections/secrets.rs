@@ -1,9 +1,9 @@
 //! Takes the keys of a request out of whatever its failure shows: who refuses a key may repeat it, in a form that
 //! nothing else would recognise as one.
 
-use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
 
-use super::HttpRequest;
+use super::{HeaderText, HttpRequest};
 use crate::error::Failure;
 
 /// What stands in the place of a key.
@@ -13,16 +13,13 @@ const MASK: &str = "***";
 const LEAST: usize = 8;
 
 /// The keys that went out with one request.
-pub(crate) struct Secrets(Vec<SecretString>);
+pub(crate) struct Secrets(Arc<Vec<(String, HeaderText)>>);
 
 impl Secrets {
     /// Those of this request.
     #[must_use]
     pub fn of(request: &HttpRequest) -> Self {
-        let secrets = request.headers.iter().filter(|(_, text)| text.is_secret());
-        // `Bearer` and the like are none.
-        let words = secrets.flat_map(|(_, text)| text.expose().split([' ', ';', ',']));
-        Self(words.filter(|word| word.len() >= LEAST).map(SecretString::from).collect())
+        Self(Arc::clone(&request.headers))
     }
 
     /// The same failure without them.
@@ -30,9 +27,15 @@ impl Secrets {
     pub fn taken_out_of(&self, mut failure: Failure) -> Failure {
         let shown = [Some(&mut failure.message), failure.body.as_mut(), failure.request_id.as_mut()];
         for text in shown.into_iter().flatten() {
-            self.0.iter().for_each(|secret| hide(text, secret.expose_secret()));
+            self.words().for_each(|secret| hide(text, secret));
         }
         failure
+    }
+
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let secrets = self.0.iter().filter(|(_, text)| text.is_secret());
+        // `Bearer` and the like are none.
+        secrets.flat_map(|(_, text)| text.expose().split([' ', ';', ','])).filter(|word| word.len() >= LEAST)
     }
 }
 
@@ -55,14 +58,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::connections::HeaderText;
     use crate::error::FailureClass;
 
     fn secrets(value: &str) -> Secrets {
         let headers = vec![("authorization".to_owned(), HeaderText::Secret(value.to_owned().into()))];
         Secrets::of(&HttpRequest {
             url: String::new(),
-            headers,
+            headers: Arc::new(headers),
             body: Bytes::new(),
             allow_insecure: false,
             max_response_bytes: 1,

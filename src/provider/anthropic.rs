@@ -6,6 +6,8 @@ mod conversation;
 mod request;
 mod stream;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use memchr::memmem;
 
@@ -49,7 +51,7 @@ pub(super) fn forget_blocks(body: &mut Body) {
 pub(super) struct Anthropic {
     name: String,
     url: String,
-    headers: Vec<(String, HeaderText)>,
+    headers: Arc<Vec<(String, HeaderText)>>,
     allow_insecure: bool,
     max_response_bytes: usize,
     account: Option<Tracker>,
@@ -68,7 +70,7 @@ impl Anthropic {
         Self {
             name: settings.name,
             url: join(&settings.base_url, PATH),
-            headers,
+            headers: Arc::new(headers),
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
             account: settings.account,
@@ -97,7 +99,7 @@ impl Provider for Anthropic {
         match request::write(call) {
             Ok(body) => Ok(Outgoing::Http(HttpRequest {
                 url: self.url.clone(),
-                headers: self.headers.clone(),
+                headers: Arc::clone(&self.headers),
                 body,
                 allow_insecure: self.allow_insecure,
                 max_response_bytes: self.max_response_bytes,

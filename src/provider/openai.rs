@@ -1,5 +1,7 @@
 //! OpenAI's dialect, driven by a row of the table: most providers are this and a base URL.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -17,7 +19,7 @@ pub(super) struct OpenAi {
     preset: &'static Preset,
     base_url: String,
     api_version: Option<String>,
-    headers: Vec<(String, HeaderText)>,
+    headers: Arc<Vec<(String, HeaderText)>>,
     allow_insecure: bool,
     max_response_bytes: usize,
     account: Option<Tracker>,
@@ -56,7 +58,7 @@ impl OpenAi {
             preset,
             base_url: settings.base_url,
             api_version: settings.api_version,
-            headers,
+            headers: Arc::new(headers),
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
             account: settings.account,
@@ -186,7 +188,7 @@ impl Provider for OpenAi {
         };
         Ok(Outgoing::Http(HttpRequest {
             url,
-            headers: self.headers.clone(),
+            headers: Arc::clone(&self.headers),
             body,
             allow_insecure: self.allow_insecure,
             max_response_bytes: self.max_response_bytes,

@@ -1,6 +1,5 @@
 //! One try on one deployment: write, send, read, each against its clock.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -114,10 +113,8 @@ fn as_json_text(mut answer: Bytes) -> Bytes {
     if answer.starts_with(b"\xEF\xBB\xBF") {
         answer.advance(3);
     }
-    match String::from_utf8_lossy(&answer) {
-        Cow::Borrowed(_) => answer,
-        Cow::Owned(text) => text.into(),
-    }
+    // The check alone is several times as fast as what repairs.
+    if std::str::from_utf8(&answer).is_ok() { answer } else { String::from_utf8_lossy(&answer).into_owned().into() }
 }
 
 /// Where the data of events comes from.
