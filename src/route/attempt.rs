@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -319,7 +320,8 @@ impl<R: Sync> Exchange<'_, R> {
             None => Some(data),
         };
         let Some(data) = data else { return Ok(()) };
-        let may_be_error = memmem::find(data.as_bytes(), b"\"error\"").is_some();
+        static ERROR: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("\"error\""));
+        let may_be_error = ERROR.find(data.as_bytes()).is_some();
         match may_be_error.then(|| in_band(&data)).flatten() {
             Some(failure) => Err(failure),
             None if mode.is_verbatim => {
