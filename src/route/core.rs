@@ -15,6 +15,7 @@ use super::parts::Batch;
 use super::retired::Retired;
 use super::retry::{RetryBudget, RetryOptions};
 use super::states::States;
+use super::warm_up::WarmUps;
 use crate::cache::{Cache, CacheOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::Kind;
@@ -31,6 +32,7 @@ pub(crate) struct Core<K: Kind> {
     pub retired: Retired,
     /// Whose what later requests go on from is.
     pub states: States,
+    pub warm_ups: WarmUps,
     pub retry: RetryOptions,
     pub timeouts: Timeouts,
     cache: RwLock<Option<Arc<Mount>>>,
@@ -68,6 +70,7 @@ impl<K: Kind> Core<K> {
             batches: Calls::default(),
             retired: Retired::default(),
             states: States::default(),
+            warm_ups: WarmUps::default(),
             budget: Mutex::new(RetryBudget::new(&retry)),
             retry,
             timeouts,
@@ -116,6 +119,7 @@ impl<K: Kind> Core<K> {
     /// Refuses new calls from now on.
     pub fn refuse(&self) {
         self.active.is_closed.store(true, Ordering::Release);
+        self.warm_ups.close();
     }
 
     /// Waits for the calls in flight.

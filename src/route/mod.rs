@@ -30,6 +30,7 @@ mod stats;
 pub mod strategy;
 mod stream;
 mod trial;
+mod warm_up;
 
 pub use answer::{Answer, CacheStatus};
 pub use call::Begun;
