@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::log::Log;
 use super::patience::{Patience, Standstill};
 use super::race::Lead;
+use super::write::write;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
@@ -77,7 +78,7 @@ pub(crate) async fn attempt<K: Kind>(
     let provider = deployment.provider();
     let (model, is_stream) = (&*deployment.model, mode.is_stream);
     let call = Call { kind: K::NAME, path: K::PATH, model, body: request.as_ref(), is_stream };
-    let outgoing = provider.write(&call).map_err(Ended::Refused)?;
+    let outgoing = write(&provider, &call).await.map_err(Ended::Refused)?;
     permit.sent();
     let (provider, begun) = (&*provider, Instant::now());
     let standstill = Standstill::default();

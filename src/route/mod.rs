@@ -31,6 +31,7 @@ pub mod strategy;
 mod stream;
 mod trial;
 mod warm_up;
+mod write;
 
 pub use answer::{Answer, CacheStatus};
 pub use call::Begun;
