@@ -115,7 +115,9 @@ impl StreamAssembly {
 
     /// Takes note of an event that said this of the first choice.
     fn note(&mut self, data: &str, said: &[Chunk]) -> Result<(), Failure> {
-        said.iter().for_each(|chunk| self.pieces.push(chunk));
+        for chunk in said {
+            self.pieces.push(chunk);
+        }
         self.unmeasured += data.len();
         if self.unmeasured >= MEASURED_EVERY {
             self.unmeasured = 0;

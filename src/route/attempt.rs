@@ -96,6 +96,9 @@ pub(crate) async fn attempt<K: Kind>(
     Ok(result?)
 }
 
+/// Finds the name of an error inside a stream.
+static ERROR: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("\"error\""));
+
 struct Exchange<'a, R> {
     deployment: &'a Deployment,
     pass: &'a Pass,
@@ -321,7 +324,6 @@ impl<R: Sync> Exchange<'_, R> {
             None => Some(data),
         };
         let Some(data) = data else { return Ok(()) };
-        static ERROR: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("\"error\""));
         let may_be_error = ERROR.find(data.as_bytes()).is_some();
         match may_be_error.then(|| in_band(&data)).flatten() {
             Some(failure) => Err(failure),
