@@ -1,7 +1,7 @@
 //! Answers by key: in memory, then on disk. Stores bytes and does not know what a completion is.
 //!
-//! A lookup is [`Cache::memory_get`], which waits for nothing, and on a miss [`Cache::disk_get`]; what was found below
-//! is promoted upward. [`Cache::put`] stores into memory at once and on disk behind the caller's back. Nothing here
+//! A lookup is [`Cache::memory_get`] and [`Cache::disk_now`], which wait for nothing, and then [`Cache::disk_get`]; what
+//! was found below is promoted upward. [`Cache::put`] stores into memory at once and on disk behind the caller's back. Nothing here
 //! fails an answer once a cache is open. [`Flights`] joins equal calls while they are under way.
 
 mod canonical;
@@ -10,9 +10,11 @@ mod disk;
 mod encryption_key;
 mod flight;
 mod key;
+mod look;
 mod memory;
 mod nearest;
 mod options;
+mod pace;
 mod question;
 mod record;
 mod seal;
@@ -36,6 +38,7 @@ pub use disk::flush_all;
 pub use encryption_key::EncryptionKey;
 pub use flight::{Flight, FlightPanic, Flights};
 pub use key::{Key, KeyBuilder, Placement, placement};
+pub use look::{Glance, Sighting};
 pub use nearest::{Nearest, Same, SearchBounds};
 pub use options::{CacheMode, CacheOptions};
 pub use question::{Difference, MAX_SKETCH_BYTES, Question, Side};
@@ -199,16 +202,25 @@ impl Cache {
     /// The answer from disk, which then is in memory too. Counts a hit or a miss, without a file always a miss. Needs a
     /// Tokio runtime with its clock on.
     pub fn disk_get(&self, key: &Key) -> impl Future<Output = Option<Arc<Record>>> + Send + 'static + use<> {
+        self.disk_get_since(key, None)
+    }
+
+    /// The same, without looking again for what was just seen not to be there, if nothing was stored since.
+    pub fn disk_get_since(
+        &self,
+        key: &Key,
+        seen: Option<Sighting>,
+    ) -> impl Future<Output = Option<Arc<Record>>> + Send + 'static + use<> {
         let (cache, key) = (self.clone(), *key);
         async move {
             let inner = &cache.0;
             let found = match cache.disk() {
-                None => None,
-                Some(disk) => {
+                Some(disk) if !seen.is_some_and(|seen| disk.is_as_seen(seen)) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
                     let read = tokio::time::timeout(PATIENCE, disk.read(key, now_ms)).await.ok().flatten();
                     read.inspect(|record| inner.memory.promote(key, record, since))
                 }
+                _ => None,
             };
             let counter = if found.is_some() { &inner.disk_hits } else { &inner.misses };
             counter.fetch_add(1, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -51,6 +52,10 @@ pub(super) struct Ending(Weak<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// How many puts there were: read without the lock, so changed before what was put can be found.
+    puts: AtomicU64,
+    /// Whether anything waits or is being committed: so too, so that who looks for what is not here waits for nobody.
+    is_holding: AtomicBool,
     /// Something to do, or something done.
     changed: Condvar,
     commit: Box<Commit>,
@@ -99,7 +104,14 @@ impl Writes {
     /// A queue whose groups `commit` writes, and between them `tend` does its steps. Its thread starts with the first
     /// put, or when it is told to tend.
     pub fn new(commit: Box<Commit>, tend: Box<Tend>) -> Self {
-        let shared = Shared { state: Mutex::default(), changed: Condvar::new(), commit, tend };
+        let shared = Shared {
+            state: Mutex::default(),
+            puts: AtomicU64::new(0),
+            is_holding: AtomicBool::new(false),
+            changed: Condvar::new(),
+            commit,
+            tend,
+        };
         Self { shared: Arc::new(shared), thread: Mutex::new(None) }
     }
 
@@ -113,14 +125,21 @@ impl Writes {
         }
         state.put += 1;
         state.bytes += size;
-        if state.waiting.is_empty() {
+        self.shared.puts.fetch_add(1, Ordering::SeqCst);
+        self.shared.is_holding.store(true, Ordering::SeqCst);
+        let is_first = state.waiting.is_empty();
+        if is_first {
             state.due = Some(Instant::now() + COMMIT_DELAY);
         }
         if let Some(replaced) = state.waiting.insert(key, record) {
             state.bytes = state.bytes.saturating_sub(replaced.size());
         }
+        // Whoever comes between does not change what the thread waits for.
+        let is_told = is_first || state.waiting.len() == COMMIT_ENTRIES;
         drop(state);
-        self.shared.changed.notify_all();
+        if is_told {
+            self.shared.changed.notify_all();
+        }
         self.start();
     }
 
@@ -131,8 +150,16 @@ impl Writes {
 
     /// What waits to be written under this key.
     pub fn get(&self, key: &Key) -> Option<Arc<Record>> {
+        if !self.shared.is_holding.load(Ordering::SeqCst) {
+            return None;
+        }
         let state = self.shared.lock();
         state.waiting.get(key).or_else(|| state.committing.get(key)).cloned()
+    }
+
+    /// How many puts there were.
+    pub fn puts(&self) -> u64 {
+        self.shared.puts.load(Ordering::SeqCst)
     }
 
     /// Waits until all that was put before is committed.
@@ -154,7 +181,14 @@ impl Writes {
 
     /// Has the upkeep see to what there is to do now.
     pub fn tend(&self) {
-        self.shared.lock().tend_at = Some(Instant::now());
+        self.tend_at(Instant::now());
+    }
+
+    /// Has the upkeep see to what there is to do then, if not before.
+    pub fn tend_at(&self, at: Instant) {
+        let mut state = self.shared.lock();
+        state.tend_at = Some(state.tend_at.map_or(at, |before| before.min(at)));
+        drop(state);
         self.shared.changed.notify_all();
         self.start();
     }
@@ -260,6 +294,7 @@ impl Shared {
         }
         state.committing = Arc::default();
         state.committing_bytes = 0;
+        self.is_holding.store(!state.waiting.is_empty(), Ordering::SeqCst);
         state.settled = last;
         state.tend_at = Some(Instant::now());
         drop(state);
@@ -272,7 +307,7 @@ impl Shared {
         let mut state = self.lock();
         state.is_tending = false;
         // Whoever asked for upkeep in the meantime gets it.
-        state.tend_at = state.tend_at.or(next);
+        state.tend_at = state.tend_at.into_iter().chain(next).min();
     }
 
     /// Waits for work that is due; the turn is the upkeep's after a group. `None` when all is written and no more comes.
@@ -311,6 +346,7 @@ impl Shared {
     fn settle_lost(&self, message: &str) {
         let mut state = self.lock();
         let lost = std::mem::take(&mut state.waiting).len() as u64;
+        self.is_holding.store(!state.committing.is_empty(), Ordering::SeqCst);
         state.bytes = 0;
         state.settled = state.put;
         state.fail(lost, message.to_owned());
