@@ -12,7 +12,7 @@ use super::answer::{Answer, CacheStatus};
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
-use crate::cache::{Cache, Entry, Key, KeyBuilder, Moment, Question, Record};
+use crate::cache::{Cache, Entry, Glance, Key, KeyBuilder, Moment, Question, Record, Sighting};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
 use crate::kinds::{Body, Kind, Usage};
@@ -41,6 +41,8 @@ pub(crate) struct Prepared<K: Kind> {
     deployments: Arc<[Arc<Deployment>]>,
     pub started: Instant,
     active: Option<ActiveGuard>,
+    /// That it was not in the file, for the flight not to look again.
+    seen: Option<Sighting>,
 }
 
 impl<K: Kind> Prepared<K> {
@@ -70,6 +72,7 @@ impl<K: Kind> Prepared<K> {
             deployments,
             started: Instant::now(),
             active: Some(active),
+            seen: None,
         })
     }
 
@@ -88,7 +91,7 @@ impl<K: Kind> Prepared<K> {
 
     /// The same call, for a task of its own.
     pub fn again(&self) -> Self {
-        self.with_key(Arc::clone(&self.request), self.key)
+        Self { seen: self.seen, ..self.with_key(Arc::clone(&self.request), self.key) }
     }
 
     fn with_key(&self, request: Arc<K::Request>, key: Key) -> Self {
@@ -104,6 +107,7 @@ impl<K: Kind> Prepared<K> {
             request,
             started: self.started,
             active: None,
+            seen: None,
         }
     }
 
@@ -123,6 +127,17 @@ impl<K: Kind> Prepared<K> {
         self.hit(&record, CacheStatus::Memory)
     }
 
+    /// The answer, if the file has it and that can be told at once. Not for a call that joins another, which has looked.
+    pub fn on_disk(&mut self) -> Option<Answer<K>> {
+        let cache = self.core.open_cache().filter(|_| self.reads_cache() && !self.is_under_way())?;
+        match cache.disk_now(&self.key) {
+            Glance::Hit(record) => return self.hit(&record, CacheStatus::Disk),
+            Glance::Miss(sighting) => self.seen = Some(sighting),
+            Glance::Unsure => {}
+        }
+        None
+    }
+
     /// The answer, if the cache has it, opening it first if need be.
     ///
     /// # Errors
@@ -138,7 +153,10 @@ impl<K: Kind> Prepared<K> {
             None => None,
             Some(cache) => match cache.memory_get(&self.key) {
                 Some(record) => self.hit(&record, CacheStatus::Memory),
-                None => cache.disk_get(&self.key).await.and_then(|record| self.hit(&record, CacheStatus::Disk)),
+                None => cache
+                    .disk_get_since(&self.key, self.seen)
+                    .await
+                    .and_then(|record| self.hit(&record, CacheStatus::Disk)),
             },
         };
         match found {
