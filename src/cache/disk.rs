@@ -14,7 +14,7 @@ use super::memory::Memory;
 use super::pace::Pace;
 use super::record::MAX_PAYLOAD_BYTES;
 use super::store::{Scanned, Store};
-use super::writes::{Ending, Group, Lost, Writes};
+use super::writes::{Ending, Group, Lost, Sketch, Writes};
 use super::{Codec, Key, Namespace, Record};
 use crate::error::{Error, Result};
 
@@ -113,7 +113,7 @@ impl Disk {
         }
         let store = Arc::new(Store::open(&slot.path, max_bytes, codec).map_err(refused)?);
         // Known from the start, for whoever asks while the file is held.
-        store.size();
+        let is_over_bound = store.size().1 > max_bytes;
         let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
         let place = Place { path: slot.path.clone(), identity: Mutex::new(slot.identity) };
         let commit = move |group: &Group| {
@@ -126,7 +126,7 @@ impl Disk {
         endings.retain(|ending| !ending.is_gone());
         endings.push(writes.ending());
         drop(endings);
-        if store.is_migrating() || store.is_over_bound() {
+        if store.is_migrating() || is_over_bound {
             writes.tend();
         }
         let disk = Arc::new(Self {
@@ -188,12 +188,12 @@ impl Disk {
     }
 
     /// Stores an answer soon, and lets no memory but its `own`, which has it already, serve an older one. Never waits.
-    pub fn put(&self, key: Key, record: &Arc<Record>, own: &Arc<Memory>) {
+    pub fn put(&self, key: Key, record: &Arc<Record>, sketch: Option<Sketch>, own: &Arc<Memory>) {
         if record.payload.len() > MAX_PAYLOAD_BYTES {
             let size = record.payload.len();
             self.writes.refuse(format!("an answer of {size} bytes is longer than {MAX_PAYLOAD_BYTES}"));
         } else {
-            self.writes.put(key, Arc::clone(record));
+            self.writes.put_with(key, Arc::clone(record), sketch);
         }
         // Only now: whoever reads from here on finds the new one above.
         for memory in locked(&self.memories).iter().filter_map(Weak::upgrade) {

@@ -49,6 +49,7 @@ pub use transfer::{ImportReport, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use disk::Disk;
 use memory::Memory;
+use writes::Sketch;
 
 /// How long a call waits for the file, to be opened or to be read, before it does without: about as long as a provider
 /// takes to answer. Reads take microseconds, but while a process makes the file shorter all others wait for it.
@@ -242,6 +243,20 @@ impl Cache {
 
     /// Stores an answer: in memory at once, on disk soon. Never waits and never fails; what is lost is counted.
     pub fn put(&self, key: Key, entry: Entry<'_>) {
+        self.store(key, entry, None);
+    }
+
+    /// The same, with a question that is made when it is written, of so many bytes, about, that are kept until then: at once
+    /// if there is no file.
+    pub fn put_asked(&self, key: Key, entry: Entry<'_>, bytes: u64, question: impl FnOnce() -> Bytes + Send + 'static) {
+        if self.disk().is_some() {
+            self.store(key, entry, Some(Sketch { make: Box::new(question), bytes }));
+        } else {
+            self.store(key, Entry { question: question(), ..entry }, None);
+        }
+    }
+
+    fn store(&self, key: Key, entry: Entry<'_>, sketch: Option<Sketch>) {
         let ttl = entry.ttl.unwrap_or(self.0.options.ttl);
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         if ttl_ms == 0 || self.is_closed() {
@@ -259,14 +274,14 @@ impl Cache {
             question: entry.question,
             payload: entry.payload,
         });
-        self.take_in(key, &record);
+        self.take_in(key, &record, sketch);
     }
 
     /// Keeps a record as it is.
-    fn take_in(&self, key: Key, record: &Arc<Record>) {
+    fn take_in(&self, key: Key, record: &Arc<Record>, sketch: Option<Sketch>) {
         self.0.memory.insert(key, Arc::clone(record));
         if let Some(disk) = self.disk() {
-            disk.put(key, record, &self.0.memory);
+            disk.put(key, record, sketch, &self.0.memory);
         }
     }
 

@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::{Key, Record};
 use crate::error::panic_text;
 
@@ -22,6 +24,14 @@ const COMMIT_ENTRIES: usize = 256;
 
 /// Most bytes that wait to be written, 64 MiB: beyond, the disk is too slow and answers are not kept.
 const QUEUE_BYTES: u64 = 64 << 20;
+
+/// Makes what stands beside an answer, what was asked in short, when it is written: that takes longer than all else that
+/// is done while somebody waits for the answer.
+pub(super) struct Sketch {
+    pub make: Box<dyn FnOnce() -> Bytes + Send>,
+    /// What it keeps until then, about.
+    pub bytes: u64,
+}
 
 /// A group of entries, by key: of two answers to one question the later one counts.
 pub(super) type Group = HashMap<Key, Arc<Record>>;
@@ -64,14 +74,14 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: Group,
+    waiting: HashMap<Key, Waiting>,
     /// When the group that waits is committed at the latest.
     due: Option<Instant>,
     /// When the next step of the upkeep is due.
     tend_at: Option<Instant>,
     is_tending: bool,
     /// The group that is being committed: still readable here.
-    committing: Arc<Group>,
+    committing: Arc<HashMap<Key, Waiting>>,
     bytes: u64,
     committing_bytes: u64,
     /// How many puts there were, and how many of them are settled.
@@ -85,10 +95,27 @@ struct State {
     untold: Option<String>,
 }
 
+/// An entry on its way.
+struct Waiting {
+    record: Arc<Record>,
+    sketch: Mutex<Option<Box<dyn FnOnce() -> Bytes + Send>>>,
+    bytes: u64,
+}
+
+impl Waiting {
+    /// What is written.
+    fn whole(&self) -> Arc<Record> {
+        match self.sketch.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Arc::clone(&self.record),
+            Some(make) => Arc::new(Record { question: make(), ..(*self.record).clone() }),
+        }
+    }
+}
+
 /// What the thread does next.
 enum Work {
     /// A group, and which put was its last.
-    Group(Arc<Group>, u64),
+    Group(Arc<HashMap<Key, Waiting>>, u64),
     Step,
 }
 
@@ -116,8 +143,15 @@ impl Writes {
     }
 
     /// Takes an entry to be written soon. Never waits; an entry that does not fit is lost and counted.
+    #[cfg(test)]
     pub fn put(&self, key: Key, record: Arc<Record>) {
-        let size = record.size();
+        self.put_with(key, record, None);
+    }
+
+    /// The same for an entry whose question may be made only then.
+    pub fn put_with(&self, key: Key, record: Arc<Record>, sketch: Option<Sketch>) {
+        let size = record.size().saturating_add(sketch.as_ref().map_or(0, |sketch| sketch.bytes));
+        let sketch = Mutex::new(sketch.map(|sketch| sketch.make));
         let mut state = self.shared.lock();
         if state.bytes.saturating_add(state.committing_bytes).saturating_add(size) > QUEUE_BYTES {
             state.fail(1, format!("the disk is too slow: {QUEUE_BYTES} bytes wait to be written"));
@@ -131,8 +165,8 @@ impl Writes {
         if is_first {
             state.due = Some(Instant::now() + COMMIT_DELAY);
         }
-        if let Some(replaced) = state.waiting.insert(key, record) {
-            state.bytes = state.bytes.saturating_sub(replaced.size());
+        if let Some(replaced) = state.waiting.insert(key, Waiting { record, sketch, bytes: size }) {
+            state.bytes = state.bytes.saturating_sub(replaced.bytes);
         }
         // Whoever comes between does not change what the thread waits for.
         let is_told = is_first || state.waiting.len() == COMMIT_ENTRIES;
@@ -154,7 +188,8 @@ impl Writes {
             return None;
         }
         let state = self.shared.lock();
-        state.waiting.get(key).or_else(|| state.committing.get(key)).cloned()
+        let found = state.waiting.get(key).or_else(|| state.committing.get(key));
+        found.map(|waiting| Arc::clone(&waiting.record))
     }
 
     /// How many puts there were.
@@ -283,8 +318,9 @@ impl Shared {
         }
     }
 
-    fn commit(&self, group: &Group, last: u64) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.commit)(group))).unwrap_or_else(|panic| {
+    fn commit(&self, group: &HashMap<Key, Waiting>, last: u64) {
+        let write = || (self.commit)(&group.iter().map(|(key, waiting)| (*key, waiting.whole())).collect());
+        let outcome = catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| {
             let message = format!("a defect of thryd: {}", panic_text(&*panic));
             Err(Lost { entries: group.len() as u64, message })
         });

@@ -246,16 +246,18 @@ impl Keeper {
         let Some((keeper, is_own)) = place else { return CacheStatus::Off };
         if value.is_storable() && is_own {
             let payload = pack(value);
-            let question = question(keeper.kind, &keeper.deployments, (*keeper.request).as_ref()).sketch();
+            let (kind, request) = (keeper.kind, Arc::clone(&keeper.request));
+            let (deployments, bytes) = (Arc::clone(&keeper.deployments), (*request).as_ref().len() as u64);
             let entry = Entry {
                 deployment,
                 payload,
-                question,
                 ttl: keeper.ttl,
                 namespace: &keeper.namespace,
                 since: Some(keeper.since),
+                ..Entry::default()
             };
-            keeper.cache.put(keeper.key, entry);
+            let question = move || question(kind, &deployments, (*request).as_ref()).sketch();
+            keeper.cache.put_asked(keeper.key, entry, bytes, question);
         }
         CacheStatus::Miss
     }

@@ -4,8 +4,6 @@
 //! compressed together. The body of a plain record is followed by a checksum; that of a sealed one is encrypted together
 //! with the true key, bound to its header and its place. `docs/cache.md` has the layout byte by byte.
 
-use std::sync::LazyLock;
-
 use bytes::Bytes;
 
 use super::super::seal::Seal;
@@ -109,8 +107,7 @@ impl Header {
 }
 
 fn default_namespace(seal: Option<&Seal>) -> Namespace {
-    static PLAIN: LazyLock<Namespace> = LazyLock::new(|| Namespace::new(""));
-    seal.map_or_else(|| *PLAIN, |seal| seal.namespace(""))
+    seal.map_or_else(|| Namespace::new(""), |seal| seal.namespace(""))
 }
 
 /// What a sealed body is bound to, so that it is accepted nowhere else and under no other header.

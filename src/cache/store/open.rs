@@ -38,7 +38,14 @@ pub(super) fn open_database(path: &Path, seal: u64) -> Result<(Handle, bool), St
     let file = file.map_err(|error| error.to_string())?;
     let same = file.try_clone().map_err(|error| error.to_string())?;
     let database = caught(|| Ok(builder.create_with_backend(FileBackend::new(file)?)?))?;
-    let found = caught(|| Ok(inspect(&database.begin_read()?, seal)))??;
+    // What is found, and whether some of it is of an earlier format.
+    let look = || {
+        let transaction = database.begin_read()?;
+        let found = inspect(&transaction, seal);
+        let is_migrating = found.is_ok() && migrate::left(&transaction)? > 0;
+        Ok(found.map(|found| (found, is_migrating)))
+    };
+    let (found, mut is_migrating) = caught(look)??;
     if found != Found::Format(FORMAT) {
         caught(|| {
             let transaction = database.begin_write()?;
@@ -52,9 +59,8 @@ pub(super) fn open_database(path: &Path, seal: u64) -> Result<(Handle, bool), St
             Ok(transaction.commit()?)
         })?;
         // The faster one may have had another key.
-        caught(|| Ok(inspect(&database.begin_read()?, seal)))??;
+        (_, is_migrating) = caught(look)??;
     }
-    let is_migrating = caught(|| Ok(migrate::left(&database.begin_read()?)? > 0))?;
     Ok((Handle::new(database, Some(same)), is_migrating))
 }
 
