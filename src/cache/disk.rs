@@ -115,10 +115,10 @@ impl Disk {
         // Known from the start, for whoever asks while the file is held.
         let is_over_bound = store.size().1 > max_bytes;
         let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
-        let place = Place { path: slot.path.clone(), identity: Mutex::new(slot.identity) };
+        let stands = Place { path: slot.path.clone(), identity: Mutex::new(slot.identity) };
         let commit = move |group: &Group| {
             let lost = |message| Lost { entries: group.len() as u64, message };
-            place.check(&behind).map_err(lost)?;
+            stands.check(&behind).map_err(lost)?;
             behind.write(group)
         };
         let writes = Writes::new(Box::new(commit), Box::new(move |now| aside.tend(now)));

@@ -27,6 +27,9 @@ pub(in crate::cache) enum Look {
     Unsure,
 }
 
+/// What a row holds: a record, or damage.
+type Row = Option<Record>;
+
 impl Store {
     /// The record of a key, whole; whatever goes wrong is a miss. Of a file that is read more than now and then, a snapshot
     /// is kept for [`Store::look`].
@@ -64,12 +67,7 @@ impl Store {
         None
     }
 
-    fn read_while_migrating(
-        &self,
-        database: &Database,
-        key: &Key,
-        place: &Key,
-    ) -> Result<Option<Option<Record>>, redb::Error> {
+    fn read_while_migrating(&self, database: &Database, key: &Key, place: &Key) -> Result<Option<Row>, redb::Error> {
         let transaction = database.begin_read()?;
         let Some(row) = transaction.open_table(INDEX)?.get(&place.0)? else {
             let bytes = migrate::read(&transaction, place)?;

@@ -229,13 +229,13 @@ fn a_panic_in_the_upkeep_ends_no_later_commit() {
 }
 
 /// A question that says where it was made, and keeps so many bytes until then.
-fn sketch(made: &Arc<Mutex<Vec<std::thread::ThreadId>>>, bytes: u64) -> Option<Sketch> {
+fn sketch(made: &Arc<Mutex<Vec<std::thread::ThreadId>>>, bytes: u64) -> Sketch {
     let made = Arc::clone(made);
-    let make = move || {
+    let asked = move || {
         made.lock().unwrap().push(std::thread::current().id());
         Bytes::from("asked")
     };
-    Some(Sketch { make: Box::new(make), bytes })
+    Sketch { make: Box::new(asked), bytes }
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn what_was_asked_is_sketched_once_when_it_is_written_and_not_by_who_stores_it()
         Ok(())
     };
     let writes = Writes::new(Box::new(commit), Box::new(|_| None));
-    writes.put_with(key(1), record(10), sketch(&made, 10));
+    writes.put_with(key(1), record(10), Some(sketch(&made, 10)));
     assert_eq!(writes.get(&key(1)), Some(record(10)), "found meanwhile");
     writes.flush().unwrap();
     assert_eq!(*written.lock().unwrap(), [(key(1), Bytes::from("asked"))]);
@@ -268,7 +268,7 @@ fn what_is_kept_for_a_sketch_counts_as_bytes_that_wait() {
     });
     let made = Arc::default();
     for number in 0..100 {
-        writes.put_with(key(number), record(10), sketch(&made, 1 << 20));
+        writes.put_with(key(number), record(10), Some(sketch(&made, 1 << 20)));
     }
     assert!((35..=40).contains(&writes.errors().0), "{:?}", writes.errors());
     let guard = free.0.lock().unwrap();
@@ -276,7 +276,7 @@ fn what_is_kept_for_a_sketch_counts_as_bytes_that_wait() {
     drop(guard);
     free.1.notify_all();
     assert!(writes.flush().is_err(), "some were lost");
-    writes.put_with(key(1), record(10), sketch(&made, 1 << 20));
+    writes.put_with(key(1), record(10), Some(sketch(&made, 1 << 20)));
     writes.flush().unwrap();
 }
 

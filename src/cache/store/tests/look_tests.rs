@@ -5,8 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+type Found = Option<Record>;
+
 /// What a look says, if it says anything.
-fn looked(store: &Store, number: u64) -> Option<Option<Record>> {
+fn looked(store: &Store, number: u64) -> Option<Found> {
     match store.look(&key(number)) {
         Look::Found(record, _) => Some(Some(record)),
         Look::Absent(_) => Some(None),
@@ -153,7 +155,7 @@ fn what_nobody_asks_for_is_let_go_and_not_in_the_way_of_who_makes_the_file_short
     warm(&ours);
     let due = ours.rest_due().unwrap();
     assert!(!theirs.compact().unwrap(), "somebody reads");
-    let due = ours.tend(due - Duration::from_millis(1)).unwrap();
+    let due = ours.tend(due.checked_sub(Duration::from_millis(1)).unwrap()).unwrap();
     assert!(looked(&ours, 1).is_some(), "asked for again");
     assert!(ours.tend(due).is_some_and(|later| later > due));
     assert_eq!(ours.tend(Instant::now() + KEPT), None);
