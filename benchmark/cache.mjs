@@ -2,13 +2,15 @@
 //
 //   npm run bench
 //   node benchmark/cache.mjs 20000           the same with so many entries
-//   node benchmark/cache.mjs 100000 file     hits from files alone; or memory, or misses
+//   node benchmark/cache.mjs 100000 file     hits from files alone; or memory, misses, storing, or killed
 
 import { ENTRIES, IN_FLIGHT, hits, hitsAtOnce, stop } from './cache/contestants.mjs'
 import { fromFile, fromFileCold } from './cache/file.mjs'
-import { fillFiles } from './cache/files.mjs'
+import { directory, fillFiles } from './cache/files.mjs'
+import { killed } from './cache/killed.mjs'
 import { fromMemory } from './cache/memory.mjs'
 import { misses } from './cache/misses.mjs'
+import { storing } from './cache/storing.mjs'
 import { introduce } from './machine.mjs'
 
 introduce()
@@ -19,12 +21,14 @@ console.log(
 const only = process.argv[3]
 const wants = (name) => only === undefined || only === name
 if (wants('memory')) await fromMemory()
-if (wants('file') || wants('misses')) await fillFiles()
+if (['file', 'misses', 'storing'].some(wants)) await fillFiles()
 if (wants('file')) {
   await fromFile('hits from a file, one after the other', hits)
   await fromFile(`hits from a file, ${IN_FLIGHT} in flight`, hitsAtOnce)
   await fromFileCold()
 }
 if (wants('misses')) await misses()
+if (wants('storing')) await storing()
+if (wants('killed')) await killed(directory, ENTRIES)
 stop()
 process.exit()

@@ -37,7 +37,7 @@ export async function fromFile(title, loop) {
       return loop((number) => contentOf(JSON.parse(get(keyOf(requestOf(number))))))
     }),
   ])
-  await router.close()
+  await router.cache.close()
   for (const close of open) await close()
 }
 
@@ -51,7 +51,7 @@ export async function fromFileCold() {
         run: hits(async (number) => {
           const router = newRouter(options)
           const content = await answerOfThryd(router, number, 'disk')
-          await router.close()
+          await router.cache.close()
           return content
         }, 1),
       },

@@ -8,7 +8,7 @@ import { answerOf, requestOf } from '../conversation.mjs'
 import { peer } from '../peers.mjs'
 import { ENTRIES, filledRouter, keyOf } from './contestants.mjs'
 
-const directory = mkdtempSync(join(tmpdir(), 'thryd-benchmark-'))
+export const directory = mkdtempSync(join(tmpdir(), 'thryd-benchmark-'))
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
 const paths = {
   thryd: join(directory, 'thryd'),
@@ -54,7 +54,7 @@ export const options = { path: paths.thryd, memoryBytes: 0, maxBytes: 2 ** 32 }
 /** The files, all entries in each. */
 export async function fillFiles() {
   const router = await filledRouter(options)
-  await router.close()
+  await router.cache.close()
   const others = [
     await peer(['@keyv/sqlite', 'keyv'], async (...modules) => {
       const { keyv, store } = openKeyv(...modules)
