@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -273,6 +273,11 @@ impl Disk {
     /// Waits until all that was put before is on disk or lost, and leaves it to the next flush to tell what was lost.
     pub fn settle(&self) {
         self.writes.settle();
+    }
+
+    /// The same, but not for longer than until then.
+    pub fn settle_until(&self, end: Instant) {
+        self.writes.settle_until(end);
     }
 
     /// The file's length; 0 if that cannot be found out.

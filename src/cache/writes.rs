@@ -4,6 +4,8 @@
 //! promises can be tested alone: a put never waits, a flush always ends, and what was put before it is then committed
 //! or counted as lost; groups and steps take turns, so that neither waits for more than one of the other.
 
+mod waiting;
+
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,10 +13,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::{Key, Record};
 use crate::error::panic_text;
+pub(super) use waiting::Sketch;
+use waiting::Waiting;
 
 /// The longest that an entry waits for company before it is committed.
 const COMMIT_DELAY: Duration = Duration::from_millis(20);
@@ -24,14 +26,6 @@ const COMMIT_ENTRIES: usize = 256;
 
 /// Most bytes that wait to be written, 64 MiB: beyond, the disk is too slow and answers are not kept.
 const QUEUE_BYTES: u64 = 64 << 20;
-
-/// Makes what stands beside an answer, what was asked in short, when it is written: that takes longer than all else that
-/// is done while somebody waits for the answer.
-pub(super) struct Sketch {
-    pub make: Box<dyn FnOnce() -> Bytes + Send>,
-    /// What it keeps until then, about.
-    pub bytes: u64,
-}
 
 /// A group of entries, by key: of two answers to one question the later one counts.
 pub(super) type Group = HashMap<Key, Arc<Record>>;
@@ -95,23 +89,6 @@ struct State {
     untold: Option<String>,
 }
 
-/// An entry on its way.
-struct Waiting {
-    record: Arc<Record>,
-    sketch: Mutex<Option<Box<dyn FnOnce() -> Bytes + Send>>>,
-    bytes: u64,
-}
-
-impl Waiting {
-    /// What is written.
-    fn whole(&self) -> Arc<Record> {
-        match self.sketch.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            None => Arc::clone(&self.record),
-            Some(make) => Arc::new(Record { question: make(), ..(*self.record).clone() }),
-        }
-    }
-}
-
 /// What the thread does next.
 enum Work {
     /// A group, and which put was its last.
@@ -150,8 +127,8 @@ impl Writes {
 
     /// The same for an entry whose question may be made only then.
     pub fn put_with(&self, key: Key, record: Arc<Record>, sketch: Option<Sketch>) {
-        let size = record.size().saturating_add(sketch.as_ref().map_or(0, |sketch| sketch.bytes));
-        let sketch = Mutex::new(sketch.map(|sketch| sketch.make));
+        let entry = Waiting::new(record, sketch);
+        let size = entry.bytes;
         let mut state = self.shared.lock();
         if state.bytes.saturating_add(state.committing_bytes).saturating_add(size) > QUEUE_BYTES {
             state.fail(1, format!("the disk is too slow: {QUEUE_BYTES} bytes wait to be written"));
@@ -165,7 +142,7 @@ impl Writes {
         if is_first {
             state.due = Some(Instant::now() + COMMIT_DELAY);
         }
-        if let Some(replaced) = state.waiting.insert(key, Waiting { record, sketch, bytes: size }) {
+        if let Some(replaced) = state.waiting.insert(key, entry) {
             state.bytes = state.bytes.saturating_sub(replaced.bytes);
         }
         // Whoever comes between does not change what the thread waits for.
@@ -207,6 +184,11 @@ impl Writes {
     /// Waits until all that was put before is committed or lost, and leaves what there is to tell to the next flush.
     pub fn settle(&self) {
         drop(self.shared.settled());
+    }
+
+    /// The same, but not for longer than until then.
+    pub fn settle_until(&self, end: Instant) {
+        drop(self.shared.settled_until(Some(end)));
     }
 
     /// For who settles it without having it.
@@ -297,12 +279,20 @@ impl Shared {
     }
 
     fn settled(&self) -> MutexGuard<'_, State> {
+        self.settled_until(None)
+    }
+
+    /// Waits until all that was put before is settled, or until then.
+    fn settled_until(&self, end: Option<Instant>) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         let target = state.put;
-        while state.settled < target {
+        while state.settled < target && end.is_none_or(|end| Instant::now() < end) {
             state.is_flush_wanted = true;
             self.changed.notify_all();
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
         }
         state
     }
