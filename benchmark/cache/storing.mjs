@@ -26,12 +26,14 @@ function selfAnswered() {
   return router.deploy('default', 'self::model')
 }
 
+/** The same for who stores under the hash of a question. */
+const byHash = (store) => oneByOne((request) => store(keyOf(request)))
+
 export async function storing() {
   const router = selfAnswered()
   const ask = (cache) => oneByOne((request) => router.invoke('default', request, { cache }))
   const plain = { name: 'thryd, a call of which nothing is kept', run: ask('no-store') }
   const open = [() => router.cache.close()]
-  const sha = (store) => oneByOne((request) => store(keyOf(request)))
   await contest('an answer is looked for and kept, one after the other', 'answer', [
     { name: 'thryd, a call of which the answer is kept', run: ask('default'), over: plain },
     plain,
@@ -40,7 +42,7 @@ export async function storing() {
       (module) => {
         const database = openLmdb(module)
         open.push(() => database.close())
-        return sha((key) => database.get(key) ?? void database.put(key, completion))
+        return byHash((key) => database.get(key) ?? void database.put(key, completion))
       },
       'get and put, not waited for',
     ),
@@ -49,7 +51,7 @@ export async function storing() {
       (module) => {
         const { database, get, set } = openSqlite(module)
         open.push(() => database.close())
-        return sha((key) => get(key) ?? set(key, answer))
+        return byHash((key) => get(key) ?? set(key, answer))
       },
       'get and set',
     ),
@@ -58,7 +60,7 @@ export async function storing() {
       (...modules) => {
         const { keyv } = openKeyv(...modules)
         open.push(() => keyv.disconnect())
-        return sha(async (key) => (await keyv.get(key)) ?? (await keyv.set(key, completion)))
+        return byHash(async (key) => (await keyv.get(key)) ?? (await keyv.set(key, completion)))
       },
       'get and set',
     ),
