@@ -27,10 +27,8 @@ const contestants = {
       router.mountCache(cache)
       router.addProvider({ type: 'dummy', name: 'self', dummy: { responses: [text], repeat: true, cache: true } })
       router.deploy('default', 'self::model')
-      for (let number = 0; number < count; number += 1) {
-        await router.invoke('default', { message: `${number} ${question}` })
-        if (number % 1000 === 0) await cache.flush()
-      }
+      const requests = Array.from({ length: count }, (_, number) => ({ message: `${number} ${question}` }))
+      for await (const answer of router.invokeMany('default', requests)) if (answer instanceof Error) throw answer
     },
   },
   lmdb: {
