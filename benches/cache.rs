@@ -2,10 +2,13 @@
 #![allow(missing_docs, reason = "criterion's macros")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use thryd::cache::{Cache, CacheOptions, Entry, Flights, Key, KeyBuilder, Namespace, Question, Record, canonical_json};
+use thryd::cache::{
+    Cache, CacheOptions, Entry, Flights, Glance, Key, KeyBuilder, Namespace, Question, Record, canonical_json,
+};
 use thryd::kinds::Body;
 
 fn text(length: usize) -> String {
@@ -77,6 +80,24 @@ fn tiers(criterion: &mut Criterion) {
     group.bench_function("memory miss", |bencher| bencher.iter(|| memory.memory_get(&key(rng.u64(ENTRIES..)))));
     group.bench_function("disk hit, with its hop", |bencher| {
         bencher.iter(|| runtime.block_on(disk.disk_get(&key(rng.u64(0..ENTRIES)))));
+    });
+    // Asked for before, so that it is looked at and no more.
+    group.bench_function("disk hit, at once", |bencher| {
+        let hit = |key| matches!(disk.disk_now(&key), Glance::Hit(_));
+        bencher.iter(|| assert!(hit(key(rng.u64(0..ENTRIES)))));
+    });
+    group.bench_function("disk miss, at once", |bencher| {
+        let miss = |key| matches!(disk.disk_now(&key), Glance::Miss(_));
+        bencher.iter(|| assert!(miss(key(rng.u64(ENTRIES..)))));
+    });
+    group.bench_function("put, with a question that is made later", |bencher| {
+        let body = Arc::new(Body::parse(&request()).expect("JSON"));
+        let put = |number| {
+            let (body, payload) = (Arc::clone(&body), payload.clone());
+            let question = move || Question::new("completion", ["a::b"].into_iter(), &body).sketch();
+            disk.put_asked(key(number), Entry { deployment: "a::b", payload, ..Entry::default() }, 1024, question);
+        };
+        bencher.iter_batched(|| rng.u64(0..ENTRIES), put, BatchSize::SmallInput);
     });
     group.bench_function("put, behind the caller's back", |bencher| {
         let put =

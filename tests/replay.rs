@@ -42,6 +42,21 @@ async fn miss(router: &Router<Completion>, request: CompletionRequest) -> String
 }
 
 #[tokio::test]
+async fn a_recording_that_is_not_written_yet_is_compared_with_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fixtures.thryd");
+    // Both share what is in memory, which does not say what was asked.
+    let (recording, replaying) = (on(&path, "record", "m"), on(&path, "replay", "m"));
+    miss(&replaying, request("Hi")).await;
+    for temperature in [0.5, 0.7] {
+        let asked = request("Hi").set("temperature", temperature);
+        recording.invoke("default", asked, InvokeOptions::default()).await.unwrap();
+    }
+    let text = miss(&replaying, request("Hi").set("temperature", 0.8)).await;
+    assert!(text.contains("The nearest of 2 stored differs in: temperature: 0.7 is stored, 0.8 was asked"), "{text}");
+}
+
+#[tokio::test]
 async fn a_miss_names_the_fields_in_which_the_nearest_recording_differs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fixtures.thryd");

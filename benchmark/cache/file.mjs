@@ -4,7 +4,7 @@ import { contest } from '../contest.mjs'
 import { requestOf } from '../conversation.mjs'
 import { peer } from '../peers.mjs'
 import { answerOfThryd, contentOf, hits, keyOf, newRouter } from './contestants.mjs'
-import { openKeyv, openLmdb, options } from './files.mjs'
+import { openKeyv, openLmdb, openLmdbText, openSqlite, options } from './files.mjs'
 
 /** @param loop `hits` or `hitsAtOnce` */
 export async function fromFile(title, loop) {
@@ -22,8 +22,22 @@ export async function fromFile(title, loop) {
       open.push(() => database.close())
       return loop((number) => contentOf(database.get(keyOf(requestOf(number)))))
     }),
+    await peer(
+      ['lmdb'],
+      (module) => {
+        const database = openLmdbText(module)
+        open.push(() => database.close())
+        return loop((number) => contentOf(JSON.parse(database.get(keyOf(requestOf(number))))))
+      },
+      'JSON texts',
+    ),
+    await peer(['better-sqlite3'], (module) => {
+      const { database, get } = openSqlite(module)
+      open.push(() => database.close())
+      return loop((number) => contentOf(JSON.parse(get(keyOf(requestOf(number))))))
+    }),
   ])
-  await router.close()
+  await router.cache.close()
   for (const close of open) await close()
 }
 
@@ -37,7 +51,7 @@ export async function fromFileCold() {
         run: hits(async (number) => {
           const router = newRouter(options)
           const content = await answerOfThryd(router, number, 'disk')
-          await router.close()
+          await router.cache.close()
           return content
         }, 1),
       },
@@ -54,6 +68,14 @@ export async function fromFileCold() {
           const database = openLmdb(module)
           const completion = database.get(keyOf(requestOf(number)))
           await database.close()
+          return contentOf(completion)
+        }, 1),
+      ),
+      await peer(['better-sqlite3'], (module) =>
+        hits((number) => {
+          const { database, get } = openSqlite(module)
+          const completion = JSON.parse(get(keyOf(requestOf(number))))
+          database.close()
           return contentOf(completion)
         }, 1),
       ),

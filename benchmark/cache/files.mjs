@@ -8,12 +8,14 @@ import { answerOf, requestOf } from '../conversation.mjs'
 import { peer } from '../peers.mjs'
 import { ENTRIES, filledRouter, keyOf } from './contestants.mjs'
 
-const directory = mkdtempSync(join(tmpdir(), 'thryd-benchmark-'))
+export const directory = mkdtempSync(join(tmpdir(), 'thryd-benchmark-'))
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
 const paths = {
   thryd: join(directory, 'thryd'),
   keyv: join(directory, 'keyv.sqlite'),
   lmdb: join(directory, 'lmdb.mdb'),
+  text: join(directory, 'text.mdb'),
+  sqlite: join(directory, 'better.sqlite'),
 }
 
 /** Bytes of a file, and of those beside it that belong to it. */
@@ -32,13 +34,27 @@ export const openKeyv = ({ KeyvSqlite }, { default: Keyv }) => {
 }
 export const openLmdb = ({ open }) => open({ path: paths.lmdb })
 
+/** lmdb with what one would send over a wire, instead of its own packed objects. */
+export const openLmdbText = ({ open }) => open({ path: paths.text, encoding: 'string' })
+
+/** A table of JSON texts, as the documentation of better-sqlite3 sets one up for many readers and a writer. */
+export function openSqlite({ default: Database }) {
+  const database = new Database(paths.sqlite)
+  database.pragma('journal_mode = WAL')
+  database.pragma('synchronous = NORMAL')
+  database.exec('CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID')
+  const select = database.prepare('SELECT value FROM answers WHERE key = ?').pluck()
+  const insert = database.prepare('INSERT OR REPLACE INTO answers VALUES (?, ?)')
+  return { database, get: (key) => select.get(key), set: (key, text) => void insert.run(key, text) }
+}
+
 /** thryd's file, with nothing in memory before it. */
 export const options = { path: paths.thryd, memoryBytes: 0, maxBytes: 2 ** 32 }
 
-/** The three files, all entries in each. */
+/** The files, all entries in each. */
 export async function fillFiles() {
   const router = await filledRouter(options)
-  await router.close()
+  await router.cache.close()
   const others = [
     await peer(['@keyv/sqlite', 'keyv'], async (...modules) => {
       const { keyv, store } = openKeyv(...modules)
@@ -58,6 +74,26 @@ export async function fillFiles() {
       }
       await database.flushed
       await database.close()
+    }),
+    await peer(
+      ['lmdb'],
+      async (module) => {
+        const database = openLmdbText(module)
+        for (let number = 0; number < ENTRIES; number += 1) {
+          database.put(keyOf(requestOf(number)), answerOf(number))
+          if (number % 1000 === 0) await database.committed
+        }
+        await database.flushed
+        await database.close()
+      },
+      'JSON texts',
+    ),
+    await peer(['better-sqlite3'], (module) => {
+      const { database, set } = openSqlite(module)
+      database.transaction(() => {
+        for (let number = 0; number < ENTRIES; number += 1) set(keyOf(requestOf(number)), answerOf(number))
+      })()
+      database.close()
     }),
   ]
   const files = [{ name: 'thryd' }, ...others].map(({ name, missing }, index) => {

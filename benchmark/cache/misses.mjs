@@ -15,7 +15,7 @@ import {
   newRouter,
   recipe,
 } from './contestants.mjs'
-import { openKeyv, openLmdb, options } from './files.mjs'
+import { openKeyv, openLmdb, openSqlite, options } from './files.mjs'
 
 /** A fetch of the answer, looked for in `cache` before and kept in it after. */
 function cachedFetch({ Pool }, cache) {
@@ -106,6 +106,11 @@ export async function misses() {
         open.push(() => database.close())
         const set = (key, value) => void database.put(key, value)
         return cachedFetch(undici, { get: (key) => database.get(key), set, flush: () => database.flushed })
+      }),
+      await cachedUndici(['better-sqlite3'], (undici, module) => {
+        const { database, get, set } = openSqlite(module)
+        open.push(() => database.close())
+        return cachedFetch(undici, { get, set: (key, _, text) => set(key, text) })
       }),
       plainUndici,
       { ...(await peer(aiSdk, askAi(recipe(new Map())), 'middleware recipe, a Map for its Redis')), over: plainAi },

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
 use super::memory::Memory;
+use super::pace::Pace;
 use super::record::MAX_PAYLOAD_BYTES;
 use super::store::{Scanned, Store};
-use super::writes::{Ending, Group, Lost, Writes};
+use super::writes::{Ending, Group, Lost, Sketch, Writes};
 use super::{Codec, Key, Namespace, Record};
 use crate::error::{Error, Result};
 
@@ -63,8 +64,10 @@ impl Slot {
 /// One open file, shared by every router and thread of the process. Dropped, it writes what waits to be written.
 pub(super) struct Disk {
     path: PathBuf,
-    store: Arc<Store>,
-    writes: Writes,
+    pub(super) store: Arc<Store>,
+    pub(super) writes: Writes,
+    /// How fast it answers those who may not wait.
+    pub(super) pace: Pace,
     memories: Mutex<Vec<Weak<Memory>>>,
     /// Turns of those who read.
     reads: Arc<Semaphore>,
@@ -89,6 +92,11 @@ impl Disk {
     /// If there is no such directory, or if what is there is not a cache, one of a newer version, or one that the codec
     /// could not read; it is not touched.
     pub fn open(path: &Path, max_bytes: u64, codec: Codec) -> Result<Arc<Self>> {
+        Self::open_with(path, max_bytes, codec, Pace::new())
+    }
+
+    /// The same with another clock to tell how fast the file is, for tests.
+    pub(super) fn open_with(path: &Path, max_bytes: u64, codec: Codec, pace: Pace) -> Result<Arc<Self>> {
         let refused = |message: String| Error::cache(path.display(), message);
         let metadata = prepare(path).map_err(refused)?;
         let canonical = path.canonicalize().map_err(|error| refused(error.to_string()))?;
@@ -105,12 +113,12 @@ impl Disk {
         }
         let store = Arc::new(Store::open(&slot.path, max_bytes, codec).map_err(refused)?);
         // Known from the start, for whoever asks while the file is held.
-        store.size();
+        let is_over_bound = store.size().1 > max_bytes;
         let (behind, aside) = (Arc::clone(&store), Arc::clone(&store));
-        let place = Place { path: slot.path.clone(), identity: Mutex::new(slot.identity) };
+        let stands = Place { path: slot.path.clone(), identity: Mutex::new(slot.identity) };
         let commit = move |group: &Group| {
             let lost = |message| Lost { entries: group.len() as u64, message };
-            place.check(&behind).map_err(lost)?;
+            stands.check(&behind).map_err(lost)?;
             behind.write(group)
         };
         let writes = Writes::new(Box::new(commit), Box::new(move |now| aside.tend(now)));
@@ -118,13 +126,14 @@ impl Disk {
         endings.retain(|ending| !ending.is_gone());
         endings.push(writes.ending());
         drop(endings);
-        if store.is_migrating() || store.is_over_bound() {
+        if store.is_migrating() || is_over_bound {
             writes.tend();
         }
         let disk = Arc::new(Self {
             path: slot.path.clone(),
             store,
             writes,
+            pace,
             memories: Mutex::default(),
             reads: Arc::new(Semaphore::new(READS)),
             is_measuring: Arc::default(),
@@ -147,7 +156,11 @@ impl Disk {
 
     /// The answer, if it is here, intact and not expired. Blocks for a read.
     pub fn get(&self, key: &Key, now_ms: u64) -> Option<Arc<Record>> {
-        let record = self.writes.get(key).or_else(|| self.store.read(key).map(Arc::new))?;
+        let record = self.writes.get(key).or_else(|| {
+            let record = self.store.read(key);
+            self.store.rest_due().into_iter().for_each(|at| self.writes.tend_at(at));
+            record.map(Arc::new)
+        })?;
         (!record.is_expired(now_ms)).then_some(record)
     }
 
@@ -175,12 +188,12 @@ impl Disk {
     }
 
     /// Stores an answer soon, and lets no memory but its `own`, which has it already, serve an older one. Never waits.
-    pub fn put(&self, key: Key, record: &Arc<Record>, own: &Arc<Memory>) {
+    pub fn put(&self, key: Key, record: &Arc<Record>, sketch: Option<Sketch>, own: &Arc<Memory>) {
         if record.payload.len() > MAX_PAYLOAD_BYTES {
             let size = record.payload.len();
             self.writes.refuse(format!("an answer of {size} bytes is longer than {MAX_PAYLOAD_BYTES}"));
         } else {
-            self.writes.put(key, Arc::clone(record));
+            self.writes.put_with(key, Arc::clone(record), sketch);
         }
         // Only now: whoever reads from here on finds the new one above.
         for memory in locked(&self.memories).iter().filter_map(Weak::upgrade) {
@@ -260,6 +273,11 @@ impl Disk {
     /// Waits until all that was put before is on disk or lost, and leaves it to the next flush to tell what was lost.
     pub fn settle(&self) {
         self.writes.settle();
+    }
+
+    /// The same, but not for longer than until then.
+    pub fn settle_until(&self, end: Instant) {
+        self.writes.settle_until(end);
     }
 
     /// The file's length; 0 if that cannot be found out.
@@ -349,37 +367,4 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Cache, CacheOptions, Entry};
-    use super::*;
-
-    /// Two threads, as a cache held up for ever is what is feared.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn nobody_waits_long_for_a_file_that_is_held_and_nothing_is_lost_by_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("cache");
-        let cache = Cache::open(CacheOptions { memory_bytes: 0, ..CacheOptions::at(&path) }).unwrap();
-        let (old, new) = (Key([1; 32]), Key([2; 32]));
-        cache.put(old, Entry::default());
-        cache.flush().await.unwrap();
-        let stats = cache.stats();
-        let disk = Disk::open(&path, u64::MAX, Codec::default()).unwrap();
-        let (free, is_free) = std::sync::mpsc::channel::<()>();
-        let (held, is_held) = std::sync::mpsc::channel();
-        let holder = std::thread::spawn(move || {
-            let _guard = disk.store.hold();
-            held.send(()).unwrap();
-            let _ = is_free.recv();
-        });
-        is_held.recv().unwrap();
-        assert!(cache.disk_get(&old).await.is_none(), "a miss");
-        cache.put(new, Entry::default());
-        assert!(cache.disk_get(&new).await.is_some(), "it waits to be written");
-        assert_eq!((cache.stats().entries, cache.stats().bytes), (stats.entries, stats.bytes));
-        drop(free);
-        holder.join().unwrap();
-        cache.flush().await.unwrap();
-        assert!(cache.disk_get(&old).await.is_some() && cache.disk_get(&new).await.is_some());
-        assert_eq!((cache.stats().write_errors, cache.stats().read_errors), (0, 0));
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Answers by key: in memory, then on disk. Stores bytes and does not know what a completion is.
 //!
-//! A lookup is [`Cache::memory_get`], which waits for nothing, and on a miss [`Cache::disk_get`]; what was found below
-//! is promoted upward. [`Cache::put`] stores into memory at once and on disk behind the caller's back. Nothing here
+//! A lookup is [`Cache::memory_get`] and [`Cache::disk_now`], which wait for nothing, and then [`Cache::disk_get`]; what
+//! was found below is promoted upward. [`Cache::put`] stores into memory at once and on disk behind the caller's back. Nothing here
 //! fails an answer once a cache is open. [`Flights`] joins equal calls while they are under way.
 
 mod canonical;
@@ -10,10 +10,12 @@ mod disk;
 mod encryption_key;
 mod flight;
 mod key;
+mod look;
 mod memory;
 mod nearest;
 mod number;
 mod options;
+mod pace;
 mod question;
 mod record;
 mod seal;
@@ -37,6 +39,7 @@ pub use disk::flush_all;
 pub use encryption_key::EncryptionKey;
 pub use flight::{Flight, FlightPanic, Flights};
 pub use key::{Key, KeyBuilder, Placement, placement};
+pub use look::{Glance, Sighting};
 pub use nearest::{Nearest, Same, SearchBounds};
 pub use options::{CacheMode, CacheOptions};
 pub use question::{Difference, MAX_SKETCH_BYTES, Question, Side};
@@ -47,6 +50,7 @@ pub use transfer::{ImportReport, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use disk::Disk;
 use memory::Memory;
+use writes::Sketch;
 
 /// How long a call waits for the file, to be opened or to be read, before it does without: about as long as a provider
 /// takes to answer. Reads take microseconds, but while a process makes the file shorter all others wait for it.
@@ -200,16 +204,25 @@ impl Cache {
     /// The answer from disk, which then is in memory too. Counts a hit or a miss, without a file always a miss. Needs a
     /// Tokio runtime with its clock on.
     pub fn disk_get(&self, key: &Key) -> impl Future<Output = Option<Arc<Record>>> + Send + 'static + use<> {
+        self.disk_get_since(key, None)
+    }
+
+    /// The same, without looking again for what was just seen not to be there, if nothing was stored since.
+    pub fn disk_get_since(
+        &self,
+        key: &Key,
+        seen: Option<Sighting>,
+    ) -> impl Future<Output = Option<Arc<Record>>> + Send + 'static + use<> {
         let (cache, key) = (self.clone(), *key);
         async move {
             let inner = &cache.0;
             let found = match cache.disk() {
-                None => None,
-                Some(disk) => {
+                Some(disk) if !seen.is_some_and(|seen| disk.is_as_seen(seen)) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
                     let read = tokio::time::timeout(PATIENCE, disk.read(key, now_ms)).await.ok().flatten();
                     read.inspect(|record| inner.memory.promote(key, record, since))
                 }
+                _ => None,
             };
             let counter = if found.is_some() { &inner.disk_hits } else { &inner.misses };
             counter.fetch_add(1, Ordering::Relaxed);
@@ -231,6 +244,20 @@ impl Cache {
 
     /// Stores an answer: in memory at once, on disk soon. Never waits and never fails; what is lost is counted.
     pub fn put(&self, key: Key, entry: Entry<'_>) {
+        self.store(key, entry, None);
+    }
+
+    /// The same, with a question that is made when it is written, of so many bytes, about, that are kept until then: at once
+    /// if there is no file.
+    pub fn put_asked(&self, key: Key, entry: Entry<'_>, bytes: u64, question: impl FnOnce() -> Bytes + Send + 'static) {
+        if self.disk().is_some() {
+            self.store(key, entry, Some(Sketch { make: Box::new(question), bytes }));
+        } else {
+            self.store(key, Entry { question: question(), ..entry }, None);
+        }
+    }
+
+    fn store(&self, key: Key, entry: Entry<'_>, sketch: Option<Sketch>) {
         let ttl = entry.ttl.unwrap_or(self.0.options.ttl);
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         if ttl_ms == 0 || self.is_closed() {
@@ -248,14 +275,14 @@ impl Cache {
             question: entry.question,
             payload: entry.payload,
         });
-        self.take_in(key, &record);
+        self.take_in(key, &record, sketch);
     }
 
     /// Keeps a record as it is.
-    fn take_in(&self, key: Key, record: &Arc<Record>) {
+    fn take_in(&self, key: Key, record: &Arc<Record>, sketch: Option<Sketch>) {
         self.0.memory.insert(key, Arc::clone(record));
         if let Some(disk) = self.disk() {
-            disk.put(key, record, &self.0.memory);
+            disk.put(key, record, sketch, &self.0.memory);
         }
     }
 

@@ -160,13 +160,15 @@ fn look_at_all(
     disk: Option<&Arc<Disk>>,
     bounds: SearchBounds,
 ) {
-    let (end, mut left) = (Instant::now() + bounds.time, bounds.records);
+    let end = Instant::now() + bounds.time;
+    let mut left = bounds.records;
     let mut goes_on = || {
         left = left.saturating_sub(1);
         left > 0 && Instant::now() < end
     };
     let mut seen = HashSet::new();
-    for (key, record) in in_memory {
+    // With a file below, what was asked may stand there alone.
+    for (key, record) in in_memory.iter().filter(|(_, record)| !record.question.is_empty()) {
         search.look_at(record);
         seen.insert(*key);
         if !goes_on() {
@@ -174,6 +176,7 @@ fn look_at_all(
         }
     }
     let Some(disk) = disk else { return };
+    disk.settle_until(end);
     let mut after = None;
     // What cannot be read is not there to be compared with.
     while let Ok(page) = disk.scan(after, PAGE) {

@@ -6,6 +6,8 @@
 mod version_1;
 mod version_2;
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 
 use super::Key;
@@ -27,7 +29,8 @@ impl Namespace {
     /// The tag of a namespace; the empty name is the default namespace.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self::of(&blake3::hash(name.as_bytes()))
+        static DEFAULT: LazyLock<Namespace> = LazyLock::new(|| Namespace::of(&blake3::hash(b"")));
+        if name.is_empty() { *DEFAULT } else { Self::of(&blake3::hash(name.as_bytes())) }
     }
 
     pub(super) fn of(hash: &blake3::Hash) -> Self {

@@ -12,13 +12,15 @@ mod evict;
 mod migrate;
 mod open;
 mod pack;
+mod read;
+mod snapshot;
 mod tables;
 
-use std::ops::Bound;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, WriteTransaction};
@@ -28,7 +30,9 @@ use super::writes::{Group, Lost};
 use super::{Codec, Key, Record};
 use crate::error::panic_text;
 use evict::Pass;
-use tables::{ENTRIES, INDEX, META, Tables, footprint, stored_bytes};
+pub(super) use read::{Look, Scanned};
+use snapshot::{KEPT, Snapshot};
+use tables::{INDEX, META, Tables, footprint, stored_bytes};
 
 /// Entries that one transaction writes at most.
 const WRITTEN_AT_ONCE: usize = 256;
@@ -36,13 +40,13 @@ const WRITTEN_AT_ONCE: usize = 256;
 /// Bytes that one transaction writes at most, 4 MiB, unless one record is longer.
 const WRITTEN_BYTES_AT_ONCE: u64 = 4 << 20;
 
-/// Bytes that [`Store::scan`] returns at most, about, 16 MiB.
-const SCANNED_BYTES_AT_ONCE: usize = 16 << 20;
-
 /// The file, and what is known of its state.
 pub(super) struct Store {
     path: PathBuf,
     codec: Codec,
+    /// Before the database, which ends what is read of it when it is closed.
+    kept: RwLock<Option<Arc<Snapshot>>>,
+    is_newly_kept: AtomicBool,
     database: RwLock<Arc<Handle>>,
     /// An error was seen, after which redb wants to be opened anew.
     is_broken: AtomicBool,
@@ -57,30 +61,41 @@ pub(super) struct Store {
     evictions: AtomicU64,
     /// Bytes that this process has set free in the file since it was last compacted.
     freed: AtomicU64,
-    /// When this process last read or wrote the file.
-    used: Mutex<Instant>,
+    used: Mutex<Used>,
     /// When anybody had last written it, as of the last look.
     modified: Mutex<Option<SystemTime>>,
     last_size: Mutex<(u64, u64)>,
     read_errors: AtomicU64,
 }
 
+/// When this process last used the file.
+struct Used {
+    /// Read or wrote it.
+    at: Instant,
+    read: Option<Instant>,
+}
+
 /// An open database. One that has panicked may panic again when it is closed, which must not reach anyone.
-struct Handle(Option<Database>);
+#[derive(Debug)]
+struct Handle {
+    database: Option<Database>,
+    /// The same file, if it may be looked at without the database.
+    file: Option<Arc<File>>,
+}
 
 impl Handle {
-    fn new(database: Database) -> Self {
-        Self(Some(database))
+    fn new(database: Database, file: Option<File>) -> Self {
+        Self { database: Some(database), file: file.map(Arc::new) }
     }
 
     fn get(&self) -> Result<&Database, redb::Error> {
-        self.0.as_ref().ok_or(redb::Error::DatabaseClosed)
+        self.database.as_ref().ok_or(redb::Error::DatabaseClosed)
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let database = self.0.take();
+        let database = self.database.take();
         let _ = caught(move || {
             drop(database);
             Ok(())
@@ -95,20 +110,19 @@ struct Encoded {
     bytes: Vec<u8>,
 }
 
-/// An entry as [`Store::scan`] finds it: its place, its key, its record.
-pub(super) type Scanned = (Key, Key, Record);
-
 impl Store {
     /// Opens a file that exists and is empty or ours.
     ///
     /// # Errors
     /// Why not; the file is then as it was, but for the repair that a crash of its owner had left to do.
     pub fn open(path: &Path, max_bytes: u64, codec: Codec) -> Result<Self, String> {
-        let (database, is_migrating) = open::open_database(path, codec.seal())?;
+        let (handle, is_migrating) = open::open_database(path, codec.seal())?;
         Ok(Self {
             path: path.to_owned(),
             codec,
-            database: RwLock::new(Arc::new(Handle::new(database))),
+            kept: RwLock::default(),
+            is_newly_kept: AtomicBool::new(false),
+            database: RwLock::new(Arc::new(handle)),
             is_broken: AtomicBool::new(false),
             is_migrating: AtomicBool::new(is_migrating),
             max_bytes: AtomicU64::new(max_bytes),
@@ -117,7 +131,7 @@ impl Store {
             now_ms: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             freed: AtomicU64::new(0),
-            used: Mutex::new(Instant::now()),
+            used: Mutex::new(Used { at: Instant::now(), read: None }),
             modified: Mutex::default(),
             last_size: Mutex::default(),
             read_errors: AtomicU64::new(0),
@@ -164,8 +178,12 @@ impl Store {
 
     /// Does something with the database. An error is its text, and so is a panic: redb panics on some damaged files.
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, String> {
-        let database = Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner));
-        let outcome = caught(|| act(database.get()?));
+        self.with_handle(|handle| act(handle.get()?))
+    }
+
+    fn with_handle<T>(&self, act: impl FnOnce(&Handle) -> Result<T, redb::Error>) -> Result<T, String> {
+        let handle = Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner));
+        let outcome = caught(|| act(&handle));
         if outcome.is_err() {
             self.is_broken.store(true, Ordering::Relaxed);
         }
@@ -195,6 +213,7 @@ impl Store {
         })?;
         self.freed.fetch_add(freed, Ordering::Relaxed);
         *self.last_size.lock().unwrap_or_else(PoisonError::into_inner) = size;
+        self.renew();
         Ok(outcome)
     }
 
@@ -209,7 +228,8 @@ impl Store {
             let opened = open::open_database(&self.path, self.codec.seal());
             let (fresh, is_migrating) = opened.inspect_err(|_| self.is_broken.store(true, Ordering::Relaxed))?;
             self.is_migrating.store(is_migrating, Ordering::Relaxed);
-            *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Handle::new(fresh));
+            self.keep(None);
+            *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         }
         Ok(())
     }
@@ -221,34 +241,23 @@ impl Store {
     }
 
     fn note_use(&self) {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.used().at = Instant::now();
     }
 
-    /// The record of a key, whole; whatever goes wrong is a miss.
-    pub fn read(&self, key: &Key) -> Option<Record> {
-        self.note_use();
-        // A disk that is too full to write to can still be read, once redb has got over the failure.
-        let _ = self.mend();
-        let place = self.codec.place(key);
-        let read = self.with(|database| {
-            let transaction = database.begin_read()?;
-            let Some(row) = transaction.open_table(INDEX)?.get(&place.0)? else {
-                return if self.is_migrating() { migrate::read(&transaction, &place) } else { Ok(None) };
-            };
-            let row = transaction.open_table(ENTRIES)?.get(row.value().0)?;
-            // An index that leads nowhere is damage, as is a record that cannot be decoded.
-            Ok(Some(row.and_then(|row| Some(row.value().strip_prefix(&place.0)?.to_vec())).unwrap_or_default()))
-        });
-        if matches!(read, Ok(None)) {
-            return None;
-        }
-        let decoded = read.ok().flatten().and_then(|bytes| self.codec.decode(&place, &bytes));
-        let record = decoded.filter(|(found, _)| found == key).map(|(_, record)| record);
-        match &record {
-            Some(_) => self.uses.note(key),
-            None => _ = self.read_errors.fetch_add(1, Ordering::Relaxed),
-        }
-        record
+    /// Notes that it is read. Returns whether it was lately.
+    fn note_read(&self) -> bool {
+        let now = Instant::now();
+        let mut used = self.used();
+        used.at = now;
+        used.read.replace(now).is_some_and(|at| now < at + KEPT)
+    }
+
+    fn read_at(&self) -> Option<Instant> {
+        self.used().read
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Entries, and the bytes of the file that they take, about; zeros if that cannot be read. Does not wait for a
@@ -330,36 +339,6 @@ impl Store {
                 tables.insert(place, bytes, record.expires_ms, record.namespace.0)?;
             }
             Ok(())
-        })
-    }
-
-    /// Up to `limit` entries in the order of their places, from the first after `after`, or from the very first;
-    /// fewer if they are long, none at the end. What cannot be read is left out.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<Scanned>, String> {
-        self.note_use();
-        self.mend()?;
-        self.finish_migration()?;
-        self.with(|database| {
-            let transaction = database.begin_read()?;
-            let (index, entries) = (transaction.open_table(INDEX)?, transaction.open_table(ENTRIES)?);
-            let start = after.as_ref().map_or(Bound::Unbounded, |place| Bound::Excluded(&place.0));
-            let (mut found, mut size) = (Vec::new(), 0);
-            for row in index.range::<&[u8; 32]>((start, Bound::Unbounded))? {
-                let (place, row) = row?;
-                let place = Key(*place.value());
-                let Some(entry) = entries.get(row.value().0)? else { continue };
-                let bytes = entry.value().strip_prefix(&place.0);
-                let Some((key, record)) = bytes.and_then(|bytes| self.codec.decode(&place, bytes)) else { continue };
-                size += record.payload.len();
-                found.push((place, key, record));
-                if found.len() >= limit || size >= SCANNED_BYTES_AT_ONCE {
-                    break;
-                }
-            }
-            Ok(found)
         })
     }
 }

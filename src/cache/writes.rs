@@ -4,14 +4,19 @@
 //! promises can be tested alone: a put never waits, a flush always ends, and what was put before it is then committed
 //! or counted as lost; groups and steps take turns, so that neither waits for more than one of the other.
 
+mod waiting;
+
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Key, Record};
 use crate::error::panic_text;
+pub(super) use waiting::Sketch;
+use waiting::Waiting;
 
 /// The longest that an entry waits for company before it is committed.
 const COMMIT_DELAY: Duration = Duration::from_millis(20);
@@ -51,6 +56,10 @@ pub(super) struct Ending(Weak<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// How many puts there were: read without the lock, so changed before what was put can be found.
+    puts: AtomicU64,
+    /// Whether anything waits or is being committed: so too, so that who looks for what is not here waits for nobody.
+    is_holding: AtomicBool,
     /// Something to do, or something done.
     changed: Condvar,
     commit: Box<Commit>,
@@ -59,14 +68,14 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: Group,
+    waiting: HashMap<Key, Waiting>,
     /// When the group that waits is committed at the latest.
     due: Option<Instant>,
     /// When the next step of the upkeep is due.
     tend_at: Option<Instant>,
     is_tending: bool,
     /// The group that is being committed: still readable here.
-    committing: Arc<Group>,
+    committing: Arc<HashMap<Key, Waiting>>,
     bytes: u64,
     committing_bytes: u64,
     /// How many puts there were, and how many of them are settled.
@@ -83,7 +92,7 @@ struct State {
 /// What the thread does next.
 enum Work {
     /// A group, and which put was its last.
-    Group(Arc<Group>, u64),
+    Group(Arc<HashMap<Key, Waiting>>, u64),
     Step,
 }
 
@@ -99,13 +108,27 @@ impl Writes {
     /// A queue whose groups `commit` writes, and between them `tend` does its steps. Its thread starts with the first
     /// put, or when it is told to tend.
     pub fn new(commit: Box<Commit>, tend: Box<Tend>) -> Self {
-        let shared = Shared { state: Mutex::default(), changed: Condvar::new(), commit, tend };
+        let shared = Shared {
+            state: Mutex::default(),
+            puts: AtomicU64::new(0),
+            is_holding: AtomicBool::new(false),
+            changed: Condvar::new(),
+            commit,
+            tend,
+        };
         Self { shared: Arc::new(shared), thread: Mutex::new(None) }
     }
 
     /// Takes an entry to be written soon. Never waits; an entry that does not fit is lost and counted.
+    #[cfg(test)]
     pub fn put(&self, key: Key, record: Arc<Record>) {
-        let size = record.size();
+        self.put_with(key, record, None);
+    }
+
+    /// The same for an entry whose question may be made only then.
+    pub fn put_with(&self, key: Key, record: Arc<Record>, sketch: Option<Sketch>) {
+        let entry = Waiting::new(record, sketch);
+        let size = entry.bytes;
         let mut state = self.shared.lock();
         if state.bytes.saturating_add(state.committing_bytes).saturating_add(size) > QUEUE_BYTES {
             state.fail(1, format!("the disk is too slow: {QUEUE_BYTES} bytes wait to be written"));
@@ -113,14 +136,21 @@ impl Writes {
         }
         state.put += 1;
         state.bytes += size;
-        if state.waiting.is_empty() {
+        self.shared.puts.fetch_add(1, Ordering::SeqCst);
+        self.shared.is_holding.store(true, Ordering::SeqCst);
+        let is_first = state.waiting.is_empty();
+        if is_first {
             state.due = Some(Instant::now() + COMMIT_DELAY);
         }
-        if let Some(replaced) = state.waiting.insert(key, record) {
-            state.bytes = state.bytes.saturating_sub(replaced.size());
+        if let Some(replaced) = state.waiting.insert(key, entry) {
+            state.bytes = state.bytes.saturating_sub(replaced.bytes);
         }
+        // Whoever comes between does not change what the thread waits for.
+        let is_told = is_first || state.waiting.len() == COMMIT_ENTRIES;
         drop(state);
-        self.shared.changed.notify_all();
+        if is_told {
+            self.shared.changed.notify_all();
+        }
         self.start();
     }
 
@@ -131,8 +161,17 @@ impl Writes {
 
     /// What waits to be written under this key.
     pub fn get(&self, key: &Key) -> Option<Arc<Record>> {
+        if !self.shared.is_holding.load(Ordering::SeqCst) {
+            return None;
+        }
         let state = self.shared.lock();
-        state.waiting.get(key).or_else(|| state.committing.get(key)).cloned()
+        let found = state.waiting.get(key).or_else(|| state.committing.get(key));
+        found.map(|waiting| Arc::clone(&waiting.record))
+    }
+
+    /// How many puts there were.
+    pub fn puts(&self) -> u64 {
+        self.shared.puts.load(Ordering::SeqCst)
     }
 
     /// Waits until all that was put before is committed.
@@ -147,6 +186,11 @@ impl Writes {
         drop(self.shared.settled());
     }
 
+    /// The same, but not for longer than until then.
+    pub fn settle_until(&self, end: Instant) {
+        drop(self.shared.settled_until(Some(end)));
+    }
+
     /// For who settles it without having it.
     pub fn ending(&self) -> Ending {
         Ending(Arc::downgrade(&self.shared))
@@ -154,7 +198,14 @@ impl Writes {
 
     /// Has the upkeep see to what there is to do now.
     pub fn tend(&self) {
-        self.shared.lock().tend_at = Some(Instant::now());
+        self.tend_at(Instant::now());
+    }
+
+    /// Has the upkeep see to what there is to do then, if not before.
+    pub fn tend_at(&self, at: Instant) {
+        let mut state = self.shared.lock();
+        state.tend_at = Some(state.tend_at.map_or(at, |before| before.min(at)));
+        drop(state);
         self.shared.changed.notify_all();
         self.start();
     }
@@ -228,12 +279,20 @@ impl Shared {
     }
 
     fn settled(&self) -> MutexGuard<'_, State> {
+        self.settled_until(None)
+    }
+
+    /// Waits until all that was put before is settled, or until then.
+    fn settled_until(&self, end: Option<Instant>) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         let target = state.put;
-        while state.settled < target {
+        while state.settled < target && end.is_none_or(|end| Instant::now() < end) {
             state.is_flush_wanted = true;
             self.changed.notify_all();
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
         }
         state
     }
@@ -249,8 +308,9 @@ impl Shared {
         }
     }
 
-    fn commit(&self, group: &Group, last: u64) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.commit)(group))).unwrap_or_else(|panic| {
+    fn commit(&self, group: &HashMap<Key, Waiting>, last: u64) {
+        let write = || (self.commit)(&group.iter().map(|(key, waiting)| (*key, waiting.whole())).collect());
+        let outcome = catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| {
             let message = format!("a defect of thryd: {}", panic_text(&*panic));
             Err(Lost { entries: group.len() as u64, message })
         });
@@ -260,6 +320,7 @@ impl Shared {
         }
         state.committing = Arc::default();
         state.committing_bytes = 0;
+        self.is_holding.store(!state.waiting.is_empty(), Ordering::SeqCst);
         state.settled = last;
         state.tend_at = Some(Instant::now());
         drop(state);
@@ -272,7 +333,7 @@ impl Shared {
         let mut state = self.lock();
         state.is_tending = false;
         // Whoever asked for upkeep in the meantime gets it.
-        state.tend_at = state.tend_at.or(next);
+        state.tend_at = state.tend_at.into_iter().chain(next).min();
     }
 
     /// Waits for work that is due; the turn is the upkeep's after a group. `None` when all is written and no more comes.
@@ -311,6 +372,7 @@ impl Shared {
     fn settle_lost(&self, message: &str) {
         let mut state = self.lock();
         let lost = std::mem::take(&mut state.waiting).len() as u64;
+        self.is_holding.store(!state.committing.is_empty(), Ordering::SeqCst);
         state.bytes = 0;
         state.settled = state.put;
         state.fail(lost, message.to_owned());

@@ -14,7 +14,7 @@ use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
 use super::write::LONG_REQUEST_BYTES;
-use crate::cache::{Cache, Entry, Key, KeyBuilder, Moment, Question, Record};
+use crate::cache::{Cache, Entry, Glance, Key, KeyBuilder, Moment, Question, Record, Sighting};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
 use crate::kinds::{Body, Kind, Usage};
@@ -43,6 +43,8 @@ pub(crate) struct Prepared<K: Kind> {
     deployments: Arc<[Arc<Deployment>]>,
     pub started: Instant,
     active: Option<ActiveGuard>,
+    /// That it was not in the file, for the flight not to look again.
+    seen: Option<Sighting>,
 }
 
 impl<K: Kind> Prepared<K> {
@@ -72,6 +74,7 @@ impl<K: Kind> Prepared<K> {
             deployments,
             started: Instant::now(),
             active: Some(active),
+            seen: None,
         })
     }
 
@@ -90,7 +93,7 @@ impl<K: Kind> Prepared<K> {
 
     /// The same call, for a task of its own.
     pub fn again(&self) -> Self {
-        self.with_key(Arc::clone(&self.request), self.key)
+        Self { seen: self.seen, ..self.with_key(Arc::clone(&self.request), self.key) }
     }
 
     fn with_key(&self, request: Arc<K::Request>, key: Key) -> Self {
@@ -106,6 +109,7 @@ impl<K: Kind> Prepared<K> {
             request,
             started: self.started,
             active: None,
+            seen: None,
         }
     }
 
@@ -125,6 +129,17 @@ impl<K: Kind> Prepared<K> {
         self.hit(&record, CacheStatus::Memory)
     }
 
+    /// The answer, if the file has it and that can be told at once. Not for a call that joins another, which has looked.
+    pub fn on_disk(&mut self) -> Option<Answer<K>> {
+        let cache = self.core.open_cache().filter(|_| self.reads_cache() && !self.is_under_way())?;
+        match cache.disk_now(&self.key) {
+            Glance::Hit(record) => return self.hit(&record, CacheStatus::Disk),
+            Glance::Miss(sighting) => self.seen = Some(sighting),
+            Glance::Unsure => {}
+        }
+        None
+    }
+
     /// The answer, if the cache has it, opening it first if need be.
     ///
     /// # Errors
@@ -140,7 +155,10 @@ impl<K: Kind> Prepared<K> {
             None => None,
             Some(cache) => match cache.memory_get(&self.key) {
                 Some(record) => self.hit(&record, CacheStatus::Memory),
-                None => cache.disk_get(&self.key).await.and_then(|record| self.hit(&record, CacheStatus::Disk)),
+                None => cache
+                    .disk_get_since(&self.key, self.seen)
+                    .await
+                    .and_then(|record| self.hit(&record, CacheStatus::Disk)),
             },
         };
         match found {
@@ -230,16 +248,20 @@ impl Keeper {
         let Some((keeper, is_own)) = place else { return CacheStatus::Off };
         if value.is_storable() && is_own {
             let payload = pack(value);
-            let question = asked.unwrap_or_else(keeper.asks());
             let entry = Entry {
                 deployment,
                 payload,
-                question,
                 ttl: keeper.ttl,
                 namespace: &keeper.namespace,
                 since: Some(keeper.since),
+                ..Entry::default()
             };
-            keeper.cache.put(keeper.key, entry);
+            match asked {
+                Some(question) => keeper.cache.put(keeper.key, Entry { question, ..entry }),
+                None => {
+                    keeper.cache.put_asked(keeper.key, entry, (*keeper.request).as_ref().len() as u64, keeper.asks())
+                }
+            }
         }
         CacheStatus::Miss
     }

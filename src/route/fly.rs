@@ -151,6 +151,12 @@ impl<K: Kind> Prepared<K> {
         self.options.cache == CacheUse::Default
     }
 
+    /// Whether it would join an equal call.
+    pub fn is_under_way(&self) -> bool {
+        let flights = &self.core.flights;
+        self.joins() && !flights.is_empty() && flights.contains(&self.flight_key(self.reading()))
+    }
+
     /// Joins the flight of an equal call, or starts one that looks into the cache and sends. Needs the context of a Tokio
     /// runtime. `held` is kept until the call is over or the seat is left.
     pub fn fly(&self, reading: Reading, wish: Wish, held: Box<dyn Send>, rejoins: u32) -> Seat<Answer<K>> {

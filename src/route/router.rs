@@ -229,16 +229,16 @@ impl<K: Kind> Router<K> {
         }
     }
 
-    /// Begins a call with a request that [`Kind::request`] has checked: what memory can answer, and what can be refused at once, is ready; for all else
-    /// it needs the context of a Tokio runtime.
+    /// Begins a call with a request that [`Kind::request`] has checked: what memory can answer, or a file that can be read at
+    /// once, and what can be refused at once, is ready; for all else it needs the context of a Tokio runtime.
     pub fn begin(&self, group: &str, request: K::Request, options: InvokeOptions) -> Begun<K> {
-        let prepared = match Prepared::new(&self.0, group, request, options) {
+        let mut prepared = match Prepared::new(&self.0, group, request, options) {
             Ok(prepared) => prepared,
             Err(error) => return Begun::Ready(Err(error)),
         };
         let parts = K::split(&prepared.request).filter(|_| prepared.is_of_one_model());
         let hit = match &parts {
-            None => prepared.in_memory(),
+            None => prepared.in_memory().or_else(|| prepared.on_disk()),
             Some(parts) if parts.len() > PARTS_AT_ONCE => None,
             Some(parts) => parts::in_memory(&prepared, parts),
         };

@@ -19,10 +19,15 @@ const WORTHWHILE_BYTES: u64 = 4 << 20;
 const COMPACTED_BYTES: u64 = 128 << 20;
 
 impl Store {
-    /// Does one bounded step of what has to be done behind everyone's back: moves answers out of an earlier format,
-    /// makes room, and gives it back to the disk when nobody has asked for a while. Returns when to be called again;
-    /// `None`: after the next write.
+    /// Does one bounded step of what has to be done behind everyone's back: lets go of what is kept for those who read,
+    /// moves answers out of an earlier format, makes room, and gives it back to the disk when nobody has asked for a
+    /// while. Returns when to be called again; `None`: after the next write.
     pub fn tend(&self, now: Instant) -> Option<Instant> {
+        let rest = self.let_rest(now);
+        self.upkeep(now).into_iter().chain(rest).min()
+    }
+
+    fn upkeep(&self, now: Instant) -> Option<Instant> {
         // What fails here is tried again after the next write, which also tells of it if it fails as well.
         self.mend().ok()?;
         if self.is_migrating() {
@@ -50,11 +55,11 @@ impl Store {
     fn last_used(&self, now: Instant) -> Instant {
         let modified = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified()).ok();
         let before = std::mem::replace(&mut *self.modified.lock().unwrap_or_else(PoisonError::into_inner), modified);
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.used();
         if before.is_some() && before != modified {
-            *used = now.max(*used);
+            used.at = now.max(used.at);
         }
-        *used
+        used.at
     }
 
     fn is_worthwhile(&self) -> bool {
@@ -79,7 +84,10 @@ impl Store {
     /// using it right now.
     pub(super) fn compact(&self) -> Result<bool, String> {
         let Ok(mut database) = self.database.try_write() else { return Ok(false) };
-        let Some(database) = Arc::get_mut(&mut database).and_then(|handle| handle.0.as_mut()) else { return Ok(false) };
+        // Nor is anything read of it that is only kept.
+        self.keep(None);
+        let handle = Arc::get_mut(&mut database).and_then(|handle| handle.database.as_mut());
+        let Some(database) = handle else { return Ok(false) };
         let outcome = caught(|| {
             match database.try_begin_write() {
                 Ok(transaction) => transaction.abort()?,

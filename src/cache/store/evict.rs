@@ -180,6 +180,7 @@ impl Store {
         })?;
         self.freed.fetch_add(freed, Ordering::Relaxed);
         self.is_migrating.store(false, Ordering::Relaxed);
+        self.renew();
         Ok(())
     }
 

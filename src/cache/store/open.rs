@@ -1,15 +1,17 @@
 //! Whose file it is: opens one that is ours, makes one where there is nothing, refuses the rest untouched.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use redb::backends::FileBackend;
 use redb::{
-    Builder, ConcurrencyMode, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableError,
+    Builder, ConcurrencyMode, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableError,
     WriteTransaction,
 };
 
 use super::tables::{ENTRIES, FORMAT, INDEX, META};
-use super::{caught, migrate};
+use super::{Handle, caught, migrate};
 
 /// Pages that redb keeps in memory, 32 MiB: the answers themselves are kept by the tier above.
 const PAGE_CACHE_BYTES: usize = 32 << 20;
@@ -23,17 +25,27 @@ enum Found {
     Format(u64),
 }
 
-/// Opens a file that exists. One that is not ours is recognised by a look that cannot change it. Returns the database,
-/// and whether there may be answers in the tables of an earlier format.
-pub(super) fn open_database(path: &Path, seal: u64) -> Result<(Database, bool), String> {
+/// Opens a file that exists. One that is not ours is recognised by a look that cannot change it. Returns the database
+/// and its file, and whether there may be answers in the tables of an earlier format.
+pub(super) fn open_database(path: &Path, seal: u64) -> Result<(Handle, bool), String> {
     let mut builder = Builder::new();
     builder.set_concurrency_mode(ConcurrencyMode::MultiWriter).set_cache_size(PAGE_CACHE_BYTES);
     if !is_blank(path).map_err(|error| error.to_string())? {
         let verdict = caught(|| look(&builder, path, seal));
         verdict.map_err(|message| format!("it cannot be read as a cache: {message}"))??;
     }
-    let database = caught(|| Ok(builder.create(path)?))?;
-    let found = caught(|| Ok(inspect(&database.begin_read()?, seal)))??;
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|error| error.to_string())?;
+    let same = file.try_clone().map_err(|error| error.to_string())?;
+    let database = caught(|| Ok(builder.create_with_backend(FileBackend::new(file)?)?))?;
+    // What is found, and whether some of it is of an earlier format.
+    let look = || {
+        let transaction = database.begin_read()?;
+        let found = inspect(&transaction, seal);
+        let is_migrating = found.is_ok() && migrate::left(&transaction)? > 0;
+        Ok(found.map(|found| (found, is_migrating)))
+    };
+    let (found, mut is_migrating) = caught(look)??;
     if found != Found::Format(FORMAT) {
         caught(|| {
             let transaction = database.begin_write()?;
@@ -47,10 +59,9 @@ pub(super) fn open_database(path: &Path, seal: u64) -> Result<(Database, bool), 
             Ok(transaction.commit()?)
         })?;
         // The faster one may have had another key.
-        caught(|| Ok(inspect(&database.begin_read()?, seal)))??;
+        (_, is_migrating) = caught(look)??;
     }
-    let is_migrating = caught(|| Ok(migrate::left(&database.begin_read()?)? > 0))?;
-    Ok((database, is_migrating))
+    Ok((Handle::new(database, Some(same)), is_migrating))
 }
 
 pub(super) fn create_tables(transaction: &WriteTransaction, seal: u64) -> Result<(), redb::Error> {

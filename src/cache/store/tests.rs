@@ -3,6 +3,7 @@
 
 mod compaction_tests;
 mod failing_tests;
+mod look_tests;
 
 use std::fs::File;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use redb::{Builder, ConcurrencyMode, ReadableTable, TableDefinition};
 
-use super::tables::FORMAT;
+use super::tables::{ENTRIES, FORMAT};
 use super::*;
 use crate::cache::Namespace;
 

@@ -76,7 +76,7 @@ impl Import {
             }
             waiting += record.payload.len();
             self.report.imported += 1;
-            self.cache.take_in(key, &Arc::new(record));
+            self.cache.take_in(key, &Arc::new(record), None);
             if waiting > WAITING_BYTES {
                 self.flush()?;
                 waiting = 0;

@@ -227,3 +227,66 @@ fn a_panic_in_the_upkeep_ends_no_later_commit() {
         assert_eq!(writes.flush(), Ok(()));
     }
 }
+
+/// A question that says where it was made, and keeps so many bytes until then.
+fn sketch(made: &Arc<Mutex<Vec<std::thread::ThreadId>>>, bytes: u64) -> Sketch {
+    let made = Arc::clone(made);
+    let asked = move || {
+        made.lock().unwrap().push(std::thread::current().id());
+        Bytes::from("asked")
+    };
+    Sketch { make: Box::new(asked), bytes }
+}
+
+#[test]
+fn what_was_asked_is_sketched_once_when_it_is_written_and_not_by_who_stores_it() {
+    let (made, written) = (Arc::default(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&written);
+    let commit = move |group: &Group| {
+        seen.lock().unwrap().extend(group.iter().map(|(key, record)| (*key, record.question.clone())));
+        Ok(())
+    };
+    let writes = Writes::new(Box::new(commit), Box::new(|_| None));
+    writes.put_with(key(1), record(10), Some(sketch(&made, 10)));
+    assert_eq!(writes.get(&key(1)), Some(record(10)), "found meanwhile");
+    writes.flush().unwrap();
+    assert_eq!(*written.lock().unwrap(), [(key(1), Bytes::from("asked"))]);
+    let made = made.lock().unwrap();
+    assert!(made.len() == 1 && made[0] != std::thread::current().id());
+}
+
+#[test]
+fn what_is_kept_for_a_sketch_counts_as_bytes_that_wait() {
+    let (is_free, free) = (Arc::new(AtomicBool::new(false)), Arc::new((Mutex::new(()), Condvar::new())));
+    let (may_go, gate) = (Arc::clone(&is_free), Arc::clone(&free));
+    let (writes, _) = writes(move |_| {
+        let mut guard = gate.0.lock().unwrap();
+        while !may_go.load(Ordering::SeqCst) {
+            guard = gate.1.wait(guard).unwrap();
+        }
+        Ok(())
+    });
+    let made = Arc::default();
+    for number in 0..100 {
+        writes.put_with(key(number), record(10), Some(sketch(&made, 1 << 20)));
+    }
+    assert!((35..=40).contains(&writes.errors().0), "{:?}", writes.errors());
+    let guard = free.0.lock().unwrap();
+    is_free.store(true, Ordering::SeqCst);
+    drop(guard);
+    free.1.notify_all();
+    assert!(writes.flush().is_err(), "some were lost");
+    writes.put_with(key(1), record(10), Some(sketch(&made, 1 << 20)));
+    writes.flush().unwrap();
+}
+
+#[test]
+fn a_sketch_that_panics_loses_its_group_and_no_more() {
+    let (writes, groups) = writes(|_| Ok(()));
+    let panics = Sketch { make: Box::new(|| panic!("a defect")), bytes: 0 };
+    writes.put_with(key(1), record(10), Some(panics));
+    assert!(writes.flush().unwrap_err().contains("a defect"));
+    writes.put(key(2), record(10));
+    writes.flush().unwrap();
+    assert_eq!(*groups.lock().unwrap(), [1]);
+}

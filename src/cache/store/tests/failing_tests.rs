@@ -75,9 +75,10 @@ fn undermine(store: &Store, is_torn: bool) -> Arc<AtomicU64> {
     let left = Arc::new(AtomicU64::new(u64::MAX));
     let file = File::options().read(true).write(true).open(&store.path).unwrap();
     let failing = FailingFile { file: FileBackend::new(file).unwrap(), left: Arc::clone(&left), is_torn };
+    let same = File::open(&store.path).unwrap();
     let database =
         Builder::new().set_concurrency_mode(ConcurrencyMode::MultiWriter).create_with_backend(failing).unwrap();
-    *store.database.write().unwrap() = Arc::new(Handle::new(database));
+    *store.database.write().unwrap() = Arc::new(Handle::new(database, Some(same)));
     left
 }
 
