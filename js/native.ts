@@ -55,12 +55,15 @@ export interface NativeRouter {
   cache(): NativeCache | null
   /** What `invoke` would say to these options. */
   checkOptions(optionsJson: string): Reply
-  invoke(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
-  stream(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
+  /** A text is a hit, the rest of which is on the desk (`desk.ts`). A request is spelled (`spelling.ts`), or JSON. */
+  invoke(id: number, group: string, request: string, optionsJson: string | null): Letter | string | null
+  /** The word that a line has named by its number. */
+  word(number: number): string
+  stream(id: number, group: string, request: string, optionsJson: string | null): Letter | null
   /** If it gives nothing, what comes is brought by at most so many letters. */
   pull(id: number, letters: number): Letter | null
   cancel(id: number): void
-  estimateWaitMs(group: string, requestJson: string): Reply
+  estimateWaitMs(group: string, request: string): Reply
   stats(): Reply
   close(id: number): void
   /** A letter that is not a failure has the head in `text` and its body in `bytes`, or the beginning of it in `raw`. */
@@ -89,7 +92,8 @@ export interface Native {
    * again and again; the others as objects. Those to one id come in their order, and first those in the JSON.
    */
   Mailbox: new (receive: (plain: string | null, rich: Letter[] | null) => void) => NativeMailbox
-  NativeRouter: new (mailbox: NativeMailbox, kind: Kind) => NativeRouter
+  /** `desk` is where the numbers of hits are put. */
+  NativeRouter: new (mailbox: NativeMailbox, kind: Kind, desk: Float64Array) => NativeRouter
   NativeCache: {
     open(mailbox: NativeMailbox, id: number, optionsJson: string): void
     /** The cache that the call `id` opened; once. */

@@ -6,15 +6,17 @@ use futures_util::future::BoxFuture;
 
 use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
+use super::line::Line;
 use super::served::Crossing;
+use super::spelling;
 use crate::cache::Cache;
-use crate::error::{Invalid, Result};
+use crate::error::{ErrorKind, Invalid, Result};
 use crate::fields::Fields;
 use crate::gateway::{Responding, respond};
 use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranking};
 use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions};
 use crate::provider::{Provider, ProviderOptions};
-use crate::route::{Begun, Router, RouterStats};
+use crate::route::{Begun, Router, RouterStats, Spoken};
 
 /// A router of any kind.
 pub trait AnyRouter: Send + Sync {
@@ -31,7 +33,8 @@ pub trait AnyRouter: Send + Sync {
     fn mount_cache(&self, cache: Cache);
     fn cache(&self) -> Option<Cache>;
     fn check_options(&self, options: &str) -> Result<()>;
-    fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>) -> Result<Started>;
+    /// A hit that can be told in a line is written there.
+    fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>, line: &mut Line) -> Result<Started>;
     fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<Arc<dyn AnyStream>>;
     fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding>;
     fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
@@ -41,12 +44,16 @@ pub trait AnyRouter: Send + Sync {
 
 /// A call that was begun.
 pub enum Started {
+    /// It is in the line.
+    Told,
     Ready(Mail),
     Pending(BoxFuture<'static, Result<Mail>>),
 }
 
-fn request<K: Kind>(text: &str) -> Result<K::Request> {
-    Ok(K::request(Body::parse(text)?)?)
+/// The request that a text is, as the face spells it.
+pub(super) fn request<K: Kind>(text: &str) -> Result<K::Request> {
+    let json = spelling::json(text).ok_or_else(|| ErrorKind::Bug("a request was not spelled well".to_owned()))?;
+    Ok(K::request(Body::parse(&json)?)?)
 }
 
 impl<K: Crossing> AnyRouter for Router<K> {
@@ -90,12 +97,17 @@ impl<K: Crossing> AnyRouter for Router<K> {
         InvokeOptions::read(Fields::parse("invoke options", options)?, self.timeouts())?;
         Ok(())
     }
-    fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>) -> Result<Started> {
+    fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>, line: &mut Line) -> Result<Started> {
         let options = match options {
             None => InvokeOptions::default(),
             Some(text) => InvokeOptions::read(Fields::parse("invoke options", text)?, self.timeouts())?,
         };
-        match self.begin(group, request::<K>(text)?, options) {
+        let begun = match self.begin_spoken(group, text, options, request::<K>)? {
+            Spoken::Hit(hit, latency) if K::write_line(&hit, latency, line) => return Ok(Started::Told),
+            Spoken::Hit(hit, latency) => Begun::Ready(Ok(hit.answer(latency))),
+            Spoken::Begun(begun) => begun,
+        };
+        match begun {
             Begun::Ready(result) => Ok(Started::Ready(K::letter(LetterKind::Settled, id, result?))),
             Begun::Pending(call) => {
                 Ok(Started::Pending(Box::pin(async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) })))

@@ -1,21 +1,29 @@
 //! An answer as JavaScript gets it: what every answer says as JSON, and beside it what would be dear to encode.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::any_stream::AnyStream;
+use super::any_router::request as read;
 use super::letter::{Kind as LetterKind, Mail};
+use super::line::{Line, Said};
 use crate::error::{Attempt, Result};
 use crate::gateway::Answering;
-use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranked, Ranking, Streaming, ToolCall, Usage};
+use crate::kinds::{Completion, Embeddings, Kind, ModelResponse, Ranked, Ranking, Streaming, ToolCall, Usage};
 use crate::options::{StreamOptions, unsupported};
-use crate::route::{Answer, CacheStatus, Router};
+use crate::route::{Answer, CacheStatus, Hit, Router};
 
 /// A kind whose answers cross.
 pub trait Crossing: Answering {
     /// Writes an answer.
     fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail;
+
+    /// Writes a hit as a line. Whether it can be told so.
+    fn write_line(_hit: &Hit<Self>, _latency: Duration, _line: &mut Line) -> bool {
+        false
+    }
 
     /// Streams an answer, for the kind that can be streamed.
     ///
@@ -37,8 +45,7 @@ fn streamed<K: Crossing + Streaming>(
     request: &str,
     options: StreamOptions,
 ) -> Result<Arc<dyn AnyStream>> {
-    let request = K::request(Body::parse(request)?)?;
-    Ok(Arc::new(router.stream(group, &request, options)?))
+    Ok(Arc::new(router.stream(group, &read::<K>(request)?, options)?))
 }
 
 /// What every answer says.
@@ -85,6 +92,18 @@ impl Crossing for Completion {
             Own { content: &answer.content, tool_calls: &answer.tool_calls, finish_reason: &answer.finish_reason };
         let raw = String::from_utf8_lossy(answer.raw()).into_owned();
         Mail { raw: Some(raw), ..Mail::new(kind, id, Some(head(&answer, own))) }
+    }
+
+    fn write_line(hit: &Hit<Self>, latency: Duration, line: &mut Line) -> bool {
+        let Hit { value, deployment } = hit;
+        let Some(around) = value.around_content().filter(|_| value.tool_calls.is_empty()) else { return false };
+        line.write(&Said {
+            around,
+            content: &value.content,
+            words: [deployment, value.model(), &value.finish_reason],
+            latency_ms: latency.as_secs_f64() * 1000.0,
+            usage: value.usage().copied().unwrap_or_default(),
+        })
     }
 
     fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<Arc<dyn AnyStream>> {

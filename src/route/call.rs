@@ -12,6 +12,7 @@ use super::answer::{Answer, CacheStatus};
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
+use super::memo::{Generation, Hit, Words};
 use crate::cache::{Cache, Entry, Key, KeyBuilder, Moment, Question, Record};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
@@ -118,9 +119,21 @@ impl<K: Kind> Prepared<K> {
 
     /// The answer, if memory has it.
     pub fn in_memory(&self) -> Option<Answer<K>> {
-        let cache = self.core.open_cache().filter(|_| self.reads_cache())?;
-        let record = cache.memory_get(&self.key)?;
-        self.hit(&record, CacheStatus::Memory)
+        self.in_memory_as(None)
+    }
+
+    /// The same; if the call came in words, these are remembered.
+    pub fn in_memory_as(&self, spoken: Option<(Words<'_>, Generation)>) -> Option<Answer<K>> {
+        self.core.with_cache(|cache| {
+            let record = self.reads_cache().then(|| cache.memory_get(&self.key)).flatten()?;
+            let hit = Hit::read(&record)?;
+            self.core.remember(&hit.value, &hit.deployment);
+            let answer = hit.answer(self.started.elapsed());
+            if let Some((words, generation)) = spoken {
+                self.core.memos.keep(cache, words, generation, self.key, &record, Arc::new(hit));
+            }
+            Some(answer)
+        })
     }
 
     /// The answer, if the cache has it, opening it first if need be.
@@ -148,18 +161,10 @@ impl<K: Kind> Prepared<K> {
     }
 
     fn hit(&self, record: &Record, cache: CacheStatus) -> Option<Answer<K>> {
-        let mut value: K = unpack(&record.payload)?;
-        free_of_charge(&mut value);
-        self.core.remember(&value, &record.deployment);
-        Some(Answer {
-            value,
-            deployment: record.deployment.clone(),
-            cache,
-            attempts: Vec::new(),
-            latency: self.started.elapsed(),
-            queued: Duration::ZERO,
-            position: 0,
-        })
+        let Hit { value, deployment } = Hit::read(record)?;
+        self.core.remember(&value, &deployment);
+        let (latency, queued) = (self.started.elapsed(), Duration::ZERO);
+        Some(Answer { value, deployment, cache, attempts: Vec::new(), latency, queued, position: 0 })
     }
 
     /// Whether the answer is to be kept.
@@ -268,6 +273,15 @@ fn unpack<K: Kind>(packed: &Bytes) -> Option<K> {
         value.set_usage(usage);
     }
     Some(value)
+}
+
+impl<K: Kind> Hit<K> {
+    /// Reads a record; `None` if there is no answer of the kind in it.
+    pub fn read(record: &Record) -> Option<Self> {
+        let mut value: K = unpack(&record.payload)?;
+        free_of_charge(&mut value);
+        Some(Self { value, deployment: record.deployment.clone() })
+    }
 }
 
 /// The answer was paid for by another call.

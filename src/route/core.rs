@@ -10,6 +10,7 @@ use super::answer::Answer;
 use super::fly::Calls;
 use super::group::Group;
 use super::hosts::Hosts;
+use super::memo::Memos;
 use super::mount::Mount;
 use super::parts::Batch;
 use super::retired::Retired;
@@ -29,6 +30,8 @@ pub(crate) struct Core<K: Kind> {
     /// Of requests that answer several parts at once.
     pub batches: Calls<Arc<Batch<K>>>,
     pub retired: Retired,
+    /// Requests that memory has answered.
+    pub memos: Memos<K>,
     /// Whose what later requests go on from is.
     pub states: States,
     pub retry: RetryOptions,
@@ -67,6 +70,7 @@ impl<K: Kind> Core<K> {
             flights: Calls::default(),
             batches: Calls::default(),
             retired: Retired::default(),
+            memos: Memos::default(),
             states: States::default(),
             budget: Mutex::new(RetryBudget::new(&retry)),
             retry,
@@ -118,6 +122,11 @@ impl<K: Kind> Core<K> {
         self.active.is_closed.store(true, Ordering::Release);
     }
 
+    /// Whether new calls are refused.
+    pub fn is_refusing(&self) -> bool {
+        self.active.is_closed.load(Ordering::Acquire)
+    }
+
     /// Waits for the calls in flight.
     pub async fn idle(&self) {
         loop {
@@ -139,6 +148,7 @@ impl<K: Kind> Core<K> {
 
     pub fn mount(&self, cache: Cache) {
         *self.cache.write().unwrap_or_else(PoisonError::into_inner) = Some(Mount::open(cache));
+        self.memos.change();
     }
 
     fn mounted(&self) -> Option<Arc<Mount>> {
@@ -158,6 +168,11 @@ impl<K: Kind> Core<K> {
     /// The cache, if it is open.
     pub fn open_cache(&self) -> Option<Cache> {
         self.mounted()?.in_use()
+    }
+
+    /// What `look` finds in the cache, if it is open.
+    pub fn with_cache<T>(&self, look: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.with_cache(look)
     }
 
     /// The cache, opened now if it is not.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod begin;
 mod bell;
 mod call;
 mod consider;
@@ -12,6 +13,7 @@ mod group;
 mod hosts;
 pub mod line;
 pub mod log;
+mod memo;
 mod missing;
 mod mount;
 #[cfg(test)]
@@ -32,8 +34,10 @@ mod stream;
 mod trial;
 
 pub use answer::{Answer, CacheStatus};
+pub use begin::Spoken;
 pub use call::Begun;
 pub use hosts::Hosts;
+pub use memo::Hit;
 pub use router::Router;
 pub use stats::{DeploymentStats, GroupStats, LimitStats, ProviderStats, RouterStats, WindowStats};
 pub use stream::{AnswerStream, Batch, CompletionStream, Origin, Poll};

@@ -1,0 +1,223 @@
+//! What is remembered of requests that memory has answered: the words that they were asked in, and the answer as it was read. Who
+//! asks again in the same words is answered without reading either.
+//!
+//! Words are compared to the letter and never by a hash alone, so that nobody can find others that are taken for them. What a key
+//! is made of beside them (the group's models, the mounted cache) is counted: whatever changes it makes all that is remembered void.
+
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter, sync};
+
+use crate::cache::{Cache, Key, Record};
+
+/// What is remembered takes at most one in so many of the bytes that the cache may take in memory, beside them.
+const SHARE: u64 = 2;
+
+/// No shard is smaller, so that long requests find room too.
+const SHARD_BYTES: u64 = 4 << 20;
+
+/// Bytes of what is typically remembered: only sizes the tables.
+const TYPICAL_BYTES: u64 = 4 << 10;
+
+/// A request as it came, and whom it is to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words<'a> {
+    pub group: &'a str,
+    /// Absent: that of the mounted cache.
+    pub namespace: Option<&'a str>,
+    pub text: &'a str,
+}
+
+impl Hash for Words<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+        self.group.hash(state);
+        self.namespace.hash(state);
+    }
+}
+
+/// The same, kept.
+struct Kept {
+    group: Box<str>,
+    namespace: Option<Box<str>>,
+    text: Box<str>,
+}
+
+impl Kept {
+    fn words(&self) -> Words<'_> {
+        Words { group: &self.group, namespace: self.namespace.as_deref(), text: &self.text }
+    }
+}
+
+impl Hash for Kept {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.words().hash(state);
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        other.words().equivalent(self)
+    }
+}
+
+impl Eq for Kept {}
+
+impl Equivalent<Kept> for Words<'_> {
+    fn equivalent(&self, kept: &Kept) -> bool {
+        let kept = kept.words();
+        self.text == kept.text && self.group == kept.group && self.namespace == kept.namespace
+    }
+}
+
+/// How often something was done that keys depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+/// What memory answered.
+#[derive(Debug)]
+pub struct Hit<K> {
+    /// Paid for by another call.
+    pub value: K,
+    /// `provider::model` that answered.
+    pub deployment: String,
+}
+
+/// What is remembered of one request.
+pub(crate) struct Memo<K> {
+    pub key: Key,
+    generation: Generation,
+    /// What the answer was read from: if memory has another one by now, it is read anew.
+    record: Weak<Record>,
+    pub hit: Arc<Hit<K>>,
+    bytes: u64,
+}
+
+impl<K> Memo<K> {
+    /// Whether it was read from this record.
+    pub fn is_of(&self, record: &Arc<Record>) -> bool {
+        std::ptr::eq(self.record.as_ptr(), Arc::as_ptr(record))
+    }
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl<K> Weighter<Kept, Arc<Memo<K>>> for Size {
+    fn weight(&self, _words: &Kept, memo: &Arc<Memo<K>>) -> u64 {
+        memo.bytes
+    }
+}
+
+/// What is remembered while one cache is mounted and nothing in it is cleared.
+struct Table<K> {
+    cleared: u64,
+    memos: sync::Cache<Kept, Arc<Memo<K>>, Size>,
+}
+
+impl<K> Table<K> {
+    fn new(cache: &Cache) -> Option<Self> {
+        let capacity = cache.options().memory_bytes / SHARE;
+        let shards = usize::try_from((capacity / SHARD_BYTES).clamp(1, 16)).unwrap_or(1);
+        let shards = if shards.is_power_of_two() { shards } else { shards.next_power_of_two() / 2 };
+        let items = usize::try_from((capacity / TYPICAL_BYTES).clamp(32, 1 << 18)).unwrap_or(32);
+        let mut builder = OptionsBuilder::new();
+        builder.shards(shards).estimated_items_capacity(items).weight_capacity(capacity);
+        let options = builder.build().ok().filter(|_| capacity > 0)?;
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), sync::DefaultLifecycle::default());
+        let memos = sync::Cache::with_options(options, Size, hasher, lifecycle);
+        Some(Self { cleared: cache.cleared(), memos })
+    }
+}
+
+/// See the module.
+pub(crate) struct Memos<K> {
+    generation: AtomicU64,
+    table: RwLock<Option<Table<K>>>,
+}
+
+impl<K> Default for Memos<K> {
+    fn default() -> Self {
+        Self { generation: AtomicU64::new(0), table: RwLock::default() }
+    }
+}
+
+impl<K> Memos<K> {
+    /// To be asked before what a key is made of.
+    pub fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
+    }
+
+    /// Something that keys depend on is another from now on.
+    pub fn change(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.forget();
+    }
+
+    fn forget(&self) {
+        drop(self.table.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// What is remembered of this request.
+    pub fn get(&self, cache: &Cache, words: Words<'_>) -> Option<Arc<Memo<K>>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let known = table.as_ref()?;
+        if known.cleared != cache.cleared() || cache.is_closed() {
+            drop(table);
+            // Whoever cleared the cache wants it out of the memory.
+            self.forget();
+            return None;
+        }
+        let memo = known.memos.get(&words)?;
+        if memo.generation == self.generation() {
+            return Some(memo);
+        }
+        known.memos.remove(&words);
+        None
+    }
+
+    /// Remembers that memory answered these words with this record, read as `hit`, if nothing has changed since `generation`.
+    pub fn keep(
+        &self,
+        cache: &Cache,
+        words: Words<'_>,
+        generation: Generation,
+        key: Key,
+        record: &Arc<Record>,
+        hit: Arc<Hit<K>>,
+    ) {
+        const OVERHEAD: u64 = 512;
+        let bytes = OVERHEAD + (words.text.len() + words.group.len() + words.namespace.map_or(0, str::len)) as u64;
+        let memo = Memo { key, generation, record: Arc::downgrade(record), hit, bytes: bytes + record.size() };
+        let kept =
+            Kept { group: words.group.into(), namespace: words.namespace.map(Into::into), text: words.text.into() };
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = table.as_ref() {
+            known.memos.insert(kept, Arc::new(memo));
+            return;
+        }
+        drop(table);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if table.is_none() {
+            *table = Table::new(cache);
+        }
+        if let Some(known) = table.as_ref().filter(|_| generation == self.generation()) {
+            known.memos.insert(kept, Arc::new(memo));
+        }
+    }
+
+    /// Forgets these words.
+    pub fn drop_words(&self, words: Words<'_>) {
+        if let Some(known) = self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            known.memos.remove(&words);
+        }
+    }
+
+    /// Bytes that what is remembered takes, about.
+    #[cfg(test)]
+    pub fn bytes(&self) -> u64 {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |known| known.memos.weight())
+    }
+}
