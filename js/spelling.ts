@@ -10,6 +10,10 @@ const DEEPEST = 64
 /** Beyond this many fields and items of one object, it is written sooner than spelled. */
 const MOST_PARTS = 4096
 
+/** The spellings of the first names that came, which are nearly always the same. */
+const NAMES = new Map<string, string>()
+const MOST_NAMES = 256
+
 interface WellFormed {
   isWellFormed(): boolean
 }
@@ -18,7 +22,7 @@ interface WellFormed {
 export function spelled(request: object): string | undefined {
   const text = spell(request, 0)
   if (text === undefined) return undefined
-  const whole = `*${text}`
+  const whole = '*' + text
   // Half a character has no UTF-8.
   return (whole as unknown as WellFormed).isWellFormed() ? whole : undefined
 }
@@ -26,9 +30,9 @@ export function spelled(request: object): string | undefined {
 function spell(value: unknown, depth: number): string | undefined {
   switch (typeof value) {
     case 'string':
-      return `"${value.length}:${value}`
+      return '"' + value.length + ':' + value
     case 'number':
-      return Number.isFinite(value) ? `#${value};` : undefined
+      return Number.isFinite(value) ? '#' + value + ';' : undefined
     case 'boolean':
       return value ? 't' : 'f'
     case 'object':
@@ -48,7 +52,7 @@ function spellArray(items: readonly unknown[], depth: number): string | undefine
     if (item === undefined) return undefined
     text += item
   }
-  return `${text}]`
+  return text + ']'
 }
 
 function spellObject(fields: object, depth: number): string | undefined {
@@ -62,7 +66,13 @@ function spellObject(fields: object, depth: number): string | undefined {
     if (value === undefined) continue
     const said = spell(value, depth)
     if (said === undefined) return undefined
-    text += `${name.length}:${name}${said}`
+    text += (NAMES.get(name) ?? spellName(name)) + said
   }
-  return `${text}}`
+  return text + '}'
+}
+
+function spellName(name: string): string {
+  const text = name.length + ':' + name
+  if (NAMES.size < MOST_NAMES && name.length < DEEPEST) NAMES.set(name, text)
+  return text
 }

@@ -6,7 +6,8 @@ use futures_util::future::BoxFuture;
 
 use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
-use super::line::Line;
+use super::line::{Line, Words};
+use super::runtime;
 use super::served::Crossing;
 use super::spelling;
 use crate::cache::Cache;
@@ -16,7 +17,7 @@ use crate::gateway::{Responding, respond};
 use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranking};
 use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions};
 use crate::provider::{Provider, ProviderOptions};
-use crate::route::{Begun, Router, RouterStats, Spoken};
+use crate::route::{Begun, Hit, Router, RouterStats};
 
 /// A router of any kind.
 pub trait AnyRouter: Send + Sync {
@@ -33,8 +34,7 @@ pub trait AnyRouter: Send + Sync {
     fn mount_cache(&self, cache: Cache);
     fn cache(&self) -> Option<Cache>;
     fn check_options(&self, options: &str) -> Result<()>;
-    /// A hit that can be told in a line is written there.
-    fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>, line: &mut Line) -> Result<Started>;
+    fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>, words: &mut Words) -> Result<Started>;
     fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<Arc<dyn AnyStream>>;
     fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding>;
     fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
@@ -44,10 +44,26 @@ pub trait AnyRouter: Send + Sync {
 
 /// A call that was begun.
 pub enum Started {
-    /// It is in the line.
-    Told,
+    /// A hit, after so many milliseconds.
+    Told(Arc<Line>, f64),
     Ready(Mail),
     Pending(BoxFuture<'static, Result<Mail>>),
+}
+
+/// A hit, made ready to be shown again.
+enum Shown<K> {
+    Line(Arc<Line>),
+    /// What cannot be told in a line.
+    Hit(Hit<K>),
+}
+
+impl<K: Crossing> Shown<K> {
+    fn new(hit: Hit<K>, words: &mut Words) -> Self {
+        match K::line(&hit, words) {
+            Some(line) => Self::Line(Arc::new(line)),
+            None => Self::Hit(hit),
+        }
+    }
 }
 
 /// The request that a text is, as the face spells it.
@@ -97,16 +113,19 @@ impl<K: Crossing> AnyRouter for Router<K> {
         InvokeOptions::read(Fields::parse("invoke options", options)?, self.timeouts())?;
         Ok(())
     }
-    fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>, line: &mut Line) -> Result<Started> {
+    fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>, words: &mut Words) -> Result<Started> {
         let options = match options {
             None => InvokeOptions::default(),
             Some(text) => InvokeOptions::read(Fields::parse("invoke options", text)?, self.timeouts())?,
         };
-        let begun = match self.begin_spoken(group, text, options, request::<K>)? {
-            Spoken::Hit(hit, latency) if K::write_line(&hit, latency, line) => return Ok(Started::Told),
-            Spoken::Hit(hit, latency) => Begun::Ready(Ok(hit.answer(latency))),
-            Spoken::Begun(begun) => begun,
-        };
+        if let Some((shown, latency)) = self.recall(group, text, &options, |hit| Shown::new(hit, words)) {
+            return Ok(match &*shown {
+                Shown::Line(line) => Started::Told(Arc::clone(line), latency.as_secs_f64() * 1000.0),
+                Shown::Hit(hit) => Started::Ready(K::letter(LetterKind::Settled, id, hit.clone().answer(latency))),
+            });
+        }
+        let _runtime = runtime::handle().enter();
+        let begun = self.begin_spoken(group, text, options, request::<K>, |hit| Shown::new(hit, words))?;
         match begun {
             Begun::Ready(result) => Ok(Started::Ready(K::letter(LetterKind::Settled, id, result?))),
             Begun::Pending(call) => {

@@ -8,90 +8,102 @@ use super::text;
 use crate::kinds::Usage;
 
 /// So many numbers are on the desk (`js/desk.ts`).
-pub const NUMBERS: usize = 13;
+const NUMBERS: usize = 13;
+
+/// Where the milliseconds stand that it took: the one number that is another each time.
+const LATENCY: usize = 5;
 
 /// Words that JavaScript keeps, at most: names of deployments and models, and why answers end.
 const WORDS: usize = 64;
 
-/// What crosses of one hit. Used again and again.
-#[derive(Default)]
+/// What is said of a hit, made once and given as often as it is asked for.
+#[derive(Debug)]
 pub struct Line {
     /// What stands before the content in the provider's answer, what after it, and the content.
-    text: Vec<u8>,
+    text: Box<str>,
+    is_ascii: bool,
     numbers: [f64; NUMBERS],
-    words: Vec<String>,
 }
 
-/// What a hit says.
+/// What a line is made of.
 pub struct Said<'a> {
     pub around: (&'a [u8], &'a [u8]),
     pub content: &'a str,
     /// The deployment, the model and the finish reason.
     pub words: [&'a str; 3],
-    pub latency_ms: f64,
     pub usage: Usage,
 }
 
-impl Line {
-    /// Writes a hit. Whether it can be told so.
-    #[allow(clippy::cast_precision_loss, reason = "lengths and counts of tokens stay far below 2^53")]
-    pub fn write(&mut self, said: &Said<'_>) -> bool {
-        let mut numbers = [f64::NAN; NUMBERS];
-        for (number, word) in numbers[2..].iter_mut().zip(said.words) {
-            let Some(place) = self.place(word) else { return false };
-            *number = place as f64;
-        }
-        let (before, after) = said.around;
-        self.text.clear();
-        for part in [before, after, said.content.as_bytes()] {
-            self.text.extend_from_slice(part);
-        }
-        let is_ascii = self.text.is_ascii();
-        for (number, part) in numbers.iter_mut().zip([before, after]) {
-            let length = if is_ascii { Some(part.len()) } else { units(part) };
-            let Some(length) = length else { return false };
-            *number = length as f64;
-        }
-        numbers[5] = said.latency_ms;
-        let usage = &said.usage;
-        numbers[6] = usage.prompt_tokens as f64;
-        numbers[7] = usage.completion_tokens as f64;
-        numbers[8] = usage.total_tokens as f64;
-        let known = [usage.cached_prompt_tokens, usage.reasoning_tokens].map(|tokens| tokens.map(|tokens| tokens as f64));
-        for (number, known) in numbers[9..].iter_mut().zip(known.into_iter().chain([usage.cost])) {
-            *number = known.unwrap_or(f64::NAN);
-        }
-        numbers[12] = f64::from(u8::from(usage.estimated));
-        self.numbers = numbers;
-        true
-    }
+/// The words that lines name by their numbers.
+#[derive(Debug, Default)]
+pub struct Words(Vec<String>);
 
-    fn place(&mut self, word: &str) -> Option<usize> {
-        if let Some(place) = self.words.iter().position(|known| known == word) {
-            return Some(place);
+impl Words {
+    fn number(&mut self, word: &str) -> Option<usize> {
+        if let Some(number) = self.0.iter().position(|known| known == word) {
+            return Some(number);
         }
-        (self.words.len() < WORDS).then(|| {
-            self.words.push(word.to_owned());
-            self.words.len() - 1
+        (self.0.len() < WORDS).then(|| {
+            self.0.push(word.to_owned());
+            self.0.len() - 1
         })
     }
 
-    /// The word at this place.
-    pub fn word(&self, place: usize) -> String {
-        self.words.get(place).cloned().unwrap_or_default()
+    /// The word of this number.
+    pub fn word(&self, number: usize) -> String {
+        self.0.get(number).cloned().unwrap_or_default()
+    }
+}
+
+impl Line {
+    /// A line, if the hit can be told in one.
+    #[allow(clippy::cast_precision_loss, reason = "lengths and counts of tokens stay far below 2^53")]
+    pub fn new(said: &Said<'_>, words: &mut Words) -> Option<Self> {
+        let (before, after) = (std::str::from_utf8(said.around.0).ok()?, std::str::from_utf8(said.around.1).ok()?);
+        let number = |count: Option<u64>| count.map_or(f64::NAN, |count| count as f64);
+        let Usage { prompt_tokens, completion_tokens, total_tokens, .. } = said.usage;
+        let [deployment, model, finish_reason] = said.words.map(|word| words.number(word));
+        let text = [before, after, said.content].concat().into_boxed_str();
+        Some(Self {
+            is_ascii: text.is_ascii(),
+            text,
+            numbers: [
+                units(before),
+                units(after),
+                deployment? as f64,
+                model? as f64,
+                finish_reason? as f64,
+                0.0,
+                prompt_tokens as f64,
+                completion_tokens as f64,
+                total_tokens as f64,
+                number(said.usage.cached_prompt_tokens),
+                number(said.usage.reasoning_tokens),
+                said.usage.cost.unwrap_or(f64::NAN),
+                f64::from(u8::from(said.usage.estimated)),
+            ],
+        })
     }
 
-    /// Gives the line to JavaScript: the numbers are put on the desk.
+    /// Gives it to JavaScript: the numbers are put on the desk.
     ///
     /// # Errors
     /// If the text is longer than a string can be.
-    pub fn give(&self, env: sys::napi_env, desk: &mut Float64Array) -> napi::Result<sys::napi_value> {
-        // SAFETY: the desk is written here alone, and read by nobody meanwhile: this is JavaScript's own thread.
-        let numbers = unsafe { desk.as_mut() };
-        for (place, number) in numbers.iter_mut().zip(self.numbers) {
+    pub fn give(
+        &self,
+        env: sys::napi_env,
+        desk: &mut Float64Array,
+        latency_ms: f64,
+    ) -> napi::Result<sys::napi_value> {
+        // SAFETY: written here alone, and read by nobody meanwhile, because this is JavaScript's own thread.
+        let places = unsafe { desk.as_mut() };
+        for (place, number) in places.iter_mut().zip(self.numbers) {
             *place = number;
         }
-        text::string(env, &self.text)
+        if let Some(place) = places.get_mut(LATENCY) {
+            *place = latency_ms;
+        }
+        text::string(env, &self.text, self.is_ascii)
     }
 }
 
@@ -113,6 +125,7 @@ impl ToNapiValue for Told {
 }
 
 /// How long JavaScript says that it is.
-fn units(text: &[u8]) -> Option<usize> {
-    std::str::from_utf8(text).ok().map(|text| text.chars().map(char::len_utf16).sum())
+#[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn units(text: &str) -> f64 {
+    text.chars().map(char::len_utf16).sum::<usize>() as f64
 }

@@ -13,7 +13,7 @@ use super::any_stream::Arrived;
 use super::cache::{self, NativeCache};
 use super::custom::{CustomCalls, Handler, Said};
 use super::letter::{Letter, Mail};
-use super::line::{Line, Told};
+use super::line::{Told, Words};
 use super::mailbox::{Mailbox, Post, lock};
 use super::pending::{Arrival, Pending, Place};
 use super::reply::{guarded, reply};
@@ -35,8 +35,7 @@ pub struct NativeRouter {
     /// Providers written in JavaScript that were given before `configure`.
     early: Mutex<Vec<Arc<dyn Provider>>>,
     pub(super) pending: Pending,
-    /// The hit that is being told.
-    line: RefCell<Line>,
+    words: RefCell<Words>,
     desk: RefCell<Float64Array>,
 }
 
@@ -51,7 +50,7 @@ impl NativeRouter {
             custom: CustomCalls::default(),
             early: Mutex::default(),
             pending: Pending::default(),
-            line: RefCell::default(),
+            words: RefCell::default(),
             desk: RefCell::new(desk),
         }
     }
@@ -169,14 +168,13 @@ impl NativeRouter {
         request: Text,
         options: Option<String>,
     ) -> napi::Result<Option<Told>> {
-        let line = &mut *self.line.borrow_mut();
-        let begun = guarded(|| {
-            let _runtime = runtime::handle().enter();
-            self.router()?.begin(id, &group, &request, options.as_deref(), line)
-        });
+        let words = &mut *self.words.borrow_mut();
+        let begun = guarded(|| self.router()?.begin(id, &group, &request, options.as_deref(), words));
         Ok(match begun {
             Err(error) => Some(Told::Letter(Mail::failed(id, &error).into())),
-            Ok(Started::Told) => Some(Told::Line(line.give(env.raw(), &mut self.desk.borrow_mut())?)),
+            Ok(Started::Told(line, latency_ms)) => {
+                Some(Told::Line(line.give(env.raw(), &mut self.desk.borrow_mut(), latency_ms)?))
+            }
             Ok(Started::Ready(mail)) => Some(Told::Letter(mail.into())),
             Ok(Started::Pending(call)) => {
                 self.pend(id, call);
@@ -188,7 +186,7 @@ impl NativeRouter {
     /// The word that a line has named by its number.
     #[napi]
     pub fn word(&self, number: u32) -> String {
-        self.line.borrow().word(number as usize)
+        self.words.borrow().word(number as usize)
     }
 
     /// A letter if the stream is refused at once, else `pull` gives its chunks.

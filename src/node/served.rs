@@ -1,14 +1,13 @@
 //! An answer as JavaScript gets it: what every answer says as JSON, and beside it what would be dear to encode.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::any_stream::AnyStream;
 use super::any_router::request as read;
 use super::letter::{Kind as LetterKind, Mail};
-use super::line::{Line, Said};
+use super::line::{Line, Said, Words};
 use crate::error::{Attempt, Result};
 use crate::gateway::Answering;
 use crate::kinds::{Completion, Embeddings, Kind, ModelResponse, Ranked, Ranking, Streaming, ToolCall, Usage};
@@ -20,9 +19,9 @@ pub trait Crossing: Answering {
     /// Writes an answer.
     fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail;
 
-    /// Writes a hit as a line. Whether it can be told so.
-    fn write_line(_hit: &Hit<Self>, _latency: Duration, _line: &mut Line) -> bool {
-        false
+    /// A hit as a line, if it can be told so.
+    fn line(_hit: &Hit<Self>, _words: &mut Words) -> Option<Line> {
+        None
     }
 
     /// Streams an answer, for the kind that can be streamed.
@@ -94,16 +93,12 @@ impl Crossing for Completion {
         Mail { raw: Some(raw), ..Mail::new(kind, id, Some(head(&answer, own))) }
     }
 
-    fn write_line(hit: &Hit<Self>, latency: Duration, line: &mut Line) -> bool {
+    fn line(hit: &Hit<Self>, words: &mut Words) -> Option<Line> {
         let Hit { value, deployment } = hit;
-        let Some(around) = value.around_content().filter(|_| value.tool_calls.is_empty()) else { return false };
-        line.write(&Said {
-            around,
-            content: &value.content,
-            words: [deployment, value.model(), &value.finish_reason],
-            latency_ms: latency.as_secs_f64() * 1000.0,
-            usage: value.usage().copied().unwrap_or_default(),
-        })
+        let around = value.around_content().filter(|_| value.tool_calls.is_empty())?;
+        let own = [deployment, value.model(), &value.finish_reason];
+        let usage = value.usage().copied().unwrap_or_default();
+        Line::new(&Said { around, content: &value.content, words: own, usage }, words)
     }
 
     fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<Arc<dyn AnyStream>> {

@@ -86,18 +86,18 @@ impl FromNapiValue for Text {
     }
 }
 
-/// A JavaScript string of these bytes, which are UTF-8.
+/// A JavaScript string.
 ///
 /// # Errors
 /// If it is longer than a string can be.
-pub fn string(env: sys::napi_env, bytes: &[u8]) -> napi::Result<sys::napi_value> {
-    let (mut value, length) = (ptr::null_mut(), bytes.len().cast_signed());
+pub fn string(env: sys::napi_env, text: &str, is_ascii: bool) -> napi::Result<sys::napi_value> {
+    let (mut value, length) = (ptr::null_mut(), text.len().cast_signed());
     // SAFETY: the bytes are there, and are copied. ASCII is Latin-1, which needs no decoding.
     check_status!(unsafe {
-        if bytes.is_ascii() {
-            sys::napi_create_string_latin1(env, bytes.as_ptr().cast(), length, &raw mut value)
+        if is_ascii {
+            sys::napi_create_string_latin1(env, text.as_ptr().cast(), length, &raw mut value)
         } else {
-            sys::napi_create_string_utf8(env, bytes.as_ptr().cast(), length, &raw mut value)
+            sys::napi_create_string_utf8(env, text.as_ptr().cast(), length, &raw mut value)
         }
     })?;
     Ok(value)

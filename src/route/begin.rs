@@ -1,5 +1,6 @@
 //! How a call begins: by what is remembered of its very words, by memory, or on its way.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Begun, Prepared};
-use super::memo::{Generation, Hit, Words};
+use super::memo::{Found, Made, Words};
 use super::parts;
 use super::router::Router;
 use crate::error::Result;
@@ -17,12 +18,23 @@ use crate::options::{CacheUse, InvokeOptions};
 /// A request of more parts is looked up and taken apart by the runtime, so as not to hold up the JavaScript thread.
 const PARTS_AT_ONCE: usize = 64;
 
-/// A call that was begun with the words that its request came in.
-pub enum Spoken<K> {
-    /// Memory answered, after this long.
-    Hit(Arc<Hit<K>>, Duration),
-    /// As any other call.
-    Begun(Begun<K>),
+/// What memory answered.
+#[derive(Clone, Debug)]
+pub struct Hit<K> {
+    /// Paid for by another call.
+    pub value: K,
+    /// `provider::model` that answered.
+    pub deployment: String,
+}
+
+impl<K: Kind> Hit<K> {
+    /// As an answer that memory gave after this long.
+    #[must_use]
+    pub fn answer(self, latency: Duration) -> Answer<K> {
+        let Self { value, deployment } = self;
+        let (cache, attempts, queued) = (CacheStatus::Memory, Vec::new(), Duration::ZERO);
+        Answer { value, deployment, cache, attempts, latency, queued, position: 0 }
+    }
 }
 
 impl<K: Kind> Router<K> {
@@ -30,64 +42,86 @@ impl<K: Kind> Router<K> {
     /// it needs the context of a Tokio runtime.
     pub fn begin(&self, group: &str, request: K::Request, options: InvokeOptions) -> Begun<K> {
         match Prepared::new(&self.0, group, request, options) {
-            Ok(prepared) => begun(prepared, None),
+            Ok(prepared) => begun(prepared, |prepared| prepared.in_memory()),
             Err(error) => Begun::Ready(Err(error)),
         }
     }
 
-    /// As [`Router::begin`], of a request that `read` makes of its text: if memory has answered the same words before, neither is
-    /// looked into again.
+    /// As [`Router::begin`], of a request that `read` makes of its text. If memory answers it, [`Router::recall`] knows the text
+    /// from then on, and what `make` makes of the answer.
     ///
     /// # Errors
     /// Those of `read`.
-    pub fn begin_spoken(
+    pub fn begin_spoken<T: Any + Send + Sync>(
         &self,
         group: &str,
         text: &str,
         options: InvokeOptions,
         read: impl FnOnce(&str) -> Result<K::Request>,
-    ) -> Result<Spoken<K>> {
-        let started = Instant::now();
-        let namespace = options.namespace.clone();
-        let words = Words { group, namespace: namespace.as_deref(), text };
+        make: impl FnOnce(Hit<K>) -> T,
+    ) -> Result<Begun<K>> {
+        // Before anything that the key is made of is looked at.
         let generation = self.0.memos.generation();
-        let reads = matches!(options.cache, CacheUse::Default | CacheUse::OnlyIfCached) && !self.0.is_refusing();
-        if reads {
-            if let Some(hit) = self.recall(words, generation) {
-                self.0.remember(&hit.value, &hit.deployment);
-                return Ok(Spoken::Hit(hit, started.elapsed()));
-            }
-        }
-        Ok(Spoken::Begun(match Prepared::new(&self.0, group, read(text)?, options) {
-            Ok(prepared) => begun(prepared, Some((words, generation))),
-            Err(error) => Begun::Ready(Err(error)),
+        let namespace = options.namespace.clone();
+        let prepared = match Prepared::new(&self.0, group, read(text)?, options) {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(Begun::Ready(Err(error))),
+        };
+        Ok(begun(prepared, |prepared| {
+            let (answer, record) = prepared.in_memory_as_kept()?;
+            let words = Words { group, namespace: namespace.as_deref(), text };
+            let hit = Hit { value: answer.value.clone(), deployment: answer.deployment.clone() };
+            let found = Found { generation, key: prepared.key, record: &record, ids: hit.value.state_ids() };
+            self.0.with_cache(|cache| {
+                self.0.memos.keep(cache, words, found, Arc::new(make(hit)));
+                Some(())
+            });
+            Some(answer)
         }))
     }
 
-    /// What memory has for words that it has answered before.
-    fn recall(&self, words: Words<'_>, generation: Generation) -> Option<Arc<Hit<K>>> {
-        let memos = &self.0.memos;
-        self.0.with_cache(|cache| {
-            let memo = memos.get(cache, words)?;
+    /// What was made of memory's answer to this text, if memory still has it, and how long that took; made anew if it has another
+    /// one by now. `None` if it is not known, or nothing may be answered: then [`Router::begin_spoken`] says more.
+    pub fn recall<T: Any + Send + Sync>(
+        &self,
+        group: &str,
+        text: &str,
+        options: &InvokeOptions,
+        make: impl FnOnce(Hit<K>) -> T,
+    ) -> Option<(Arc<T>, Duration)> {
+        let started = Instant::now();
+        let core = &self.0;
+        if core.is_refusing() || !matches!(options.cache, CacheUse::Default | CacheUse::OnlyIfCached) {
+            return None;
+        }
+        let words = Words { group, namespace: options.namespace.as_deref(), text };
+        let made = core.with_cache(|cache| {
+            let memo = core.memos.get(cache, words)?;
             let Some(record) = cache.memory_get(&memo.key) else {
-                memos.drop_words(words);
+                core.memos.drop_words(words);
                 return None;
             };
             if memo.is_of(&record) {
-                return Some(Arc::clone(&memo.hit));
+                core.remember_ids(&memo.ids, &record.deployment);
+                return Some(Arc::clone(&memo.made));
             }
-            let hit = Arc::new(Hit::read(&record)?);
-            memos.keep(cache, words, generation, memo.key, &record, Arc::clone(&hit));
-            Some(hit)
-        })
+            let hit = Hit::<K>::read(&record)?;
+            let ids = hit.value.state_ids();
+            core.remember_ids(&ids, &record.deployment);
+            let made: Made = Arc::new(make(hit));
+            let found = Found { generation: memo.generation, key: memo.key, record: &record, ids };
+            core.memos.keep(cache, words, found, Arc::clone(&made));
+            Some(made)
+        })?;
+        Some((made.downcast().ok()?, started.elapsed()))
     }
 }
 
-/// Begins a call, and remembers the words that it came in if memory answers them.
-fn begun<K: Kind>(prepared: Prepared<K>, spoken: Option<(Words<'_>, Generation)>) -> Begun<K> {
+/// Begins a call, that `look` may find in memory.
+fn begun<K: Kind>(prepared: Prepared<K>, look: impl FnOnce(&Prepared<K>) -> Option<Answer<K>>) -> Begun<K> {
     let parts = K::split(&prepared.request).filter(|_| prepared.is_of_one_model());
     let hit = match &parts {
-        None => prepared.in_memory_as(spoken),
+        None => look(&prepared),
         Some(parts) if parts.len() > PARTS_AT_ONCE => None,
         Some(parts) => parts::in_memory(&prepared, parts),
     };
@@ -99,20 +133,5 @@ fn begun<K: Kind>(prepared: Prepared<K>, spoken: Option<(Words<'_>, Generation)>
             Begun::Pending(Box::pin(async move { parts::launch(prepared, parts).await }))
         }
         (None, Some(parts)) => Begun::Pending(parts::launch(prepared, parts)),
-    }
-}
-
-impl<K: Kind> Hit<K> {
-    /// As an answer that memory gave after this long.
-    pub fn answer(&self, latency: Duration) -> Answer<K> {
-        Answer {
-            value: self.value.clone(),
-            deployment: self.deployment.clone(),
-            cache: CacheStatus::Memory,
-            attempts: Vec::new(),
-            latency,
-            queued: Duration::ZERO,
-            position: 0,
-        }
     }
 }

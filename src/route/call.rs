@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
+use super::begin::Hit;
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
-use super::memo::{Generation, Hit, Words};
 use crate::cache::{Cache, Entry, Key, KeyBuilder, Moment, Question, Record};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
@@ -119,20 +119,15 @@ impl<K: Kind> Prepared<K> {
 
     /// The answer, if memory has it.
     pub fn in_memory(&self) -> Option<Answer<K>> {
-        self.in_memory_as(None)
+        self.in_memory_as_kept().map(|(answer, _)| answer)
     }
 
-    /// The same; if the call came in words, these are remembered.
-    pub fn in_memory_as(&self, spoken: Option<(Words<'_>, Generation)>) -> Option<Answer<K>> {
+    /// The same, and the record that it was read from.
+    pub fn in_memory_as_kept(&self) -> Option<(Answer<K>, Arc<Record>)> {
         self.core.with_cache(|cache| {
             let record = self.reads_cache().then(|| cache.memory_get(&self.key)).flatten()?;
-            let hit = Hit::read(&record)?;
-            self.core.remember(&hit.value, &hit.deployment);
-            let answer = hit.answer(self.started.elapsed());
-            if let Some((words, generation)) = spoken {
-                self.core.memos.keep(cache, words, generation, self.key, &record, Arc::new(hit));
-            }
-            Some(answer)
+            let answer = self.hit(&record, CacheStatus::Memory)?;
+            Some((answer, record))
         })
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct Core<K: Kind> {
     pub batches: Calls<Arc<Batch<K>>>,
     pub retired: Retired,
     /// Requests that memory has answered.
-    pub memos: Memos<K>,
+    pub memos: Memos,
     /// Whose what later requests go on from is.
     pub states: States,
     pub retry: RetryOptions,
@@ -140,9 +140,13 @@ impl<K: Kind> Core<K> {
 
     /// Remembers whose answer it is, if later requests may go on from it.
     pub fn remember(&self, value: &K, deployment: &str) {
-        let ids = value.state_ids();
+        self.remember_ids(&value.state_ids(), deployment);
+    }
+
+    /// The same, of an answer with these ids.
+    pub fn remember_ids(&self, ids: &[String], deployment: &str) {
         if !ids.is_empty() {
-            self.states.remember(&ids, deployment);
+            self.states.remember(ids, deployment);
         }
     }
 

@@ -1,9 +1,10 @@
-//! What is remembered of requests that memory has answered: the words that they were asked in, and the answer as it was read. Who
+//! What is remembered of requests that memory has answered: the words that they were asked in, and what was made of the answer. Who
 //! asks again in the same words is answered without reading either.
 //!
 //! Words are compared to the letter and never by a hash alone, so that nobody can find others that are taken for them. What a key
 //! is made of beside them (the group's models, the mounted cache) is counted: whatever changes it makes all that is remembered void.
 
+use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -76,26 +77,32 @@ impl Equivalent<Kept> for Words<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
 
-/// What memory answered.
-#[derive(Debug)]
-pub struct Hit<K> {
-    /// Paid for by another call.
-    pub value: K,
-    /// `provider::model` that answered.
-    pub deployment: String,
+/// What was made of an answer.
+pub(crate) type Made = Arc<dyn Any + Send + Sync>;
+
+/// What memory has for a request.
+pub(crate) struct Found<'a> {
+    /// When the key was made.
+    pub generation: Generation,
+    pub key: Key,
+    pub record: &'a Arc<Record>,
+    /// See [`Memo::ids`].
+    pub ids: Vec<String>,
 }
 
 /// What is remembered of one request.
-pub(crate) struct Memo<K> {
+pub(crate) struct Memo {
     pub key: Key,
-    generation: Generation,
+    pub generation: Generation,
     /// What the answer was read from: if memory has another one by now, it is read anew.
     record: Weak<Record>,
-    pub hit: Arc<Hit<K>>,
+    pub made: Made,
+    /// The ids by which later requests may go on from the answer.
+    pub ids: Vec<String>,
     bytes: u64,
 }
 
-impl<K> Memo<K> {
+impl Memo {
     /// Whether it was read from this record.
     pub fn is_of(&self, record: &Arc<Record>) -> bool {
         std::ptr::eq(self.record.as_ptr(), Arc::as_ptr(record))
@@ -105,19 +112,19 @@ impl<K> Memo<K> {
 #[derive(Clone)]
 struct Size;
 
-impl<K> Weighter<Kept, Arc<Memo<K>>> for Size {
-    fn weight(&self, _words: &Kept, memo: &Arc<Memo<K>>) -> u64 {
+impl Weighter<Kept, Arc<Memo>> for Size {
+    fn weight(&self, _words: &Kept, memo: &Arc<Memo>) -> u64 {
         memo.bytes
     }
 }
 
 /// What is remembered while one cache is mounted and nothing in it is cleared.
-struct Table<K> {
+struct Table {
     cleared: u64,
-    memos: sync::Cache<Kept, Arc<Memo<K>>, Size>,
+    memos: sync::Cache<Kept, Arc<Memo>, Size>,
 }
 
-impl<K> Table<K> {
+impl Table {
     fn new(cache: &Cache) -> Option<Self> {
         let capacity = cache.options().memory_bytes / SHARE;
         let shards = usize::try_from((capacity / SHARD_BYTES).clamp(1, 16)).unwrap_or(1);
@@ -133,18 +140,13 @@ impl<K> Table<K> {
 }
 
 /// See the module.
-pub(crate) struct Memos<K> {
+#[derive(Default)]
+pub(crate) struct Memos {
     generation: AtomicU64,
-    table: RwLock<Option<Table<K>>>,
+    table: RwLock<Option<Table>>,
 }
 
-impl<K> Default for Memos<K> {
-    fn default() -> Self {
-        Self { generation: AtomicU64::new(0), table: RwLock::default() }
-    }
-}
-
-impl<K> Memos<K> {
+impl Memos {
     /// To be asked before what a key is made of.
     pub fn generation(&self) -> Generation {
         Generation(self.generation.load(Ordering::Acquire))
@@ -161,7 +163,7 @@ impl<K> Memos<K> {
     }
 
     /// What is remembered of this request.
-    pub fn get(&self, cache: &Cache, words: Words<'_>) -> Option<Arc<Memo<K>>> {
+    pub fn get(&self, cache: &Cache, words: Words<'_>) -> Option<Arc<Memo>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let known = table.as_ref()?;
         if known.cleared != cache.cleared() || cache.is_closed() {
@@ -178,33 +180,25 @@ impl<K> Memos<K> {
         None
     }
 
-    /// Remembers that memory answered these words with this record, read as `hit`, if nothing has changed since `generation`.
-    pub fn keep(
-        &self,
-        cache: &Cache,
-        words: Words<'_>,
-        generation: Generation,
-        key: Key,
-        record: &Arc<Record>,
-        hit: Arc<Hit<K>>,
-    ) {
+    /// Remembers that memory answered these words with this record, and what was made of it.
+    pub fn keep(&self, cache: &Cache, words: Words<'_>, found: Found<'_>, made: Made) {
         const OVERHEAD: u64 = 512;
-        let bytes = OVERHEAD + (words.text.len() + words.group.len() + words.namespace.map_or(0, str::len)) as u64;
-        let memo = Memo { key, generation, record: Arc::downgrade(record), hit, bytes: bytes + record.size() };
+        let Found { generation, key, record, ids } = found;
+        let texts = [words.text, words.group].into_iter().chain(words.namespace).map(str::len);
+        let bytes = OVERHEAD + texts.chain(ids.iter().map(String::len)).sum::<usize>() as u64 + record.size();
+        let memo = Arc::new(Memo { key, generation, record: Arc::downgrade(record), made, ids, bytes });
         let kept =
             Kept { group: words.group.into(), namespace: words.namespace.map(Into::into), text: words.text.into() };
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = table.as_ref() {
-            known.memos.insert(kept, Arc::new(memo));
+        if let Some(known) = self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            known.memos.insert(kept, memo);
             return;
         }
-        drop(table);
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if table.is_none() {
-            *table = Table::new(cache);
-        }
-        if let Some(known) = table.as_ref().filter(|_| generation == self.generation()) {
-            known.memos.insert(kept, Arc::new(memo));
+        if let Some(known) = &*table {
+            known.memos.insert(kept, memo);
+        } else if let Some(new) = Table::new(cache) {
+            new.memos.insert(kept, memo);
+            *table = Some(new);
         }
     }
 

@@ -34,10 +34,9 @@ mod stream;
 mod trial;
 
 pub use answer::{Answer, CacheStatus};
-pub use begin::Spoken;
+pub use begin::Hit;
 pub use call::Begun;
 pub use hosts::Hosts;
-pub use memo::Hit;
 pub use router::Router;
 pub use stats::{DeploymentStats, GroupStats, LimitStats, ProviderStats, RouterStats, WindowStats};
 pub use stream::{AnswerStream, Batch, CompletionStream, Origin, Poll};
