@@ -68,7 +68,11 @@ type Fields = Omit<Completion, 'raw' | 'toString'>
 
 /** Reads a completion out of a letter. */
 export function completion(letter: Letter): Completion {
-  return new Whole(contentOf(letter) as Fields, letter.raw)
+  const fields = contentOf(letter) as Fields & { contentAt?: [number, number] }
+  const at = fields.contentAt
+  if (at === undefined) return new Whole(fields, letter.raw)
+  fields.content = (letter.raw as string).slice(at[1])
+  return new Whole(fields, letter.raw, at[0], at[1])
 }
 
 /** Reads a completion out of the line of a hit. `words` gives the word of a number. */

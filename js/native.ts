@@ -88,10 +88,13 @@ export type Kind = 'completion' | 'response' | 'embedding' | 'rerank'
 /** Everything that the addon exports. */
 export interface Native {
   /**
-   * `receive` gets all letters that have come: those that are nothing but text in one JSON, as kind, id and what each says,
-   * again and again; the others as objects. Those to one id come in their order, and first those in the JSON.
+   * `receive` gets all letters that have come: those that are nothing but texts in one JSON, as kind, id and what each says,
+   * again and again, and `raws`, the raw texts of those whose kind is higher by 16; the others as objects. Those to one id come in their
+   * order, and first those in the JSON.
    */
-  Mailbox: new (receive: (plain: string | null, rich: Letter[] | null) => void) => NativeMailbox
+  Mailbox: new (
+    receive: (plain: string | null, raws: string[] | null, rich: Letter[] | null) => void,
+  ) => NativeMailbox
   /** `desk` is where the numbers of hits are put. */
   NativeRouter: new (mailbox: NativeMailbox, kind: Kind, desk: Float64Array) => NativeRouter
   NativeCache: {

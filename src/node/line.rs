@@ -27,7 +27,7 @@ pub struct Line {
 
 /// What a line is made of.
 pub struct Said<'a> {
-    pub around: (&'a [u8], &'a [u8]),
+    pub around: (&'a str, &'a str),
     pub content: &'a str,
     /// The deployment, the model and the finish reason.
     pub words: [&'a str; 3],
@@ -59,7 +59,7 @@ impl Line {
     /// A line, if the hit can be told in one.
     #[allow(clippy::cast_precision_loss, reason = "lengths and counts of tokens stay far below 2^53")]
     pub fn new(said: &Said<'_>, words: &mut Words) -> Option<Self> {
-        let (before, after) = (std::str::from_utf8(said.around.0).ok()?, std::str::from_utf8(said.around.1).ok()?);
+        let (before, after) = said.around;
         let number = |count: Option<u64>| count.map_or(f64::NAN, |count| count as f64);
         let Usage { prompt_tokens, completion_tokens, total_tokens, .. } = said.usage;
         let [deployment, model, finish_reason] = said.words.map(|word| words.number(word));
@@ -68,8 +68,8 @@ impl Line {
             is_ascii: text.is_ascii(),
             text,
             numbers: [
-                units(before),
-                units(after),
+                units(before) as f64,
+                units(after) as f64,
                 deployment? as f64,
                 model? as f64,
                 finish_reason? as f64,
@@ -125,7 +125,6 @@ impl ToNapiValue for Told {
 }
 
 /// How long JavaScript says that it is.
-#[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn units(text: &str) -> f64 {
-    text.chars().map(char::len_utf16).sum::<usize>() as f64
+pub fn units(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().map(char::len_utf16).sum() }
 }

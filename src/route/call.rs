@@ -55,8 +55,8 @@ impl<K: Kind> Prepared<K> {
         let group =
             core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
         let namespace = options.namespace.clone().or_else(|| core.cache_namespace()).unwrap_or_default();
-        let deployments = group.deployments();
-        let keys = Arc::new(keys::<K>(&deployments, &namespace));
+        let (deployments, keys) = group.keys.of(core.memos.generation(), || group.deployments());
+        let keys = Arc::new(keys.within(&namespace, K::NAME));
         let key = keys.body(request.as_ref());
         let timeouts = options.timeouts.unwrap_or(core.timeouts);
         Ok(Self {
@@ -286,13 +286,7 @@ pub(crate) fn free_of_charge<K: Kind>(value: &mut K) {
     }
 }
 
-/// Makes the keys of requests to these deployments.
-fn keys<K: Kind>(deployments: &[Arc<Deployment>], namespace: &str) -> KeyBuilder {
-    let models: Vec<_> = deployments.iter().map(|deployment| deployment.cached_as()).collect();
-    KeyBuilder::new(namespace, K::NAME, models.iter().map(|model| &**model))
-}
-
-/// What such a key is the hash of, but for the namespace.
+/// What a key is the hash of, but for the namespace.
 fn question(kind: &str, deployments: &[Arc<Deployment>], body: &Body) -> Question {
     let models: Vec<_> = deployments.iter().map(|deployment| deployment.cached_as()).collect();
     Question::new(kind, models.iter().map(|model| &**model), body)

@@ -215,3 +215,65 @@ impl Memos {
         self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |known| known.memos.weight())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::cache::{CacheOptions, Entry};
+
+    fn cache(memory_bytes: u64) -> Cache {
+        Cache::open(CacheOptions { memory_bytes, ..CacheOptions::default() }).unwrap()
+    }
+
+    fn words(text: &str) -> Words<'_> {
+        Words { group: "default", namespace: None, text }
+    }
+
+    /// Keeps a record of so many bytes, and remembers it under these words.
+    fn remember(memos: &Memos, cache: &Cache, text: &str, bytes: usize) {
+        let key = Key(*blake3::hash(text.as_bytes()).as_bytes());
+        cache.put(key, Entry { payload: Bytes::from(vec![b'x'; bytes]), ..Entry::default() });
+        let record = cache.memory_get(&key).unwrap();
+        let found = Found { generation: memos.generation(), key, record: &record, ids: Vec::new() };
+        memos.keep(cache, words(text), found, Arc::new(bytes));
+    }
+
+    #[test]
+    fn what_is_remembered_takes_no_more_than_its_share() {
+        let (memos, cache) = (Memos::default(), cache(8 << 20));
+        for number in 0..4_000_usize {
+            remember(&memos, &cache, &format!("{number:01$}", 500 + number % 3_000), number % 5_000);
+            assert!(memos.bytes() <= 4 << 20);
+        }
+        assert!(memos.bytes() > 2 << 20, "{}", memos.bytes());
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_what_was_cleared_or_closed_or_has_changed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let ends: [fn(&tokio::runtime::Runtime, &Memos, &Cache); 3] = [
+            |runtime, _, cache| runtime.block_on(cache.clear(Some("another's"))).unwrap(),
+            |runtime, _, cache| runtime.block_on(cache.close()).unwrap(),
+            |_, memos, _| memos.change(),
+        ];
+        for end in ends {
+            let (memos, cache) = (Memos::default(), cache(1 << 20));
+            remember(&memos, &cache, "a", 10);
+            assert!(memos.get(&cache, words("a")).is_some());
+            assert!(memos.get(&cache, words("b")).is_none());
+            end(&runtime, &memos, &cache);
+            assert!(memos.get(&cache, words("a")).is_none());
+            assert_eq!(memos.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn a_group_and_a_namespace_are_words_too() {
+        let (memos, cache) = (Memos::default(), cache(1 << 20));
+        remember(&memos, &cache, "a", 10);
+        assert!(memos.get(&cache, Words { group: "other", ..words("a") }).is_none());
+        assert!(memos.get(&cache, Words { namespace: Some(""), ..words("a") }).is_none());
+    }
+}

@@ -11,6 +11,7 @@ mod estimate;
 mod fly;
 mod group;
 mod hosts;
+mod keys;
 pub mod line;
 pub mod log;
 mod memo;
