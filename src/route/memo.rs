@@ -244,7 +244,8 @@ mod tests {
     fn what_is_remembered_takes_no_more_than_its_share() {
         let (memos, cache) = (Memos::default(), cache(8 << 20));
         for number in 0..4_000_usize {
-            remember(&memos, &cache, &format!("{number:01$}", 500 + number % 3_000), number % 5_000);
+            let text = format!("{number}{}", " ".repeat(number % 3_000));
+            remember(&memos, &cache, &text, number % 5_000);
             assert!(memos.bytes() <= 4 << 20);
         }
         assert!(memos.bytes() > 2 << 20, "{}", memos.bytes());
