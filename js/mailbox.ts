@@ -30,7 +30,7 @@ mailbox.unref()
 /** A number that no other call under way in this environment has; the core counts in 32 bits. */
 export function nextId(): number {
   do lastId = (lastId + 1) >>> 0
-  while (lastId === 0 || waiting.has(lastId) || followers.has(lastId))
+  while (lastId === 0 || (waiting.size > 0 && waiting.has(lastId)) || (followers.size > 0 && followers.has(lastId)))
   return lastId
 }
 

@@ -98,18 +98,7 @@ impl Completion {
                     std::iter::once(content.as_str()).chain(arguments).collect()
                 });
                 let (pieces, is_sure) = (None, true);
-                Ok(Self {
-                    content,
-                    tool_calls,
-                    finish_reason,
-                    model,
-                    usage,
-                    raw,
-                    content_at,
-                    pieces,
-                    is_sure,
-                    counted,
-                })
+                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, content_at, pieces, is_sure, counted })
             }
             Err(reason) => Err(unreadable(reason, &raw)),
         }

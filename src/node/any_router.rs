@@ -34,7 +34,16 @@ pub trait AnyRouter: Send + Sync {
     fn mount_cache(&self, cache: Cache);
     fn cache(&self) -> Option<Cache>;
     fn check_options(&self, options: &str) -> Result<()>;
-    fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>, words: &mut Words) -> Result<Started>;
+    /// `give` is given a hit that can be told in a line, and how many milliseconds it took.
+    fn begin(
+        &self,
+        id: u32,
+        group: &str,
+        request: &str,
+        options: Option<&str>,
+        words: &mut Words,
+        give: &mut dyn FnMut(&Line, f64),
+    ) -> Result<Started>;
     fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<Arc<dyn AnyStream>>;
     fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding>;
     fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
@@ -44,15 +53,15 @@ pub trait AnyRouter: Send + Sync {
 
 /// A call that was begun.
 pub enum Started {
-    /// A hit, after so many milliseconds.
-    Told(Arc<Line>, f64),
+    /// A hit, which was given as a line.
+    Told,
     Ready(Mail),
     Pending(BoxFuture<'static, Result<Mail>>),
 }
 
 /// A hit, made ready to be shown again.
 enum Shown<K> {
-    Line(Arc<Line>),
+    Line(Line),
     /// What cannot be told in a line.
     Hit(Hit<K>),
 }
@@ -60,7 +69,7 @@ enum Shown<K> {
 impl<K: Crossing> Shown<K> {
     fn new(hit: Hit<K>, words: &mut Words) -> Self {
         match K::line(&hit, words) {
-            Some(line) => Self::Line(Arc::new(line)),
+            Some(line) => Self::Line(line),
             None => Self::Hit(hit),
         }
     }
@@ -69,7 +78,7 @@ impl<K: Crossing> Shown<K> {
 /// The request that a text is, as the face spells it.
 pub(super) fn request<K: Kind>(text: &str) -> Result<K::Request> {
     let json = spelling::json(text).ok_or_else(|| ErrorKind::Bug("a request was not spelled well".to_owned()))?;
-    Ok(K::request(Body::parse(&json)?)?)
+    Ok(K::request(Body::of(json.into_owned())?)?)
 }
 
 impl<K: Crossing> AnyRouter for Router<K> {
@@ -113,14 +122,25 @@ impl<K: Crossing> AnyRouter for Router<K> {
         InvokeOptions::read(Fields::parse("invoke options", options)?, self.timeouts())?;
         Ok(())
     }
-    fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>, words: &mut Words) -> Result<Started> {
+    fn begin(
+        &self,
+        id: u32,
+        group: &str,
+        text: &str,
+        options: Option<&str>,
+        words: &mut Words,
+        give: &mut dyn FnMut(&Line, f64),
+    ) -> Result<Started> {
         let options = match options {
             None => InvokeOptions::default(),
             Some(text) => InvokeOptions::read(Fields::parse("invoke options", text)?, self.timeouts())?,
         };
         if let Some((shown, latency)) = self.recall(group, text, &options, |hit| Shown::new(hit, words)) {
             return Ok(match &*shown {
-                Shown::Line(line) => Started::Told(Arc::clone(line), latency.as_secs_f64() * 1000.0),
+                Shown::Line(line) => {
+                    give(line, latency.as_secs_f64() * 1000.0);
+                    Started::Told
+                }
                 Shown::Hit(hit) => Started::Ready(K::letter(LetterKind::Settled, id, hit.clone().answer(latency))),
             });
         }

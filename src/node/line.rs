@@ -89,12 +89,7 @@ impl Line {
     ///
     /// # Errors
     /// If the text is longer than a string can be.
-    pub fn give(
-        &self,
-        env: sys::napi_env,
-        desk: &mut Float64Array,
-        latency_ms: f64,
-    ) -> napi::Result<sys::napi_value> {
+    pub fn give(&self, env: sys::napi_env, desk: &mut Float64Array, latency_ms: f64) -> napi::Result<sys::napi_value> {
         // SAFETY: written here alone, and read by nobody meanwhile, because this is JavaScript's own thread.
         let places = unsafe { desk.as_mut() };
         for (place, number) in places.iter_mut().zip(self.numbers) {

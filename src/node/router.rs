@@ -13,7 +13,7 @@ use super::any_stream::Arrived;
 use super::cache::{self, NativeCache};
 use super::custom::{CustomCalls, Handler, Said};
 use super::letter::{Letter, Mail};
-use super::line::{Told, Words};
+use super::line::{Line, Told, Words};
 use super::mailbox::{Mailbox, Post, lock};
 use super::pending::{Arrival, Pending, Place};
 use super::reply::{guarded, reply};
@@ -168,13 +168,13 @@ impl NativeRouter {
         request: Text,
         options: Option<String>,
     ) -> napi::Result<Option<Told>> {
-        let words = &mut *self.words.borrow_mut();
-        let begun = guarded(|| self.router()?.begin(id, &group, &request, options.as_deref(), words));
+        let (words, desk) = (&mut *self.words.borrow_mut(), &mut *self.desk.borrow_mut());
+        let mut line = None;
+        let mut give = |told: &Line, latency_ms| line = Some(told.give(env.raw(), desk, latency_ms));
+        let begun = guarded(|| self.router()?.begin(id, &group, &request, options.as_deref(), words, &mut give));
         Ok(match begun {
             Err(error) => Some(Told::Letter(Mail::failed(id, &error).into())),
-            Ok(Started::Told(line, latency_ms)) => {
-                Some(Told::Line(line.give(env.raw(), &mut self.desk.borrow_mut(), latency_ms)?))
-            }
+            Ok(Started::Told) => line.transpose()?.map(Told::Line),
             Ok(Started::Ready(mail)) => Some(Told::Letter(mail.into())),
             Ok(Started::Pending(call)) => {
                 self.pend(id, call);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::any_stream::AnyStream;
 use super::any_router::request as read;
+use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
 use super::line::{Line, Said, Words, units};
 use crate::error::{Attempt, Result};

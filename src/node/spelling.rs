@@ -100,7 +100,7 @@ fn bytes_of(text: &str, units: usize) -> Option<usize> {
 fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text;
-    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+    while let Some(place) = first_escaped(rest) {
         out.extend_from_slice(&rest[..place]);
         match rest[place] {
             byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
@@ -115,6 +115,16 @@ fn write_string(text: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Where the first byte stands that JSON has to escape.
+fn first_escaped(text: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let is_escaped = |byte: &u8| (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20);
+    // Without a way out of a block, it is compared at once.
+    let has_none = |block: &&[u8]| !block.iter().fold(false, |any, byte| any | is_escaped(byte));
+    let start = text.chunks(BLOCK).take_while(has_none).map(<[u8]>::len).sum();
+    text.get(start..)?.iter().position(is_escaped).map(|place| start + place)
 }
 
 #[cfg(test)]

@@ -64,9 +64,7 @@ impl FromNapiValue for Text {
         if length + 4 >= bytes.capacity() {
             let mut needed = 0;
             // SAFETY: without a buffer, only the length is asked for.
-            check_status!(unsafe {
-                sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut needed)
-            })?;
+            check_status!(unsafe { sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut needed) })?;
             bytes.reserve(needed + 1);
             // SAFETY: as above.
             check_status!(unsafe {
@@ -82,7 +80,9 @@ impl FromNapiValue for Text {
         // SAFETY: Node has written so many bytes.
         unsafe { bytes.set_len(length) };
         // Whatever the text, it is UTF-8 that was asked for.
-        Ok(Self(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
+        Ok(Self(
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        ))
     }
 }
 

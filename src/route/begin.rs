@@ -1,14 +1,13 @@
 //! How a call begins: by what is remembered of its very words, by memory, or on its way.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Begun, Prepared};
-use super::memo::{Found, Made, Words};
+use super::memo::{Found, Recalled, Words};
 use super::parts;
 use super::router::Router;
 use crate::error::Result;
@@ -73,7 +72,7 @@ impl<K: Kind> Router<K> {
             let hit = Hit { value: answer.value.clone(), deployment: answer.deployment.clone() };
             let found = Found { generation, key: prepared.key, record: &record, ids: hit.value.state_ids() };
             self.0.with_cache(|cache| {
-                self.0.memos.keep(cache, words, found, Arc::new(make(hit)));
+                self.0.memos.keep(cache, words, found, make(hit));
                 Some(())
             });
             Some(answer)
@@ -88,14 +87,14 @@ impl<K: Kind> Router<K> {
         text: &str,
         options: &InvokeOptions,
         make: impl FnOnce(Hit<K>) -> T,
-    ) -> Option<(Arc<T>, Duration)> {
+    ) -> Option<(Recalled<T>, Duration)> {
         let started = Instant::now();
         let core = &self.0;
         if core.is_refusing() || !matches!(options.cache, CacheUse::Default | CacheUse::OnlyIfCached) {
             return None;
         }
         let words = Words { group, namespace: options.namespace.as_deref(), text };
-        let made = core.with_cache(|cache| {
+        let memo = core.with_cache(|cache| {
             let memo = core.memos.get(cache, words)?;
             let Some(record) = cache.memory_get(&memo.key) else {
                 core.memos.drop_words(words);
@@ -103,17 +102,15 @@ impl<K: Kind> Router<K> {
             };
             if memo.is_of(&record) {
                 core.remember_ids(&memo.ids, &record.deployment);
-                return Some(Arc::clone(&memo.made));
+                return Some(memo);
             }
             let hit = Hit::<K>::read(&record)?;
             let ids = hit.value.state_ids();
             core.remember_ids(&ids, &record.deployment);
-            let made: Made = Arc::new(make(hit));
             let found = Found { generation: memo.generation, key: memo.key, record: &record, ids };
-            core.memos.keep(cache, words, found, Arc::clone(&made));
-            Some(made)
+            Some(core.memos.keep(cache, words, found, make(hit)))
         })?;
-        Some((made.downcast().ok()?, started.elapsed()))
+        Some((Recalled::new(memo)?, started.elapsed()))
     }
 }
 

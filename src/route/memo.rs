@@ -5,7 +5,10 @@
 //! is made of beside them (the group's models, the mounted cache) is counted: whatever changes it makes all that is remembered void.
 
 use std::any::Any;
+use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
@@ -39,16 +42,26 @@ impl Hash for Words<'_> {
     }
 }
 
-/// The same, kept.
+/// The same, kept: all of it in one place, as each place is one more to wait for.
 struct Kept {
-    group: Box<str>,
-    namespace: Option<Box<str>>,
-    text: Box<str>,
+    /// The text, the group, and the namespace if there is one.
+    all: Box<str>,
+    text: usize,
+    group: usize,
+    has_namespace: bool,
 }
 
 impl Kept {
+    fn new(words: Words<'_>) -> Self {
+        let (text, group, has_namespace) = (words.text.len(), words.group.len(), words.namespace.is_some());
+        let all = [words.text, words.group, words.namespace.unwrap_or_default()].concat().into_boxed_str();
+        Self { all, text, group, has_namespace }
+    }
+
     fn words(&self) -> Words<'_> {
-        Words { group: &self.group, namespace: self.namespace.as_deref(), text: &self.text }
+        let (text, rest) = self.all.split_at(self.text);
+        let (group, namespace) = rest.split_at(self.group);
+        Words { text, group, namespace: self.has_namespace.then_some(namespace) }
     }
 }
 
@@ -77,9 +90,6 @@ impl Equivalent<Kept> for Words<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
 
-/// What was made of an answer.
-pub(crate) type Made = Arc<dyn Any + Send + Sync>;
-
 /// What memory has for a request.
 pub(crate) struct Found<'a> {
     /// When the key was made.
@@ -91,15 +101,43 @@ pub(crate) struct Found<'a> {
 }
 
 /// What is remembered of one request.
-pub(crate) struct Memo {
+pub(crate) struct Memo<T: ?Sized = dyn Any + Send + Sync> {
     pub key: Key,
     pub generation: Generation,
     /// What the answer was read from: if memory has another one by now, it is read anew.
     record: Weak<Record>,
-    pub made: Made,
     /// The ids by which later requests may go on from the answer.
     pub ids: Vec<String>,
     bytes: u64,
+    /// What was made of the answer.
+    made: T,
+}
+
+/// What was made of an answer, as it is remembered.
+pub struct Recalled<T> {
+    memo: Arc<Memo>,
+    made: PhantomData<T>,
+}
+
+impl<T: Any> Recalled<T> {
+    /// `None` if something else was made of the answer.
+    pub(crate) fn new(memo: Arc<Memo>) -> Option<Self> {
+        memo.made.is::<T>().then_some(Self { memo, made: PhantomData })
+    }
+}
+
+impl<T: Any> Deref for Recalled<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.memo.made.downcast_ref().expect("looked at when it was recalled")
+    }
+}
+
+impl<T> fmt::Debug for Recalled<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recalled").finish_non_exhaustive()
+    }
 }
 
 impl Memo {
@@ -181,17 +219,16 @@ impl Memos {
     }
 
     /// Remembers that memory answered these words with this record, and what was made of it.
-    pub fn keep(&self, cache: &Cache, words: Words<'_>, found: Found<'_>, made: Made) {
+    pub fn keep<T: Any + Send + Sync>(&self, cache: &Cache, words: Words<'_>, found: Found<'_>, made: T) -> Arc<Memo> {
         const OVERHEAD: u64 = 512;
         let Found { generation, key, record, ids } = found;
         let texts = [words.text, words.group].into_iter().chain(words.namespace).map(str::len);
         let bytes = OVERHEAD + texts.chain(ids.iter().map(String::len)).sum::<usize>() as u64 + record.size();
-        let memo = Arc::new(Memo { key, generation, record: Arc::downgrade(record), made, ids, bytes });
-        let kept =
-            Kept { group: words.group.into(), namespace: words.namespace.map(Into::into), text: words.text.into() };
+        let memo: Arc<Memo> = Arc::new(Memo { key, generation, record: Arc::downgrade(record), ids, bytes, made });
+        let (kept, remembered) = (Kept::new(words), Arc::clone(&memo));
         if let Some(known) = self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
             known.memos.insert(kept, memo);
-            return;
+            return remembered;
         }
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*table {
@@ -200,6 +237,7 @@ impl Memos {
             new.memos.insert(kept, memo);
             *table = Some(new);
         }
+        remembered
     }
 
     /// Forgets these words.
@@ -237,7 +275,7 @@ mod tests {
         cache.put(key, Entry { payload: Bytes::from(vec![b'x'; bytes]), ..Entry::default() });
         let record = cache.memory_get(&key).unwrap();
         let found = Found { generation: memos.generation(), key, record: &record, ids: Vec::new() };
-        memos.keep(cache, words(text), found, Arc::new(bytes));
+        memos.keep(cache, words(text), found, bytes);
     }
 
     #[test]

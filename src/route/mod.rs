@@ -38,6 +38,7 @@ pub use answer::{Answer, CacheStatus};
 pub use begin::Hit;
 pub use call::Begun;
 pub use hosts::Hosts;
+pub use memo::Recalled;
 pub use router::Router;
 pub use stats::{DeploymentStats, GroupStats, LimitStats, ProviderStats, RouterStats, WindowStats};
 pub use stream::{AnswerStream, Batch, CompletionStream, Origin, Poll};
