@@ -40,9 +40,26 @@ describe('a hit', () => {
     ['text of every alphabet', status(200, chat('Grüße, 世界 \u{1f600}', { note: 'Ünï \u{1f600}' }))],
     ['no text', status(200, chat(''))],
     ['no content', status(200, chat('', choices({ content: null })))],
-    ['parts', status(200, chat('', choices({ content: [{ type: 'text', text: 'a' }, { type: 'text', text: 'b' }] })))],
+    [
+      'parts',
+      status(
+        200,
+        chat(
+          '',
+          choices({
+            content: [
+              { type: 'text', text: 'a' },
+              { type: 'text', text: 'b' },
+            ],
+          }),
+        ),
+      ),
+    ],
     ['half a character', status(200, chat('a\ud83d b'))],
-    ['calls', status(200, chat('', choices({ content: 'calling', tool_calls: calls }, { finish_reason: 'tool_calls' })))],
+    [
+      'calls',
+      status(200, chat('', choices({ content: 'calling', tool_calls: calls }, { finish_reason: 'tool_calls' }))),
+    ],
     ['much more than text', status(200, chat('short', { much: 'x'.repeat(5000) }))],
     ['two choices', status(200, chat('', { choices: [1, 0].map((index) => choicesOf(index)) }))],
     [
@@ -84,7 +101,12 @@ describe('a hit', () => {
     const router = routed()
     for (let asked = 0; asked < 4; asked += 1) {
       const answer = await router.invoke('default', request)
-      expect(answer).toMatchObject({ content: 'Hello', toolCalls: [], attempts: asked ? [] : [{}], raw: { created: 1 } })
+      expect(answer).toMatchObject({
+        content: 'Hello',
+        toolCalls: [],
+        attempts: asked ? [] : [{}],
+        raw: { created: 1 },
+      })
       answer.content = 'mine'
       answer.toolCalls.push({ id: '', name: '', arguments: '' })
       answer.attempts.push({ deployment: '', startedMs: 0, durationMs: 0, outcome: 'ok' })
@@ -145,7 +167,11 @@ describe('a hit', () => {
     for (let time = 0; time < 3; time += 1) {
       for (let number = 0; number < 100; number += 1) {
         const answer = await router.invoke(`group ${number}`, request)
-        expect(answer).toMatchObject({ model: `model ${number}`, deployment: `local::model ${number}`, finishReason: 'stop' })
+        expect(answer).toMatchObject({
+          model: `model ${number}`,
+          deployment: `local::model ${number}`,
+          finishReason: 'stop',
+        })
       }
     }
     expect(server.seen).toHaveLength(100)
@@ -160,13 +186,19 @@ function choicesOf(index: number): object {
 test('what is sent is what JSON makes of the request, to the letter', async () => {
   const router = routed()
   await fc.assert(
-    fc.asyncProperty(fc.dictionary(fc.string({ unit: 'binary' }).map((name) => `x_${name}`), fc.jsonValue()), async (more) => {
-      server.seen.length = 0
-      const body = { messages: [{ role: 'user', content: `${Math.random()}` }], ...more }
-      const kept = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
-      await router.invoke('default', body, { cache: 'no-store' })
-      expect(server.seen[0]?.text).toBe(`{"model":"m",${JSON.stringify(kept).slice(1)}`)
-    }),
+    fc.asyncProperty(
+      fc.dictionary(
+        fc.string({ unit: 'binary' }).map((name) => `x_${name}`),
+        fc.jsonValue(),
+      ),
+      async (more) => {
+        server.seen.length = 0
+        const body = { messages: [{ role: 'user', content: `${Math.random()}` }], ...more }
+        const kept = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
+        await router.invoke('default', body, { cache: 'no-store' })
+        expect(server.seen[0]?.text).toBe(`{"model":"m",${JSON.stringify(kept).slice(1)}`)
+      },
+    ),
     { numRuns: 60 },
   )
 })

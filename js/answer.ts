@@ -22,7 +22,9 @@ export abstract class Answer {
     if (text !== undefined) {
       const [before, content] = [this.#before, this.#content]
       this.#raw = JSON.parse(
-        content === 0 ? text : text.slice(0, before) + JSON.stringify(text.slice(content)) + text.slice(before, content),
+        content === 0
+          ? text
+          : text.slice(0, before) + JSON.stringify(text.slice(content)) + text.slice(before, content),
       )
       this.#text = undefined
     }

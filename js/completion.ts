@@ -69,10 +69,10 @@ type Fields = Omit<Completion, 'raw' | 'toString'>
 /** Reads a completion out of a letter. */
 export function completion(letter: Letter): Completion {
   const fields = contentOf(letter) as Fields & { contentAt?: [number, number] }
-  const at = fields.contentAt
-  if (at === undefined) return new Whole(fields, letter.raw)
-  fields.content = (letter.raw as string).slice(at[1])
-  return new Whole(fields, letter.raw, at[0], at[1])
+  if (fields.contentAt === undefined) return new Whole(fields, letter.raw)
+  const [before, content] = fields.contentAt
+  fields.content = (letter.raw as string).slice(content)
+  return new Whole(fields, letter.raw, before, content)
 }
 
 /** Reads a completion out of the line of a hit. `words` gives the word of a number. */

@@ -92,9 +92,7 @@ export interface Native {
    * again and again, and `raws`, the raw texts of those whose kind is higher by 16; the others as objects. Those to one id come in their
    * order, and first those in the JSON.
    */
-  Mailbox: new (
-    receive: (plain: string | null, raws: string[] | null, rich: Letter[] | null) => void,
-  ) => NativeMailbox
+  Mailbox: new (receive: (plain: string | null, raws: string[] | null, rich: Letter[] | null) => void) => NativeMailbox
   /** `desk` is where the numbers of hits are put. */
   NativeRouter: new (mailbox: NativeMailbox, kind: Kind, desk: Float64Array) => NativeRouter
   NativeCache: {

@@ -12,7 +12,13 @@ const written = (value: object): unknown => JSON.parse(JSON.stringify(value))
 
 describe('a request', () => {
   test('that is plain data crosses as what JSON would make of it, in the order of its fields', () => {
-    const any = fc.object({ maxDepth: 4, withNullPrototype: true, withSparseArray: true, withDate: true, withMap: true })
+    const any = fc.object({
+      maxDepth: 4,
+      withNullPrototype: true,
+      withSparseArray: true,
+      withDate: true,
+      withMap: true,
+    })
     fc.assert(
       fc.property(fc.oneof(any, fc.jsonValue() as fc.Arbitrary<object>), (request) => {
         fc.pre(typeof request === 'object' && request !== null && !Array.isArray(request))
@@ -40,9 +46,14 @@ describe('a request', () => {
     ['says itself how it is written', { toJSON: () => ({ message: 'Hi' }) }],
     ['has something in it that does', { messages: [{ content: new Date(0) }] }],
     ['has a list in it that does', { tools: Object.assign([1], { toJSON: () => 'list' }) }],
-    ['is of a class', new (class Request { message = 'Hi' })()],
+    [
+      'is of a class',
+      new (class Request {
+        message = 'Hi'
+      })(),
+    ],
     ['is of another realm', runInNewContext('({ messages: [{ role: "user", content: "Hi" }] })') as object],
-    ['has holes', { list: [1, , undefined, 2] }],
+    ['has holes', { list: Object.assign(Array.from({ length: 2 }), { 3: 2 }) }],
     ['has boxed values', { text: Object('a'), number: Object(1), truth: Object(false) }],
     ['has half a character', { message: '\ud83d', '\ude00': 1 }],
     ['is deep', JSON.parse(`${'{"a":['.repeat(100)}1${']}'.repeat(100)}`) as object],
@@ -50,14 +61,15 @@ describe('a request', () => {
     ['has many parts', { list: Array.from({ length: 5000 }, (_, index) => index) }],
   ])('that %s is left to JSON', (_what, request) => {
     expect(spelled(request)).toBeUndefined()
-    const text = encodeRequest(request)
-    if (!text.includes('null')) expect(text).toBe(JSON.stringify(request))
-    expect(unspelled(text)).toEqual(written(request))
+    expect(unspelled(encodeRequest(request))).toEqual(written(request))
   })
 
   test('that has halves of a character side by side in two texts has no whole one', () => {
     expect(spelled({ '\ud83d': '\ude00' })).toBeUndefined()
-    expect(unspelled(spelled({ a: '\u{1f600}', '\u{1f600}': 'é' }) as string)).toEqual({ a: '\u{1f600}', '\u{1f600}': 'é' })
+    expect(unspelled(spelled({ a: '\u{1f600}', '\u{1f600}': 'é' }) as string)).toEqual({
+      a: '\u{1f600}',
+      '\u{1f600}': 'é',
+    })
   })
 
   test('is read once, so that what is looked up is what is sent', () => {

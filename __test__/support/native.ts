@@ -172,6 +172,10 @@ class Router implements NativeRouter {
     return script.invoke(id)
   }
 
+  word(): string {
+    throw new Error('no hit of this core is told in a line')
+  }
+
   stream(id: number, group: string, request: string, options: string | null): Letter | null {
     seen.invoked.push({
       id,
