@@ -106,7 +106,7 @@ impl Line {
 pub enum Told {
     /// The text of a line, whose numbers are on the desk.
     Line(sys::napi_value),
-    Letter(Letter),
+    Letter(Box<Letter>),
 }
 
 impl ToNapiValue for Told {
@@ -114,7 +114,7 @@ impl ToNapiValue for Told {
         match told {
             Self::Line(text) => Ok(text),
             // SAFETY: it is the environment that this is called for.
-            Self::Letter(letter) => unsafe { ToNapiValue::to_napi_value(env, letter) },
+            Self::Letter(letter) => unsafe { ToNapiValue::to_napi_value(env, *letter) },
         }
     }
 }

@@ -173,9 +173,9 @@ impl NativeRouter {
         let mut give = |told: &Line, latency_ms| line = Some(told.give(env.raw(), desk, latency_ms));
         let begun = guarded(|| self.router()?.begin(id, &group, &request, options.as_deref(), words, &mut give));
         Ok(match begun {
-            Err(error) => Some(Told::Letter(Mail::failed(id, &error).into())),
+            Err(error) => Some(Told::Letter(Box::new(Mail::failed(id, &error).into()))),
             Ok(Started::Told) => line.transpose()?.map(Told::Line),
-            Ok(Started::Ready(mail)) => Some(Told::Letter(mail.into())),
+            Ok(Started::Ready(mail)) => Some(Told::Letter(Box::new(mail.into()))),
             Ok(Started::Pending(call)) => {
                 self.pend(id, call);
                 None

@@ -120,7 +120,7 @@ fn write_string(text: &[u8], out: &mut Vec<u8>) {
 /// Where the first byte stands that JSON has to escape.
 fn first_escaped(text: &[u8]) -> Option<usize> {
     const BLOCK: usize = 32;
-    let is_escaped = |byte: &u8| (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20);
+    let is_escaped = |byte: &u8| matches!(*byte, b'"' | b'\\' | 0..0x20);
     // Without a way out of a block, it is compared at once.
     let has_none = |block: &&[u8]| !block.iter().fold(false, |any, byte| any | is_escaped(byte));
     let start = text.chunks(BLOCK).take_while(has_none).map(<[u8]>::len).sum();

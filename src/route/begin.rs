@@ -41,7 +41,7 @@ impl<K: Kind> Router<K> {
     /// it needs the context of a Tokio runtime.
     pub fn begin(&self, group: &str, request: K::Request, options: InvokeOptions) -> Begun<K> {
         match Prepared::new(&self.0, group, request, options) {
-            Ok(prepared) => begun(prepared, |prepared| prepared.in_memory()),
+            Ok(prepared) => begun(prepared, Prepared::in_memory),
             Err(error) => Begun::Ready(Err(error)),
         }
     }
