@@ -12,19 +12,16 @@ const written = (value: object): unknown => JSON.parse(JSON.stringify(value))
 
 describe('a request', () => {
   test('that is plain data crosses as what JSON would make of it, in the order of its fields', () => {
-    const any = fc.object({
-      maxDepth: 4,
-      withNullPrototype: true,
-      withSparseArray: true,
-      withDate: true,
-      withMap: true,
-    })
+    const number = fc.double({ noNaN: true, noDefaultInfinity: true })
+    const values = [fc.string({ unit: 'binary' }), fc.integer(), number, fc.boolean(), fc.constantFrom(null, undefined)]
+    const any = fc.object({ values, withNullPrototype: true, withSparseArray: true, withDate: true, withMap: true })
+    // Below a name that nobody checks.
+    const request = fc.oneof(any, fc.jsonValue()).map((anything) => ({ x_first: 1, anything, x_last: 'z' }))
     fc.assert(
-      fc.property(fc.oneof(any, fc.jsonValue() as fc.Arbitrary<object>), (request) => {
-        fc.pre(typeof request === 'object' && request !== null && !Array.isArray(request))
-        const text = encodeRequest(request)
-        expect(JSON.stringify(unspelled(text))).toBe(JSON.stringify(written(request)))
+      fc.property(request, (body) => {
+        expect(JSON.stringify(unspelled(encodeRequest(body)))).toBe(JSON.stringify(written(body)))
       }),
+      { numRuns: 500 },
     )
   })
 

@@ -1,6 +1,7 @@
 //! A router of any kind behind one trait, so that the binding has one class for all.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 
@@ -144,9 +145,18 @@ impl<K: Crossing> AnyRouter for Router<K> {
                 Shown::Hit(hit) => Started::Ready(K::letter(LetterKind::Settled, id, hit.clone().answer(latency))),
             });
         }
+        let (started, mut is_told) = (Instant::now(), false);
+        let make = |hit| {
+            let shown = Shown::new(hit, words);
+            if let Shown::Line(line) = &shown {
+                give(line, started.elapsed().as_secs_f64() * 1000.0);
+                is_told = true;
+            }
+            shown
+        };
         let _runtime = runtime::handle().enter();
-        let begun = self.begin_spoken(group, text, options, request::<K>, |hit| Shown::new(hit, words))?;
-        match begun {
+        match self.begin_spoken(group, text, options, request::<K>, make)? {
+            Begun::Ready(Ok(_)) if is_told => Ok(Started::Told),
             Begun::Ready(result) => Ok(Started::Ready(K::letter(LetterKind::Settled, id, result?))),
             Begun::Pending(call) => {
                 Ok(Started::Pending(Box::pin(async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) })))
