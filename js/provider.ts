@@ -70,6 +70,12 @@ export interface ProviderOptions {
    * `rpm` is. @default unlimited
    */
   maxConcurrent?: number
+  /**
+   * Opens a connection as soon as the provider is added, in the background, so that the first request finds the name looked up,
+   * the system's certificates read and TLS agreed. It asks for the head of `/`, without the key, and whatever comes of it is nobody's error.
+   * Where a group on it counts tokens, their vocabulary is loaded too. A dummy has nothing to open. @default false
+   */
+  warmUp?: boolean
   /** For type `'dummy'` only. */
   dummy?: DummyOptions
 }

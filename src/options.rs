@@ -298,6 +298,12 @@ impl StreamOptions {
 }
 
 impl RouterOptions {
+    /// Whether a provider is to be [warmed up](ProviderOptions::warm_up), which needs a Tokio runtime.
+    #[must_use]
+    pub fn warms_up(&self) -> bool {
+        self.providers.iter().any(ProviderOptions::warms_up)
+    }
+
     /// Reads the options of a router's constructor.
     ///
     /// # Errors

@@ -4,12 +4,11 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use support::{Reply, Server};
+use support::{Reply, Server, child};
 use thryd::connections::{Client, HeaderText, HttpRequest};
 use thryd::error::{Failure, FailureClass};
 
@@ -64,18 +63,6 @@ async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
     let failure = refused(request(format!("https://localhost:{}/", tls_server()))).await;
     assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, false));
     assert!(failure.message.contains("NODE_EXTRA_CA_CERTS"), "{}", failure.message);
-}
-
-/// Runs an ignored test in a process of its own, with these variables and no proxy but theirs.
-fn child(test: &str, variables: &[(&str, &str)]) -> (bool, String) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
-        command.env_remove(name).env_remove(name.to_lowercase());
-    }
-    let command = command.args(["--ignored", "--exact", test]).envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    let report = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.success() && report.contains("1 passed"), report)
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod client;
 mod content;
 mod http;
+mod names;
 mod proxies;
 mod rate_limits;
 mod retry_after;
@@ -11,6 +12,7 @@ mod sse;
 mod target;
 mod tls;
 mod transport;
+mod warm;
 
 pub use client::{Client, HttpResponse};
 pub use content::{is_event_stream, is_undecided};

@@ -91,6 +91,12 @@ impl Proxy {
         self.origin.starts_with("socks")
     }
 
+    /// Its name, or its address.
+    pub fn host(&self) -> Option<&str> {
+        let (_, authority) = self.origin.split_once("://")?;
+        Some(authority.rsplit_once(':').map_or(authority, |(host, _)| host))
+    }
+
     /// That it wants to know who asks.
     pub fn unauthorised(&self, origin: &str) -> Failure {
         let variable = self.variable.unwrap_or("HTTPS_PROXY");

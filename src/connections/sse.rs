@@ -3,6 +3,7 @@
 //! Lines are split on bytes and decoded one by one. That equals decoding the whole stream first, as the standard says,
 //! because no byte of a longer UTF-8 sequence is a line end.
 
+use std::borrow::Cow;
 use std::mem;
 
 use memchr::{memchr, memchr2};
@@ -105,7 +106,8 @@ impl SseParser {
         }
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
-        let value = String::from_utf8_lossy(value);
+        // The check alone is many times as fast as what repairs.
+        let value = std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed);
         match &mut self.data {
             Some(data) => {
                 data.push('\n');

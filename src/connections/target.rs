@@ -27,25 +27,28 @@ pub(super) struct Target {
 impl Target {
     /// The target, if the request may go there.
     pub fn of(request: &HttpRequest) -> Result<Arc<Self>, Failure> {
+        let target = Self::at(&request.url)?;
+        target.check(request)?;
+        Ok(target)
+    }
+
+    /// The target of what carries no key.
+    pub fn at(url: &str) -> Result<Arc<Self>, Failure> {
         static KEPT: Mutex<Option<HashMap<String, Arc<Target>>>> = Mutex::new(None);
         let lock = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = lock().as_ref().and_then(|kept| kept.get(&request.url).cloned());
-        let target = match kept {
-            Some(target) => target,
-            None => {
-                let target = Arc::new(Self::read(&request.url)?);
-                let mut kept = lock();
-                let kept = kept.get_or_insert_default();
-                if kept.len() >= MAX_KEPT {
-                    kept.clear();
-                }
-                if !target.has_key {
-                    kept.insert(request.url.clone(), Arc::clone(&target));
-                }
-                target
-            }
-        };
-        target.check(request)?;
+        let kept = lock().as_ref().and_then(|kept| kept.get(url).cloned());
+        if let Some(target) = kept {
+            return Ok(target);
+        }
+        let target = Arc::new(Self::read(url)?);
+        let mut kept = lock();
+        let kept = kept.get_or_insert_default();
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
+        if !target.has_key {
+            kept.insert(url.to_owned(), Arc::clone(&target));
+        }
         Ok(target)
     }
 

@@ -13,31 +13,34 @@ const ENOUGH: usize = 10;
 /// What an answer is taken to cost before any was seen, in tokens.
 pub(super) const FIRST_GUESS: u64 = 256;
 
-/// The completion tokens of the last answers, in a ring.
+/// The completion tokens of the last answers, in a ring, and in their order.
 #[derive(Clone, Debug)]
 pub(super) struct Typical {
     ring: Vec<u64>,
+    sorted: Vec<u64>,
     next: usize,
 }
 
 impl Typical {
     pub fn new() -> Self {
-        Self { ring: Vec::with_capacity(SAMPLES), next: 0 }
+        Self { ring: Vec::with_capacity(SAMPLES), sorted: Vec::with_capacity(SAMPLES), next: 0 }
     }
 
     /// Takes the newest answer; gives what nine of ten cost at most.
     pub fn push(&mut self, tokens: u64) -> u64 {
         match self.ring.get_mut(self.next) {
-            Some(oldest) => *oldest = tokens,
+            Some(place) => {
+                let oldest = std::mem::replace(place, tokens);
+                self.sorted.remove(self.sorted.partition_point(|other| *other < oldest));
+            }
             None => self.ring.push(tokens),
         }
         self.next = (self.next + 1) % SAMPLES;
-        let mut sorted = [0; SAMPLES];
-        let sorted = &mut sorted[..self.ring.len()];
-        sorted.copy_from_slice(&self.ring);
+        let sorted = &mut self.sorted;
+        sorted.insert(sorted.partition_point(|other| *other < tokens), tokens);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "64")]
         let rank = (QUANTILE * sorted.len() as f64).ceil() as usize;
-        let typical = *sorted.select_nth_unstable(rank.clamp(1, self.ring.len()) - 1).1;
+        let typical = sorted[rank.clamp(1, sorted.len()) - 1];
         // A few short answers prove nothing.
         if self.ring.len() < ENOUGH { typical.max(FIRST_GUESS) } else { typical }
     }
@@ -67,5 +70,16 @@ mod tests {
         let reserved = (0..SAMPLES).map(|_| typical.push(10)).last();
         assert_eq!(reserved, Some(10));
         assert_eq!(typical.ring.len(), SAMPLES);
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_last_answers_whatever_they_cost() {
+        let (mut typical, mut random) = (Typical::new(), fastrand::Rng::with_seed(7));
+        for _ in 0..1_000 {
+            typical.push(random.u64(..50));
+            let mut last = typical.ring.clone();
+            last.sort_unstable();
+            assert_eq!(typical.sorted, last);
+        }
     }
 }

@@ -160,6 +160,9 @@ impl Body {
     }
 
     /// The body as it goes out: `first` (such as `("model", "gpt-4o")`) before the fields, each name once.
+    ///
+    /// # Panics
+    /// Never: a vector takes every byte.
     #[must_use]
     pub fn write(&self, first: &[(&str, &str)]) -> Bytes {
         let mut out = Vec::with_capacity(self.len() + 64);

@@ -1,9 +1,11 @@
 //! What a chat completion is asked with: OpenAI's chat body, checked.
 
+use serde::de::MapAccess;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::checks::{array, integer, is_object, number, positive, string, wrong};
+use super::open::{Known, Named, set};
 use super::prompt::lenient_prompt;
 use super::{Body, Prompt};
 use crate::error::Invalid;
@@ -120,24 +122,44 @@ fn spell_out_message(body: &mut Body) -> Result<(), Invalid> {
     Ok(())
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct MessageShape<'a> {
-    #[serde(borrow, default)]
     role: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     content: Option<&'a RawValue>,
+}
+
+impl<'de> Known<'de> for MessageShape<'de> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "role" => set(&mut self.role, map),
+            "content" => set(&mut self.content, map),
+            _ => Ok(false),
+        }
+    }
+}
+
+impl MessageShape<'_> {
+    /// What nearly all messages are; others may be right all the same.
+    fn is_plain(&self) -> bool {
+        [self.role, self.content].iter().all(|field| field.is_some_and(|raw| raw.get().starts_with('"')))
+    }
 }
 
 fn check_messages(body: &Body) -> Result<(), Invalid> {
     let expected = "an array of messages that is not empty";
+    // Once over all of them, for the many; what that does not settle is looked at piece by piece.
+    let all = body.get("messages").and_then(|raw| serde_json::from_str::<Vec<Named<MessageShape<'_>>>>(raw).ok());
+    if all.is_some_and(|all| !all.is_empty() && all.iter().all(|Named(message)| message.is_plain())) {
+        return Ok(());
+    }
     let items = array(body, "messages", expected)?.unwrap_or_default();
     if items.is_empty() {
         return Err(Invalid::type_error("request.messages", expected, "an empty array"));
     }
     for (place, item) in items.iter().enumerate() {
         let field = format!("request.messages[{place}]");
-        let message = serde_json::from_str::<MessageShape<'_>>(item.get()).ok().filter(|_| is_object(item.get()));
-        let Some(message) = message else {
+        let message = serde_json::from_str::<Named<MessageShape<'_>>>(item.get()).ok();
+        let Some(Named(message)) = message else {
             return Err(wrong(field, "an object with a role", item.get()));
         };
         match message.role.map(RawValue::get) {

@@ -12,6 +12,8 @@ pub(super) struct Event<'a> {
     pub(super) choices: Option<List<Open<'a, EventChoice<'a>>>>,
     pub(super) usage: Option<&'a RawValue>,
     pub(super) error: Option<&'a RawValue>,
+    /// Padding, of one event alone.
+    pub(super) obfuscation: Option<&'a RawValue>,
 }
 
 impl<'de> Known<'de> for Event<'de> {
@@ -20,11 +22,31 @@ impl<'de> Known<'de> for Event<'de> {
             "choices" => set(&mut self.choices, map),
             "usage" => set(&mut self.usage, map),
             "error" => set(&mut self.error, map),
-            // Of one event alone.
-            "obfuscation" => skip(map),
+            "obfuscation" => set(&mut self.obfuscation, map),
             _ => Ok(false),
         }
     }
+}
+
+impl<'a> Event<'a> {
+    /// The content that it adds to the first choice, if it says nothing else that could be told twice.
+    pub(super) fn piece(&self) -> Option<&'a RawValue> {
+        let [Open { known: choice, rest }] = &self.choices.as_ref()?.0[..] else { return None };
+        let Open { known: delta, rest: delta_rest } = choice.delta.as_ref()?;
+        // What has no pieces: a field that says so again has said it.
+        let is_idle = |(_, raw): &(_, &RawValue)| !raw.get().starts_with(['"', '[', '{']) || is_empty(raw);
+        let is_first = choice.index.unwrap_or(0) == 0;
+        let is_open = choice.finish_reason.as_ref().is_none_or(String::is_empty);
+        let others = [self.usage, self.error, delta.reasoning_content, delta.reasoning, delta.refusal];
+        let is_alone = others.iter().all(Option::is_none) && delta.tool_calls.is_none();
+        let is_plain = is_first && is_open && is_alone && rest.iter().chain(delta_rest).all(is_idle);
+        delta.content.filter(|content| is_plain && content.get().starts_with('"'))
+    }
+}
+
+/// How servers say that they have nothing to say.
+pub(super) fn is_empty(raw: &RawValue) -> bool {
+    matches!(raw.get(), "\"\"" | "[]" | "{}")
 }
 
 /// What it says of one choice.

@@ -6,6 +6,7 @@ use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use super::Body;
+use super::event::is_empty;
 use super::open::{Known, MAX_ITEMS, Open, Rest};
 use super::text::text;
 
@@ -158,10 +159,10 @@ impl Merge {
 impl Field {
     fn push(&mut self, raw: &RawValue, depth: usize) {
         // Servers that have nothing to say of a field in an event say that with an empty value.
-        if matches!(raw.get(), "\"\"" | "[]" | "{}") {
+        if is_empty(raw) {
             return;
         }
-        let is_first = matches!(self.last.get(), "\"\"" | "[]" | "{}");
+        let is_first = is_empty(&self.last);
         self.is_constant &= is_first || self.last.get() == raw.get();
         if !self.whole.push(raw, self.rule, depth) {
             self.is_mixed |= !is_first;

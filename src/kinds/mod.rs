@@ -18,6 +18,7 @@ mod merge;
 mod open;
 mod parts;
 mod prompt;
+mod repeated;
 mod replay;
 mod rerank;
 mod response;

@@ -8,8 +8,9 @@ use super::event::{Delta, Event, EventChoice};
 use super::merge::Merge;
 use super::open::{MAX_ITEMS, Open};
 use super::parts::Parts;
+use super::repeated::Repeated;
 use super::text::{Half, content, has_more_than_text, reasoning, text, thinking};
-use super::wire::{object, unreadable};
+use super::wire::{object_of, unreadable};
 use super::{Assembly, Body, Chunk, Completion, Pieces};
 use crate::error::{Failure, FailureClass};
 
@@ -20,6 +21,9 @@ pub(super) const MAX_ASSEMBLED_BYTES: usize = 16 << 20;
 /// After how many bytes of events it is measured again.
 pub(super) const MEASURED_EVERY: usize = 1 << 20;
 
+/// What is wrong with a piece of content that cannot be read.
+const NO_CONTENT: &str = "the content of an event is neither text nor parts of text";
+
 /// Assembles a streamed completion from the data of its events, in the kind's wire form.
 #[derive(Debug, Default)]
 pub struct StreamAssembly {
@@ -28,6 +32,8 @@ pub struct StreamAssembly {
     /// The events' own fields, the last that came of each.
     top: Body,
     pieces: Pieces,
+    /// The last event, if others are likely to differ from it in their content alone.
+    repeated: Option<Repeated>,
     /// Bytes of events since it was measured.
     unmeasured: usize,
 }
@@ -64,13 +70,20 @@ impl StreamAssembly {
     /// If the event cannot be read, or is an error that the provider sent inside the stream; or if the answer grows beyond
     /// 16 MiB.
     pub fn push(&mut self, data: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let Open { known: event, rest }: Open<'_, Event<'_>> = object(data.as_bytes())
+        let known = chunks.len();
+        self.choices.iter_mut().for_each(|choice| choice.tool_calls.begin_event());
+        if let Some(content) = self.repeated.as_ref().and_then(|repeated| repeated.content(data))
+            && let Some(first) = self.choices.iter_mut().find(|choice| choice.index == 0)
+        {
+            first.push_text(content, chunks).map_err(|reason| unreadable(reason, data.as_bytes()))?;
+            return self.note(data, &chunks[known..]);
+        }
+        let Open { known: event, rest }: Open<'_, Event<'_>> = object_of(data)
             .map_err(|reason| unreadable(format!("an event of the stream: {reason}"), data.as_bytes()))?;
         if event.error.is_some() {
             return Err(unreadable("an event of the stream is an error", data.as_bytes()));
         }
-        let known = chunks.len();
-        self.choices.iter_mut().for_each(|choice| choice.tool_calls.begin_event());
+        let repeated = event.piece().and_then(|content| Repeated::around(data, content, event.obfuscation));
         for choice in event.choices.unwrap_or_default().0 {
             let index = choice.known.index.unwrap_or(0);
             let place = self.choices.iter().position(|known| known.index == index).unwrap_or_else(|| {
@@ -83,7 +96,9 @@ impl StreamAssembly {
                 assembled.push(choice, heard).map_err(|reason| unreadable(reason, data.as_bytes()))?;
             }
         }
-        chunks[known..].iter().for_each(|chunk| self.pieces.push(chunk));
+        let goes_on =
+            |choice: &Assembled| choice.index == 0 && choice.parts.is_none() && choice.finish_reason.is_none();
+        self.repeated = repeated.filter(|_| self.choices.iter().any(goes_on));
         if let Some(usage) = event.usage {
             self.usage = Some(usage.to_owned());
         }
@@ -95,6 +110,12 @@ impl StreamAssembly {
         if self.choices.len().max(self.top.iter().count()) > MAX_ITEMS {
             return Err(unreadable("its events have too many choices or fields", data.as_bytes()));
         }
+        self.note(data, &chunks[known..])
+    }
+
+    /// Takes note of an event that said this of the first choice.
+    fn note(&mut self, data: &str, said: &[Chunk]) -> Result<(), Failure> {
+        said.iter().for_each(|chunk| self.pieces.push(chunk));
         self.unmeasured += data.len();
         if self.unmeasured >= MEASURED_EVERY {
             self.unmeasured = 0;
@@ -223,8 +244,11 @@ impl Assembled {
 
     fn push_content(&mut self, raw: Option<&RawValue>, chunks: &mut Vec<Chunk>) -> Result<(), &'static str> {
         let Some(raw) = raw else { return Ok(()) };
+        if self.parts.is_none() && raw.get().starts_with('"') {
+            return self.push_text(raw.get(), chunks);
+        }
         let joined = self.half.join(raw.get());
-        let delta = content(Some(&joined)).ok_or("the content of an event is neither text nor parts of text")?;
+        let delta = content(Some(&joined)).ok_or(NO_CONTENT)?;
         if self.parts.is_none() && has_more_than_text(Some(raw)) {
             self.parts = Some(Parts::new(&self.content));
         }
@@ -232,6 +256,16 @@ impl Assembled {
             parts.push(raw, &delta)?;
         }
         chunks.extend(thinking(Some(raw)).map(|delta| Chunk::Reasoning { delta }));
+        if !delta.is_empty() {
+            self.content.push_str(&delta);
+            chunks.push(Chunk::Content { delta });
+        }
+        Ok(())
+    }
+
+    /// Takes a piece of content that is nothing but text, as JSON.
+    fn push_text(&mut self, raw: &str, chunks: &mut Vec<Chunk>) -> Result<(), &'static str> {
+        let delta = content(Some(&self.half.join(raw))).ok_or(NO_CONTENT)?;
         if !delta.is_empty() {
             self.content.push_str(&delta);
             chunks.push(Chunk::Content { delta });
@@ -311,3 +345,6 @@ impl Assembly<Completion> for StreamAssembly {
         Self::finish(*self)
     }
 }
+
+#[cfg(test)]
+mod tests;

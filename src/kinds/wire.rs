@@ -29,6 +29,14 @@ pub(super) fn object<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Stri
     serde_json::from_slice(answer).map_err(|error| explain(&error, answer))
 }
 
+/// As [`object`], of text that is known to be UTF-8.
+pub(super) fn object_of<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+    if text.trim_ascii_start().starts_with('[') {
+        return object(text.as_bytes());
+    }
+    serde_json::from_str(text).map_err(|error| explain(&error, text.as_bytes()))
+}
+
 /// What is wrong with an answer that did not parse, in words that help: an HTML page is named as such.
 fn explain(error: &serde_json::Error, answer: &[u8]) -> String {
     let text = answer.trim_ascii_start();

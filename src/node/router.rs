@@ -60,7 +60,9 @@ impl NativeRouter {
     #[napi]
     pub fn configure(&self, options: String) -> String {
         reply(|| {
-            let router = self.make(RouterOptions::read(Fields::parse("router options", &options)?)?)?;
+            let options = RouterOptions::read(Fields::parse("router options", &options)?)?;
+            let _runtime = options.warms_up().then(|| runtime::handle().enter());
+            let router = self.make(options)?;
             let _first = self.router.set(router);
             Ok(())
         })
@@ -68,7 +70,11 @@ impl NativeRouter {
 
     #[napi]
     pub fn add_provider(&self, options: String) -> String {
-        reply(|| self.router()?.add_provider(ProviderOptions::read(Fields::parse("provider options", &options)?)?))
+        reply(|| {
+            let options = ProviderOptions::read(Fields::parse("provider options", &options)?)?;
+            let _runtime = options.warms_up().then(|| runtime::handle().enter());
+            self.router()?.add_provider(options)
+        })
     }
 
     /// `router` is given back with every call.

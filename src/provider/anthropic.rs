@@ -55,6 +55,7 @@ pub(super) struct Anthropic {
     allow_insecure: bool,
     max_response_bytes: usize,
     account: Option<Tracker>,
+    warms_up: bool,
 }
 
 impl Anthropic {
@@ -74,6 +75,7 @@ impl Anthropic {
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
             account: settings.account,
+            warms_up: settings.warms_up,
         }
     }
 }
@@ -85,6 +87,10 @@ impl Provider for Anthropic {
 
     fn host(&self) -> Option<&str> {
         host(&self.url)
+    }
+
+    fn warm_up(&self) -> Option<&str> {
+        self.warms_up.then_some(&*self.url)
     }
 
     fn supports(&self, kind: &str) -> bool {

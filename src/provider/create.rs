@@ -57,6 +57,7 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
         headers: options.headers,
         allow_insecure: options.allow_insecure_http,
         max_response_bytes: options.max_response_bytes.unwrap_or(MAX_RESPONSE_BYTES),
+        warms_up: options.warm_up,
     };
     match preset.dialect {
         Dialect::OpenAi | Dialect::Azure => Ok(Arc::new(OpenAi::new(preset, settings))),

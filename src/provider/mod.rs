@@ -105,6 +105,11 @@ pub trait Provider: Debug + Send + Sync + 'static {
         None
     }
 
+    /// A URL of its address, if a connection to it is to be opened when it is added: see [`ProviderOptions::warm_up`].
+    fn warm_up(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether this provider has such an endpoint.
     fn supports(&self, kind: &str) -> bool;
 

@@ -23,6 +23,7 @@ pub(super) struct OpenAi {
     allow_insecure: bool,
     max_response_bytes: usize,
     account: Option<Tracker>,
+    warms_up: bool,
 }
 
 /// What the options say, checked.
@@ -38,6 +39,7 @@ pub(super) struct Settings {
     pub allow_insecure: bool,
     pub max_response_bytes: usize,
     pub account: Option<Tracker>,
+    pub warms_up: bool,
 }
 
 impl OpenAi {
@@ -62,6 +64,7 @@ impl OpenAi {
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
             account: settings.account,
+            warms_up: settings.warms_up,
         }
     }
 
@@ -160,6 +163,10 @@ impl Provider for OpenAi {
         host(&self.base_url)
     }
 
+    fn warm_up(&self) -> Option<&str> {
+        self.warms_up.then_some(&*self.base_url)
+    }
+
     fn supports(&self, kind: &str) -> bool {
         match kind {
             Completion::NAME => self.preset.completion.is_some(),
@@ -240,6 +247,7 @@ mod tests {
                 allow_insecure: false,
                 max_response_bytes: 0,
                 account: None,
+                warms_up: false,
             };
             let usage = Usage { total_tokens: 100, cached_prompt_tokens: cached, ..Usage::default() };
             OpenAi::new(preset, settings).charged_tokens(&usage)

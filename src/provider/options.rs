@@ -34,6 +34,7 @@ pub struct ProviderOptions {
     pub(super) max_response_bytes: Option<usize>,
     pub(super) dummy: Option<DummyOptions>,
     pub(super) limits: Limits,
+    pub(super) warm_up: bool,
 }
 
 impl ProviderOptions {
@@ -104,6 +105,21 @@ impl ProviderOptions {
         self
     }
 
+    /// Whether a connection is opened as soon as the provider is added, in the background, so that the first request finds names
+    /// looked up, certificates read and TLS agreed. It asks for the head of `/`, without the key; whatever comes of it is
+    /// nobody's error. A `dummy` has nothing to open. Default: no.
+    #[must_use]
+    pub fn warm_up(mut self, warm_up: bool) -> Self {
+        self.warm_up = warm_up;
+        self
+    }
+
+    /// Whether it is to be [warmed up](Self::warm_up), which needs a Tokio runtime.
+    #[must_use]
+    pub fn warms_up(&self) -> bool {
+        self.warm_up
+    }
+
     /// What a provider of type `dummy` does.
     #[must_use]
     pub fn dummy(mut self, options: DummyOptions) -> Self {
@@ -132,9 +148,10 @@ impl ProviderOptions {
             tpm: fields.integer("tpm", 1)?,
             max_concurrent: fields.integer("maxConcurrent", 1)?,
         };
+        options.warm_up = fields.boolean("warmUp")?.unwrap_or(false);
         options.dummy = fields.nested("dummy", "provider options.dummy", DummyOptions::read)?;
         fields.finish(
-            "type, name, apiKey, baseUrl, apiVersion, headers, allowInsecureHttp, maxResponseBytes, rpm, tpm, maxConcurrent, dummy",
+            "type, name, apiKey, baseUrl, apiVersion, headers, allowInsecureHttp, maxResponseBytes, rpm, tpm, maxConcurrent, warmUp, dummy",
         )?;
         options.check()?;
         Ok(options)

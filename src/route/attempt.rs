@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::log::Log;
 use super::patience::{Patience, Standstill};
 use super::race::Lead;
+use super::write::write;
 use crate::connections::{Client, HttpRequest, HttpResponse, Rejection, Secrets, SseParser, rate_limits};
 use crate::deployment::Deployment;
 use crate::error::{Error, Failure, FailureClass, Phase};
@@ -76,7 +78,7 @@ pub(crate) async fn attempt<K: Kind>(
     let provider = deployment.provider();
     let (model, is_stream) = (&*deployment.model, mode.is_stream);
     let call = Call { kind: K::NAME, path: K::PATH, model, body: request.as_ref(), is_stream };
-    let outgoing = provider.write(&call).map_err(Ended::Refused)?;
+    let outgoing = write(&provider, &call).await.map_err(Ended::Refused)?;
     permit.sent();
     let (provider, begun) = (&*provider, Instant::now());
     let standstill = Standstill::default();
@@ -319,7 +321,8 @@ impl<R: Sync> Exchange<'_, R> {
             None => Some(data),
         };
         let Some(data) = data else { return Ok(()) };
-        let may_be_error = memmem::find(data.as_bytes(), b"\"error\"").is_some();
+        static ERROR: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("\"error\""));
+        let may_be_error = ERROR.find(data.as_bytes()).is_some();
         match may_be_error.then(|| in_band(&data)).flatten() {
             Some(failure) => Err(failure),
             None if mode.is_verbatim => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
@@ -13,6 +14,7 @@ use super::begin::Hit;
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
+use super::write::LONG_REQUEST_BYTES;
 use crate::cache::{Cache, Entry, Key, KeyBuilder, Moment, Question, Record};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
@@ -222,13 +224,13 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Keeps a complete answer of the group's own; says what that makes of the call. What a fallback group answered is
-    /// not kept: the key promises the models of the group that was asked.
-    pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K) -> CacheStatus {
+    /// not kept: the key promises the models of the group that was asked. `asked` is what was asked, if it is known.
+    pub fn keep<K: Kind>(keeper: Option<&Self>, deployment: &str, value: &K, asked: Option<Bytes>) -> CacheStatus {
         let place = keeper.and_then(|keeper| Some((keeper, keeper.place(deployment)?)));
         let Some((keeper, is_own)) = place else { return CacheStatus::Off };
         if value.is_storable() && is_own {
             let payload = pack(value);
-            let question = question(keeper.kind, &keeper.deployments, (*keeper.request).as_ref()).sketch();
+            let question = asked.unwrap_or_else(keeper.asks());
             let entry = Entry {
                 deployment,
                 payload,
@@ -240,6 +242,18 @@ impl Keeper {
             keeper.cache.put(keeper.key, entry);
         }
         CacheStatus::Miss
+    }
+
+    /// Begins to put in short what is asked, if that takes a while: on a thread for blocking work, as long as the answer takes.
+    pub fn ask_ahead(&self) -> Option<JoinHandle<Bytes>> {
+        let is_long = (*self.request).as_ref().len() >= LONG_REQUEST_BYTES;
+        is_long.then(|| tokio::task::spawn_blocking(self.asks()))
+    }
+
+    /// Says what was asked, in short.
+    fn asks(&self) -> impl FnOnce() -> Bytes + Send + 'static + use<> {
+        let (kind, deployments, request) = (self.kind, Arc::clone(&self.deployments), Arc::clone(&self.request));
+        move || question(kind, &deployments, (*request).as_ref()).sketch()
     }
 
     /// Whether the deployment is the group's own; `None` if what it answers is never kept.

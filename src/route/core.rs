@@ -16,6 +16,7 @@ use super::parts::Batch;
 use super::retired::Retired;
 use super::retry::{RetryBudget, RetryOptions};
 use super::states::States;
+use super::warm_up::WarmUps;
 use crate::cache::{Cache, CacheOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::Kind;
@@ -34,6 +35,7 @@ pub(crate) struct Core<K: Kind> {
     pub memos: Memos,
     /// Whose what later requests go on from is.
     pub states: States,
+    pub warm_ups: WarmUps,
     pub retry: RetryOptions,
     pub timeouts: Timeouts,
     cache: RwLock<Option<Arc<Mount>>>,
@@ -72,6 +74,7 @@ impl<K: Kind> Core<K> {
             retired: Retired::default(),
             memos: Memos::default(),
             states: States::default(),
+            warm_ups: WarmUps::default(),
             budget: Mutex::new(RetryBudget::new(&retry)),
             retry,
             timeouts,
@@ -120,6 +123,7 @@ impl<K: Kind> Core<K> {
     /// Refuses new calls from now on.
     pub fn refuse(&self) {
         self.active.is_closed.store(true, Ordering::Release);
+        self.warm_ups.close();
     }
 
     /// Whether new calls are refused.

@@ -291,9 +291,14 @@ impl<K: Kind> Prepared<K> {
         let job = Job { request, shared, started, reading, may_hedge };
         let keeper = self.keeper(cache);
         async move {
+            let asking = keeper.as_ref().and_then(Keeper::ask_ahead);
             let served = Box::pin(serve(&core, &group, &job)).await?;
             core.remember(&served.value, &served.deployment);
-            let cache = Keeper::keep(keeper.as_ref(), &served.deployment, &served.value);
+            let asked = match asking {
+                Some(asking) => asking.await.ok(),
+                None => None,
+            };
+            let cache = Keeper::keep(keeper.as_ref(), &served.deployment, &served.value, asked);
             Ok(Answer {
                 value: served.value,
                 deployment: served.deployment,

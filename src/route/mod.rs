@@ -33,6 +33,8 @@ mod stats;
 pub mod strategy;
 mod stream;
 mod trial;
+mod warm_up;
+mod write;
 
 pub use answer::{Answer, CacheStatus};
 pub use begin::Hit;

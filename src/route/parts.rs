@@ -272,7 +272,7 @@ impl<K: Kind> BatchCall<K> {
                 let mut history = answer.with(());
                 let values = answer.value.unbatch();
                 for (keeper, value) in batch.keepers.iter().zip(&values) {
-                    let status = Keeper::keep(keeper.as_ref(), &history.deployment, value);
+                    let status = Keeper::keep(keeper.as_ref(), &history.deployment, value, None);
                     if history.cache == CacheStatus::Off {
                         history.cache = status;
                     }

@@ -67,7 +67,8 @@ impl<K: Kind> Router<K> {
         &self.0.timeouts
     }
 
-    /// Adds a provider that ships with the crate. One of the same name is replaced, for its deployments too.
+    /// Adds a provider that ships with the crate. One of the same name is replaced, for its deployments too. One that is to be
+    /// [warmed up](ProviderOptions::warm_up) is so in the context of a Tokio runtime, and nowhere else.
     ///
     /// # Errors
     /// `ERR_NO_PROVIDER` if its key is missing, naming the environment variable; bad options.
@@ -90,6 +91,7 @@ impl<K: Kind> Router<K> {
             }
             group.wake();
         }
+        self.0.warm_ups.begin(&*provider, self.0.timeouts.connect);
         self.0.providers.write().unwrap_or_else(PoisonError::into_inner).insert(name, provider);
         self.0.memos.change();
     }
@@ -103,6 +105,7 @@ impl<K: Kind> Router<K> {
     /// Removes a provider and its deployments; their calls in flight finish. Says whether it was there.
     pub fn remove_provider(&self, name: &str) -> bool {
         let removed = self.0.providers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.0.warm_ups.abandon(name);
         for group in self.all_groups() {
             self.retain(&group, |deployment| deployment.provider().name() != name);
         }
@@ -143,6 +146,9 @@ impl<K: Kind> Router<K> {
         deployments.push(deployment);
         group.set_deployments(deployments);
         self.0.memos.change();
+        if provider.warm_up().is_some() {
+            self.0.warm_ups.count(group.counts_tokens(Instant::now()));
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -348,4 +349,17 @@ async fn receive(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize
     request.body = buffer[end..end + length].to_vec();
     buffer.drain(..end + length);
     Ok(Some(request))
+}
+
+/// Runs an ignored test in a process of its own, with these variables and no proxy but theirs: whether it passed, and
+/// its report.
+pub fn child(test: &str, variables: &[(&str, &str)]) -> (bool, String) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    let command = command.args(["--ignored", "--exact", test]).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success() && report.contains("1 passed"), report)
 }

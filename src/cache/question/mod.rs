@@ -33,11 +33,14 @@ impl Question {
     /// A request of this kind to a group of these models (as they stand in the key), in any order.
     pub fn new<'a>(kind: &str, models: impl Iterator<Item = &'a str>, body: &Body) -> Self {
         let models = key::distinct(models);
-        let mut request = Vec::with_capacity(body.len() + 64);
-        canonical::write_object(key::deciding(body), &mut request);
-        let request = String::from_utf8(request).unwrap_or_default();
         let (kind, models) = (serde_json::Value::from(kind), serde_json::Value::from(models));
-        Self { text: format!("{{\"kind\":{kind},\"models\":{models},\"request\":{request}}}") }
+        let head = format!("{{\"kind\":{kind},\"models\":{models},\"request\":");
+        // Written once: a request may have megabytes.
+        let mut text = Vec::with_capacity(head.len() + body.len() + 64);
+        text.extend_from_slice(head.as_bytes());
+        canonical::write_object(key::deciding(body), &mut text);
+        text.push(b'}');
+        Self { text: String::from_utf8(text).unwrap_or_default() }
     }
 
     /// The short form, valid JSON of at most [`MAX_SKETCH_BYTES`].
