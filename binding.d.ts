@@ -48,7 +48,7 @@ export declare class NativeRouter {
    */
   pullResponse(id: number, letters: number): Letter | null
 
-  constructor(mailbox: Mailbox, kind: string)
+  constructor(mailbox: Mailbox, kind: string, desk: Float64Array)
   /**
    * Makes the router; its groups may name custom providers that were added before. Without it, the first use makes
    * one with default options.
@@ -69,8 +69,10 @@ export declare class NativeRouter {
   cache(): NativeCache | null
   /** What `invoke` would say to these options. */
   checkOptions(options: string): string
-  /** A letter if the call is settled at once, else it comes by mail. */
-  invoke(id: number, group: string, request: string, options?: string | undefined | null): Letter | null
+  /** A letter if the call is settled at once, or a line if that will do (`line.rs`), else it comes by mail. */
+  invoke(id: number, group: Text, request: Text, options?: string | undefined | null): string | Letter | null
+  /** The word that a line has named by its number. */
+  word(number: number): string
   /** A letter if the stream is refused at once, else `pull` gives its chunks. */
   stream(id: number, group: string, request: string, options?: string | undefined | null): Letter | null
   /** What has arrived of a stream, or null: then it comes by mail, and what comes after it too, in at most so many letters. */

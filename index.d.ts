@@ -120,7 +120,7 @@ export declare interface CacheOptions {
     ttlMs?: number;
     /** Bound of the file in bytes. @default 1 GiB */
     maxBytes?: number;
-    /** Bound of the part in memory, in bytes. @default 64 MiB */
+    /** Bound of the part in memory, in bytes. What a router remembers of how it was asked takes up to half as much beside it. @default 64 MiB */
     memoryBytes?: number;
     /**
      * `'replay'` answers from the cache alone and fails with `ERR_NOT_CACHED`: for test suites. @default 'record'

@@ -47,7 +47,10 @@ export function digits(number) {
   return `${number}`.padStart(8, '0')
 }
 
-/** As much of a text, again and again, as takes so many bytes in JSON. */
+/**
+ * As much of a text, again and again, as takes so many bytes in JSON. In one piece, as texts are that were read from somewhere: what is put
+ * together of a thousand pieces is put together again by whoever reads what it is a part of.
+ */
 function fill(text, bytes) {
   let filled = ''
   for (let left = bytes, at = 0; left > 0; at += 1) {
@@ -56,7 +59,7 @@ function fill(text, bytes) {
     filled += size <= left ? character : '.'
     left -= Math.min(size, left)
   }
-  return filled
+  return Buffer.from(filled).toString()
 }
 
 const padding = { request: '', answer: '' }

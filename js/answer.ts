@@ -1,28 +1,31 @@
-/** What whole answers have in common: how they came about, and the provider's own JSON, parsed when it is first read. */
+/** What whole answers have in common: the provider's own JSON, parsed when it is first read. */
 
-import type { Attempt, Served, Usage } from './served'
-
-/** A whole answer, with the fields of its kind before those of all. */
-export abstract class Answer<Fields extends Served> implements Served {
-  declare readonly deployment: string
-  declare readonly model: string
-  declare readonly usage: Usage
-  declare readonly cache: Served['cache']
-  declare readonly attempts: Attempt[]
-  declare readonly latencyMs: number
-  declare readonly queuedMs: number
-  declare readonly queuePosition: number
+/** A whole answer. Whatever else it says are properties of its own, as those of plain objects, in the order in which they are shown. */
+export abstract class Answer {
   #text: string | undefined
+  readonly #before: number
+  readonly #content: number
   #raw: unknown
 
-  constructor(fields: Fields, raw: string | undefined) {
-    Object.assign(this, fields)
+  /**
+   * @param raw - the provider's own JSON; or, if the answer's content is a string in it, what stands `before` that, what stands after
+   * it, and, from `content` on, the content itself, which is then not held twice
+   */
+  constructor(raw: string | undefined, before = 0, content = 0) {
     this.#text = raw
+    this.#before = before
+    this.#content = content
   }
 
   get raw(): unknown {
-    if (this.#text !== undefined) {
-      this.#raw = JSON.parse(this.#text)
+    const text = this.#text
+    if (text !== undefined) {
+      const [before, content] = [this.#before, this.#content]
+      this.#raw = JSON.parse(
+        content === 0
+          ? text
+          : text.slice(0, before) + JSON.stringify(text.slice(content)) + text.slice(before, content),
+      )
       this.#text = undefined
     }
     return this.#raw

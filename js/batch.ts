@@ -17,10 +17,10 @@ const AHEAD = 16
 export interface BatchCall<Request, Response> {
   /** @throws TypeError if the request is not one */
   encode(request: Request): string
-  begin(id: number, body: string): Letter | null
+  begin(id: number, body: string): Letter | string | null
   cancel(id: number): void
-  /** @throws the error that the letter brings, with the frames of `site` */
-  read(letter: Letter, site: CallSite): Response
+  /** Before the core is asked again. @throws the error that the letter brings, with the frames of `site` */
+  read(letter: Letter | string, site: CallSite): Response
 }
 
 type Requests<Request> = Iterable<Request> | AsyncIterable<Request>

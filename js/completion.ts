@@ -1,8 +1,9 @@
 /** Chat completions: what is asked, what comes back whole, and what comes back in pieces. */
 
 import { Answer } from './answer'
+import { Place, at, usageOnDesk } from './desk'
 import { type Letter, contentOf } from './letter'
-import type { Served } from './served'
+import type { Attempt, Served, Usage } from './served'
 
 /**
  * OpenAI's chat-completions body without `model`. What thryd does not know travels to the provider.
@@ -67,13 +68,65 @@ type Fields = Omit<Completion, 'raw' | 'toString'>
 
 /** Reads a completion out of a letter. */
 export function completion(letter: Letter): Completion {
-  return new Whole(contentOf(letter) as Fields, letter.raw)
+  const fields = contentOf(letter) as Fields & { contentAt?: [number, number] }
+  if (fields.contentAt === undefined) return new Whole(fields, letter.raw)
+  const [before, content] = fields.contentAt
+  fields.content = (letter.raw as string).slice(content)
+  return new Whole(fields, letter.raw, before, content)
 }
 
-class Whole extends Answer<Fields> implements Completion {
-  declare readonly content: string
-  declare readonly toolCalls: { id: string; name: string; arguments: string }[]
-  declare readonly finishReason: string
+/** Reads a completion out of the line of a hit. `words` gives the word of a number. */
+export function completionHit(text: string, words: (number: number) => string): Completion {
+  const before = at(Place.Before)
+  const content = before + at(Place.After)
+  return new Whole(
+    {
+      content: text.slice(content),
+      toolCalls: [],
+      finishReason: words(at(Place.FinishReason)),
+      deployment: words(at(Place.Deployment)),
+      model: words(at(Place.Model)),
+      usage: usageOnDesk(),
+      cache: 'memory',
+      attempts: [],
+      latencyMs: at(Place.LatencyMs),
+      queuedMs: 0,
+      queuePosition: 0,
+    },
+    text,
+    before,
+    content,
+  )
+}
+
+/** One constructor for all, so that every answer has one shape. */
+class Whole extends Answer implements Completion {
+  declare content: string
+  declare toolCalls: Completion['toolCalls']
+  declare finishReason: string
+  declare deployment: string
+  declare model: string
+  declare usage: Usage
+  declare cache: Served['cache']
+  declare attempts: Attempt[]
+  declare latencyMs: number
+  declare queuedMs: number
+  declare queuePosition: number
+
+  constructor(fields: Fields, raw: string | undefined, before?: number, content?: number) {
+    super(raw, before, content)
+    this.content = fields.content
+    this.toolCalls = fields.toolCalls
+    this.finishReason = fields.finishReason
+    this.deployment = fields.deployment
+    this.model = fields.model
+    this.usage = fields.usage
+    this.cache = fields.cache
+    this.attempts = fields.attempts
+    this.latencyMs = fields.latencyMs
+    this.queuedMs = fields.queuedMs
+    this.queuePosition = fields.queuePosition
+  }
 
   override toString(): string {
     return this.content

@@ -4,6 +4,8 @@
  * the core knows few fields, they are refused.
  */
 
+import { spelled } from './spelling'
+
 /** JSON of one of thryd's own options objects. @throws TypeError if it is circular */
 export function encodeOptions(field: string, value: unknown): string {
   return stringify(field, value, nameable) ?? 'null'
@@ -27,7 +29,7 @@ const CHECKED_BY_CORE: ReadonlySet<string> = new Set([
 ])
 
 /**
- * JSON of a wire body.
+ * A wire body as it crosses: spelled if it is plain data, else JSON.
  * @throws TypeError if it is not an object, circular, or has a function, a symbol or a big integer in it; RangeError if a
  * number in it is not finite
  */
@@ -35,6 +37,8 @@ export function encodeRequest(request: unknown): string {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw new TypeError(`request: expected an object, got ${describe(request)}`)
   }
+  const plain = spelled(request)
+  if (plain !== undefined) return plain
   const fast = isPlainJson(request) ? unchecked(request) : undefined
   // Numbers that JSON does not have become null in the depth; a look at each value is only worth its time if there is one.
   if (fast !== undefined && !/[:,[]null/.test(fast)) return fast

@@ -10,6 +10,9 @@ import { reasonOf, unwatch, watch } from './signal'
 
 type Recipient = (letter: Letter) => void
 
+/** Added to the kind of a letter that has a raw text as well. */
+const WITH_RAW = 16
+
 /** Who gets the next letter, and only that. */
 const waiting = new Map<number, Recipient>()
 /** Who gets every letter, whether he waits or not. */
@@ -27,7 +30,7 @@ mailbox.unref()
 /** A number that no other call under way in this environment has; the core counts in 32 bits. */
 export function nextId(): number {
   do lastId = (lastId + 1) >>> 0
-  while (lastId === 0 || waiting.has(lastId) || followers.has(lastId))
+  while (lastId === 0 || (waiting.size > 0 && waiting.has(lastId)) || (followers.size > 0 && followers.has(lastId)))
   return lastId
 }
 
@@ -156,7 +159,7 @@ export function failed(letter: Letter, site: CallSite = callSite(failed)): Error
   return fail((contentOf(letter) ?? {}) as Failure, site)
 }
 
-function receive(plain: string | null, rich: Letter[] | null): void {
+function receive(plain: string | null, raws: string[] | null, rich: Letter[] | null): void {
   let fault: { error: unknown } | undefined
   const hand = (letter: Letter): void => {
     try {
@@ -168,8 +171,12 @@ function receive(plain: string | null, rich: Letter[] | null): void {
   }
   if (plain !== null) {
     const said = JSON.parse(plain) as unknown[]
-    for (let at = 0; at < said.length; at += 3)
-      hand({ kind: said[at] as LetterKind, id: said[at + 1] as number, value: said[at + 2] })
+    let nextRaw = 0
+    for (let at = 0; at < said.length; at += 3) {
+      const [kind, id, value] = [said[at] as number, said[at + 1] as number, said[at + 2]]
+      if (kind < WITH_RAW) hand({ kind, id, value })
+      else hand({ kind: kind - WITH_RAW, id, value, raw: (raws as string[])[nextRaw++] as string })
+    }
   }
   if (rich !== null) for (const letter of rich) hand(letter)
   if (fault) throw fault.error

@@ -55,12 +55,15 @@ export interface NativeRouter {
   cache(): NativeCache | null
   /** What `invoke` would say to these options. */
   checkOptions(optionsJson: string): Reply
-  invoke(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
-  stream(id: number, group: string, requestJson: string, optionsJson: string | null): Letter | null
+  /** A text is a hit, the rest of which is on the desk (`desk.ts`). A request is spelled (`spelling.ts`), or JSON. */
+  invoke(id: number, group: string, request: string, optionsJson: string | null): Letter | string | null
+  /** The word that a line has named by its number. */
+  word(number: number): string
+  stream(id: number, group: string, request: string, optionsJson: string | null): Letter | null
   /** If it gives nothing, what comes is brought by at most so many letters. */
   pull(id: number, letters: number): Letter | null
   cancel(id: number): void
-  estimateWaitMs(group: string, requestJson: string): Reply
+  estimateWaitMs(group: string, request: string): Reply
   stats(): Reply
   close(id: number): void
   /** A letter that is not a failure has the head in `text` and its body in `bytes`, or the beginning of it in `raw`. */
@@ -85,11 +88,13 @@ export type Kind = 'completion' | 'response' | 'embedding' | 'rerank'
 /** Everything that the addon exports. */
 export interface Native {
   /**
-   * `receive` gets all letters that have come: those that are nothing but text in one JSON, as kind, id and what each says,
-   * again and again; the others as objects. Those to one id come in their order, and first those in the JSON.
+   * `receive` gets all letters that have come: those that are nothing but texts in one JSON, as kind, id and what each says,
+   * again and again, and `raws`, the raw texts of those whose kind is higher by 16; the others as objects. Those to one id come in their
+   * order, and first those in the JSON.
    */
-  Mailbox: new (receive: (plain: string | null, rich: Letter[] | null) => void) => NativeMailbox
-  NativeRouter: new (mailbox: NativeMailbox, kind: Kind) => NativeRouter
+  Mailbox: new (receive: (plain: string | null, raws: string[] | null, rich: Letter[] | null) => void) => NativeMailbox
+  /** `desk` is where the numbers of hits are put. */
+  NativeRouter: new (mailbox: NativeMailbox, kind: Kind, desk: Float64Array) => NativeRouter
   NativeCache: {
     open(mailbox: NativeMailbox, id: number, optionsJson: string): void
     /** The cache that the call `id` opened; once. */

@@ -2,7 +2,7 @@
 
 import { Answer } from './answer'
 import { type Letter, contentOf } from './letter'
-import type { Served } from './served'
+import type { Attempt, Served, Usage } from './served'
 
 /**
  * OpenAI's body of `POST /v1/responses` without `model`. What thryd does not know travels to the provider. `input` may only be
@@ -66,12 +66,37 @@ export function modelResponse(letter: Letter): ModelResponse {
   return new Whole(contentOf(letter) as Fields, letter.raw)
 }
 
-class Whole extends Answer<Fields> implements ModelResponse {
-  declare readonly id: string
-  declare readonly outputText: string
-  declare readonly toolCalls: { id: string; name: string; arguments: string }[]
-  declare readonly status: 'completed' | 'incomplete'
-  declare readonly incompleteReason?: string
+class Whole extends Answer implements ModelResponse {
+  declare id: string
+  declare outputText: string
+  declare toolCalls: ModelResponse['toolCalls']
+  declare status: ModelResponse['status']
+  declare incompleteReason?: string
+  declare deployment: string
+  declare model: string
+  declare usage: Usage
+  declare cache: Served['cache']
+  declare attempts: Attempt[]
+  declare latencyMs: number
+  declare queuedMs: number
+  declare queuePosition: number
+
+  constructor(fields: Fields, raw: string | undefined) {
+    super(raw)
+    this.id = fields.id
+    this.outputText = fields.outputText
+    this.toolCalls = fields.toolCalls
+    this.status = fields.status
+    if (fields.incompleteReason !== undefined) this.incompleteReason = fields.incompleteReason
+    this.deployment = fields.deployment
+    this.model = fields.model
+    this.usage = fields.usage
+    this.cache = fields.cache
+    this.attempts = fields.attempts
+    this.latencyMs = fields.latencyMs
+    this.queuedMs = fields.queuedMs
+    this.queuePosition = fields.queuePosition
+  }
 
   override toString(): string {
     return this.outputText

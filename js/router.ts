@@ -3,8 +3,9 @@
 import { batch } from './batch'
 import { Cache, encodeCache, flushAtExit, unwrapCache, wrapCache } from './cache'
 import type { CacheOptions } from './cache'
-import { type Completion, type CompletionRequest, completion } from './completion'
+import { type Completion, type CompletionRequest, completion, completionHit } from './completion'
 import { CustomProviders, isCustom } from './custom'
+import { desk } from './desk'
 import { type EmbeddingRequest, type Embeddings, embeddings } from './embedding'
 import { encodeOptions, encodeRequest, optional, signalOf, text } from './encode'
 import { type CallSite, type ThrydError, callSite } from './errors'
@@ -30,7 +31,11 @@ import {
 interface KindOfRouter<Response> {
   name: Kind
   read(letter: Letter): Response
+  /** Of a kind whose hits are told in a line. `words` gives the word of a number. */
+  readHit?(text: string, words: (number: number) => string): Response
 }
+
+type ReadHit<Response> = NonNullable<KindOfRouter<Response>['readHit']>
 
 /** The core's part of a router, for this package alone. */
 export let nativeOf: <Request, Response>(router: Router<Request, Response>) => NativeRouter
@@ -47,6 +52,9 @@ export abstract class Router<Request, Response> {
   readonly #native: NativeRouter
   readonly #kind: KindOfRouter<Response>
   readonly #custom: CustomProviders
+  /** Those that hits have named by their numbers. */
+  readonly #words: string[] = []
+  readonly #word = (number: number): string => (this.#words[number] ??= this.#native.word(number))
   #cache: Cache | undefined
   #closed: Promise<void> | undefined
 
@@ -61,7 +69,7 @@ export abstract class Router<Request, Response> {
     if (kind === undefined)
       throw new TypeError('Router is abstract: use CompletionRouter, ResponsesRouter, EmbeddingRouter or RerankRouter')
     this.#kind = kind
-    this.#native = new native.NativeRouter(mailbox, kind.name)
+    this.#native = new native.NativeRouter(mailbox, kind.name, desk)
     this.#custom = new CustomProviders(this.#native)
     const given = optional('router options', options)
     this.#configure(given ?? {})
@@ -187,7 +195,7 @@ export abstract class Router<Request, Response> {
       encode: (request: Request) => encodeRequest(request),
       begin: (id: number, body: string) => this.#native.invoke(id, name, body, encoded),
       cancel: (id: number) => this.#native.cancel(id),
-      read: (letter: Letter, site: CallSite) => this.#read(letter, site),
+      read: (letter: Letter | string, site: CallSite) => this.#read(letter, site),
     }
     const own = { concurrency, onProgress, signal } as BatchOptions
     // What is not a ThrydError in there is a TypeError or a RangeError: a bad request, which the types forbid.
@@ -236,7 +244,9 @@ export abstract class Router<Request, Response> {
     this.#cache = cache
   }
 
-  #read(letter: Letter, site?: CallSite): Response {
+  /** A line is to be read before the core is asked again. */
+  #read(letter: Letter | string, site?: CallSite): Response {
+    if (typeof letter === 'string') return (this.#kind.readHit as ReadHit<Response>)(letter, this.#word)
     if (letter.kind === LetterKind.Failed) throw failed(letter, site ?? callSite(Router.prototype.invoke))
     return this.#kind.read(letter)
   }
@@ -246,7 +256,7 @@ export abstract class Router<Request, Response> {
 export class CompletionRouter extends Router<CompletionRequest, Completion> {
   /** See `Router`. */
   constructor(options?: RouterOptions) {
-    super(options, { name: 'completion', read: completion })
+    super(options, { name: 'completion', read: completion, readHit: completionHit })
   }
 
   /**
@@ -312,10 +322,12 @@ function cancelOf(router: NativeRouter): (id: number) => void {
   return (id) => router.cancel(id)
 }
 
+const NO_OPTIONS = { signal: undefined, encoded: null }
+
 /** Takes the signal out of a call's options; the rest is for the core. */
 function callOptions(options: InvokeOptions | undefined): { signal: AbortSignal | undefined; encoded: string | null } {
   const given = optional('options', options)
-  if (given === undefined) return { signal: undefined, encoded: null }
+  if (given === undefined) return NO_OPTIONS
   const { signal, ...rest } = given
-  return { signal: signalOf(signal), encoded: encodeOptions('options', rest) }
+  return { signal: signalOf(signal), encoded: Object.keys(rest).length === 0 ? null : encodeOptions('options', rest) }
 }

@@ -2,6 +2,7 @@
 
 import { type Failure, type Letter, LetterKind } from '../../js/letter'
 import type { Kind, Native, NativeCache, NativeMailbox, NativeRouter, Reply } from '../../js/native'
+import { unspelled } from './spelling'
 
 const ok = (value: unknown = null): Reply => JSON.stringify({ ok: value })
 
@@ -37,13 +38,13 @@ export function reset(): void {
 class Mailbox implements NativeMailbox {
   #letters: Letter[] = []
 
-  constructor(receive: (plain: string | null, rich: Letter[] | null) => void) {
+  constructor(receive: (plain: string | null, raws: string[] | null, rich: Letter[] | null) => void) {
     const arrive = (): void => {
       const letters = this.#letters.splice(0)
       const isPlain = ({ raw, bytes, vectors }: Letter): boolean => (raw ?? bytes ?? vectors) === undefined
       const said = letters.filter(isPlain).map(({ kind, id, text }) => `${kind},${id},${text ?? 'null'}`)
       const rich = letters.filter((letter) => !isPlain(letter))
-      receive(said.length > 0 ? `[${said.join()}]` : null, rich.length > 0 ? rich : null)
+      receive(said.length > 0 ? `[${said.join()}]` : null, null, rich.length > 0 ? rich : null)
     }
     post = (...letters) => {
       if (this.#letters.length === 0) setImmediate(arrive)
@@ -165,17 +166,21 @@ class Router implements NativeRouter {
     seen.invoked.push({
       id,
       group,
-      request: JSON.parse(request),
+      request: unspelled(request),
       options: options === null ? null : JSON.parse(options),
     })
     return script.invoke(id)
+  }
+
+  word(): string {
+    throw new Error('no hit of this core is told in a line')
   }
 
   stream(id: number, group: string, request: string, options: string | null): Letter | null {
     seen.invoked.push({
       id,
       group,
-      request: JSON.parse(request),
+      request: unspelled(request),
       options: options === null ? null : JSON.parse(options),
     })
     return script.stream(id)

@@ -1,4 +1,5 @@
-// Hits from memory.
+// Hits from memory: from `await router.invoke()` to the content, which is checked each time to be the right one's. A request is made for
+// each, as one is in a server, and is 1 KiB; an answer is 2 KiB.
 
 import { contest } from '../contest.mjs'
 import { answerOf, check, digits, requestOf } from '../conversation.mjs'
@@ -21,11 +22,25 @@ function langchainKeys({ messages, ...parameters }) {
   return [JSON.stringify(messages), JSON.stringify(parameters)]
 }
 
+/** Room for all of them, as its peers have. */
+const ROOM = { memoryBytes: 2 ** 29, maxBytes: 2 ** 31 }
+
+/** An answer to a request that is in no words that were heard before: who asks is no part of the question. */
+let callers = 0
+async function answerAnew(router, number) {
+  const answer = await router.invoke('default', { ...requestOf(number), user: `${(callers += 1)}` })
+  if (answer.cache !== 'memory') throw new Error(`expected an answer from memory, got ${answer.cache}`)
+  return answer.content
+}
+
 export async function fromMemory() {
-  // Room for all of them, as its peers have.
   const router = await filledRouter({ memoryBytes: 2 ** 31, maxBytes: 2 ** 31 })
+  const other = await filledRouter(ROOM)
+  // What is asked for a second time is remembered from then on; that is a row of its own.
+  for (let number = 0; number < ENTRIES; number += 1) check(await answerOfThryd(router, number, 'memory'), number)
   await contest('hits from memory, one after the other', 'hit', [
     { name: 'thryd', run: hits((number) => answerOfThryd(router, number, 'memory')) },
+    { name: 'thryd, in other words each time', run: hits((number) => answerAnew(other, number)) },
     await peer(
       ['lru-cache'],
       ({ LRUCache }) => {
@@ -79,4 +94,5 @@ export async function fromMemory() {
     ),
   ])
   await router.close()
+  await other.close()
 }

@@ -289,8 +289,11 @@ fn write_string_as_came(string: &Cow<'_, [u8]>, out: &mut Vec<u8>) {
 
 fn write_string(decoded: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut bytes = decoded.iter().copied();
-    while let Some(byte) = bytes.next() {
+    let mut rest = decoded;
+    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0xed | 0..0x20)) {
+        out.extend_from_slice(&rest[..place]);
+        let byte = rest[place];
+        rest = &rest[place + 1..];
         let short = match byte {
             b'"' | b'\\' => byte,
             0x08 => b'b',
@@ -298,13 +301,10 @@ fn write_string(decoded: &[u8], out: &mut Vec<u8>) {
             b'\n' => b'n',
             0x0c => b'f',
             b'\r' => b'r',
-            0..0x20 => {
-                write_escape(u32::from(byte), out);
-                continue;
-            }
             // ED 80 to 9F begins a character, ED A0 to BF a lone surrogate.
             0xed => {
-                let (middle, last) = (bytes.next().unwrap_or_default(), bytes.next().unwrap_or_default());
+                let [middle, last] = *rest.first_chunk().unwrap_or(&[0, 0]);
+                rest = rest.get(2..).unwrap_or_default();
                 if middle < 0xa0 {
                     out.extend_from_slice(&[byte, middle, last]);
                 } else {
@@ -313,12 +313,13 @@ fn write_string(decoded: &[u8], out: &mut Vec<u8>) {
                 continue;
             }
             _ => {
-                out.push(byte);
+                write_escape(u32::from(byte), out);
                 continue;
             }
         };
         out.extend_from_slice(&[b'\\', short]);
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

@@ -1,6 +1,7 @@
 //! What makes two requests the same question: 256 bits over everything that decides the answer, and nothing else.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::canonical;
 use crate::kinds::{Body, Field};
@@ -108,28 +109,38 @@ impl fmt::Debug for Key {
 /// models, each model in the order of its bytes, the canonical body.
 #[derive(Clone)]
 pub struct KeyBuilder {
-    prefix: Vec<u8>,
+    /// Namespace and kind.
+    tenant: Vec<u8>,
+    models: Arc<[u8]>,
 }
 
 impl KeyBuilder {
     /// For these models (`provider::model`), in any order, of a group.
     pub fn new<'a>(namespace: &str, kind: &str, models: impl Iterator<Item = &'a str>) -> Self {
         let models = distinct(models);
-        let mut prefix = vec![KEY_VERSION];
-        push_text(&mut prefix, namespace);
-        push_text(&mut prefix, kind);
-        push_length(&mut prefix, models.len());
+        let mut bytes = Vec::new();
+        push_length(&mut bytes, models.len());
         for model in models {
-            push_text(&mut prefix, model);
+            push_text(&mut bytes, model);
         }
-        Self { prefix }
+        Self { tenant: Vec::new(), models: bytes.into() }.within(namespace, kind)
+    }
+
+    /// For the same models, in another namespace or for another kind.
+    #[must_use]
+    pub fn within(&self, namespace: &str, kind: &str) -> Self {
+        let mut tenant = vec![KEY_VERSION];
+        push_text(&mut tenant, namespace);
+        push_text(&mut tenant, kind);
+        Self { tenant, models: Arc::clone(&self.models) }
     }
 
     /// The key of a body. A field that is null counts as absent; inside a field null is a value.
     #[must_use]
     pub fn body(&self, body: &Body) -> Key {
-        let mut bytes = Vec::with_capacity(self.prefix.len() + 8 + body.len());
-        bytes.extend_from_slice(&self.prefix);
+        let mut bytes = Vec::with_capacity(self.tenant.len() + self.models.len() + 8 + body.len());
+        bytes.extend_from_slice(&self.tenant);
+        bytes.extend_from_slice(&self.models);
         push_length(&mut bytes, 0);
         let start = bytes.len();
         canonical::write_object(deciding(body), &mut bytes);

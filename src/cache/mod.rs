@@ -184,6 +184,12 @@ impl Cache {
         self.0.is_closed.load(Ordering::Acquire)
     }
 
+    /// How often something was cleared here, in the memory of this process.
+    #[must_use]
+    pub(crate) fn cleared(&self) -> u64 {
+        self.0.memory.cleared()
+    }
+
     /// Whether memory has an answer, without counting a hit.
     #[must_use]
     pub fn is_in_memory(&self, key: &Key) -> bool {

@@ -47,6 +47,8 @@ pub struct Completion {
     model: String,
     usage: Option<Usage>,
     raw: Bytes,
+    /// Where the content stands in that, if it is one string there: where it begins, and where it ends.
+    content_at: Option<(usize, usize)>,
     /// The pieces that it came in, if it was streamed.
     pieces: Option<Pieces>,
     /// Whether it is known to be what a whole answer would be: nobody knows how each field of a stream goes together.
@@ -69,6 +71,14 @@ impl Completion {
         &self.raw
     }
 
+    /// The provider's own answer without the content: what stands before it, and what after it. `None` if the content is not one
+    /// string there that says what [`Completion::content`] does.
+    #[must_use]
+    pub fn around_content(&self) -> Option<(&[u8], &[u8])> {
+        let (start, end) = self.content_at?;
+        Some((self.raw.get(..start)?, self.raw.get(end..)?))
+    }
+
     /// The same answer, which came in these pieces; `is_sure` unless it is not known how some of them go together.
     pub(super) fn in_pieces(self, pieces: Pieces, is_sure: bool) -> Self {
         Self { pieces: Some(pieces).filter(|pieces| !pieces.as_str().is_empty()), is_sure, ..self }
@@ -82,19 +92,22 @@ impl Completion {
     /// Reads OpenAI's answer.
     pub(super) fn parse(raw: Bytes) -> Result<Self, Failure> {
         match Self::fields(&raw) {
-            Ok((content, tool_calls, finish_reason, model, usage)) => {
+            Ok((content, content_at, tool_calls, finish_reason, model, usage)) => {
                 let counted = (!tool_calls.is_empty()).then(|| {
                     let arguments = tool_calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
                     std::iter::once(content.as_str()).chain(arguments).collect()
                 });
-                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, pieces: None, is_sure: true, counted })
+                let (pieces, is_sure) = (None, true);
+                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, content_at, pieces, is_sure, counted })
             }
             Err(reason) => Err(unreadable(reason, &raw)),
         }
     }
 
     #[allow(clippy::type_complexity, reason = "the parts of one struct, named where they are put together")]
-    fn fields(raw: &[u8]) -> Result<(String, Vec<ToolCall>, String, String, Option<Usage>), String> {
+    fn fields(
+        raw: &[u8],
+    ) -> Result<(String, Option<(usize, usize)>, Vec<ToolCall>, String, String, Option<Usage>), String> {
         let Named(answer): Named<Answer<'_>> = object(raw)?;
         if answer.choices.is_none() {
             return Err("missing field `choices`".to_owned());
@@ -115,7 +128,8 @@ impl Completion {
         let text = content(message.content.map(RawValue::get)).ok_or("`content` is neither text nor parts of text")?;
         let tool_calls = message.tool_calls().map(WireToolCall::read).collect();
         let usage = usage(answer.usage).or_else(|| usage(choice.usage));
-        Ok((text, tool_calls, finish_reason, answer.model.unwrap_or_default().into_owned(), usage))
+        let at = message.content.and_then(|content| place_of(raw, content.get(), &text));
+        Ok((text, at, tool_calls, finish_reason, answer.model.unwrap_or_default().into_owned(), usage))
     }
 
     /// The reasoning that came with the answer, if any did.
@@ -123,6 +137,17 @@ impl Completion {
         let Named(answer): Named<Answer<'_>> = serde_json::from_slice(&self.raw).ok()?;
         answer.first()?.message.as_ref()?.0.reasoning()
     }
+}
+
+/// Where this string, whose text is this, stands in the bytes that it was read from.
+fn place_of(raw: &[u8], string: &str, text: &str) -> Option<(usize, usize)> {
+    // Half a character was replaced: its string says something else.
+    if !string.starts_with('"') || text.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
+    let start = (string.as_ptr() as usize).checked_sub(raw.as_ptr() as usize)?;
+    let end = start + string.len();
+    raw.get(start..end).filter(|there| std::ptr::eq(*there, string.as_bytes())).map(|_| (start, end))
 }
 
 /// Whether a choice came to its end, and what it calls can be called.

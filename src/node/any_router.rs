@@ -1,20 +1,24 @@
 //! A router of any kind behind one trait, so that the binding has one class for all.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 
 use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
+use super::line::{Line, Words};
+use super::runtime;
 use super::served::Crossing;
+use super::spelling;
 use crate::cache::Cache;
-use crate::error::{Invalid, Result};
+use crate::error::{ErrorKind, Invalid, Result};
 use crate::fields::Fields;
 use crate::gateway::{Responding, respond};
 use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranking};
 use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions};
 use crate::provider::{Provider, ProviderOptions};
-use crate::route::{Begun, Router, RouterStats};
+use crate::route::{Begun, Hit, Router, RouterStats};
 
 /// A router of any kind.
 pub trait AnyRouter: Send + Sync {
@@ -31,7 +35,16 @@ pub trait AnyRouter: Send + Sync {
     fn mount_cache(&self, cache: Cache);
     fn cache(&self) -> Option<Cache>;
     fn check_options(&self, options: &str) -> Result<()>;
-    fn begin(&self, id: u32, group: &str, request: &str, options: Option<&str>) -> Result<Started>;
+    /// `give` is given a hit that can be told in a line, and how many milliseconds it took.
+    fn begin(
+        &self,
+        id: u32,
+        group: &str,
+        request: &str,
+        options: Option<&str>,
+        words: &mut Words,
+        give: &mut dyn FnMut(&Line, f64),
+    ) -> Result<Started>;
     fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<Arc<dyn AnyStream>>;
     fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding>;
     fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
@@ -41,12 +54,32 @@ pub trait AnyRouter: Send + Sync {
 
 /// A call that was begun.
 pub enum Started {
+    /// A hit, which was given as a line.
+    Told,
     Ready(Mail),
     Pending(BoxFuture<'static, Result<Mail>>),
 }
 
-fn request<K: Kind>(text: &str) -> Result<K::Request> {
-    Ok(K::request(Body::parse(text)?)?)
+/// A hit, made ready to be shown again.
+enum Shown<K> {
+    Line(Line),
+    /// What cannot be told in a line.
+    Hit(Hit<K>),
+}
+
+impl<K: Crossing> Shown<K> {
+    fn new(hit: Hit<K>, words: &mut Words) -> Self {
+        match K::line(&hit, words) {
+            Some(line) => Self::Line(line),
+            None => Self::Hit(hit),
+        }
+    }
+}
+
+/// The request that a text is, as the face spells it.
+pub(super) fn request<K: Kind>(text: &str) -> Result<K::Request> {
+    let json = spelling::json(text).ok_or_else(|| ErrorKind::Bug("a request was not spelled well".to_owned()))?;
+    Ok(K::request(Body::of(json.into_owned())?)?)
 }
 
 impl<K: Crossing> AnyRouter for Router<K> {
@@ -90,12 +123,40 @@ impl<K: Crossing> AnyRouter for Router<K> {
         InvokeOptions::read(Fields::parse("invoke options", options)?, self.timeouts())?;
         Ok(())
     }
-    fn begin(&self, id: u32, group: &str, text: &str, options: Option<&str>) -> Result<Started> {
+    fn begin(
+        &self,
+        id: u32,
+        group: &str,
+        text: &str,
+        options: Option<&str>,
+        words: &mut Words,
+        give: &mut dyn FnMut(&Line, f64),
+    ) -> Result<Started> {
         let options = match options {
             None => InvokeOptions::default(),
             Some(text) => InvokeOptions::read(Fields::parse("invoke options", text)?, self.timeouts())?,
         };
-        match self.begin(group, request::<K>(text)?, options) {
+        if let Some((shown, latency)) = self.recall(group, text, &options, |hit| Shown::new(hit, words)) {
+            return Ok(match &*shown {
+                Shown::Line(line) => {
+                    give(line, latency.as_secs_f64() * 1000.0);
+                    Started::Told
+                }
+                Shown::Hit(hit) => Started::Ready(K::letter(LetterKind::Settled, id, hit.clone().answer(latency))),
+            });
+        }
+        let (started, mut is_told) = (Instant::now(), false);
+        let make = |hit| {
+            let shown = Shown::new(hit, words);
+            if let Shown::Line(line) = &shown {
+                give(line, started.elapsed().as_secs_f64() * 1000.0);
+                is_told = true;
+            }
+            shown
+        };
+        let _runtime = runtime::handle().enter();
+        match self.begin_spoken(group, text, options, request::<K>, make)? {
+            Begun::Ready(Ok(_)) if is_told => Ok(Started::Told),
             Begun::Ready(result) => Ok(Started::Ready(K::letter(LetterKind::Settled, id, result?))),
             Begun::Pending(call) => {
                 Ok(Started::Pending(Box::pin(async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) })))

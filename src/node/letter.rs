@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
-use napi::bindgen_prelude::{Float32Array, Uint8Array};
+use napi::bindgen_prelude::{Float32Array, ToNapiValue, Uint8Array};
+use napi::sys;
 use napi_derive::napi;
 
+use super::text;
 use crate::error::Error;
 
 /// What a letter says. The numbers are the face's too (`js/native.ts`).
@@ -29,6 +31,18 @@ pub enum Kind {
     Continue = 7,
     /// Chunks of a stream, and more come without being asked for.
     More = 8,
+}
+
+/// Added to the kind of a letter in a JSON of many, whose raw text comes beside that JSON.
+pub const WITH_RAW: u32 = 16;
+
+/// A raw text of a letter, for JavaScript.
+pub struct Raw(pub String);
+
+impl ToNapiValue for Raw {
+    unsafe fn to_napi_value(env: sys::napi_env, Raw(raw): Self) -> napi::Result<sys::napi_value> {
+        text::string(env, &raw, raw.is_ascii())
+    }
 }
 
 /// A letter on its way; turned into a JavaScript value only when it is taken out.
@@ -59,19 +73,21 @@ impl Mail {
         Self { kind, id, text, raw: None, bytes: None, vectors: None }
     }
 
-    /// Whether it is nothing but text.
+    /// Whether it is nothing but texts.
     pub fn is_plain(&self) -> bool {
-        self.raw.is_none() && self.bytes.is_none() && self.vectors.is_none()
+        self.bytes.is_none() && self.vectors.is_none()
     }
 
-    /// Letters that are nothing but text, as one JSON: kind, id and what it says, one letter after the other.
+    /// Letters that are nothing but texts, as one JSON: kind, id and what it says, one letter after the other; [`WITH_RAW`] is added
+    /// to the kind of one that has a raw text as well.
     pub fn all(mails: &[Self]) -> String {
         let mut all =
             String::with_capacity(mails.iter().map(|mail| mail.text.as_ref().map_or(4, String::len) + 16).sum());
         for mail in mails {
             let text = mail.text.as_deref().unwrap_or("null");
             // A string takes whatever is written to it.
-            let _ = write!(all, "{}{},{},{text}", if all.is_empty() { '[' } else { ',' }, mail.kind as u32, mail.id);
+            let kind = mail.kind as u32 + if mail.raw.is_some() { WITH_RAW } else { 0 };
+            let _ = write!(all, "{}{kind},{},{text}", if all.is_empty() { '[' } else { ',' }, mail.id);
         }
         all.push(']');
         all
@@ -105,8 +121,10 @@ mod tests {
     fn letters_of_text_are_one_json_in_their_order() {
         let mails = [Mail::new(Kind::More, 7, Some("[\"a\"]".to_owned())), Mail::new(Kind::Abort, u32::MAX, None)];
         assert_eq!(Mail::all(&mails), "[8,7,[\"a\"],5,4294967295,null]");
-        assert!(mails.iter().all(Mail::is_plain));
-        let rich = Mail { raw: Some(String::new()), ..Mail::new(Kind::Batch, 1, None) };
+        let raw = Mail { raw: Some("{}".to_owned()), ..Mail::new(Kind::Settled, 1, Some("{}".to_owned())) };
+        assert_eq!(Mail::all(std::slice::from_ref(&raw)), "[16,1,{}]");
+        assert!(mails.iter().all(Mail::is_plain) && raw.is_plain());
+        let rich = Mail { bytes: Some(Vec::new()), ..Mail::new(Kind::Batch, 1, None) };
         assert!(!rich.is_plain());
     }
 }

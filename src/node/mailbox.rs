@@ -17,14 +17,14 @@ use serde::Serialize;
 use tokio::task::AbortHandle;
 
 use super::cache::flush_all;
-use super::letter::{Kind, Letter, Mail};
+use super::letter::{Kind, Letter, Mail, Raw};
 use super::reply::bug;
 use super::runtime;
 use crate::error::Result;
 
-/// Those that are nothing but text in one JSON, as kind, id and what each says, again and again, which costs JavaScript
-/// half of what as many objects do; then the others. Null is none.
-type Letters = FnArgs<(Option<String>, Option<Vec<Letter>>)>;
+/// Those that are nothing but texts in one JSON, as kind, id and what each says, again and again, which costs JavaScript
+/// half of what as many objects do; the raw texts of those that have one; then the others. Null is none.
+type Letters = FnArgs<(Option<String>, Option<Vec<Raw>>, Option<Vec<Letter>>)>;
 type Wake = ThreadsafeFunction<(), (), Letters, Status, false, true>;
 
 /// One environment's letters. Clones are the same mailbox.
@@ -52,10 +52,12 @@ impl Queue {
         // Disarmed first: whatever is put in from now on wakes again, at worst for nothing.
         self.is_armed.store(false, Ordering::SeqCst);
         let mails = std::mem::take(&mut *lock(&self.mails));
-        let (plain, rich): (Vec<_>, Vec<_>) = mails.into_iter().partition(Mail::is_plain);
-        let plain = (!plain.is_empty()).then(|| Mail::all(&plain));
+        let (mut plain, rich): (Vec<_>, Vec<_>) = mails.into_iter().partition(Mail::is_plain);
+        let said = (!plain.is_empty()).then(|| Mail::all(&plain));
+        let raws: Vec<_> = plain.iter_mut().filter_map(|mail| mail.raw.take().map(Raw)).collect();
+        let raws = (!raws.is_empty()).then_some(raws);
         let rich = (!rich.is_empty()).then(|| rich.into_iter().map(Letter::from).collect());
-        FnArgs::from((plain, rich))
+        FnArgs::from((said, raws, rich))
     }
 }
 

@@ -11,6 +11,7 @@ mod custom;
 mod failure;
 mod gateway;
 mod letter;
+mod line;
 mod mailbox;
 #[cfg(debug_assertions)]
 mod panicking;
@@ -19,5 +20,7 @@ mod reply;
 mod router;
 mod runtime;
 mod served;
+mod spelling;
+mod text;
 mod tokens;
 mod tracker;

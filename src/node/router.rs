@@ -1,8 +1,11 @@
 //! The router classes as one binding class: each call converted, made, and converted back.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Wake, Waker};
 
+use napi::Env;
+use napi::bindgen_prelude::Float64Array;
 use napi_derive::napi;
 
 use super::any_router::{AnyRouter, Started, create};
@@ -10,10 +13,12 @@ use super::any_stream::Arrived;
 use super::cache::{self, NativeCache};
 use super::custom::{CustomCalls, Handler, Said};
 use super::letter::{Letter, Mail};
+use super::line::{Line, Told, Words};
 use super::mailbox::{Mailbox, Post, lock};
 use super::pending::{Arrival, Pending, Place};
 use super::reply::{guarded, reply};
 use super::runtime;
+use super::text::Text;
 use crate::error::{ErrorKind, Result};
 use crate::fields::Fields;
 use crate::options::{DeployOptions, RouterOptions};
@@ -30,12 +35,14 @@ pub struct NativeRouter {
     /// Providers written in JavaScript that were given before `configure`.
     early: Mutex<Vec<Arc<dyn Provider>>>,
     pub(super) pending: Pending,
+    words: RefCell<Words>,
+    desk: RefCell<Float64Array>,
 }
 
 #[napi]
 impl NativeRouter {
     #[napi(constructor)]
-    pub fn new(mailbox: &Mailbox, kind: String) -> Self {
+    pub fn new(mailbox: &Mailbox, kind: String, desk: Float64Array) -> Self {
         Self {
             kind,
             post: mailbox.post(),
@@ -43,6 +50,8 @@ impl NativeRouter {
             custom: CustomCalls::default(),
             early: Mutex::default(),
             pending: Pending::default(),
+            words: RefCell::default(),
+            desk: RefCell::new(desk),
         }
     }
 
@@ -155,21 +164,35 @@ impl NativeRouter {
         reply(|| self.router()?.check_options(&options))
     }
 
-    /// A letter if the call is settled at once, else it comes by mail.
-    #[napi]
-    pub fn invoke(&self, id: u32, group: String, request: String, options: Option<String>) -> Option<Letter> {
-        let begun = guarded(|| {
-            let _runtime = runtime::handle().enter();
-            self.router()?.begin(id, &group, &request, options.as_deref())
-        });
-        match begun {
-            Err(error) => Some(Mail::failed(id, &error).into()),
-            Ok(Started::Ready(mail)) => Some(mail.into()),
+    /// A letter if the call is settled at once, or a line if that will do (`line.rs`), else it comes by mail.
+    #[napi(ts_return_type = "string | Letter | null")]
+    pub fn invoke(
+        &self,
+        env: Env,
+        id: u32,
+        group: Text,
+        request: Text,
+        options: Option<String>,
+    ) -> napi::Result<Option<Told>> {
+        let (words, desk) = (&mut *self.words.borrow_mut(), &mut *self.desk.borrow_mut());
+        let mut line = None;
+        let mut give = |told: &Line, latency_ms| line = Some(told.give(env.raw(), desk, latency_ms));
+        let begun = guarded(|| self.router()?.begin(id, &group, &request, options.as_deref(), words, &mut give));
+        Ok(match begun {
+            Err(error) => Some(Told::Letter(Box::new(Mail::failed(id, &error).into()))),
+            Ok(Started::Told) => line.transpose()?.map(Told::Line),
+            Ok(Started::Ready(mail)) => Some(Told::Letter(Box::new(mail.into()))),
             Ok(Started::Pending(call)) => {
                 self.pend(id, call);
                 None
             }
-        }
+        })
+    }
+
+    /// The word that a line has named by its number.
+    #[napi]
+    pub fn word(&self, number: u32) -> String {
+        self.words.borrow().word(number as usize)
     }
 
     /// A letter if the stream is refused at once, else `pull` gives its chunks.

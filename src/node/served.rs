@@ -4,18 +4,25 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::any_router::request as read;
 use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
+use super::line::{Line, Said, Words, units};
 use crate::error::{Attempt, Result};
 use crate::gateway::Answering;
-use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranked, Ranking, Streaming, ToolCall, Usage};
+use crate::kinds::{Completion, Embeddings, Kind, ModelResponse, Ranked, Ranking, Streaming, ToolCall, Usage};
 use crate::options::{StreamOptions, unsupported};
-use crate::route::{Answer, CacheStatus, Router};
+use crate::route::{Answer, CacheStatus, Hit, Router};
 
 /// A kind whose answers cross.
 pub trait Crossing: Answering {
     /// Writes an answer.
     fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail;
+
+    /// A hit as a line, if it can be told so.
+    fn line(_hit: &Hit<Self>, _words: &mut Words) -> Option<Line> {
+        None
+    }
 
     /// Streams an answer, for the kind that can be streamed.
     ///
@@ -37,8 +44,7 @@ fn streamed<K: Crossing + Streaming>(
     request: &str,
     options: StreamOptions,
 ) -> Result<Arc<dyn AnyStream>> {
-    let request = K::request(Body::parse(request)?)?;
-    Ok(Arc::new(router.stream(group, &request, options)?))
+    Ok(Arc::new(router.stream(group, &read::<K>(request)?, options)?))
 }
 
 /// What every answer says.
@@ -72,19 +78,50 @@ fn head<K: Kind>(answer: &Answer<K>, own: impl Serialize) -> String {
     serde_json::to_string(&head).expect("plain data serialises")
 }
 
+/// What stands around the content in the provider's answer, which then crosses without it; `None` where that does not pay, as
+/// the content would hold in memory what it came with.
+fn around(completion: &Completion) -> Option<(&str, &str)> {
+    const FEW: usize = 1024;
+    let (before, after) = completion.around_content()?;
+    let is_little = before.len() + after.len() <= completion.content.len().max(FEW);
+    let text = |part| std::str::from_utf8(part).ok().filter(|_| is_little);
+    Some((text(before)?, text(after)?))
+}
+
 impl Crossing for Completion {
     fn letter(kind: LetterKind, id: u32, answer: Answer<Self>) -> Mail {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Own<'a> {
-            content: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            content: Option<&'a str>,
+            /// Where the raw text goes on after the content, and where that stands, at its end.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            content_at: Option<[usize; 2]>,
             tool_calls: &'a [ToolCall],
             finish_reason: &'a str,
         }
-        let own =
-            Own { content: &answer.content, tool_calls: &answer.tool_calls, finish_reason: &answer.finish_reason };
-        let raw = String::from_utf8_lossy(answer.raw()).into_owned();
-        Mail { raw: Some(raw), ..Mail::new(kind, id, Some(head(&answer, own))) }
+        let around = around(&answer);
+        let raw = match around {
+            Some((before, after)) => [before, after, &answer.content].concat(),
+            None => String::from_utf8_lossy(answer.raw()).into_owned(),
+        };
+        let own = Own {
+            content: around.is_none().then_some(&answer.content),
+            content_at: around.map(|(before, after)| [units(before), units(before) + units(after)]),
+            tool_calls: &answer.tool_calls,
+            finish_reason: &answer.finish_reason,
+        };
+        let head = head(&answer, own);
+        Mail { raw: Some(raw), ..Mail::new(kind, id, Some(head)) }
+    }
+
+    fn line(hit: &Hit<Self>, words: &mut Words) -> Option<Line> {
+        let Hit { value, deployment } = hit;
+        let around = around(value).filter(|_| value.tool_calls.is_empty())?;
+        let own = [deployment, value.model(), &value.finish_reason];
+        let usage = value.usage().copied().unwrap_or_default();
+        Line::new(&Said { around, content: &value.content, words: own, usage }, words)
     }
 
     fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<Arc<dyn AnyStream>> {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
+use super::begin::Hit;
 use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
@@ -58,8 +59,8 @@ impl<K: Kind> Prepared<K> {
         let group =
             core.group(group).filter(|group| !group.deployments().is_empty()).ok_or_else(|| core.no_group(group))?;
         let namespace = options.namespace.clone().or_else(|| core.cache_namespace()).unwrap_or_default();
-        let deployments = group.deployments();
-        let keys = Arc::new(keys::<K>(&deployments, &namespace));
+        let (deployments, keys) = group.keys.of(core.memos.generation(), || group.deployments());
+        let keys = Arc::new(keys.within(&namespace, K::NAME));
         let key = keys.body(request.as_ref());
         let timeouts = options.timeouts.unwrap_or(core.timeouts);
         Ok(Self {
@@ -124,9 +125,16 @@ impl<K: Kind> Prepared<K> {
 
     /// The answer, if memory has it.
     pub fn in_memory(&self) -> Option<Answer<K>> {
-        let cache = self.core.open_cache().filter(|_| self.reads_cache())?;
-        let record = cache.memory_get(&self.key)?;
-        self.hit(&record, CacheStatus::Memory)
+        self.in_memory_as_kept().map(|(answer, _)| answer)
+    }
+
+    /// The same, and the record that it was read from.
+    pub fn in_memory_as_kept(&self) -> Option<(Answer<K>, Arc<Record>)> {
+        self.core.with_cache(|cache| {
+            let record = self.reads_cache().then(|| cache.memory_get(&self.key)).flatten()?;
+            let answer = self.hit(&record, CacheStatus::Memory)?;
+            Some((answer, record))
+        })
     }
 
     /// The answer, if the file has it and that can be told at once. Not for a call that joins another, which has looked.
@@ -168,18 +176,10 @@ impl<K: Kind> Prepared<K> {
     }
 
     fn hit(&self, record: &Record, cache: CacheStatus) -> Option<Answer<K>> {
-        let mut value: K = unpack(&record.payload)?;
-        free_of_charge(&mut value);
-        self.core.remember(&value, &record.deployment);
-        Some(Answer {
-            value,
-            deployment: record.deployment.clone(),
-            cache,
-            attempts: Vec::new(),
-            latency: self.started.elapsed(),
-            queued: Duration::ZERO,
-            position: 0,
-        })
+        let Hit { value, deployment } = Hit::read(record)?;
+        self.core.remember(&value, &deployment);
+        let (latency, queued) = (self.started.elapsed(), Duration::ZERO);
+        Some(Answer { value, deployment, cache, attempts: Vec::new(), latency, queued, position: 0 })
     }
 
     /// Whether the answer is to be kept.
@@ -306,6 +306,15 @@ fn unpack<K: Kind>(packed: &Bytes) -> Option<K> {
     Some(value)
 }
 
+impl<K: Kind> Hit<K> {
+    /// Reads a record; `None` if there is no answer of the kind in it.
+    pub fn read(record: &Record) -> Option<Self> {
+        let mut value: K = unpack(&record.payload)?;
+        free_of_charge(&mut value);
+        Some(Self { value, deployment: record.deployment.clone() })
+    }
+}
+
 /// The answer was paid for by another call.
 pub(crate) fn free_of_charge<K: Kind>(value: &mut K) {
     if let Some(usage) = value.usage().copied() {
@@ -313,13 +322,7 @@ pub(crate) fn free_of_charge<K: Kind>(value: &mut K) {
     }
 }
 
-/// Makes the keys of requests to these deployments.
-fn keys<K: Kind>(deployments: &[Arc<Deployment>], namespace: &str) -> KeyBuilder {
-    let models: Vec<_> = deployments.iter().map(|deployment| deployment.cached_as()).collect();
-    KeyBuilder::new(namespace, K::NAME, models.iter().map(|model| &**model))
-}
-
-/// What such a key is the hash of, but for the namespace.
+/// What a key is the hash of, but for the namespace.
 fn question(kind: &str, deployments: &[Arc<Deployment>], body: &Body) -> Question {
     let models: Vec<_> = deployments.iter().map(|deployment| deployment.cached_as()).collect();
     Question::new(kind, models.iter().map(|model| &**model), body)

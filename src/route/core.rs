@@ -10,6 +10,7 @@ use super::answer::Answer;
 use super::fly::Calls;
 use super::group::Group;
 use super::hosts::Hosts;
+use super::memo::Memos;
 use super::mount::Mount;
 use super::parts::Batch;
 use super::retired::Retired;
@@ -30,6 +31,8 @@ pub(crate) struct Core<K: Kind> {
     /// Of requests that answer several parts at once.
     pub batches: Calls<Arc<Batch<K>>>,
     pub retired: Retired,
+    /// Requests that memory has answered.
+    pub memos: Memos,
     /// Whose what later requests go on from is.
     pub states: States,
     pub warm_ups: WarmUps,
@@ -69,6 +72,7 @@ impl<K: Kind> Core<K> {
             flights: Calls::default(),
             batches: Calls::default(),
             retired: Retired::default(),
+            memos: Memos::default(),
             states: States::default(),
             warm_ups: WarmUps::default(),
             budget: Mutex::new(RetryBudget::new(&retry)),
@@ -122,6 +126,11 @@ impl<K: Kind> Core<K> {
         self.warm_ups.close();
     }
 
+    /// Whether new calls are refused.
+    pub fn is_refusing(&self) -> bool {
+        self.active.is_closed.load(Ordering::Acquire)
+    }
+
     /// Waits for the calls in flight.
     pub async fn idle(&self) {
         loop {
@@ -135,14 +144,19 @@ impl<K: Kind> Core<K> {
 
     /// Remembers whose answer it is, if later requests may go on from it.
     pub fn remember(&self, value: &K, deployment: &str) {
-        let ids = value.state_ids();
+        self.remember_ids(&value.state_ids(), deployment);
+    }
+
+    /// The same, of an answer with these ids.
+    pub fn remember_ids(&self, ids: &[String], deployment: &str) {
         if !ids.is_empty() {
-            self.states.remember(&ids, deployment);
+            self.states.remember(ids, deployment);
         }
     }
 
     pub fn mount(&self, cache: Cache) {
         *self.cache.write().unwrap_or_else(PoisonError::into_inner) = Some(Mount::open(cache));
+        self.memos.change();
     }
 
     fn mounted(&self) -> Option<Arc<Mount>> {
@@ -162,6 +176,11 @@ impl<K: Kind> Core<K> {
     /// The cache, if it is open.
     pub fn open_cache(&self) -> Option<Cache> {
         self.mounted()?.in_use()
+    }
+
+    /// What `look` finds in the cache, if it is open.
+    pub fn with_cache<T>(&self, look: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.with_cache(look)
     }
 
     /// The cache, opened now if it is not.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::keys::Keys;
 use super::line::Line;
 use super::pick::{Choice, Picked, pick_one, sooner};
 use crate::constants::BUCKET_WIDTH;
@@ -31,6 +32,8 @@ pub(crate) struct Group {
     options: RwLock<GroupOptions>,
     deployments: RwLock<Arc<[Arc<Deployment>]>>,
     choice: Mutex<Choice>,
+    /// Makes the keys of its requests.
+    pub keys: Keys,
     /// Told when a deployment has answered, or rests from now on.
     pub settled: Notify,
     /// Told when a deployment asks to be left alone for longer than any call waits.
@@ -62,6 +65,7 @@ impl Group {
             options: RwLock::default(),
             deployments: RwLock::new(Arc::new([])),
             choice: Mutex::default(),
+            keys: Keys::default(),
             settled: Notify::new(),
             told: Notify::new(),
         }
@@ -110,6 +114,7 @@ impl Group {
         // Places mean other deployments from now on.
         *self.choice.lock().unwrap_or_else(PoisonError::into_inner) = Choice::default();
         *self.deployments.write().unwrap_or_else(PoisonError::into_inner) = deployments.into();
+        self.keys.forget();
         self.wake();
     }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod begin;
 mod bell;
 mod call;
 mod consider;
@@ -10,8 +11,10 @@ mod estimate;
 mod fly;
 mod group;
 mod hosts;
+mod keys;
 pub mod line;
 pub mod log;
+mod memo;
 mod missing;
 mod mount;
 #[cfg(test)]
@@ -34,8 +37,10 @@ mod warm_up;
 mod write;
 
 pub use answer::{Answer, CacheStatus};
+pub use begin::Hit;
 pub use call::Begun;
 pub use hosts::Hosts;
+pub use memo::Recalled;
 pub use router::Router;
 pub use stats::{DeploymentStats, GroupStats, LimitStats, ProviderStats, RouterStats, WindowStats};
 pub use stream::{AnswerStream, Batch, CompletionStream, Origin, Poll};

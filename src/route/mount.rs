@@ -54,6 +54,11 @@ impl Mount {
         self.state.borrow().cache.clone()
     }
 
+    /// What `look` finds in what calls use now.
+    pub fn with_cache<T>(&self, look: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
+        self.state.borrow().cache.as_ref().and_then(look)
+    }
+
     /// What a call uses. It waits until the cache is open or cannot be; unless it is patient or replays, no longer than
     /// [`PATIENCE`] after that was begun, and then does without while the opening goes on.
     ///

@@ -14,7 +14,6 @@ use super::core::Core;
 use super::group::{Behind, Demand, Group};
 use super::hosts::Hosts;
 use super::log::Wish;
-use super::parts;
 use super::serve::Reading;
 use super::stats::{DeploymentStats, GroupStats, ProviderStats, RouterStats};
 use super::stream::AnswerStream;
@@ -29,13 +28,10 @@ use crate::provider::{Provider, ProviderOptions, create_provider};
 use crate::tokens;
 use crate::tracker::go_on;
 
-/// A request of more parts is looked up and taken apart by the runtime, so as not to hold up the JavaScript thread.
-const PARTS_AT_ONCE: usize = 64;
-
 /// Routes requests of one kind to groups of deployments. Clones are the same router.
 ///
 /// Its calls run on the Tokio runtime that they are made on.
-pub struct Router<K: Kind>(Arc<Core<K>>);
+pub struct Router<K: Kind>(pub(super) Arc<Core<K>>);
 
 impl<K: Kind> Router<K> {
     /// A router with its providers and groups. Nothing is opened and no thread is started.
@@ -97,6 +93,7 @@ impl<K: Kind> Router<K> {
         }
         self.0.warm_ups.begin(&*provider, self.0.timeouts.connect);
         self.0.providers.write().unwrap_or_else(PoisonError::into_inner).insert(name, provider);
+        self.0.memos.change();
     }
 
     /// Where its providers answer, for those who hide it.
@@ -134,6 +131,7 @@ impl<K: Kind> Router<K> {
         let mut deployments = group.deployments().to_vec();
         if let Some(deployment) = deployments.iter().find(|deployment| deployment.name == model) {
             deployment.set_options(options);
+            self.0.memos.change();
             group.wake();
             return Ok(());
         }
@@ -147,6 +145,7 @@ impl<K: Kind> Router<K> {
         });
         deployments.push(deployment);
         group.set_deployments(deployments);
+        self.0.memos.change();
         if provider.warm_up().is_some() {
             self.0.warm_ups.count(group.counts_tokens(Instant::now()));
         }
@@ -196,6 +195,7 @@ impl<K: Kind> Router<K> {
         let removed = self.0.groups.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         if let Some(group) = &removed {
             self.retain(group, |_| false);
+            self.0.memos.change();
         }
         removed.is_some()
     }
@@ -226,29 +226,6 @@ impl<K: Kind> Router<K> {
         match self.begin(group, request, options) {
             Begun::Ready(result) => result,
             Begun::Pending(call) => call.await,
-        }
-    }
-
-    /// Begins a call with a request that [`Kind::request`] has checked: what memory can answer, or a file that can be read at
-    /// once, and what can be refused at once, is ready; for all else it needs the context of a Tokio runtime.
-    pub fn begin(&self, group: &str, request: K::Request, options: InvokeOptions) -> Begun<K> {
-        let mut prepared = match Prepared::new(&self.0, group, request, options) {
-            Ok(prepared) => prepared,
-            Err(error) => return Begun::Ready(Err(error)),
-        };
-        let parts = K::split(&prepared.request).filter(|_| prepared.is_of_one_model());
-        let hit = match &parts {
-            None => prepared.in_memory().or_else(|| prepared.on_disk()),
-            Some(parts) if parts.len() > PARTS_AT_ONCE => None,
-            Some(parts) => parts::in_memory(&prepared, parts),
-        };
-        match (hit, parts) {
-            (Some(answer), _) => Begun::Ready(Ok(answer)),
-            (None, None) => Begun::Pending(prepared.launch()),
-            (None, Some(parts)) if parts.len() > PARTS_AT_ONCE => {
-                Begun::Pending(Box::pin(async move { parts::launch(prepared, parts).await }))
-            }
-            (None, Some(parts)) => Begun::Pending(parts::launch(prepared, parts)),
         }
     }
 
@@ -356,6 +333,7 @@ impl<K: Kind> Router<K> {
         let is_changed = !gone.is_empty();
         if is_changed {
             group.set_deployments(after);
+            self.0.memos.change();
         }
         is_changed
     }

@@ -1,0 +1,83 @@
+import { runInNewContext } from 'node:vm'
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+
+import { encodeRequest } from '../../js/encode'
+import { spelled } from '../../js/spelling'
+import { unspelled } from '../support/spelling'
+
+/** What JSON makes of it. */
+const written = (value: object): unknown => JSON.parse(JSON.stringify(value))
+
+describe('a request', () => {
+  test('that is plain data crosses as what JSON would make of it, in the order of its fields', () => {
+    const number = fc.double({ noNaN: true, noDefaultInfinity: true })
+    const values = [fc.string({ unit: 'binary' }), fc.integer(), number, fc.boolean(), fc.constantFrom(null, undefined)]
+    const any = fc.object({ values, withNullPrototype: true, withSparseArray: true, withDate: true, withMap: true })
+    // Below a name that nobody checks.
+    const request = fc.oneof(any, fc.jsonValue()).map((anything) => ({ x_first: 1, anything, x_last: 'z' }))
+    fc.assert(
+      fc.property(request, (body) => {
+        expect(JSON.stringify(unspelled(encodeRequest(body)))).toBe(JSON.stringify(written(body)))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('is spelled in one way: two that are not the same to JSON are never spelled alike', () => {
+    const tricky = fc.oneof(fc.constantFrom('', ':', '"', '1:a', '"1:a', '#1;', ']', '}', '{', 'n', '*'), fc.string())
+    const value = fc.letrec((again) => ({
+      value: fc.oneof(tricky, fc.integer(), fc.constant(null), fc.boolean(), again('list'), again('fields')),
+      list: fc.array(again('value'), { maxLength: 3 }),
+      fields: fc.dictionary(tricky, again('value'), { maxKeys: 3 }),
+    })).fields as fc.Arbitrary<object>
+    fc.assert(
+      fc.property(value, value, (one, other) => {
+        expect(spelled(one) === spelled(other)).toBe(JSON.stringify(one) === JSON.stringify(other))
+      }),
+    )
+  })
+
+  test.each<[string, object]>([
+    ['says itself how it is written', { toJSON: () => ({ message: 'Hi' }) }],
+    ['has something in it that does', { messages: [{ content: new Date(0) }] }],
+    ['has a list in it that does', { tools: Object.assign([1], { toJSON: () => 'list' }) }],
+    [
+      'is of a class',
+      new (class Request {
+        message = 'Hi'
+      })(),
+    ],
+    ['is of another realm', runInNewContext('({ messages: [{ role: "user", content: "Hi" }] })') as object],
+    ['has holes', { list: Object.assign(Array.from({ length: 2 }), { 3: 2 }) }],
+    ['has boxed values', { text: Object('a'), number: Object(1), truth: Object(false) }],
+    ['has half a character', { message: '\ud83d', '\ude00': 1 }],
+    ['is deep', JSON.parse(`${'{"a":['.repeat(100)}1${']}'.repeat(100)}`) as object],
+    ['has bytes', { bytes: new Uint8Array([1, 2]) }],
+    ['has many parts', { list: Array.from({ length: 5000 }, (_, index) => index) }],
+  ])('that %s is left to JSON', (_what, request) => {
+    expect(spelled(request)).toBeUndefined()
+    expect(unspelled(encodeRequest(request))).toEqual(written(request))
+  })
+
+  test('that has halves of a character side by side in two texts has no whole one', () => {
+    expect(spelled({ '\ud83d': '\ude00' })).toBeUndefined()
+    expect(unspelled(spelled({ a: '\u{1f600}', '\u{1f600}': 'é' }) as string)).toEqual({
+      a: '\u{1f600}',
+      '\u{1f600}': 'é',
+    })
+  })
+
+  test('is read once, so that what is looked up is what is sent', () => {
+    let reads = 0
+    const request = {
+      get message() {
+        reads += 1
+        return `read ${reads}`
+      },
+    }
+    expect(unspelled(encodeRequest(request))).toEqual({ message: 'read 1' })
+    expect(reads).toBe(1)
+  })
+})
