@@ -42,7 +42,9 @@ for (const [kind, all] of Object.entries(kinds)) {
 }
 
 for (const [name, alphabet] of Object.entries(alphabets())) {
-  await contest(`${name}, ${HARD.toLocaleString('en')} characters, ${ENCODING}`, 'text', await contestants([of(alphabet, HARD)]))
+  // Each one longer than the one before, where there is but one letter: peers remember what they have merged.
+  const texts = Array.from({ length: TEXTS }, (_, index) => of(alphabet, HARD + index))
+  await contest(`${name}, ${HARD.toLocaleString('en')} characters, ${ENCODING}`, 'text', await contestants(texts))
 }
 
 // Peers take seconds to minutes for a text of this size, or end the process.

@@ -18,6 +18,7 @@ mod messages;
 mod pairs;
 #[cfg(test)]
 mod published;
+mod recent;
 mod remembered;
 #[cfg(test)]
 mod tests;

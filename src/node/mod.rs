@@ -21,3 +21,4 @@ mod runtime;
 mod served;
 mod tokens;
 mod tracker;
+mod utf16;

@@ -8,11 +8,18 @@ use super::cut::Cutter;
 use super::long;
 use super::merge::{MOST, Merge};
 use super::pairs::Pairs;
+use super::recent::Recent;
 use super::vocabulary;
-use super::whole::Whole;
+use super::whole::{Whole, number};
+
+/// What a thread counts with.
+struct Workspace {
+    merge: Merge,
+    recent: Recent,
+}
 
 thread_local! {
-    static MERGE: RefCell<Merge> = const { RefCell::new(Merge::new()) };
+    static WORKSPACE: RefCell<Option<Box<Workspace>>> = const { RefCell::new(None) };
 }
 
 /// A vocabulary, ready to count with.
@@ -44,14 +51,24 @@ impl Counter {
         let cutter = Cutter::new(text, &self.characters);
         let text = text.as_bytes();
         let (mut start, mut count) = (0, 0);
-        MERGE.with_borrow_mut(|merge| {
+        WORKSPACE.with_borrow_mut(|workspace| {
+            let new = || Box::new(Workspace { merge: Merge::new(), recent: Recent::new(self.encoding) });
+            let Workspace { merge, recent } = &mut **workspace.get_or_insert_with(new);
+            recent.begin(self.encoding);
             while start < text.len() {
                 let end = end(&cutter, start);
-                count += if end - start == 1 || self.whole.has(text, start, end) {
+                count += if end - start == 1 {
                     1
                 } else {
-                    self.encoded(merge, &text[start..end]) as u64
-                };
+                    let piece = &text[start..end];
+                    match number(text, start, end) {
+                        Some(number) => {
+                            recent.count(number, || if self.whole.has(number) { 1 } else { self.encoded(merge, piece) })
+                        }
+                        None if self.whole.has_long(piece) => 1,
+                        None => self.encoded(merge, piece),
+                    }
+                } as u64;
                 start = end;
             }
         });

@@ -19,7 +19,7 @@ pub(super) struct Whole {
 
 /// Bytes of a number.
 const SHORT: usize = 8;
-const MEDIUM: usize = 16;
+pub(super) const MEDIUM: usize = 16;
 /// Bits of the number of bytes.
 const LENGTH_BITS: u32 = 8;
 
@@ -55,37 +55,40 @@ impl Whole {
         whole
     }
 
-    /// Whether a stretch of a text is a token of more than one byte.
+    /// Whether this is a token: a piece of at most [`MEDIUM`] bytes, as [`number`] has it.
     #[inline]
-    pub(super) fn has(&self, text: &[u8], start: usize, end: usize) -> bool {
-        let length = end - start;
-        let piece = &text[start..end];
-        if piece.last() == Some(&0) {
-            return false;
+    pub(super) fn has(&self, number: u128) -> bool {
+        match u64::try_from(number) {
+            Ok(number) => self.short.find(mix(number), |entry| entry == number),
+            Err(_) => self.medium.find(mix_both(number), |entry| entry == number),
         }
-        if length <= SHORT {
-            // Reads on beyond the piece where there is something, which is quicker than to read just that.
-            let number = match text.get(start..start + SHORT).and_then(|bytes| bytes.try_into().ok()) {
-                Some(bytes) => u64::from_le_bytes(bytes) & (u64::MAX >> (8 * (SHORT - length))),
-                None => short(piece),
-            };
-            return self.short.find(mix(number), |entry| entry == number);
-        }
-        if length <= MEDIUM {
-            let number = match text.get(start..start + MEDIUM).and_then(|bytes| bytes.try_into().ok()) {
-                Some(bytes) => u128::from_le_bytes(bytes) & (u128::MAX >> (8 * (MEDIUM - length))),
-                None => medium(piece),
-            };
-            return self.medium.find(mix_both(number), |entry| entry == number);
-        }
-        if length >= 1 << LENGTH_BITS {
+    }
+
+    /// The same of a longer piece.
+    pub(super) fn has_long(&self, piece: &[u8]) -> bool {
+        if piece.len() >= 1 << LENGTH_BITS {
             return false;
         }
         self.long.find(mix_all(piece), |entry| {
             let start = (entry >> LENGTH_BITS) as usize;
-            entry & ((1 << LENGTH_BITS) - 1) == length as u64 && self.bytes[start..start + length] == *piece
+            entry & ((1 << LENGTH_BITS) - 1) == piece.len() as u64 && self.bytes[start..start + piece.len()] == *piece
         })
     }
+}
+
+/// A stretch of at least one byte of a text as a number, if it is no longer than [`MEDIUM`] and no other stretch is the
+/// same number.
+#[inline]
+pub(super) fn number(text: &[u8], start: usize, end: usize) -> Option<u128> {
+    let length = end - start;
+    if length > MEDIUM || text[end - 1] == 0 {
+        return None;
+    }
+    // Reads on beyond the piece where there is something, which is quicker than to read just that.
+    Some(match text.get(start..start + MEDIUM).and_then(|bytes| bytes.try_into().ok()) {
+        Some(bytes) => u128::from_le_bytes(bytes) & (u128::MAX >> (8 * (MEDIUM - length))),
+        None => medium(&text[start..end]),
+    })
 }
 
 fn short(piece: &[u8]) -> u64 {
