@@ -36,7 +36,9 @@ const kinds = {
 for (const [kind, all] of Object.entries(kinds)) {
   for (const size of SIZES) {
     const step = Math.floor((all.length - size) / TEXTS)
-    const texts = Array.from({ length: TEXTS }, (_, index) => all.slice(index * step, index * step + size).toWellFormed())
+    const texts = Array.from({ length: TEXTS }, (_, index) =>
+      all.slice(index * step, index * step + size).toWellFormed(),
+    )
     await contest(`${kind}, ${size.toLocaleString('en')} characters, ${ENCODING}`, 'text', await contestants(texts))
   }
 }

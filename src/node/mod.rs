@@ -21,4 +21,3 @@ mod runtime;
 mod served;
 mod tokens;
 mod tracker;
-mod utf16;

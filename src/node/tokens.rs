@@ -1,17 +1,15 @@
 //! Counting tokens, at once or off the JavaScript thread. A text crosses as it is, messages as JSON.
 
 use napi::Either;
-use napi::bindgen_prelude::Utf16String;
 use napi_derive::napi;
 
 use super::mailbox::Mailbox;
 use super::reply::{guarded, refused};
-use super::utf16::to_utf8;
 use crate::error::Result;
 use crate::tokens;
 
-fn of_text(text: &[u16], model: Option<&str>) -> Result<u64> {
-    Ok(tokens::count(&to_utf8(text), model.unwrap_or(tokens::DEFAULT_ENCODING))?)
+fn of_text(text: &str, model: Option<&str>) -> Result<u64> {
+    Ok(tokens::count(text, model.unwrap_or(tokens::DEFAULT_ENCODING))?)
 }
 
 fn of_input(input: &str, model: Option<&str>) -> Result<u64> {
@@ -27,9 +25,9 @@ fn counted(count: impl FnOnce() -> Result<u64>) -> Either<f64, String> {
     }
 }
 
-/// Tokens of a text; half a surrogate pair counts as U+FFFD.
+/// Tokens of a text, which is read as UTF-8: half a surrogate pair counts as U+FFFD.
 #[napi]
-pub fn count_text(text: Utf16String, model: Option<String>) -> Either<f64, String> {
+pub fn count_text(text: String, model: Option<String>) -> Either<f64, String> {
     counted(|| of_text(&text, model.as_deref()))
 }
 
@@ -41,7 +39,7 @@ pub fn count_tokens(input: String, model: Option<String>) -> Either<f64, String>
 
 /// As `count_text`, settled by letter.
 #[napi]
-pub fn count_text_async(mailbox: &Mailbox, id: u32, text: Utf16String, model: Option<String>) {
+pub fn count_text_async(mailbox: &Mailbox, id: u32, text: String, model: Option<String>) {
     settle(mailbox, id, move || of_text(&text, model.as_deref()));
 }
 
