@@ -103,10 +103,12 @@ fn medium(piece: &[u8]) -> u128 {
     u128::from_le_bytes(bytes)
 }
 
-/// Spreads a number over the higher bits.
+/// Spreads a number over all bits. The halves of the product are folded, because in the upper one alone the last
+/// characters of a piece would change little.
 #[inline]
 fn mix(number: u64) -> u64 {
-    number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    let product = u128::from(number) * 0x9e37_79b9_7f4a_7c15;
+    product as u64 ^ (product >> 64) as u64
 }
 
 #[inline]
