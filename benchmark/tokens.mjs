@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
-import { contest, print } from './contest.mjs'
+import { contest, median, print } from './contest.mjs'
 import { inTurn } from './loops.mjs'
 import { introduce } from './machine.mjs'
 import { peer } from './peers.mjs'
@@ -19,6 +19,20 @@ const TEXTS = 64
 const SIZES = [200, 2_000, 20_000]
 const HARD = 20_000
 const MEGABYTE = 1 << 20
+
+const ours = (text) => countTokens(text, ENCODING)
+
+/** How each peer counts. */
+const peers = {
+  'gpt-tokenizer/encoding/o200k_base':
+    ({ countTokens: count }) =>
+    (text) =>
+      count(text),
+  tiktoken: ({ get_encoding: encoding }) => {
+    const vocabulary = (shared ??= encoding(ENCODING))
+    return (text) => vocabulary.encode_ordinary(text).length
+  },
+}
 
 /** The one of tiktoken, which does not give back its memory by itself. */
 let shared
@@ -43,11 +57,14 @@ for (const [kind, all] of Object.entries(kinds)) {
   }
 }
 
+// Texts that nobody has seen: gpt-tokenizer remembers what it has merged, and is as slow only once for each.
+const names = ['thryd', 'gpt-tokenizer/encoding/o200k_base', 'tiktoken']
+const hard = []
 for (const [name, alphabet] of Object.entries(alphabets())) {
-  // Each one longer than the one before, where there is but one letter: peers remember what they have merged.
-  const texts = Array.from({ length: TEXTS }, (_, index) => of(alphabet, HARD + index))
-  await contest(`${name}, ${HARD.toLocaleString('en')} characters, ${ENCODING}`, 'text', await contestants(texts))
+  const cells = await Promise.all(names.map((peerName) => freshly(peerName, alphabet)))
+  hard.push([name, ...cells])
 }
+print(`${HARD.toLocaleString('en')} characters, never the same, ms of CPU, ${ENCODING}`, [['', ...names], ...hard])
 
 // Peers take seconds to minutes for a text of this size, or end the process.
 const rows = Object.entries(alphabets()).map(([name, alphabet]) => {
@@ -74,13 +91,24 @@ async function contestants(texts) {
     return inTurn((index) => count(texts[index % texts.length]), stride)
   }
   return [
-    { name: 'thryd', run: counting((text) => countTokens(text, ENCODING)) },
-    await peer(['gpt-tokenizer/encoding/o200k_base'], ({ countTokens: count }) => counting((text) => count(text))),
-    await peer(['tiktoken'], ({ get_encoding: encoding }) => {
-      const vocabulary = (shared ??= encoding(ENCODING))
-      return counting((text) => vocabulary.encode_ordinary(text).length)
-    }),
+    { name: 'thryd', run: counting(ours) },
+    ...(await Promise.all(Object.keys(peers).map((name) => peer([name], (module) => counting(peers[name](module)))))),
   ]
+}
+
+/** The median time of five texts, each of which is new. */
+async function freshly(name, alphabet) {
+  const { run, missing } = name === 'thryd' ? { run: ours } : await peer([name], peers[name])
+  if (missing) return 'not measured'
+  const times = Array.from({ length: 5 }, (_, index) => {
+    const text = of(alphabet, HARD + index)
+    const begun = process.cpuUsage()
+    const tokens = run(text)
+    const used = process.cpuUsage(begun)
+    if (tokens !== ours(text)) throw new Error(`${name} counts a text differently`)
+    return (used.user + used.system) / 1000
+  })
+  return median(times).toFixed(1)
 }
 
 function alphabets() {
