@@ -281,7 +281,7 @@ export declare interface CompletionStream extends AsyncIterable<CompletionChunk>
  * @param input - a text, or messages
  * @param model - e.g. `'gpt-4o'`, or an encoding: `'o200k_base'`, `'cl100k_base'`, `'p50k_base'`, `'r50k_base'`. A model that
  * is not known counts as the default does. @default 'o200k_base'
- * @returns tokens. The first call for an encoding loads its vocabulary, some 100 ms
+ * @returns tokens. The first call for an encoding loads its vocabulary, some 20 ms
  */
 export declare function countTokens(input: string | CompletionRequest['messages'], model?: string): number;
 

@@ -101,8 +101,12 @@ export interface Native {
     take(mailbox: NativeMailbox, id: number): NativeCache
   }
   NativeUsageTracker: new () => NativeUsageTracker
-  countTokens(inputJson: string, model: string | null): Reply
-  countTokensAsync(mailbox: NativeMailbox, id: number, inputJson: string, model: string | null): void
+  /** A number, or the reply of a failure. */
+  countText(text: string, model: string | null): number | Reply
+  countTextAsync(mailbox: NativeMailbox, id: number, text: string, model: string | null): void
+  /** As `countText`, of messages. */
+  countTokens(messagesJson: string, model: string | null): number | Reply
+  countTokensAsync(mailbox: NativeMailbox, id: number, messagesJson: string, model: string | null): void
   /** What is asked for, before the body is read. */
   gatewayPlace(doorJson: string): Reply
   gatewayModels(groups: string[], wanted: string | null): Reply

@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 
-all=(answer key record sse)
+all=(answer key record sse tokens)
 action=run
 case ${1:-} in
   --check | --minimise) action=${1#--} && shift ;;

@@ -1,25 +1,37 @@
 //! Token counts, exact where the model's tokenizer is published; the only file that names `tiktoken_rs`.
 //!
 //! Text is plain text: what looks like a special token (`<|endoftext|>`) is counted as the characters it is made of, as
-//! tiktoken does with `disallowed_special=()`. A vocabulary is loaded when it is first needed, which takes about 0.1 s
-//! and 50 MiB; [`preload`] does it where that hurts nobody.
+//! tiktoken does with `disallowed_special=()`. A vocabulary is loaded when it is first needed, which takes some 20 ms
+//! and 12 MiB; [`preload`] does it where that hurts nobody.
 //!
-//! `tiktoken_rs` panics when its regex meets about a million white-space characters in a row, and takes memory in
-//! proportion to the longest piece. So a text is counted segment by segment ([`split`]), and a segment that is too long
-//! to be safe is refused before it gets there.
+//! Counting is this library's own: a text is [cut](cut) into pieces without a regex, most of which are
+//! [one token](whole), the others are [encoded](merge). Any text is counted, in time in proportion to its length.
+//! `tiktoken_rs` says which model has which encoding, and is what every count is held up against in tests.
 
+mod characters;
+mod counter;
+mod cut;
 mod images;
+mod long;
+mod merge;
 mod messages;
-mod split;
+mod pairs;
+#[cfg(test)]
+mod published;
+mod recent;
+mod remembered;
 #[cfg(test)]
 mod tests;
 mod tools;
 mod vocabulary;
+mod whole;
 
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
-use tiktoken_rs::CoreBPE;
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
+
+use counter::Counter;
 
 use crate::error::Invalid;
 use crate::kinds::Prompt;
@@ -30,6 +42,9 @@ pub use messages::count_messages;
 /// The encoding that counts where nothing else is known: that of every OpenAI model since GPT-4o.
 pub const DEFAULT_ENCODING: &str = "o200k_base";
 
+/// Bytes of the longest token of any encoding.
+const LONGEST_TOKEN: usize = 128;
+
 /// What messages say about the names that can be counted for.
 const KNOWN: &str = "a model of OpenAI (gpt-5*, gpt-4*, gpt-3.5*, gpt-oss*, o1*, o3*, o4*, chatgpt-4o*, \
     text-embedding-*, text-davinci-*, code-*, ft:*) or an encoding (o200k_base, cl100k_base, p50k_base, r50k_base)";
@@ -38,17 +53,23 @@ const KNOWN: &str = "a model of OpenAI (gpt-5*, gpt-4*, gpt-3.5*, gpt-oss*, o1*,
 /// `cl100k_base`; a provider in front (`openai::gpt-4o`, `openai/gpt-4o`) is allowed.
 ///
 /// # Errors
-/// A type error of `model` if the model is unknown; a range error of `input` if the text has a run with no place to
-/// divide it that is longer than 2 MiB, or more than 500,000 white-space characters in a row.
+/// A type error of `model` if the model is unknown.
 pub fn count(text: &str, model: &str) -> Result<u64, Invalid> {
-    known(model)?.count(text).map_err(|run| run.refusal("input"))
+    Ok(known(model)?.count(text))
 }
 
 /// Tokens of a text, for callers that need a number: exact where the model's tokenizer is known; for other models
-/// [`DEFAULT_ENCODING`] stands in, and a text that [`count`] refuses counts as its bytes, which no count exceeds.
+/// [`DEFAULT_ENCODING`] stands in.
 #[must_use]
 pub fn count_or_bound(text: &str, model: &str) -> u64 {
-    Encoding::of(model).unwrap_or(Encoding::O200k).count_or_bound(text)
+    Encoding::of(model).unwrap_or(Encoding::O200k).count(text)
+}
+
+/// Between what numbers [`count_or_bound`] is for a text, without looking at it: no token has less than one byte or more
+/// than 128.
+#[must_use]
+pub fn bounds(text: &str) -> RangeInclusive<u64> {
+    text.len().div_ceil(LONGEST_TOKEN) as u64..=text.len() as u64
 }
 
 /// Tokens of a text or of chat messages, whichever the JSON `input` is; `model` is [`DEFAULT_ENCODING`] unless given.
@@ -69,21 +90,21 @@ pub fn count_input(input: &str, model: Option<&str>) -> Result<u64, Invalid> {
 
 /// Tokens of a prompt: texts, framing, images and tools, the last two by the rule that the maker of the model publishes.
 ///
-/// Never fails: each text is counted by [`count_or_bound`]; an image of unknown size (behind a URL) counts as the
+/// Each text is counted as by [`count_or_bound`], and remembered if it is long; an image of unknown size (behind a URL) counts as the
 /// largest that the rule allows, so that it never counts too little; tools count as their JSON text where no rule is
 /// published.
 #[must_use]
 pub fn count_prompt(prompt: &Prompt, model: &str) -> u64 {
     let encoding = Encoding::of(model).unwrap_or(Encoding::O200k);
-    let texts = prompt.texts.iter().map(|text| encoding.count_or_bound(text));
+    let texts = prompt.texts.iter().map(|text| remembered::count(encoding, text));
     let tools = prompt.tools.iter().map(|tools| tools::count(tools, model));
     let images = std::iter::once(images::count(&prompt.images, model));
     texts.chain(tools).chain(images).fold(prompt.overhead, u64::saturating_add)
 }
 
-/// Loads the vocabulary that [`count_prompt`] uses for the model, if it is not loaded yet: about 0.1 s of work.
+/// Loads the vocabulary that [`count_prompt`] uses for the model, if it is not loaded yet: some 20 ms of work.
 pub fn preload(model: &str) {
-    Encoding::of(model).unwrap_or(Encoding::O200k).vocabulary();
+    Encoding::of(model).unwrap_or(Encoding::O200k).counter();
 }
 
 /// Whether the vocabulary that [`count_prompt`] uses for the model is loaded, so that counting starts at once.
@@ -101,7 +122,7 @@ fn known(model: &str) -> Result<Encoding, Invalid> {
 }
 
 /// A vocabulary and the rule that cuts text into the pieces it is applied to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Encoding {
     O200k,
     Cl100k,
@@ -164,31 +185,16 @@ impl Encoding {
         FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, encoding)| *encoding)
     }
 
-    fn cell(self) -> &'static OnceLock<CoreBPE> {
-        static VOCABULARIES: [OnceLock<CoreBPE>; 4] = [const { OnceLock::new() }; 4];
-        &VOCABULARIES[self as usize]
+    fn cell(self) -> &'static OnceLock<Counter> {
+        static COUNTERS: [OnceLock<Counter>; 4] = [const { OnceLock::new() }; 4];
+        &COUNTERS[self as usize]
     }
 
-    fn vocabulary(self) -> &'static CoreBPE {
-        self.cell().get_or_init(|| {
-            // Special tokens are never looked for in plain text.
-            let tokens = vocabulary::tokens(self).into_iter().collect();
-            CoreBPE::new(tokens, std::iter::empty().collect(), vocabulary::pattern(self))
-                .expect("a vocabulary that is part of this library can be used")
-        })
+    fn counter(self) -> &'static Counter {
+        self.cell().get_or_init(|| Counter::load(self))
     }
 
-    fn count_or_bound(self, text: &str) -> u64 {
-        self.count(text).unwrap_or(text.len() as u64)
-    }
-
-    fn count(self, text: &str) -> Result<u64, split::Run> {
-        // Looks at the whole text before the first token is counted, so that what is refused costs next to nothing.
-        split::check(text)?;
-        if text.is_empty() {
-            return Ok(0);
-        }
-        let vocabulary = self.vocabulary();
-        Ok(split::segments(text).map(|segment| vocabulary.count_ordinary(segment) as u64).sum())
+    fn count(self, text: &str) -> u64 {
+        self.counter().count(text)
     }
 }

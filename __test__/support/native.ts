@@ -266,6 +266,8 @@ export const native: Native = {
     settle = (): Reply => script.reply('settle')
     remaining = (): Reply => script.reply('remaining')
   },
+  countText: () => script.reply('countText'),
+  countTextAsync: (_mailbox, id) => post({ kind: LetterKind.Ok, id, text: '5' }),
   countTokens: () => script.reply('countTokens'),
   countTokensAsync: (_mailbox, id) => post({ kind: LetterKind.Ok, id, text: '5' }),
   gatewayPlace: () => script.reply('gatewayPlace'),

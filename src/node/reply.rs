@@ -12,8 +12,13 @@ use crate::error::{Error, ErrorKind, Result, panic_text};
 pub fn reply<T: Serialize>(work: impl FnOnce() -> Result<T>) -> String {
     match guarded(work) {
         Ok(value) => format!("{{\"ok\":{}}}", serde_json::to_string(&value).expect("plain data serialises")),
-        Err(error) => format!("{{\"err\":{}}}", failure::to_json(&error)),
+        Err(error) => refused(&error),
     }
+}
+
+/// The answer that is a failure.
+pub fn refused(error: &Error) -> String {
+    format!("{{\"err\":{}}}", failure::to_json(error))
 }
 
 /// Runs `work`; a panic becomes `ERR_BUG`.

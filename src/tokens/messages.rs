@@ -1,6 +1,6 @@
 //! What a chat costs: its texts, their framing and its images.
 
-use super::{images, known};
+use super::{images, known, remembered};
 use crate::error::Invalid;
 use crate::kinds::messages_prompt;
 
@@ -9,14 +9,10 @@ use crate::kinds::messages_prompt;
 /// nobody publishes.
 ///
 /// # Errors
-/// A type error if the model is unknown or the messages have not that form, naming the place; a range error if a text
-/// is one that [`count`](super::count) refuses.
+/// A type error if the model is unknown or the messages have not that form, naming the place.
 pub fn count_messages(messages: &str, model: &str) -> Result<u64, Invalid> {
     let encoding = known(model)?;
     let prompt = messages_prompt(messages)?;
     let overhead = prompt.overhead.saturating_add(images::count(&prompt.images, model));
-    prompt.texts.iter().try_fold(overhead, |sum, text| {
-        let tokens = encoding.count(text).map_err(|run| run.refusal("messages"))?;
-        Ok(sum.saturating_add(tokens))
-    })
+    Ok(prompt.texts.iter().fold(overhead, |sum, text| sum.saturating_add(remembered::count(encoding, text))))
 }

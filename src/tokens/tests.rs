@@ -1,14 +1,28 @@
-//! The laws of dividing a text, against the tokenizer counting it whole. What is exact is in `tests/tokens.rs`.
+//! Counts, against those of `tiktoken_rs`, and cuts, against the published rules. What is exact is in `tests/tokens.rs`.
 
+use std::sync::LazyLock;
+
+use fancy_regex::Regex;
 use proptest::prelude::*;
+use tiktoken_rs::CoreBPE;
 
-use super::split::{Run, check, segments, segments_of};
+use super::characters::Characters;
+use super::cut::Cutter;
+use super::published::{ENCODINGS, pattern};
 use super::*;
 
-const ENCODINGS: [Encoding; 4] = [Encoding::O200k, Encoding::Cl100k, Encoding::P50k, Encoding::R50k];
+/// What `tiktoken_rs` has for an encoding.
+pub(super) fn published(encoding: Encoding) -> &'static CoreBPE {
+    static PUBLISHED: LazyLock<[CoreBPE; 4]> = LazyLock::new(|| {
+        let vocabularies =
+            [tiktoken_rs::o200k_base(), tiktoken_rs::cl100k_base(), tiktoken_rs::p50k_base(), tiktoken_rs::r50k_base()];
+        vocabularies.map(Result::unwrap)
+    });
+    &PUBLISHED[encoding as usize]
+}
 
-/// Texts that pass through every class of character that a regex tells apart, and every pair of them.
-pub(super) fn mixed() -> impl Strategy<Value = String> {
+/// Texts that pass through every class of character that a rule tells apart, and every pair of them.
+fn mixed() -> impl Strategy<Value = String> {
     let scraps = prop_oneof![
         4 => "[ \t\r\n]{1,4}",
         2 => "[a-zA-Z]{1,6}",
@@ -18,7 +32,7 @@ pub(super) fn mixed() -> impl Strategy<Value = String> {
             "'s", "'S", "'ll", "'LL", "'re", "'v", "'\u{17f}", "\u{2019}s", "\u{85}", "\u{a0}", "\u{2028}", "\u{3000}",
             "\u{b}", "\u{1c}", "\u{0}", "\u{301}", "\u{93f}", "\u{24b6}", "\u{2160}", "\u{bd}", "\u{660}", "\u{ff11}",
             "\u{1c5}", "\u{2b0}", "\u{e01}", "\u{200d}", "\u{fe0f}", "\u{1f600}", "\u{3042}", "\u{30fc}", "\u{751f}",
-            "\u{3001}", "\u{3002}", "\u{ff0c}", "\u{201c}", "\u{ac00}", "\u{ff41}", "<|endoftext|>",
+            "\u{3001}", "\u{3002}", "\u{ff0c}", "\u{201c}", "\u{ac00}", "\u{ff41}", "<|endoftext|>", "\u{212a}",
         ]).prop_map(str::to_owned),
         1 => "\\PC{1,4}",
         1 => any::<char>().prop_map(String::from),
@@ -26,73 +40,90 @@ pub(super) fn mixed() -> impl Strategy<Value = String> {
     prop::collection::vec(scraps, 0..24).prop_map(|scraps| scraps.concat())
 }
 
+fn pieces(encoding: Encoding, text: &str) -> Vec<&str> {
+    static CHARACTERS: LazyLock<Characters> = LazyLock::new(Characters::load);
+    let cutter = Cutter::new(text, &CHARACTERS);
+    let next = |start: &usize| (*start < text.len()).then(|| cutter.end(encoding, *start));
+    let starts: Vec<_> = std::iter::successors(Some(0), next).collect();
+    starts.windows(2).map(|window| &text[window[0]..window[1]]).collect()
+}
+
+fn published_pieces(encoding: Encoding, text: &str) -> Vec<&str> {
+    static RULES: LazyLock<[Regex; 4]> =
+        LazyLock::new(|| ENCODINGS.map(|encoding| Regex::new(pattern(encoding)).unwrap()));
+    RULES[encoding as usize].find_iter(text).map(|found| found.unwrap().as_str()).collect()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
     #[test]
-    fn dividing_a_text_at_every_cut_never_changes_its_tokens(text in mixed()) {
+    fn no_text_is_cut_otherwise_than_the_rule_says(text in mixed()) {
         for encoding in ENCODINGS {
-            let vocabulary = encoding.vocabulary();
-            let divided: Vec<_> = segments_of(&text, 1).flat_map(|segment| vocabulary.encode_ordinary(segment)).collect();
-            prop_assert_eq!(divided, vocabulary.encode_ordinary(&text), "{:?} {:?}", encoding, &text);
+            prop_assert_eq!(pieces(encoding, &text), published_pieces(encoding, &text), "{:?} {:?}", encoding, &text);
         }
     }
 
     #[test]
-    fn the_segments_are_the_text_and_none_is_empty(text in mixed(), size in 0_usize..40) {
-        let segments: Vec<_> = segments_of(&text, size).collect();
-        prop_assert_eq!(&segments.concat(), &text);
-        prop_assert!(segments.iter().all(|segment| !segment.is_empty()));
-        let (_, full) = segments.split_last().unwrap_or((&"", &[]));
-        prop_assert!(full.iter().all(|segment| segment.len() >= size));
+    fn no_text_counts_otherwise_than_tiktoken_says(text in mixed()) {
+        for encoding in ENCODINGS {
+            let expected = published(encoding).count_ordinary(&text) as u64;
+            prop_assert_eq!(encoding.count(&text), expected, "{:?} {:?}", encoding, &text);
+        }
     }
 }
 
+/// Languages, code, emoji: what people send.
 #[test]
-fn a_long_text_counts_as_it_does_whole() {
-    let text =
-        "\"The quick brown fox\", 123 times:\n  it's na\u{ef}ve \u{1f600}\u{3001}\u{751f}\u{65e5}!\r\n\r\n".repeat(900);
+fn no_page_of_any_language_counts_otherwise_than_tiktoken_says() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files =
+        ["tests/fixtures/languages.txt", "docs/design.md", "js/encode.ts", "src/tokens/tests.rs", "package.json"];
+    for file in files {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        for encoding in ENCODINGS {
+            for line in text.lines().chain([&*text]) {
+                let expected = published(encoding).count_ordinary(line) as u64;
+                assert_eq!(encoding.count(line), expected, "{encoding:?} {file}: {line:?}");
+            }
+        }
+    }
+}
+
+/// What no regex comes to an end with, counted piece by piece of the same text.
+#[test]
+fn a_run_of_white_space_counts_as_its_parts_do() {
     for encoding in ENCODINGS {
-        assert_eq!(encoding.count(&text).unwrap(), encoding.vocabulary().count_ordinary(&text) as u64, "{encoding:?}");
+        let longest = published(encoding).count_ordinary(&" ".repeat(128 * 100)) as u64;
+        assert_eq!(encoding.count(&" ".repeat(128 * 100 * 90)), longest * 90, "{encoding:?}");
     }
 }
 
+/// Below this no text of so many bytes counts, so that a limit can be seen to be met or missed without counting.
 #[test]
-fn ordinary_text_of_any_kind_is_divided_often() {
-    let megabyte = |unit: &str| unit.repeat((1 << 20) / unit.len());
-    for unit in [
-        "lorem ipsum, dolor\n",
-        "{\"a\":[1,2,null]},",
-        "aGVsbG8gd29ybGQ7",
-        "\u{751f}\u{65e5}\u{3092}\u{3001}",
-        "word\n",
-        "a\tb",
-    ] {
-        let text = megabyte(unit);
-        assert!(segments(&text).all(|segment| segment.len() < 5000), "{unit:?}");
+fn no_token_is_longer_than_the_bound_says() {
+    for encoding in ENCODINGS {
+        let longest = vocabulary::tokens(encoding).iter().map(<[u8]>::len).max();
+        assert!(longest <= Some(LONGEST_TOKEN), "{encoding:?} {longest:?}");
     }
 }
 
-#[test]
-fn a_run_that_the_regex_engine_would_panic_on_is_refused() {
-    for unit in [" ", "\n", "\t", " \n", "\u{3000}"] {
-        let text = unit.repeat(1_100_000 / unit.chars().count());
-        assert_eq!(check(&text), Err(Run::Blank(1_100_000)), "{unit:?}");
-        assert_eq!(check(&format!("word{text}x word")), Err(Run::Blank(1_100_000)), "{unit:?} between words");
-    }
-}
+/// One of each kind of character that a rule tells apart.
+const ALPHABET: [char; 15] =
+    ['A', 'a', '\u{1c5}', '\u{2b0}', '\u{751f}', '\u{301}', '1', ' ', '\u{3000}', '\n', '\r', '\'', 's', '/', '!'];
 
 #[test]
-fn the_longest_run_of_white_space_that_is_let_through_is_counted() {
-    let text = format!("{}x", " ".repeat(500_000));
-    assert_eq!(check(&text), Ok(()));
-    for encoding in [Encoding::O200k, Encoding::Cl100k, Encoding::R50k] {
-        assert!(encoding.count(&text).is_ok(), "{encoding:?}");
+fn every_short_text_of_every_kind_of_character_is_cut_as_the_rule_says() {
+    let mut text = String::new();
+    for number in 0..ALPHABET.len().pow(4) {
+        text.clear();
+        let mut rest = number;
+        while rest > 0 {
+            text.push(ALPHABET[rest % ALPHABET.len()]);
+            rest /= ALPHABET.len();
+        }
+        for encoding in ENCODINGS {
+            assert_eq!(pieces(encoding, &text), published_pieces(encoding, &text), "{encoding:?} {text:?}");
+        }
     }
-}
-
-#[test]
-fn a_letter_without_end_is_refused_before_anything_is_counted() {
-    assert_eq!(check(&"a".repeat(3 << 20)), Err(Run::Unbroken(3 << 20)));
-    assert_eq!(check(&"a".repeat(2 << 20)), Ok(()));
 }

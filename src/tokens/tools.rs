@@ -67,7 +67,7 @@ struct Property {
 /// model is not OpenAI's; and so does a tool whose shape the cookbook does not know.
 pub(super) fn count(tools: &str, model: &str) -> u64 {
     let encoding = Encoding::of(model);
-    let text = |text: &str| encoding.unwrap_or(Encoding::O200k).count_or_bound(text);
+    let text = |text: &str| encoding.unwrap_or(Encoding::O200k).count(text);
     let begin = match encoding {
         Some(Encoding::O200k) => 7,
         Some(Encoding::Cl100k) => 10,

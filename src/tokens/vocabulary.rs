@@ -7,9 +7,11 @@
 //! halves, the middle ones and the highest ones, then those of their second halves.
 //!
 //! `cargo test --no-default-features --lib the_vocabularies_are_packed -- --ignored` writes them anew from those of
-//! `tiktoken_rs`, which a release does without: a test holds each token and the rules against it.
+//! `tiktoken_rs`, which a release does without: a test holds each token against it.
 
 use super::Encoding;
+use super::pairs::Pairs;
+use super::whole::Whole;
 use crate::compression::unpack;
 
 /// A vocabulary, packed.
@@ -26,36 +28,87 @@ static R50K: Packed = Packed { frame: include_bytes!("vocabulary/r50k_base.zst")
 /// Tokens of one byte.
 const BYTES: usize = 256;
 
+/// The rank of the first of the others.
+const FIRST_JOINED: u32 = 256;
+
 /// Bytes of a rank, and of the ranks of a token's halves.
 const RANK_BYTES: usize = 3;
 
 /// What p50k has beyond r50k: runs of so many spaces, of which the first has this rank.
-const P50K_SPACES: std::ops::RangeInclusive<usize> = 2..=25;
+const P50K_SPACES: std::ops::RangeInclusive<u32> = 2..=25;
 const P50K_FIRST_RANK: u32 = 50_257;
 
-/// The rule that cuts a text into the pieces that are looked up: alternatives, of which the first that fits counts.
-const O200K_PATTERN: &str = concat!(
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-);
-const CL100K_PATTERN: &str = concat!(
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+",
-    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
-);
-const R50K_PATTERN: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s";
+/// The tokens of an encoding, by their ranks.
+pub(super) struct Tokens {
+    /// The bytes of all, one after the other, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// The halves of those of more than one byte, and what they are together.
+    joins: Vec<[u32; 3]>,
+}
 
-/// The rule of an encoding.
-pub(super) fn pattern(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::O200k => O200K_PATTERN,
-        Encoding::Cl100k => CL100K_PATTERN,
-        Encoding::P50k | Encoding::R50k => R50K_PATTERN,
+impl Tokens {
+    /// The bytes of each, in the order of their ranks.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        (0..self.ends.len()).map(|token| self.token(token))
+    }
+
+    fn token(&self, token: usize) -> &[u8] {
+        let start = token.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[token]]
+    }
+
+    fn join(&mut self, first: u32, second: u32, rank: u32) {
+        for half in [first, second] {
+            let end = self.ends[half as usize];
+            let start = end - self.token(half as usize).len();
+            self.bytes.extend_from_within(start..end);
+        }
+        self.ends.push(self.bytes.len());
+        self.joins.push([first, second, rank]);
+    }
+
+    /// Adds what p50k has beyond r50k: runs of spaces, beyond the rank of a special token.
+    fn join_spaces(&mut self) {
+        self.ends.push(self.bytes.len());
+        let space = self.bytes.iter().take(BYTES).zip(0..).find_map(|(byte, rank)| (*byte == b' ').then_some(rank));
+        let rank = |spaces: u32| match spaces {
+            1 => space.unwrap_or_default(),
+            more => P50K_FIRST_RANK + more - P50K_SPACES.start(),
+        };
+        for spaces in P50K_SPACES {
+            // The fewer they are together, the lower is their rank.
+            let mut parts: Vec<u32> = vec![1; spaces as usize];
+            while let Some(at) =
+                (0..parts.len() - 1).min_by_key(|at| parts[*at] + parts[at + 1]).filter(|_| parts.len() > 2)
+            {
+                let second = parts.remove(at + 1);
+                parts[at] += second;
+            }
+            self.join(rank(parts[0]), rank(parts[1]), rank(spaces));
+        }
+    }
+
+    pub(super) fn whole(&self) -> Whole {
+        Whole::new(self.iter().filter(|token| token.len() > 1))
+    }
+
+    pub(super) fn pairs(&self) -> Pairs {
+        let mut ranks = [0; BYTES];
+        for (byte, rank) in self.bytes.iter().take(BYTES).zip(0..) {
+            ranks[usize::from(*byte)] = rank;
+        }
+        let mut pairs = Pairs::new(&ranks, self.joins.len());
+        for [first, second, rank] in &self.joins {
+            pairs.insert(*first, *second, *rank);
+        }
+        pairs.finish();
+        pairs
     }
 }
 
-/// Each token of an encoding and its rank.
-pub(super) fn tokens(encoding: Encoding) -> Vec<(Vec<u8>, u32)> {
+/// The tokens of an encoding.
+pub(super) fn tokens(encoding: Encoding) -> Tokens {
     let packed = match encoding {
         Encoding::O200k => &O200K,
         Encoding::Cl100k => &CL100K,
@@ -65,24 +118,22 @@ pub(super) fn tokens(encoding: Encoding) -> Vec<(Vec<u8>, u32)> {
     let unpacked = unpack(packed.frame, BYTES + joined * RANK_BYTES * 2);
     let (bytes, halves) = unpacked.split_at(BYTES);
     let (first, second) = halves.split_at(joined * RANK_BYTES);
-    let mut tokens: Vec<_> = Vec::with_capacity(packed.tokens + P50K_SPACES.count());
-    tokens.extend(bytes.iter().map(|byte| vec![*byte]));
-    for (first, second) in ranks(first).zip(ranks(second)) {
-        tokens.push([&*tokens[first], &*tokens[second]].concat());
+    let mut tokens = Tokens { bytes: bytes.to_vec(), ends: (1..=BYTES).collect(), joins: Vec::with_capacity(joined) };
+    for ((first, second), rank) in ranks(first).zip(ranks(second)).zip(FIRST_JOINED..) {
+        tokens.join(first, second, rank);
     }
-    let mut tokens: Vec<_> = tokens.into_iter().zip(0..).collect();
     if encoding == Encoding::P50k {
-        tokens.extend(P50K_SPACES.map(|spaces| vec![b' '; spaces]).zip(P50K_FIRST_RANK..));
+        tokens.join_spaces();
     }
     tokens
 }
 
 /// The ranks whose lowest bytes come first, then their middle ones, then their highest ones.
-fn ranks(planes: &[u8]) -> impl Iterator<Item = usize> {
+fn ranks(planes: &[u8]) -> impl Iterator<Item = u32> {
     let (low, rest) = planes.split_at(planes.len() / RANK_BYTES);
     let (middle, high) = rest.split_at(low.len());
     let bytes = low.iter().zip(middle).zip(high);
-    bytes.map(|((low, middle), high)| usize::from(*low) | usize::from(*middle) << 8 | usize::from(*high) << 16)
+    bytes.map(|((low, middle), high)| u32::from_le_bytes([*low, *middle, *high, 0]))
 }
 
 #[cfg(test)]
