@@ -1,0 +1,21 @@
+// What `node benchmark/run.mjs` runs, in this order: each part a process, so that one that fails stops no other.
+
+import { CONTESTS } from './contests.mjs'
+
+const script = (file, ...args) => ({ file, args })
+
+/** By name: the script, its arguments, and roughly how many seconds it takes on two quiet cores. */
+export const PARTS = {
+  ...Object.fromEntries(Object.keys(CONTESTS).map((name) => [name, script('contests.mjs', name)])),
+  streams: script('streams.mjs'),
+  gateway: script('gateway.mjs'),
+  tokens: script('tokens.mjs'),
+  memory: script('cache.mjs', '100000', 'memory'),
+  file: script('cache.mjs', '100000', 'file'),
+  misses: script('cache.mjs', '100000', 'misses'),
+  killed: script('cache/killed.mjs'),
+  start: script('start.mjs'),
+  miss: script('rust.mjs', 'miss'),
+  scale: script('rust.mjs', 'scale'),
+  criterion: script('rust.mjs', 'criterion'),
+}
