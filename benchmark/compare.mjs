@@ -83,7 +83,10 @@ function short(why) {
 
 /** What a contest is called in the results if nobody says: its title, short enough to be typed. */
 function slug(title) {
-  return title.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')
+  return title
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replace(/-$/, '')
 }
 
 function show({ title, unit, measures, rows }) {

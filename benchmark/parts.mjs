@@ -4,7 +4,7 @@ import { CONTESTS } from './contests.mjs'
 
 const script = (file, ...args) => ({ file, args })
 
-/** By name: the script, its arguments, and roughly how many seconds it takes on two quiet cores. */
+/** By name: the script and its arguments. What is optional runs only when it is named. */
 export const PARTS = {
   ...Object.fromEntries(Object.keys(CONTESTS).map((name) => [name, script('contests.mjs', name)])),
   streams: script('streams.mjs'),
@@ -18,4 +18,5 @@ export const PARTS = {
   miss: script('rust.mjs', 'miss'),
   scale: script('rust.mjs', 'scale'),
   criterion: script('rust.mjs', 'criterion'),
+  profile: { ...script('profile.mjs'), isOptional: true },
 }

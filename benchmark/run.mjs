@@ -72,7 +72,8 @@ function versions() {
 
 const before = isSaved && named.length > 0 && existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, 'utf8')) : {}
 const results = { thryd: version, machine: machine(), versions: versions(), parts: {}, contests: {}, ...before }
-const parts = named.length > 0 ? named : Object.keys(PARTS)
+const all = Object.keys(PARTS).filter((name) => !PARTS[name].isOptional)
+const parts = named.length > 0 ? named : all
 for (const [place, name] of parts.entries()) {
   console.log(`\n== ${name} (${place + 1} of ${parts.length}, after ${minutes()}, load ${load()})`)
   const at = new Date().toISOString().slice(0, 16)
