@@ -103,11 +103,17 @@ function show({ title, unit, measures, rows }) {
     const { format } = MEASURES[first]
     return [name, ...each, `${format(values[first].least)} - ${format(values[first].most)}`]
   })
-  print(title, [head, ...cells])
+  write(title, [head, ...cells])
+}
+
+/** Prints a table that is no contest, and keeps it: a head, and rows of as many texts. */
+export function print(title, rows) {
+  record({ name: slug(title), title, table: rows })
+  write(title, rows)
 }
 
 /** A table with a head; a row of two cells has only its name and a remark. */
-function print(title, rows) {
+function write(title, rows) {
   const full = rows.filter((row) => row.length === rows[0].length)
   const widths = rows[0].map((_, column) => Math.max(...full.map((row) => row[column].length), column ? 0 : 24))
   console.log(`\n${title}`)

@@ -3,7 +3,7 @@
 
 import { compare } from './compare.mjs'
 
-export { median } from './compare.mjs'
+export { median, print } from './compare.mjs'
 
 export const ROUNDS = 5
 const ROUND_MS = 800

@@ -80,7 +80,7 @@ export const CONTESTS = {
     measures: ['p50', 'p99', 'stall'],
     roundMs: 2000,
   },
-  alone: {
+  undisturbed: {
     title: 'the same without them',
     unit: 'request',
     contestants: ['thryd', 'undici', 'fetch, by hand', 'openai'],

@@ -15,6 +15,7 @@ export const PARTS = {
   misses: script('cache.mjs', '100000', 'misses'),
   killed: script('cache/killed.mjs'),
   start: script('start.mjs'),
+  alone: script('alone.mjs'),
   miss: script('rust.mjs', 'miss'),
   scale: script('rust.mjs', 'scale'),
   criterion: script('rust.mjs', 'criterion'),

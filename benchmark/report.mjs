@@ -30,7 +30,8 @@ function valueOf(measure, values, ratios) {
   if (!values[measure]) return ''
   const ratio = ratios?.[measure]?.median
   const text = MEASURES[measure].format(values[measure].median)
-  return ratio < 100 && ratio >= 0.005 ? `${text} (${number(ratio, 2)})` : text
+  // Of nearly nothing, everything is a multiple.
+  return ratio < 1000 && ratio >= 0.005 ? `${text} (${number(ratio, ratio < 10 ? 2 : 0)})` : text
 }
 
 function spreadOf(measure, values) {
@@ -120,20 +121,24 @@ const KINDS = {
     return `![${title}](plots/${name}.svg)\n\n${table(head, rows)}\n\n${command(name)}`
   },
 
-  criterion(key) {
+  table(key) {
+    const [head, ...rows] = contests[key].table
+    return `${table(head, rows)}\n\n${command(key)}`
+  },
+
+  times(key) {
     const rows = contests[key].nanoseconds.map(({ name, median, least, most }) => {
       return [name, time(median), `${time(least)} to ${time(most)}`]
     })
-    return `${table(['', 'median', 'confidence interval of 95 %'], rows)}\n\n${command(key)}`
+    return `${table(['', 'median', 'spread'], rows)}\n\n${command(key)}`
   },
 }
 
 function fill(asked) {
   const [kind, name] = asked.split(' ')
   if (!(kind in KINDS)) throw new Error(`no results of kind ${kind}; there are: ${Object.keys(KINDS).join(', ')}`)
-  const contest = name ?? (kind === 'criterion' ? kind : undefined)
-  if (contest && !contests[contest]) return `Not measured in this run: ${contest}.`
-  return KINDS[kind](contest)
+  if (name && !contests[name]) return `Not measured in this run: ${name}.`
+  return KINDS[kind](name)
 }
 
 rmSync(PLOTS, { recursive: true, force: true })

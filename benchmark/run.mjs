@@ -1,5 +1,5 @@
 // Every number that thryd's pages show comes from here: all parts, one after the other, into results.json, of which
-// report.mjs makes the tables. After `npm run build`; about twenty minutes.
+// report.mjs makes the tables. After `npm run build`; about twenty-five minutes.
 //
 //   node benchmark/run.mjs                 all of it
 //   node benchmark/run.mjs unary killed    these parts: printed; with --save also put into results.json
@@ -41,6 +41,13 @@ const folder = mkdtempSync(join(tmpdir(), 'thryd-results-'))
 const begun = performance.now()
 const minutes = () => `${((performance.now() - begun) / 60_000).toFixed(1)} min`
 
+/** The peers. Who cannot be installed is missing in its rows, which say so. */
+function install() {
+  const args = ['install', '--prefix', import.meta.dirname, '--loglevel=error']
+  const { status } = spawnSync('npm', args, { stdio: 'inherit', shell: process.platform === 'win32' })
+  if (status !== 0) console.log(`npm ${args.join(' ')} ended with ${status}: some peers may be missing`)
+}
+
 /** Runs a part in a process of its own; what it kept, or why there is nothing. */
 function run(name) {
   const { file, args } = PARTS[name]
@@ -70,10 +77,19 @@ function versions() {
   return Object.fromEntries([...askers, ...peers].filter(([, one]) => one).toSorted())
 }
 
-const before = isSaved && named.length > 0 && existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, 'utf8')) : {}
-const results = { thryd: version, machine: machine(), versions: versions(), parts: {}, contests: {}, ...before }
+const before = isSaved && existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, 'utf8')) : { parts: {}, contests: {} }
 const all = Object.keys(PARTS).filter((name) => !PARTS[name].isOptional)
 const parts = named.length > 0 ? named : all
+const isKept = (part) => part in PARTS && !parts.includes(part)
+if (named.length === 0) install()
+const results = {
+  thryd: version,
+  machine: machine(),
+  versions: versions(),
+  parts: Object.fromEntries(Object.entries(before.parts).filter(([part]) => isKept(part))),
+  contests: Object.fromEntries(Object.entries(before.contests).filter(([, { part }]) => isKept(part))),
+}
+const { commit } = results.machine
 for (const [place, name] of parts.entries()) {
   console.log(`\n== ${name} (${place + 1} of ${parts.length}, after ${minutes()}, load ${load()})`)
   const at = new Date().toISOString().slice(0, 16)
@@ -82,7 +98,7 @@ for (const [place, name] of parts.entries()) {
   const seconds = Math.round((performance.now() - started) / 1000)
   if (failure) console.log(`   ${name} FAILED: ${failure}`)
   const command = `node benchmark/run.mjs ${name}`
-  results.parts[name] = { command, at, seconds, load: [loadBefore, load()], ...(failure && { failure }) }
+  results.parts[name] = { command, at, commit, seconds, load: [loadBefore, load()], ...(failure && { failure }) }
   for (const { name: contest, ...rest } of contests) results.contests[contest] = { part: name, ...rest }
 }
 rmSync(folder, { recursive: true, force: true })
@@ -95,7 +111,10 @@ for (const { work, against, wanted, reached, is, why } of results.wanted) {
     `  ${(is ?? 'NOT MEASURED').padEnd(14)}${work}${against ? `, ${against}` : ''}: ${reached ?? why} (${wanted})`,
   )
 }
-if (isSaved) writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 1)}\n`)
+if (isSaved) {
+  writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 1)}\n`)
+  await import('./report.mjs')
+}
 const failed = Object.entries(results.parts).filter(([, { failure }]) => failure)
 if (failed.length > 0) console.log(`\nparts that failed: ${failed.map(([name]) => name).join(', ')}`)
 process.exitCode = parts.some((name) => results.parts[name].failure) ? 1 : 0

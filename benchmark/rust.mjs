@@ -73,7 +73,7 @@ const PARTS = {
     for (const name of CRITERION) {
       const args = ['limiters', 'records'].includes(name)
         ? []
-        : ['--', '--warm-up-time', '1', '--measurement-time', '2']
+        : ['--', '--warm-up-time', '0.5', '--measurement-time', '1']
       bench([name], {}, args)
     }
     record({ name: 'criterion', title: 'the pure parts, by criterion', nanoseconds: estimates() })

@@ -1,5 +1,8 @@
 // What thryd wants to reach: in a contest, by a measure, against a contestant (whose name begins so) or by itself.
 
+/** Of a table, the least in its last column. */
+const LAST = 'least in the last column'
+
 /** A gain is a rate divided by theirs, a cost a cost divided by theirs: `atLeast` or `atMost` so much of it. */
 export const WANTED = [
   ['whole answers, 64 in flight: requests/s', 'unary', 'rate', { undici: 1.3, openai: 16, ai: 30 }, 'atLeast'],
@@ -31,25 +34,27 @@ export const WANTED = [
     { 'better-sqlite3': 0.65, lmdb: 1.5 },
     'atMost',
   ],
-  ...[
-    ['200 b', 6],
-    ['2 kb', 12],
-    ['20 kb', 15],
-  ].map(([size, faster]) => [
-    `countTokens, English and code of ${size.toUpperCase()}: texts/s`,
-    new RegExp(`^token.*english.*-${size.replace(' ', '-')}`),
-    'rate',
-    { 'gpt-tokenizer': faster, tiktoken: 20 },
-    'atLeast',
-  ]),
-  ['countTokens, multilingual, 2 KB: texts/s', /^token.*multilingual/, 'rate', { 'gpt-tokenizer': 2.5 }, 'atLeast'],
+  ...['English', 'code'].flatMap((kind) =>
+    [
+      ['200', 6],
+      ['2,000', 12],
+      ['20,000', 15],
+    ].map(([size, faster]) => [
+      `countTokens, ${kind}, ${size} characters: texts/s`,
+      `${kind.toLowerCase()}-${size.replace(',', '-')}-characters-o200k-base`,
+      'rate',
+      { 'gpt-tokenizer': faster, tiktoken: 20 },
+      'atLeast',
+    ]),
+  ),
   [
-    'countTokens, the slowest of eight adversarial 1 MB texts, in MB/s',
-    /^token.*adversarial/,
-    'megabytes',
-    10,
+    'countTokens, 32 languages, 2,000 characters: texts/s',
+    '32-languages-2-000-characters-o200k-base',
+    'rate',
+    { 'gpt-tokenizer': 2.5 },
     'atLeast',
   ],
+  ['countTokens, the slowest of adversarial texts of 1 MB, in MB/s', /^a-megabyte-thryd/, LAST, 10, 'atLeast'],
 ]
 
 const number = (value) => value.toFixed(value < 10 ? 2 : 1)
@@ -65,7 +70,9 @@ export function judge({ contests, parts }) {
       const wanted = `${bound === 'atLeast' ? 'at least' : 'at most'} ${limit}${contestant ? 'x' : ''}`
       const found = seen({ contest: contests[name], contestant, measure, limit, bound })
       const command = parts[contests[name]?.part]?.command
-      judged.push(Object.assign({ work, against: contestant, wanted, contest: name, command }, found))
+      judged.push(
+        Object.assign({ work, against: contestant?.replace(' \\S+', ','), wanted, contest: name, command }, found),
+      )
     }
   }
   return judged
@@ -73,6 +80,7 @@ export function judge({ contests, parts }) {
 
 function seen({ contest, contestant, measure, limit, bound }) {
   if (!contest) return { why: 'no such contest in this run' }
+  if (measure === LAST) return ofTable(contest.table, limit)
   const row = contestant ? contest.rows.find((other) => begins(other, contestant)) : contest.rows[0]
   if (!row || row.missing) return { why: row?.missing ?? 'not a contestant in this run' }
   const value = contestant ? row.ratios?.[measure] : row.values[measure]
@@ -82,6 +90,13 @@ function seen({ contest, contestant, measure, limit, bound }) {
   const against = [row.contestant, row.version].filter(Boolean).join(' ')
   const own = { reached: `${number(value.median)}${contestant ? 'x' : ''}`, spread, is }
   return contestant ? { against, ...own } : own
+}
+
+function ofTable([, ...rows], limit) {
+  const values = rows.map((row) => Number(row.at(-1)))
+  const [least, most] = [Math.min(...values), Math.max(...values)]
+  const is = least >= limit ? 'reached' : 'not reached'
+  return { reached: number(least), spread: `${number(least)} to ${number(most)}`, is }
 }
 
 function begins({ contestant }, beginning) {
