@@ -1,5 +1,6 @@
 //! More threads that ask one router.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
@@ -40,8 +41,8 @@ pub fn threads() {
             let fresh = Arc::clone(&next);
             let new = move || fresh.fetch_add(1, Ordering::Relaxed);
             let known = Arc::new(AtomicU64::new(0));
-            hits.add(size, rate(size, &[router.clone()], move || known.fetch_add(1, Ordering::Relaxed) % KNOWN));
-            misses.add(size, rate(size, &[router.clone()], new.clone()));
+            hits.add(size, rate(size, from_ref(&router), move || known.fetch_add(1, Ordering::Relaxed) % KNOWN));
+            misses.add(size, rate(size, from_ref(&router), new.clone()));
             let routers: Vec<_> = (0..size).map(|_| make()).collect();
             own.add(size, rate(size, &routers, new));
         }
