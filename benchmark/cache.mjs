@@ -1,8 +1,7 @@
 // thryd's cache against what one would write in Node: hits from memory and from a file, and what a miss costs.
 //
 //   npm run bench
-//   node benchmark/cache.mjs 20000           the same with so many entries
-//   node benchmark/cache.mjs 100000 file     hits from files alone; or memory, or misses
+//   node benchmark/cache.mjs 20000     the same with so many entries
 
 import { ENTRIES, IN_FLIGHT, hits, hitsAtOnce, stop } from './cache/contestants.mjs'
 import { fromFile, fromFileCold } from './cache/file.mjs'
@@ -16,15 +15,11 @@ console.log(
   `${ENTRIES.toLocaleString('en')} entries, requests of 1 KiB, answers of 2 KiB; every answer is checked to be the right one`,
 )
 
-const only = process.argv[3]
-const wants = (name) => only === undefined || only === name
-if (wants('memory')) await fromMemory()
-if (wants('file') || wants('misses')) await fillFiles()
-if (wants('file')) {
-  await fromFile('hits from a file, one after the other', hits)
-  await fromFile(`hits from a file, ${IN_FLIGHT} in flight`, hitsAtOnce)
-  await fromFileCold()
-}
-if (wants('misses')) await misses()
+await fromMemory()
+await fillFiles()
+await fromFileCold()
+await fromFile('hits from a file, one after the other', hits)
+await fromFile(`hits from a file, ${IN_FLIGHT} in flight`, hitsAtOnce)
+await misses()
 stop()
 process.exit()

@@ -35,6 +35,11 @@ pub fn threads() {
         Curve::new("calls, one router"),
         Curve::new("calls, a router for each thread"),
     ];
+    super::one_thread().block_on(async {
+        for number in 0..KNOWN {
+            ask(&router, "default", number).await;
+        }
+    });
     let next = Arc::new(AtomicU64::new(KNOWN));
     for _ in 0..ROUNDS {
         for &size in &sizes {

@@ -10,16 +10,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-import { compare } from '../compare.mjs'
-import { check, requestOf } from '../conversation.mjs'
-import { introduce, startMock, version } from '../machine.mjs'
+import { compare } from './compare.mjs'
+import { check, requestOf } from './conversation.mjs'
+import { introduce, startMock, version } from './machine.mjs'
 
 const ENTRIES = 100_000
 const ROUNDS = 5
 const AT_ONCE = 64
 
 const [, script, role, path, baseUrl, first] = process.argv
-const { Cache, CompletionRouter } = createRequire(import.meta.url)('../..')
+const { Cache, CompletionRouter } = createRequire(import.meta.url)('..')
 
 function newRouter(cache) {
   const router = new CompletionRouter({ cache })
