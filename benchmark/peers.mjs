@@ -37,7 +37,7 @@ function load(name) {
   return loaded.get(name)
 }
 
-function versionOf(name) {
+export function versionOf(name) {
   const directory = name.split('/', name.startsWith('@') ? 2 : 1).join('/')
   return JSON.parse(readFileSync(new URL(`node_modules/${directory}/package.json`, import.meta.url))).version
 }

@@ -1,118 +1,120 @@
-// thryd against its peers on this machine: requests, streams, token counts. Caches: cache.mjs.
+// Every number that thryd's pages show comes from here: all parts, one after the other, into results.json, of which
+// report.mjs makes the tables. After `npm run build`; about twenty-five minutes.
 //
-//   npm run bench
+//   node benchmark/run.mjs                 all of it
+//   node benchmark/run.mjs unary killed    these parts: printed; with --save also put into results.json
 
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
-import { CHUNKS } from './chunks.mjs'
-import { contest } from './contest.mjs'
-import { atOnce, inTurn } from './loops.mjs'
-import { introduce, startMock } from './machine.mjs'
-import { peer } from './peers.mjs'
+import { ASKERS, versionOfAsker } from './askers.mjs'
+import { load, machine, version } from './machine.mjs'
+import { PARTS } from './parts.mjs'
+import { versionOf } from './peers.mjs'
+import { RECORDS, recorded } from './records.mjs'
+import { judge } from './wanted.mjs'
 
-const IN_FLIGHT = 64
-const STREAMS = 16
+const RESULTS = join(import.meta.dirname, 'results.json')
+const PATIENCE_MS = 900_000
+const PEERS = [
+  'lru-cache',
+  'keyv',
+  '@keyv/sqlite',
+  'lmdb',
+  'better-sqlite3',
+  'gpt-tokenizer',
+  'tiktoken',
+  '@langchain/core',
+]
 
-const require = createRequire(import.meta.url)
-const { CompletionRouter, countTokens } = require('..')
+const named = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
+const isSaved = named.length === 0 || process.argv.includes('--save')
+const unknown = named.filter((name) => !(name in PARTS))
+if (unknown.length > 0) {
+  console.error(`no part ${unknown.join(', ')}; there are: ${Object.keys(PARTS).join(', ')}`)
+  process.exit(1)
+}
 
-const { baseUrl, stop } = await startMock()
-const router = new CompletionRouter()
-router.addProvider({ type: 'openai-compatible', name: 'mock', baseUrl })
-router.deploy('default', 'mock::model')
+const folder = mkdtempSync(join(tmpdir(), 'thryd-results-'))
+const begun = performance.now()
+const minutes = () => `${((performance.now() - begun) / 60_000).toFixed(1)} min`
 
-// Every question is new: nobody may answer it from memory, or join it.
-let asked = 0
-const padding = 'Please explain in your own words, and give an example of each. '.repeat(12)
-const question = () => `${padding}(${(asked += 1)})`
-const body = (message, rest) => ({
-  model: 'model',
-  messages: [{ role: 'user', content: message }],
-  max_completion_tokens: 200,
-  ...rest,
-})
+/** The peers. Who cannot be installed is missing in its rows, which say so. */
+function install() {
+  const args = ['install', '--prefix', import.meta.dirname, '--loglevel=error']
+  const { status } = spawnSync('npm', args, { stdio: 'inherit', shell: process.platform === 'win32' })
+  if (status !== 0) console.log(`npm ${args.join(' ')} ended with ${status}: some peers may be missing`)
+}
 
-introduce()
+/** Runs a part in a process of its own; what it kept, or why there is nothing. */
+function run(name) {
+  const { file, args } = PARTS[name]
+  const script = join(import.meta.dirname, file)
+  if (!existsSync(script)) return { contests: [], failure: `there is no benchmark/${file}` }
+  const path = join(folder, name)
+  writeFileSync(path, '')
+  const { status, signal } = spawnSync(process.execPath, [script, ...args], {
+    stdio: 'inherit',
+    timeout: PATIENCE_MS,
+    env: { ...process.env, [RECORDS]: path },
+  })
+  const contests = recorded(path)
+  if (status === 0) return { contests }
+  return { contests, failure: signal ? `it was ended by ${signal} (after ${minutes()})` : `it ended with ${status}` }
+}
 
-await contest(`whole answers of 1 KB, ${IN_FLIGHT} in flight, server answers at once`, 'request', [
-  {
-    name: 'thryd',
-    run: atOnce(IN_FLIGHT, async () => {
-      const answer = await router.invoke('default', { message: question(), max_completion_tokens: 200 })
-      return answer.content.length > 0 ? 1 : 0
-    }),
-  },
-  await peer(['undici'], ({ Pool }) => {
-    const pool = new Pool(new URL(baseUrl).origin, { connections: IN_FLIGHT })
-    return atOnce(IN_FLIGHT, async () => {
-      const headers = { 'content-type': 'application/json' }
-      const response = await pool.request({
-        path: '/v1/chat/completions',
-        method: 'POST',
-        headers,
-        body: JSON.stringify(body(question())),
-      })
-      return (await response.body.json()).choices[0].message.content.length > 0 ? 1 : 0
-    })
-  }),
-  await peer(['openai'], ({ default: OpenAI }) => {
-    const client = new OpenAI({ apiKey: 'none', baseURL: baseUrl })
-    return atOnce(IN_FLIGHT, async () => {
-      const completion = await client.chat.completions.create(body(question()))
-      return completion.choices[0].message.content.length > 0 ? 1 : 0
-    })
-  }),
-  await peer(['ai', '@ai-sdk/openai-compatible'], ({ generateText }, { createOpenAICompatible }) => {
-    const model = createOpenAICompatible({ name: 'mock', baseURL: baseUrl })('model')
-    return atOnce(IN_FLIGHT, async () => {
-      const { text } = await generateText({ model, prompt: question(), maxOutputTokens: 200 })
-      return text.length > 0 ? 1 : 0
-    })
-  }),
-])
+function versions() {
+  const peers = [...PEERS, '@ai-sdk/openai-compatible'].map((name) => {
+    try {
+      return [name, versionOf(name)]
+    } catch {
+      return [name, 'not installed']
+    }
+  })
+  const askers = Object.keys(ASKERS).map((name) => [name.split(',')[0], versionOfAsker(name)])
+  return Object.fromEntries([...askers, ...peers].filter(([, one]) => one).toSorted())
+}
 
-await contest(`streams of ${CHUNKS} chunks, ${STREAMS} at once, server sends at once`, 'chunk', [
-  {
-    name: 'thryd',
-    run: atOnce(STREAMS, async () => {
-      let chunks = 0
-      for await (const chunk of router.stream('default', { message: question() }))
-        chunks += chunk.type === 'content' ? 1 : 0
-      return chunks
-    }),
-  },
-  await peer(['openai'], ({ default: OpenAI }) => {
-    const client = new OpenAI({ apiKey: 'none', baseURL: baseUrl })
-    return atOnce(STREAMS, async () => {
-      let chunks = 0
-      const stream = await client.chat.completions.create(body(question(), { stream: true }))
-      for await (const chunk of stream) chunks += chunk.choices[0]?.delta.content ? 1 : 0
-      return chunks
-    })
-  }),
-  await peer(['ai', '@ai-sdk/openai-compatible'], ({ streamText }, { createOpenAICompatible }) => {
-    const model = createOpenAICompatible({ name: 'mock', baseURL: baseUrl })('model')
-    return atOnce(STREAMS, async () => {
-      let chunks = 0
-      for await (const delta of streamText({ model, prompt: question() }).textStream) chunks += delta ? 1 : 0
-      return chunks
-    })
-  }),
-])
+const before = isSaved && existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, 'utf8')) : { parts: {}, contests: {} }
+const all = Object.keys(PARTS).filter((name) => !PARTS[name].isOptional)
+const parts = named.length > 0 ? named : all
+const isKept = (part) => part in PARTS && !parts.includes(part)
+if (named.length === 0) install()
+const results = {
+  thryd: version,
+  machine: machine(),
+  versions: versions(),
+  parts: Object.fromEntries(Object.entries(before.parts).filter(([part]) => isKept(part))),
+  contests: Object.fromEntries(Object.entries(before.contests).filter(([, { part }]) => isKept(part))),
+}
+const { commit } = results.machine
+for (const [place, name] of parts.entries()) {
+  console.log(`\n== ${name} (${place + 1} of ${parts.length}, after ${minutes()}, load ${load()})`)
+  const at = new Date().toISOString().slice(0, 16)
+  const [loadBefore, started] = [load(), performance.now()]
+  const { contests, failure } = run(name)
+  const seconds = Math.round((performance.now() - started) / 1000)
+  if (failure) console.log(`   ${name} FAILED: ${failure}`)
+  const command = `node benchmark/run.mjs ${name}`
+  results.parts[name] = { command, at, commit, seconds, load: [loadBefore, load()], ...(failure && { failure }) }
+  for (const { name: contest, ...rest } of contests) results.contests[contest] = { part: name, ...rest }
+}
+rmSync(folder, { recursive: true, force: true })
 
-// Texts as prompts are, about 2 KB each, all different.
-const words = readFileSync(new URL('../docs/design.md', import.meta.url), 'utf8')
-const texts = Array.from({ length: 64 }, (_, index) => words.slice(index * 100, index * 100 + 2000))
-await contest('token counts, o200k_base, English of 2 KB', 'text', [
-  { name: 'thryd', run: inTurn((index) => countTokens(texts[index % 64], 'o200k_base')) },
-  await peer(['gpt-tokenizer'], (tokenizer) => {
-    const differing = texts.filter((text) => tokenizer.countTokens(text) !== countTokens(text, 'o200k_base'))
-    if (differing.length > 0) throw new Error(`it counts ${differing.length} of ${texts.length} texts differently`)
-    return inTurn((index) => tokenizer.countTokens(texts[index % 64]))
-  }),
-])
-
-await router.close()
-stop()
-process.exit()
+results.wanted = judge(results)
+console.log(`\n== what was wanted, after ${minutes()}`)
+for (const { work, against, wanted, reached, is, why } of results.wanted) {
+  if (named.length > 0 && !is) continue
+  console.log(
+    `  ${(is ?? 'NOT MEASURED').padEnd(14)}${work}${against ? `, ${against}` : ''}: ${reached ?? why} (${wanted})`,
+  )
+}
+if (isSaved) {
+  writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 1)}\n`)
+  await import('./report.mjs')
+}
+const failed = Object.entries(results.parts).filter(([, { failure }]) => failure)
+if (failed.length > 0) console.log(`\nparts that failed: ${failed.map(([name]) => name).join(', ')}`)
+process.exitCode = parts.some((name) => results.parts[name].failure) ? 1 : 0

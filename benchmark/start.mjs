@@ -1,14 +1,16 @@
 // What it costs to have it: loading the package, a first answer in a new process, and what is installed. Each measure is of
 // processes of their own, contestants taking turns.
 //
-//   node benchmark/start.mjs [rounds]      after `npm run build`; 15 rounds unless said otherwise
+//   node benchmark/run.mjs start            after `npm run build`; 15 rounds
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { introduce, startMock } from './machine.mjs'
+import { compare } from './compare.mjs'
+import { introduce, startMock, version } from './machine.mjs'
+import { versionOf } from './peers.mjs'
 
 const ROUNDS = Number(process.argv[2] ?? 15)
 const TIMEOUT_MS = 30_000
@@ -106,11 +108,6 @@ function measure({ load, ask }, url) {
   return { ...JSON.parse(output), process: performance.now() - begun }
 }
 
-function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)]
-}
-
 /** The bytes of a folder, links not followed. */
 function sizeOf(path) {
   const stat = lstatSync(path)
@@ -170,28 +167,24 @@ for (let round = -1; round < ROUNDS; round += 1) {
 stop()
 rmSync(folder, { recursive: true, force: true })
 
-console.log()
-const row = (name, cells) => console.log(`${name.padEnd(32)}${cells.map((cell) => String(cell).padStart(14)).join('')}`)
-row('', ['load ms', 'RSS MiB', 'first ms', 'RSS MiB', 'process ms', 'files MiB'])
-const of = (name, key) => median(results.get(name).map((result) => result[key]))
-for (const [name, { module }] of Object.entries(CONTESTANTS)) {
+const isPackage = (name) => name && name !== '..'
+const versionOfAll = { undefined: undefined, '..': version }
+const entries = Object.entries(CONTESTANTS).map(([name, { module }]) => {
   const found = results.get(name)
-  if (found.missing) {
-    console.log(`${name.padEnd(32)}  ${found.missing}`)
-    continue
-  }
+  const known = found.missing || !isPackage(module) ? versionOfAll[module] : versionOf(module)
+  if (found.missing) return { name, version: known, missing: found.missing }
   const size = installed(module)
-  const cells = ['load', 'rss', 'first', 'rssAnswered', 'process'].map((key) => of(name, key).toFixed(1))
-  row(name, [...cells, size === undefined ? '' : (size / 1024 / 1024).toFixed(1)])
-}
-console.log('\nthryd over its peers (below 1: less)')
-for (const name of ['fetch', 'openai', 'ai', '@xberg-io/liter-llm']) {
-  if (results.get(name).missing) continue
-  const ratio = (key) => (of('thryd', key) / of(name, key)).toFixed(2)
-  console.log(
-    `  ${name}: load ${name === 'fetch' ? '-' : ratio('load')}, first answer ${ratio('first')}, RSS then ${ratio('rssAnswered')}`,
-  )
-}
+  for (const round of found) round.files = size && size / 2 ** 20
+  return { name, version: known, rounds: found }
+})
+// Ratios are to thryd, so it comes first.
+entries.sort((one, other) => Number(other.name === 'thryd') - Number(one.name === 'thryd'))
+compare({
+  name: 'start',
+  title: 'a new process: the import, and a first answer of a server on the same machine',
+  measures: ['load', 'rss', 'first', 'rssAnswered', 'process', 'files'],
+  entries,
+})
 
 const least = (key) => Math.min(...results.get('thryd').map((result) => result[key]))
 const [load, rss] = [least('load'), least('rss')]

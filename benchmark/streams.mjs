@@ -1,15 +1,14 @@
-// Streams and vectors: what a chunk costs, how late it is, and whether many readers are served fairly; thryd against
+// Streams one at a time: what a chunk costs, how late it is, and whether many readers are served fairly; thryd against
 // `fetch` with a parser written by hand, and against the SDKs.
 //
-//   npm run bench
-//   node benchmark/streams.mjs
+//   node benchmark/run.mjs streams
 
 import { createRequire } from 'node:module'
 import { connect } from 'node:net'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-import { CHUNKS, DIMENSIONS, VECTORS, every, microsecondsNow } from './chunks.mjs'
-import { ROUNDS, contest, median, print } from './contest.mjs'
+import { CHUNKS, every, microsecondsNow } from './chunks.mjs'
+import { compare } from './compare.mjs'
+import { contest, median } from './contest.mjs'
 import { atOnce } from './loops.mjs'
 import { introduce, startMock } from './machine.mjs'
 import { peer } from './peers.mjs'
@@ -17,17 +16,16 @@ import { peer } from './peers.mjs'
 const READERS = 256
 const READERS_MS = 20
 const FIRST_TOKENS = 60
+const ROUNDS = 5
 
-const { CompletionRouter, EmbeddingRouter } = createRequire(import.meta.url)('..')
+const { CompletionRouter } = createRequire(import.meta.url)('..')
 const { baseUrl, stop } = await startMock()
 const providers = [{ type: 'openai-compatible', name: 'mock', baseUrl }]
 const router = new CompletionRouter({ providers }).deploy('default', 'mock::model')
-const embedder = new EmbeddingRouter({ providers }).deploy('default', 'mock::model')
 
 // Every question is new, so that nobody joins another's stream.
 let asked = 0
 const question = (how) => `Explain it, ${how} (${(asked += 1)})`
-const input = () => Array.from({ length: VECTORS }, (_, index) => `text ${index} of ${(asked += 1)}`)
 const body = (prompt) => ({ model: 'model', messages: [{ role: 'user', content: prompt }], stream: true })
 
 /** Who can read a stream. `run(prompt, see)` calls `see` with the text of each chunk, until that gives false. */
@@ -66,7 +64,6 @@ const readers = [
   }),
 ]
 const able = readers.filter(({ missing }) => !missing)
-const absent = readers.filter(({ missing }) => missing).map(({ name, missing }) => [name, `not measured: ${missing}`])
 
 /** A socket and nothing else: what it costs to be woken, whatever is made of it. */
 const woken = {
@@ -129,9 +126,7 @@ await contest(
 )
 await firstTokens()
 await manyReaders()
-await vectors()
 await router.close()
-await embedder.close()
 stop()
 process.exit()
 
@@ -146,40 +141,55 @@ async function firstTokens() {
       })
     }
   }
-  const ours = median(delays.get(able[0]))
-  const row = (reader) => {
-    const sorted = delays.get(reader).toSorted((left, right) => left - right)
-    const own = median(sorted)
-    return [reader.name, ms(own), ms(sorted[Math.floor(sorted.length * 0.9)]), reader === able[0] ? '' : ms(ours - own)]
+  // A round is a fifth of them, so that there is a spread.
+  const rounds = (reader) => {
+    const all = delays.get(reader)
+    const size = all.length / ROUNDS
+    return Array.from({ length: ROUNDS }, (_, round) => {
+      const sorted = all.slice(round * size, (round + 1) * size).toSorted((left, right) => left - right)
+      return { late: median(sorted) / 1000, ninth: sorted[Math.floor(size * 0.9)] / 1000 }
+    })
   }
-  const head = ['', 'median', 'nine of ten', 'thryd is later by']
-  print(`from the server's first token to the loop, ${FIRST_TOKENS} streams`, [head, ...able.map(row), ...absent])
+  compare({
+    name: 'first-token',
+    title: `from the server's first token to the loop, ${FIRST_TOKENS} streams`,
+    measures: ['late', 'ninth'],
+    entries: entries(rounds),
+  })
+}
+
+/** All readers, with the rounds of those who could take part. */
+function entries(rounds) {
+  return readers.map((reader) => {
+    const { name, missing } = reader
+    return missing ? { name, missing } : { name, rounds: rounds(reader) }
+  })
 }
 
 /** Each reader's longest gap between two chunks, against the longest that the server made in the same stream. */
 async function manyReaders() {
   const results = new Map(able.map((reader) => [reader, []]))
-  for (let round = 0; round < 3; round += 1) {
+  for (let round = 0; round < ROUNDS; round += 1) {
     for (const reader of able) {
       const begun = process.cpuUsage()
       const seen = await Promise.all(Array.from({ length: READERS }, () => gaps(reader)))
       const { user, system } = process.cpuUsage(begun)
       results.get(reader).push({
         ratio: Math.max(...seen.map(({ own, theirs }) => own / theirs)),
-        own: Math.max(...seen.map(({ own }) => own)),
-        theirs: Math.max(...seen.map(({ theirs }) => theirs)),
-        late: median(seen.flatMap(({ delays }) => delays)),
+        gap: Math.max(...seen.map(({ own }) => own)) / 1000,
+        theirs: Math.max(...seen.map(({ theirs }) => theirs)) / 1000,
+        late: median(seen.flatMap(({ delays }) => delays)) / 1000,
         cpu: (user + system) / (READERS * CHUNKS),
       })
     }
   }
-  const row = (reader) => {
-    const of = (field) => median(results.get(reader).map((result) => result[field]))
-    return [reader.name, `${of('ratio').toFixed(2)}x`, ms(of('own')), ms(of('theirs')), ms(of('late')), us(of('cpu'))]
-  }
-  const head = ['', 'worst stream', 'longest gap', "server's own", 'chunk late by', 'CPU per chunk']
-  const title = `${READERS} streams at once, a chunk every ${READERS_MS} ms in each`
-  print(title, [head, ...able.map(row), ...absent])
+  compare({
+    name: 'many-readers',
+    title: `${READERS} streams at once, a chunk every ${READERS_MS} ms in each`,
+    unit: 'chunk',
+    measures: ['ratio', 'gap', 'theirs', 'late', 'cpu'],
+    entries: entries((reader) => results.get(reader)),
+  })
 }
 
 async function gaps({ run }) {
@@ -198,54 +208,4 @@ async function gaps({ run }) {
     delays.push(now - sent)
   })
   return { own, theirs, delays }
-}
-
-/** A big answer of vectors: how long it takes, and for how long the loop stands still meanwhile. */
-async function vectors() {
-  const clients = [
-    { name: 'thryd', run: async () => (await embedder.invoke('default', { input: input() })).vectors },
-    await peer(['openai'], ({ default: OpenAI }) => {
-      const client = new OpenAI({ apiKey: 'none', baseURL: baseUrl })
-      return async () =>
-        (await client.embeddings.create({ model: 'model', input: input() })).data.map(({ embedding }) => embedding)
-    }),
-  ]
-  const there = clients.filter(({ missing }) => !missing)
-  const results = new Map(there.map((client) => [client, []]))
-  // The first ones compile.
-  for (let round = -3; round < ROUNDS * 4; round += 1) {
-    for (const client of there) {
-      const delay = monitorEventLoopDelay({ resolution: 1 })
-      delay.enable()
-      await new Promise((resolve) => setTimeout(resolve, 20))
-      delay.reset()
-      const [begun, thread] = [performance.now(), process.threadCpuUsage?.()]
-      const found = await client.run()
-      const time = (performance.now() - begun) * 1000
-      const { user, system } = process.threadCpuUsage?.(thread) ?? { user: 0, system: 0 }
-      // The timer that would have noticed a stall at the end has to come round.
-      await new Promise((resolve) => setTimeout(resolve, 5))
-      delay.disable()
-      if (found.length !== VECTORS || found[VECTORS - 1].length !== DIMENSIONS) throw new Error(client.name)
-      // The timer itself comes once a millisecond.
-      const stall = Math.max(0, delay.max / 1000 - 1000)
-      if (round >= 0) results.get(client).push({ time, stall, thread: user + system })
-    }
-  }
-  const of = (client, field) => median(results.get(client).map((result) => result[field]))
-  const row = (client) => {
-    if (client.missing) return [client.name, `not measured: ${client.missing}`]
-    const ratio = client === there[0] ? '' : `${(of(there[0], 'time') / of(client, 'time')).toFixed(2)}x`
-    return [client.name, ms(of(client, 'time')), ms(of(client, 'thread')), ms(of(client, 'stall')), ratio]
-  }
-  const head = ['', 'time', 'JS thread', 'loop stands still', 'thryd needs']
-  print(`${VECTORS} vectors of ${DIMENSIONS} in base64`, [head, ...clients.map(row)])
-}
-
-function ms(microseconds) {
-  return `${(microseconds / 1000).toFixed(2)} ms`
-}
-
-function us(microseconds) {
-  return `${microseconds.toFixed(2)} us`
 }

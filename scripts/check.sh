@@ -7,6 +7,7 @@ step() { printf '\n== %s\n' "$*"; "$@"; }
 
 step cargo fmt --check
 step cargo fmt --check --manifest-path fuzz/Cargo.toml
+step cargo fmt --check --manifest-path benchmark/mock/Cargo.toml
 step cargo clippy --no-default-features --all-targets -- -D warnings
 step cargo clippy --all-targets -- -D warnings
 step cargo clippy --no-default-features --features loom --test loom --test loom_joining -- -D warnings

@@ -330,3 +330,22 @@ proptest! {
         })?;
     }
 }
+
+#[test]
+fn what_was_seen_of_a_limit_of_tokens_is_never_older_than_the_limit() {
+    paused(async {
+        let now = Instant::now();
+        let (tracker, account) = (Tracker::new(limits(None, None)), Tracker::new(limits(None, 10)));
+        // Whoever looks keeps what it saw for whoever looks next.
+        for tpm in [None, Some(10), None, Some(20)] {
+            tracker.set_limits(limits(None, tpm));
+            assert!((0..3).all(|_| tracker.limits_tokens(now) == tpm.is_some()), "{tpm:?}");
+        }
+        tracker.set_limits(limits(None, None));
+        assert!(!tracker.limits_tokens(now));
+        tracker.stand_on(Some(account.clone()));
+        assert!(tracker.limits_tokens(now), "its account counts them");
+        account.set_limits(limits(None, None));
+        assert!(!tracker.limits_tokens(now), "and does not any more");
+    });
+}

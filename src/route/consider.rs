@@ -38,6 +38,12 @@ impl Learned {
         Self { bound_to, ..Self::default() }
     }
 
+    /// Whether it has learned nothing: nearly every call, before its first attempt.
+    fn is_empty(&self) -> bool {
+        let Self { out, later, too_long, bound_to, without } = self;
+        out.is_empty() && later.is_empty() && too_long.is_empty() && bound_to.is_none() && without.is_empty()
+    }
+
     /// Whether it is of a provider that the request is not for.
     fn is_stranger(&self, deployment: &Deployment) -> bool {
         let provider = provider_of(&deployment.name);
@@ -54,6 +60,7 @@ impl Learned {
 }
 
 /// The deployments of a group that a call does not ask, or asks first.
+#[derive(Default)]
 pub(super) struct Barred {
     /// Failed this call in a way that another try cannot mend.
     pub for_good: Vec<Arc<Deployment>>,
@@ -66,6 +73,9 @@ pub(super) struct Barred {
 impl Barred {
     /// Those of a group of which a call has learned enough in the groups before.
     pub fn by(learned: &Learned, group: &Group) -> Self {
+        if learned.is_empty() {
+            return Self::default();
+        }
         let deployments = group.deployments();
         let of = |is_meant: &dyn Fn(&Deployment) -> bool| {
             deployments.iter().filter(|one| is_meant(one)).cloned().collect::<Vec<_>>()

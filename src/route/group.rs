@@ -133,10 +133,15 @@ impl Group {
         Some(deployments.iter().find(|one| one.counts_tokens(now))?.model.clone())
     }
 
-    /// The deployments that could serve this demand at all, leaving out those in `excluded`.
-    pub fn able(&self, demand: &Demand, excluded: &[Arc<Deployment>]) -> Vec<Arc<Deployment>> {
+    /// The deployments that could serve this demand at all, leaving out those in `excluded`. Nearly always all of them, which are
+    /// not copied.
+    pub fn able(&self, demand: &Demand, excluded: &[Arc<Deployment>]) -> Arc<[Arc<Deployment>]> {
         let deployments = self.deployments();
-        deployments.iter().filter(|deployment| deployment.can_serve(demand, excluded)).cloned().collect()
+        let is_able = |one: &&Arc<Deployment>| one.can_serve(demand, excluded);
+        if deployments.iter().all(|one| is_able(&one)) {
+            return deployments;
+        }
+        deployments.iter().filter(is_able).cloned().collect()
     }
 
     /// Picks a deployment that is able and not in `excluded`, and reserves what the demand needs, all or nothing. Those in

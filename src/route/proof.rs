@@ -57,8 +57,8 @@ impl<K: Kind> CallState<'_, K> {
 
 /// Whether a healthy deployment is left, and whether one has answered somebody since.
 fn hope(group: &Group, demand: &Demand, barred: &Barred, since: Instant, now: Instant) -> (bool, bool) {
-    let mut able = group.able(demand, &barred.all());
+    let able = group.able(demand, &barred.all());
     // Where much of what is asked fails, retries are what the budget is to keep away.
-    able.retain(|one| one.health.is_sound(now));
-    (!able.is_empty(), able.iter().any(|one| one.has_answered_since(since)))
+    let mut sound = able.iter().filter(|one| one.health.is_sound(now)).peekable();
+    (sound.peek().is_some(), sound.any(|one| one.has_answered_since(since)))
 }

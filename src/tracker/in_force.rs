@@ -21,6 +21,11 @@ impl Tracker {
     /// Whether tokens are limited now, here or on what it stands on: then a request's have to be known.
     #[must_use]
     pub fn limits_tokens(&self, now: Instant) -> bool {
+        if let Some(is_limited) = self.known_to_limit_tokens(now) {
+            return is_limited;
+        }
+        // Every call asks every deployment of its group: that nothing changed is to be known next time.
+        let _ = self.load(now);
         self.counted(now, |counter, now| counter.limits_tokens(now))
             || self.below().is_some_and(|below| below.limits().tpm.is_some())
     }

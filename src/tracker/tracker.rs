@@ -213,12 +213,18 @@ impl Tracker {
         let max_concurrent = state.counter.limits.max_concurrent;
         let load = Load { in_flight: state.in_flight, max_concurrent, requests_left, tokens_left };
         let Some(below) = &state.below else {
-            self.shared.view.refresh(&load, state.counter.steady_until(at));
+            let limits_tokens = state.counter.limits_tokens(at);
+            self.shared.view.refresh(&load, limits_tokens, state.counter.steady_until(at));
             return load;
         };
         let (requests_left, tokens_left) = below.shares_left(now);
         let requests_left = load.requests_left.min(requests_left);
         Load { requests_left, tokens_left: load.tokens_left.min(tokens_left), ..load }
+    }
+
+    /// Whether tokens are limited, if nothing has changed since somebody looked: without the lock.
+    pub(super) fn known_to_limit_tokens(&self, now: Instant) -> Option<bool> {
+        self.shared.view.limits_tokens(self.since_origin(now))
     }
 
     /// Requests in flight.

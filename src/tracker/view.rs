@@ -3,7 +3,7 @@
 //! A group of a hundred deployments is looked at for every admission, and nearly all of them have not changed since the
 //! last time. Every change makes the view stale with one store; whoever looks next takes the lock and refreshes it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Load;
@@ -21,6 +21,7 @@ pub(super) struct View {
     requests_left: AtomicU64,
     /// The bits of an `f64`.
     tokens_left: AtomicU64,
+    limits_tokens: AtomicBool,
 }
 
 impl View {
@@ -38,17 +39,24 @@ impl View {
         })
     }
 
+    /// Whether tokens are limited, if it is known still.
+    pub fn limits_tokens(&self, now: Duration) -> Option<bool> {
+        let is_known = nanoseconds(now) < self.until.load(Ordering::Acquire);
+        is_known.then(|| self.limits_tokens.load(Ordering::Relaxed))
+    }
+
     /// Something changed.
     pub fn spoil(&self) {
         self.until.store(0, Ordering::Relaxed);
     }
 
     /// This is true until then, if nothing changes.
-    pub fn refresh(&self, load: &Load, until: Duration) {
+    pub fn refresh(&self, load: &Load, limits_tokens: bool, until: Duration) {
         self.in_flight.store(load.in_flight, Ordering::Relaxed);
         self.max_concurrent.store(load.max_concurrent.unwrap_or(u64::MAX), Ordering::Relaxed);
         self.requests_left.store(load.requests_left.to_bits(), Ordering::Relaxed);
         self.tokens_left.store(load.tokens_left.to_bits(), Ordering::Relaxed);
+        self.limits_tokens.store(limits_tokens, Ordering::Relaxed);
         self.until.store(nanoseconds(until), Ordering::Release);
     }
 }
