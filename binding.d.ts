@@ -103,10 +103,16 @@ export declare class NativeUsageTracker {
   remaining(): string
 }
 
-/** Tokens of a text or of messages, given as JSON. */
-export declare function countTokens(input: string, model?: string | undefined | null): string
+/** Tokens of a text, which is read as UTF-8: half a surrogate pair counts as U+FFFD. */
+export declare function countText(text: string, model?: string | undefined | null): number | string
 
-/** The same, settled by letter. */
+/** As `count_text`, settled by letter. */
+export declare function countTextAsync(mailbox: Mailbox, id: number, text: string, model?: string | undefined | null): void
+
+/** Tokens of messages, given as JSON. */
+export declare function countTokens(input: string, model?: string | undefined | null): number | string
+
+/** As `count_tokens`, settled by letter. */
 export declare function countTokensAsync(mailbox: Mailbox, id: number, input: string, model?: string | undefined | null): void
 
 /** Writes what every open cache still holds back; for the end of the process. */

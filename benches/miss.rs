@@ -4,6 +4,7 @@
 //! thread drives all calls, as in the addon.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -58,7 +59,7 @@ impl Asker {
                 let body = json!({ "model": "gpt-4o", "messages": messages, "max_completion_tokens": 200 });
                 let request = HttpRequest {
                     url: format!("{url}/chat/completions"),
-                    headers: Vec::new(),
+                    headers: Arc::default(),
                     body: body.to_string().into(),
                     allow_insecure: false,
                     max_response_bytes: 1 << 26,

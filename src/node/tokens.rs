@@ -28,7 +28,7 @@ fn counted(count: impl FnOnce() -> Result<u64>) -> Either<f64, String> {
 
 /// Tokens of a text, which is read as UTF-8: half a surrogate pair counts as U+FFFD.
 #[napi]
-pub fn count_text(text: Text, model: Option<String>) -> Either<f64, String> {
+pub fn count_text(#[napi(ts_arg_type = "string")] text: Text, model: Option<String>) -> Either<f64, String> {
     counted(|| of_text(&text, model.as_deref()))
 }
 

@@ -259,7 +259,7 @@ impl Keeper {
             match asked {
                 Some(question) => keeper.cache.put(keeper.key, Entry { question, ..entry }),
                 None => {
-                    keeper.cache.put_asked(keeper.key, entry, (*keeper.request).as_ref().len() as u64, keeper.asks())
+                    keeper.cache.put_asked(keeper.key, entry, (*keeper.request).as_ref().len() as u64, keeper.asks());
                 }
             }
         }
