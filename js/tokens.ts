@@ -9,9 +9,10 @@ import { valueOf } from './reply'
 /**
  * Counts as the model's tokenizer does; messages with what each costs on top of its text.
  * @param input - a text, or messages
- * @param model - e.g. `'gpt-4o'`, or an encoding: `'o200k_base'`, `'cl100k_base'`, `'p50k_base'`, `'r50k_base'`. A model that
- * is not known counts as the default does. @default 'o200k_base'
+ * @param model - e.g. `'gpt-4o'`, or an encoding: `'o200k_base'`, `'cl100k_base'`, `'p50k_base'`, `'r50k_base'`.
+ * @default 'o200k_base'
  * @returns tokens. The first call for an encoding loads its vocabulary, some 20 ms
+ * @throws TypeError if the model is not known, and on messages of another form
  */
 export function countTokens(input: string | CompletionRequest['messages'], model?: string): number {
   const reply =
