@@ -37,9 +37,9 @@ export function encodeRequest(request: unknown): string {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw new TypeError(`request: expected an object, got ${describe(request)}`)
   }
-  const plain = spelled(request)
+  const plain = attempted(() => spelled(request))
   if (plain !== undefined) return plain
-  const fast = isPlainJson(request) ? unchecked(request) : undefined
+  const fast = attempted(() => (isPlainJson(request) ? JSON.stringify(request) : undefined))
   // Numbers that JSON does not have become null in the depth; a look at each value is only worth its time if there is one.
   if (fast !== undefined && !/[:,[]null/.test(fast)) return fast
   const json = stringify('request', request, checked())
@@ -114,10 +114,10 @@ function stringify(field: string, value: unknown, replacer?: Replacer): string |
   }
 }
 
-/** `undefined` if it cannot be written: why, is found by writing it with `checked`. */
-function unchecked(request: object): string | undefined {
+/** `undefined` if it throws, as a getter of the caller's may: why, is found by writing the request with `checked`. */
+function attempted(write: () => string | undefined): string | undefined {
   try {
-    return JSON.stringify(request)
+    return write()
   } catch {
     return undefined
   }
@@ -160,7 +160,7 @@ function checked(): Replacer {
   }
 }
 
-/** Whether the body's own fields are all values that JSON keeps; the depth is not looked at, this is the hot path. */
+/** Whether the body's own fields are all values that JSON keeps; the depth is not looked at. */
 function isPlainJson(request: object): boolean {
   for (const value of Object.values(request)) {
     switch (typeof value) {

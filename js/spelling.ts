@@ -18,7 +18,7 @@ interface WellFormed {
   isWellFormed(): boolean
 }
 
-/** The spelling of a request, if it is plain data: what `JSON.stringify` would write letter by letter, and nothing that it would call. */
+/** The spelling of a request, if it is plain data: what `JSON.stringify` would write letter by letter, and nothing that says itself how it is written. */
 export function spelled(request: object): string | undefined {
   const text = spell(request, 0)
   if (text === undefined) return undefined
@@ -58,6 +58,8 @@ function spellArray(items: readonly unknown[], depth: number): string | undefine
 function spellObject(fields: object, depth: number): string | undefined {
   const prototype: unknown = Object.getPrototypeOf(fields)
   if (prototype !== Object.prototype && prototype !== null) return undefined
+  // What `JSON.rawJSON` makes, which `JSON.stringify` writes as it is.
+  if (prototype === null && 'rawJSON' in fields) return undefined
   const names = Object.keys(fields)
   if (names.length > MOST_PARTS) return undefined
   let text = '{'

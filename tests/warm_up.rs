@@ -152,8 +152,11 @@ async fn the_vocabulary_of_a_group_that_counts_is_loaded_ahead_and_no_other() {
     let mut counted = DeployOptions::default();
     counted.limits.tpm = Some(1_000_000);
     router.deploy("counted", "p::gpt-4", counted).unwrap();
-    while !thryd::tokens::is_loaded("gpt-4") {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let loaded = async {
+        while !thryd::tokens::is_loaded("gpt-4") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), loaded).await.expect("it is loaded ahead");
     assert!(!thryd::tokens::is_loaded("davinci"));
 }

@@ -10,6 +10,12 @@ import { unspelled } from '../support/spelling'
 /** What JSON makes of it. */
 const written = (value: object): unknown => JSON.parse(JSON.stringify(value))
 
+/** A number as it is to be written, where there is such a thing: Node 21 has it. */
+function byHand(): unknown {
+  const { rawJSON } = JSON as unknown as { rawJSON?: (text: string) => object }
+  return rawJSON === undefined ? new Date(0) : rawJSON('9007199254740993')
+}
+
 describe('a request', () => {
   test('that is plain data crosses as what JSON would make of it, in the order of its fields', () => {
     const number = fc.double({ noNaN: true, noDefaultInfinity: true })
@@ -55,10 +61,24 @@ describe('a request', () => {
     ['has half a character', { message: '\ud83d', '\ude00': 1 }],
     ['is deep', JSON.parse(`${'{"a":['.repeat(100)}1${']}'.repeat(100)}`) as object],
     ['has bytes', { bytes: new Uint8Array([1, 2]) }],
+    ['has JSON written by hand', { seed: byHand() }],
     ['has many parts', { list: Array.from({ length: 5000 }, (_, index) => index) }],
   ])('that %s is left to JSON', (_what, request) => {
     expect(spelled(request)).toBeUndefined()
     expect(unspelled(encodeRequest(request))).toEqual(written(request))
+  })
+
+  test('with a getter in its depth that throws is refused in the words of thryd, whatever it throws', () => {
+    for (const thrown of [new Error('mine'), 'mine']) {
+      const throwing = {
+        get content(): string {
+          throw thrown
+        },
+      }
+      expect(() => encodeRequest({ messages: [throwing] })).toThrow(
+        new TypeError('request: cannot be written as JSON: mine', { cause: thrown }),
+      )
+    }
   })
 
   test('that has halves of a character side by side in two texts has no whole one', () => {

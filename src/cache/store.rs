@@ -228,16 +228,17 @@ impl Store {
             let opened = open::open_database(&self.path, self.codec.seal());
             let (fresh, is_migrating) = opened.inspect_err(|_| self.is_broken.store(true, Ordering::Relaxed))?;
             self.is_migrating.store(is_migrating, Ordering::Relaxed);
-            self.keep(None);
             *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+            // After it: what is read by the old one meanwhile is not kept.
+            self.keep_none();
         }
         Ok(())
     }
 
-    /// Keeps everyone from using the file, as a compaction does.
+    /// Keeps everyone from using the file, as a compaction does, from a thread of its own until what it gives is dropped.
     #[cfg(test)]
-    pub fn hold(&self) -> impl Sized + '_ {
-        self.database.write().unwrap_or_else(PoisonError::into_inner)
+    pub fn held(self: &Arc<Self>) -> tests::Held {
+        tests::Held::new(self)
     }
 
     fn note_use(&self) {

@@ -97,6 +97,11 @@ enum Work {
 }
 
 impl State {
+    /// Whether so many bytes more may wait.
+    fn has_room(&self, size: u64) -> bool {
+        self.bytes.saturating_add(self.committing_bytes).saturating_add(size) <= QUEUE_BYTES
+    }
+
     fn fail(&mut self, entries: u64, message: String) {
         self.errors += entries;
         self.untold = Some(message.clone());
@@ -127,17 +132,24 @@ impl Writes {
 
     /// The same for an entry whose question may be made only then.
     pub fn put_with(&self, key: Key, record: Arc<Record>, sketch: Option<Sketch>) {
-        let entry = Waiting::new(record, sketch);
-        let size = entry.bytes;
+        let mut entry = Waiting::new(record, sketch);
         let mut state = self.shared.lock();
-        if state.bytes.saturating_add(state.committing_bytes).saturating_add(size) > QUEUE_BYTES {
+        if !state.has_room(entry.bytes) {
+            // What the question is made of may be much longer than the question.
+            drop(state);
+            entry = Waiting::new(entry.whole(), None);
+            state = self.shared.lock();
+        }
+        let size = entry.bytes;
+        if !state.has_room(size) {
             state.fail(1, format!("the disk is too slow: {QUEUE_BYTES} bytes wait to be written"));
             return;
         }
         state.put += 1;
         state.bytes += size;
-        self.shared.puts.fetch_add(1, Ordering::SeqCst);
+        // In this order: who sees the new count looks for what was put here.
         self.shared.is_holding.store(true, Ordering::SeqCst);
+        self.shared.puts.fetch_add(1, Ordering::SeqCst);
         let is_first = state.waiting.is_empty();
         if is_first {
             state.due = Some(Instant::now() + COMMIT_DELAY);

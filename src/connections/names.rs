@@ -16,15 +16,25 @@ use tokio::time::Instant;
 /// How long an answer is kept: a burst of connections asks once, and who moves a host behind a name waits no longer than this.
 const KEPT: Duration = Duration::from_secs(10);
 
+/// How long a lookup is joined: one that hangs must not take with it those who ask when names can be looked up again.
+const JOINED: Duration = Duration::from_secs(2);
+
 /// Most names that are kept. Providers and proxies are a handful.
 const MAX_KEPT: usize = 256;
 
 /// What a lookup said, and when. An `io::Error` cannot be given to several.
 type Said = (Result<Arc<[SocketAddr]>, Arc<io::Error>>, Instant);
 
+/// A name that was asked for, when, and what is or will be said.
+#[derive(Debug)]
+struct Asked {
+    begun: Instant,
+    answer: watch::Receiver<Option<Said>>,
+}
+
 /// The names that were asked for. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names(Arc<Mutex<HashMap<String, watch::Receiver<Option<Said>>>>>);
+pub(super) struct Names(Arc<Mutex<HashMap<String, Asked>>>);
 
 impl Names {
     /// The addresses of a name, all with port 0: those that are known, those that somebody is asking for already, or those that
@@ -48,14 +58,14 @@ impl Names {
         F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     {
         let mut names = self.lock();
-        if let Some(answer) = names.get(name).filter(|answer| is_good(answer)) {
-            return answer.clone();
+        if let Some(asked) = names.get(name).filter(|asked| asked.is_good()) {
+            return asked.answer.clone();
         }
         if names.len() >= MAX_KEPT {
             names.clear();
         }
         let (sender, answer) = watch::channel(None);
-        names.insert(name.to_owned(), answer.clone());
+        names.insert(name.to_owned(), Asked { begun: Instant::now(), answer: answer.clone() });
         let lookup = lookup(name.to_owned());
         tokio::spawn(async move {
             let found = lookup.await.map(Arc::from).map_err(Arc::new);
@@ -68,23 +78,25 @@ impl Names {
     pub fn forget(&self, name: &str) {
         let mut names = self.lock();
         // What is being asked is new.
-        if names.get(name).is_some_and(|answer| answer.borrow().is_some()) {
+        if names.get(name).is_some_and(|asked| asked.answer.borrow().is_some()) {
             names.remove(name);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<Option<Said>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Asked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether it may be used, or waited for.
-fn is_good(answer: &watch::Receiver<Option<Said>>) -> bool {
-    match answer.borrow().as_ref() {
-        Some((Ok(_), when)) => when.elapsed() < KEPT,
-        Some((Err(_), _)) => false,
-        // Nobody is asking any more if the runtime that did has ended.
-        None => answer.has_changed().is_ok(),
+impl Asked {
+    /// Whether the answer may be used, or waited for.
+    fn is_good(&self) -> bool {
+        match self.answer.borrow().as_ref() {
+            Some((Ok(_), when)) => when.elapsed() < KEPT,
+            Some((Err(_), _)) => false,
+            // Nobody is asking any more if the runtime that did has ended.
+            None => self.begun.elapsed() < JOINED && self.answer.has_changed().is_ok(),
+        }
     }
 }
 
@@ -185,6 +197,18 @@ mod tests {
         assert_ne!(second.unwrap(), first);
         resolver.ask(&names, "b").await.unwrap();
         assert_eq!(resolver.asked(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_hangs_takes_nobody_with_it_who_asks_later() {
+        let (names, resolver) = (Names::default(), Resolver::default());
+        let hangs = names.addresses("a", |_| std::future::pending::<io::Result<Vec<SocketAddr>>>());
+        let later = async {
+            tokio::time::sleep(JOINED).await;
+            tokio::time::timeout(Duration::from_secs(2), resolver.ask(&names, "a")).await
+        };
+        let (hung, later) = tokio::join!(tokio::time::timeout(Duration::from_secs(60), hangs), later);
+        assert!(hung.is_err() && later.unwrap().is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,8 +11,7 @@ use crate::error::Failure;
 /// Most URLs that are kept read. A provider has one or two, or one for each of its models.
 const MAX_KEPT: usize = 256;
 
-/// A URL that requests go to.
-#[derive(Debug)]
+/// A URL that requests go to. Not printed: there may be a key in it.
 pub(super) struct Target {
     pub url: Url,
     /// Scheme, host and port: what of it may be said.
@@ -41,12 +40,12 @@ impl Target {
             return Ok(target);
         }
         let target = Arc::new(Self::read(url)?);
-        let mut kept = lock();
-        let kept = kept.get_or_insert_default();
-        if kept.len() >= MAX_KEPT {
-            kept.clear();
-        }
         if !target.has_key {
+            let mut kept = lock();
+            let kept = kept.get_or_insert_default();
+            if kept.len() >= MAX_KEPT {
+                kept.clear();
+            }
             kept.insert(url.to_owned(), Arc::clone(&target));
         }
         Ok(target)

@@ -23,6 +23,9 @@ pub struct Body {
     fields: Vec<(Shared, Shared)>,
 }
 
+/// Bytes of a text that are worth a copy of what is left of it.
+const MUCH: usize = 4 << 10;
+
 /// Fields up to which a name is looked for among all others.
 const FEW: usize = 16;
 
@@ -124,6 +127,24 @@ impl Body {
     pub fn take(&mut self, name: &str) -> Option<Shared> {
         let place = self.fields.iter().position(|(field, _)| **field == *name)?;
         Some(self.fields.remove(place).1)
+    }
+
+    /// Lets go of a text of which the fields are only a small part by now, by copying that part.
+    pub fn let_go(&mut self) {
+        let texts =
+            |fields: &[(Shared, Shared)]| fields.iter().flat_map(|(name, raw)| [name.clone(), raw.clone()]).collect();
+        let all: Vec<Shared> = texts(&self.fields);
+        let is_small = |one: &Shared| {
+            let used = all.iter().filter(|other| other.shares_with(one)).map(|other| other.len()).sum::<usize>();
+            one.kept() > MUCH && used < one.kept() / 2
+        };
+        for (name, raw) in &mut self.fields {
+            for text in [name, raw] {
+                if is_small(text) {
+                    *text = text.get().into();
+                }
+            }
+        }
     }
 
     /// Gives a field another name, in its place; a field that has that name already makes way.
@@ -314,6 +335,17 @@ mod tests {
         let place = copy.get("input").unwrap().as_ptr() as usize;
         assert!((start..start + 20).contains(&place));
         assert_eq!(copy.take("input").unwrap().as_ptr() as usize, place);
+    }
+
+    #[test]
+    fn what_is_left_of_a_long_text_does_not_keep_it() {
+        let mut body = Body::of(format!(r#"{{"message":"{}","n":1,"m":[2]}}"#, "a".repeat(1 << 20))).unwrap();
+        body.let_go();
+        assert!(body.fields[1].1.kept() > 1 << 20, "most of it is used");
+        body.set("message", &"short");
+        body.let_go();
+        assert!(body.fields.iter().all(|(name, raw)| name.kept() < 10 && raw.kept() < 10), "{body:?}");
+        assert_eq!(&body.write(&[])[..], br#"{"message":"short","n":1,"m":[2]}"#);
     }
 
     #[test]

@@ -119,6 +119,7 @@ fn spell_out_message(body: &mut Body) -> Result<(), Invalid> {
     };
     body.rename("message", "messages");
     body.set("messages", &one_message(&text));
+    body.let_go();
     Ok(())
 }
 

@@ -54,6 +54,7 @@ impl EmbeddingRequest {
 
     fn of(mut body: Body, inputs: Vec<String>) -> Self {
         body.set("input", &inputs);
+        body.let_go();
         Self { body, inputs }
     }
 

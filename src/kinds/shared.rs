@@ -1,4 +1,5 @@
-//! Text that is part of a longer one, which it shares: a prompt of ten megabytes is there once, however many hold it.
+//! Text that is part of a longer one, which it shares: a prompt of ten megabytes is there once, however many hold it. It is kept
+//! whole for as long as anybody holds a part.
 
 use std::fmt;
 use std::ops::{Deref, Range};

@@ -68,6 +68,9 @@ impl<K: Kind> Router<K> {
         };
         Ok(begun(prepared, |prepared| {
             let (answer, record) = prepared.in_memory_as_kept()?;
+            if K::changes_state(&prepared.request) {
+                return Some(answer);
+            }
             let words = Words { group, namespace: namespace.as_deref(), text };
             let hit = Hit { value: answer.value.clone(), deployment: answer.deployment.clone() };
             let found = Found { generation, key: prepared.key, record: &record, ids: hit.value.state_ids() };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::provider::{Call, Outgoing, Provider};
 
 /// A request of at least this many bytes would hold up others who share the I/O thread.
@@ -25,6 +25,10 @@ pub(crate) async fn write(provider: &Arc<dyn Provider>, call: &Call<'_>) -> Resu
     let writing = spawn_blocking(move || provider.write(&Call { kind, path, model: &model, body: &body, is_stream }));
     match writing.await {
         Ok(outgoing) => outgoing,
-        Err(panic) => resume_unwind(panic.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime ends, and with it the call.
+            Err(_) => Err(ErrorKind::Cancelled.into()),
+        },
     }
 }

@@ -12,20 +12,12 @@ async fn nobody_waits_long_for_a_file_that_is_held_and_nothing_is_lost_by_it() {
     cache.flush().await.unwrap();
     let stats = cache.stats();
     let disk = Disk::open(&path, u64::MAX, Codec::default()).unwrap();
-    let (free, is_free) = std::sync::mpsc::channel::<()>();
-    let (held, is_held) = std::sync::mpsc::channel();
-    let holder = std::thread::spawn(move || {
-        let _guard = disk.store.hold();
-        held.send(()).unwrap();
-        let _ = is_free.recv();
-    });
-    is_held.recv().unwrap();
+    let held = disk.store.held();
     assert!(cache.disk_get(&old).await.is_none(), "a miss");
     cache.put(new, Entry::default());
     assert!(cache.disk_get(&new).await.is_some(), "it waits to be written");
     assert_eq!((cache.stats().entries, cache.stats().bytes), (stats.entries, stats.bytes));
-    drop(free);
-    holder.join().unwrap();
+    drop(held);
     cache.flush().await.unwrap();
     assert!(cache.disk_get(&old).await.is_some() && cache.disk_get(&new).await.is_some());
     assert_eq!((cache.stats().write_errors, cache.stats().read_errors), (0, 0));

@@ -85,7 +85,7 @@ impl Store {
     pub(super) fn compact(&self) -> Result<bool, String> {
         let Ok(mut database) = self.database.try_write() else { return Ok(false) };
         // Nor is anything read of it that is only kept.
-        self.keep(None);
+        self.keep_none();
         let handle = Arc::get_mut(&mut database).and_then(|handle| handle.database.as_mut());
         let Some(database) = handle else { return Ok(false) };
         let outcome = caught(|| {

@@ -1,7 +1,6 @@
 //! What is read of the file: one answer, waiting for others or not, or many in order.
 
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use redb::{Database, ReadableDatabase};
@@ -50,8 +49,7 @@ impl Store {
             let snapshot = Snapshot::take(handle)?;
             let found = snapshot.find(&place, |row| self.decode(key, &place, row))?;
             if is_kept {
-                self.is_newly_kept.fetch_or(self.snapshot().is_none(), Ordering::Relaxed);
-                self.keep(Some(Arc::new(snapshot)));
+                self.keep(handle, snapshot);
             }
             Ok(found)
         });

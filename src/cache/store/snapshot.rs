@@ -76,28 +76,58 @@ impl Store {
         }
     }
 
-    /// Keeps a snapshot, the newest, for those who look. May wait for others.
-    pub(super) fn keep(&self, snapshot: Option<Arc<Snapshot>>) {
-        let was = std::mem::replace(&mut *self.kept.write().unwrap_or_else(PoisonError::into_inner), snapshot);
+    /// Keeps a snapshot of this handle for those who look, unless a newer one is kept or the handle has made way for another.
+    pub(super) fn keep(&self, handle: &Handle, snapshot: Snapshot) {
+        // In this order, as a compaction takes them.
+        let Ok(current) = self.database.try_read() else { return };
+        if !std::ptr::eq(&raw const **current, handle) {
+            return;
+        }
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().is_some_and(|kept| kept.number > snapshot.number) {
+            return;
+        }
+        let was = kept.replace(Arc::new(snapshot));
+        self.is_newly_kept.fetch_or(was.is_none(), Ordering::Relaxed);
+        drop(kept);
         // Without the lock: whoever lets go of the last one tells the file.
+        drop(was);
+    }
+
+    /// Keeps none. May wait for others.
+    pub(super) fn keep_none(&self) {
+        let was = self.kept.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(was);
     }
 
     /// After a commit of this process: keeps a new snapshot in the place of the old one, if there is one.
     pub(super) fn renew(&self) {
-        if self.snapshot().is_some() {
-            self.keep(self.with_handle(Snapshot::take).ok().map(Arc::new));
+        if self.is_kept() {
+            let renewed = self.with_handle(|handle| {
+                self.keep(handle, Snapshot::take(handle)?);
+                Ok(())
+            });
+            if renewed.is_err() {
+                self.keep_none();
+            }
         }
+    }
+
+    /// Whether one is kept. May wait for others.
+    fn is_kept(&self) -> bool {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Lets go of a snapshot that nobody has asked for a while. Returns when to ask again, if there is one.
     pub(super) fn let_rest(&self, now: Instant) -> Option<Instant> {
-        self.snapshot()?;
+        if !self.is_kept() {
+            return None;
+        }
         let due = self.read_at()? + KEPT;
         if now < due {
             return Some(due);
         }
-        self.keep(None);
+        self.keep_none();
         None
     }
 

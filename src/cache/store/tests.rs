@@ -6,6 +6,8 @@ mod failing_tests;
 mod look_tests;
 
 use std::fs::File;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +16,34 @@ use redb::{Builder, ConcurrencyMode, ReadableTable, TableDefinition};
 use super::tables::{ENTRIES, FORMAT};
 use super::*;
 use crate::cache::Namespace;
+
+/// A file that nobody can use: see [`Store::held`].
+pub struct Held(Option<(mpsc::Sender<()>, JoinHandle<()>)>);
+
+impl Held {
+    pub(super) fn new(store: &Arc<Store>) -> Self {
+        let (free, is_free) = mpsc::channel::<()>();
+        let (held, is_held) = mpsc::channel();
+        let store = Arc::clone(store);
+        let holder = thread::spawn(move || {
+            let _guard = store.database.write().unwrap_or_else(PoisonError::into_inner);
+            held.send(()).unwrap();
+            // Until the other end is dropped.
+            let _ = is_free.recv();
+        });
+        is_held.recv().unwrap();
+        Self(Some((free, holder)))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some((free, holder)) = self.0.take() {
+            drop(free);
+            holder.join().unwrap();
+        }
+    }
+}
 
 fn key(number: u64) -> Key {
     Key(*blake3::hash(&number.to_le_bytes()).as_bytes())

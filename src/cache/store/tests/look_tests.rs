@@ -92,7 +92,7 @@ proptest! {
             act(if *is_ours { &ours } else { &theirs }, deed);
             for number in 0..24 {
                 if let Some(found) = looked(&ours, number) {
-                    judge.keep(None);
+                    judge.keep_none();
                     prop_assert_eq!(found, judge.read(&key(number)), "{} after {:?}", number, deed);
                 }
             }
