@@ -70,16 +70,16 @@ export declare class NativeRouter {
   /** What `invoke` would say to these options. */
   checkOptions(options: string): string
   /** A letter if the call is settled at once, or a line if that will do (`line.rs`), else it comes by mail. */
-  invoke(id: number, group: Text, request: Text, options?: string | undefined | null): string | Letter | null
+  invoke(id: number, group: string, request: string | string[], options?: string | undefined | null): string | Letter | null
   /** The word that a line has named by its number. */
   word(number: number): string
   /** A letter if the stream is refused at once, else `pull` gives its chunks. */
-  stream(id: number, group: string, request: string, options?: string | undefined | null): Letter | null
+  stream(id: number, group: string, request: string | string[], options?: string | undefined | null): Letter | null
   /** What has arrived of a stream, or null: then it comes by mail, and what comes after it too, in at most so many letters. */
   pull(id: number, letters: number): Letter | null
   /** The caller is no longer interested. */
   cancel(id: number): void
-  estimateWaitMs(group: string, request: string): string
+  estimateWaitMs(group: string, request: string | string[]): string
   stats(): string
   /** Settled by letter. */
   close(id: number): void

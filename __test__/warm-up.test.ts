@@ -1,7 +1,7 @@
 /** Connections that are opened ahead of the first request: docs/providers.md, over real sockets. */
 
 import { type IncomingMessage, createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createSilent } from 'node:net'
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -67,13 +67,25 @@ test('a server that is silent or not there holds no process, and breaks no call'
   expect(await printed(source, url)).toEqual(['Hi', 0])
 })
 
-test('a process that does nothing else ends at once', async () => {
+test('a process that does nothing else ends at once, though nobody answers', async () => {
+  let held = 0
+  const silent = createSilent((socket) => {
+    held += 1
+    socket.on('error', () => undefined)
+  })
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
   const source = `
     import { CompletionRouter } from 'thryd'
-    new CompletionRouter().addProvider({ type: 'openai', apiKey: '${KEY}', baseUrl: 'https://192.0.2.1/v1', warmUp: true })
+    const [, baseUrl] = process.argv
+    new CompletionRouter().addProvider({ type: 'openai-compatible', name: 'p', baseUrl, warmUp: true })
     const last = performance.now()
+    // As long as it takes until it is under way; then nothing keeps the process.
+    await new Promise((resolve) => setTimeout(resolve, 200))
     process.on('exit', () => console.log(performance.now() - last < 2000))`
-  expect(await run(source)).toEqual({ code: 0, signal: null, stdout: 'true\n', stderr: '' })
+  const silentUrl = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/v1`
+  expect(await run(source, silentUrl)).toEqual({ code: 0, signal: null, stdout: 'true\n', stderr: '' })
+  expect(held).toBe(1)
+  silent.close()
 })
 
 test.runIf(process.platform === 'linux')('the thread of the sockets is begun for it alone', async () => {

@@ -7,6 +7,7 @@ import { follow, hold, letGo, nextId, unfollow } from './mailbox'
 import type { BatchOptions } from './options'
 import { END, type Source, readerOf } from './reader'
 import type { Served } from './served'
+import type { Spoken } from './spelling'
 import { reasonOf, unwatch, watch } from './signal'
 
 const CONCURRENCY = 64
@@ -16,8 +17,8 @@ const AHEAD = 16
 /** How the core is asked. */
 export interface BatchCall<Request, Response> {
   /** @throws TypeError if the request is not one */
-  encode(request: Request): string
-  begin(id: number, body: string): Letter | string | null
+  encode(request: Request): Spoken
+  begin(id: number, body: Spoken): Letter | string | null
   cancel(id: number): void
   /** Before the core is asked again. @throws the error that the letter brings, with the frames of `site` */
   read(letter: Letter | string, site: CallSite): Response

@@ -4,7 +4,7 @@
  * the core knows few fields, they are refused.
  */
 
-import { spelled } from './spelling'
+import { type Spoken, spelled } from './spelling'
 
 /** JSON of one of thryd's own options objects. @throws TypeError if it is circular */
 export function encodeOptions(field: string, value: unknown): string {
@@ -33,7 +33,7 @@ const CHECKED_BY_CORE: ReadonlySet<string> = new Set([
  * @throws TypeError if it is not an object, circular, or has a function, a symbol or a big integer in it; RangeError if a
  * number in it is not finite
  */
-export function encodeRequest(request: unknown): string {
+export function encodeRequest(request: unknown): Spoken {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw new TypeError(`request: expected an object, got ${describe(request)}`)
   }
@@ -115,7 +115,7 @@ function stringify(field: string, value: unknown, replacer?: Replacer): string |
 }
 
 /** `undefined` if it throws, as a getter of the caller's may: why, is found by writing the request with `checked`. */
-function attempted(write: () => string | undefined): string | undefined {
+function attempted<Written>(write: () => Written | undefined): Written | undefined {
   try {
     return write()
   } catch {

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { demandWhole } from './executable'
 import { INSTALLED } from './installed'
 import type { Letter } from './letter'
+import type { Spoken } from './spelling'
 import { VERSION } from './version'
 
 /** JSON of `{"ok": value}` or `{"err": Failure}`. */
@@ -56,14 +57,14 @@ export interface NativeRouter {
   /** What `invoke` would say to these options. */
   checkOptions(optionsJson: string): Reply
   /** A text is a hit, the rest of which is on the desk (`desk.ts`). A request is spelled (`spelling.ts`), or JSON. */
-  invoke(id: number, group: string, request: string, optionsJson: string | null): Letter | string | null
+  invoke(id: number, group: string, request: Spoken, optionsJson: string | null): Letter | string | null
   /** The word that a line has named by its number. */
   word(number: number): string
-  stream(id: number, group: string, request: string, optionsJson: string | null): Letter | null
+  stream(id: number, group: string, request: Spoken, optionsJson: string | null): Letter | null
   /** If it gives nothing, what comes is brought by at most so many letters. */
   pull(id: number, letters: number): Letter | null
   cancel(id: number): void
-  estimateWaitMs(group: string, request: string): Reply
+  estimateWaitMs(group: string, request: Spoken): Reply
   stats(): Reply
   close(id: number): void
   /** A letter that is not a failure has the head in `text` and its body in `bytes`, or the beginning of it in `raw`. */

@@ -17,6 +17,7 @@ import type { CustomProvider, ProviderOptions } from './provider'
 import { valueOf } from './reply'
 import { type Ranking, type RerankRequest, ranking } from './rerank'
 import { type ModelResponse, type ResponsesRequest, modelResponse } from './response'
+import type { Spoken } from './spelling'
 import { reasonOf } from './signal'
 import type { RouterStats } from './stats'
 import {
@@ -193,7 +194,7 @@ export abstract class Router<Request, Response> {
     if (encoded !== null) valueOf(this.#native.checkOptions(encoded), Router.prototype.invokeMany)
     const call = {
       encode: (request: Request) => encodeRequest(request),
-      begin: (id: number, body: string) => this.#native.invoke(id, name, body, encoded),
+      begin: (id: number, body: Spoken) => this.#native.invoke(id, name, body, encoded),
       cancel: (id: number) => this.#native.cancel(id),
       read: (letter: Letter | string, site: CallSite) => this.#read(letter, site),
     }

@@ -1,7 +1,7 @@
 /**
  * How requests cross: plain data is spelled with each string as it is, after its length, and the core writes it as JSON if it has to
  * (`src/node/spelling.rs`). Most of what `JSON.stringify` takes is the look at every letter, which a request that is only looked up
- * does not need.
+ * does not need. Long strings stay beside the spelling, so that they are not copied into it.
  */
 
 /** What is nested deeper is left to `JSON.stringify`, which says where it ends. */
@@ -9,6 +9,15 @@ const DEEPEST = 64
 
 /** Beyond this many fields and items of one object, it is written sooner than spelled. */
 const MOST_PARTS = 4096
+
+/** Units of UTF-16 from which on a string is long. */
+const LONG = 65_536
+
+/** A request as it crosses: one text, or the text and the long strings that it names, in their order. */
+export type Spoken = string | string[]
+
+/** The spelling of the request that is being spelled, and its long strings, once it has one. */
+let long: string[] | undefined
 
 /** The spellings of the first names that came, which are nearly always the same. */
 const NAMES = new Map<string, string>()
@@ -19,17 +28,38 @@ interface WellFormed {
 }
 
 /** The spelling of a request, if it is plain data: what `JSON.stringify` would write letter by letter, and nothing that says itself how it is written. */
-export function spelled(request: object): string | undefined {
-  const text = spell(request, 0)
-  if (text === undefined) return undefined
-  const whole = '*' + text
-  // Half a character has no UTF-8.
-  return (whole as unknown as WellFormed).isWellFormed() ? whole : undefined
+export function spelled(request: object): Spoken | undefined {
+  // A getter of the caller's may ask for another.
+  const outer = long
+  long = undefined
+  try {
+    const text = spell(request, 0)
+    return text === undefined ? undefined : spoken('*' + text, long)
+  } finally {
+    long = outer
+  }
+}
+
+function spoken(text: string, beside: string[] | undefined): Spoken | undefined {
+  if (!isWellFormed(text)) return undefined
+  if (beside === undefined) return text
+  beside[0] = text
+  return beside.every(isWellFormed) ? beside : undefined
+}
+
+/** Half a character has no UTF-8. */
+function isWellFormed(text: string): boolean {
+  return (text as unknown as WellFormed).isWellFormed()
 }
 
 function spell(value: unknown, depth: number): string | undefined {
   switch (typeof value) {
     case 'string':
+      if (value.length >= LONG) {
+        long ??= ['']
+        long.push(value)
+        return 'L'
+      }
       return '"' + value.length + ':' + value
     case 'number':
       return Number.isFinite(value) ? '#' + value + ';' : undefined

@@ -94,7 +94,7 @@ pub fn count_input(input: &str, model: Option<&str>) -> Result<u64, Invalid> {
 /// largest that the rule allows, so that it never counts too little; tools count as their JSON text where no rule is
 /// published.
 #[must_use]
-pub fn count_prompt(prompt: &Prompt, model: &str) -> u64 {
+pub fn count_prompt(prompt: &Prompt<'_>, model: &str) -> u64 {
     let encoding = Encoding::of(model).unwrap_or(Encoding::O200k);
     let texts = prompt.texts.iter().map(|text| remembered::count(encoding, text));
     let tools = prompt.tools.iter().map(|tools| tools::count(tools, model));

@@ -76,9 +76,9 @@ impl Kind for Moderation {
         self.usage = Some(usage);
     }
 
-    fn prompt(request: &ModerationRequest) -> Prompt {
+    fn prompt(request: &ModerationRequest) -> Prompt<'_> {
         Prompt {
-            texts: vec![request.0.get("input").unwrap_or_default().to_owned()],
+            texts: vec![request.0.get("input").unwrap_or_default().into()],
             completion: Some(0),
             ..Prompt::default()
         }

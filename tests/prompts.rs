@@ -19,7 +19,8 @@ fn everything_that_costs_tokens_is_counted_once() {
         "max_completion_tokens": 7, "n": 2,
     });
     let request = Completion::request(Body::parse(&body.to_string()).unwrap());
-    let prompt = Completion::prompt(&request.unwrap());
+    let request = request.unwrap();
+    let prompt = Completion::prompt(&request);
     assert_eq!(prompt.texts, ["user", "ann", "look", "assistant", "f", "{}", r#"{"type":"text"}"#]);
     assert_eq!(prompt.tools, [r#"[{"type":"function"}]"#, r#"[{"name":"g"}]"#]);
     let unknown = |detail| Image { detail, size: None };
@@ -70,7 +71,7 @@ fn a_message_of_another_form_counts_as_the_text_it_is_and_the_others_as_messages
     let prompt = Completion::prompt(&request);
     assert_eq!(
         prompt,
-        Prompt { texts: vec!["user".into(), "a".into(), odd.to_string()], overhead: 9, ..prompt.clone() }
+        Prompt { texts: vec!["user".into(), "a".into(), odd.to_string().into()], overhead: 9, ..prompt.clone() }
     );
     assert!(prompt.images.is_empty());
 }

@@ -155,14 +155,14 @@ fn the_worst_texts_are_counted_and_nothing_overflows() {
 #[test]
 fn a_prompt_counts_blank_texts_as_it_counts_others() {
     let blank = " ".repeat(1_280_000);
-    let prompt = Prompt { texts: vec!["hello world".to_owned(), blank], overhead: 7, ..Prompt::default() };
+    let prompt = Prompt { texts: vec!["hello world".into(), blank.into()], overhead: 7, ..Prompt::default() };
     assert_eq!(count_prompt(&prompt, "gpt-4o"), 2 + 10_000 + 7);
 }
 
 #[test]
 fn a_prompt_for_a_model_nobody_knows_is_counted_as_o200k_base() {
     let text = "\u{304a}\u{8a95}\u{751f}\u{65e5}";
-    let prompt = Prompt { texts: vec![text.to_owned()], overhead: 3, completion: Some(10), ..Prompt::default() };
+    let prompt = Prompt { texts: vec![text.into()], overhead: 3, completion: Some(10), ..Prompt::default() };
     assert_eq!(count_prompt(&prompt, "some-llama"), count(text, "o200k_base").unwrap() + 3);
     assert_ne!(count_prompt(&prompt, "some-llama"), count_prompt(&prompt, "gpt-4"));
 }

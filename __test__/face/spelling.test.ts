@@ -100,4 +100,31 @@ describe('a request', () => {
     expect(unspelled(encodeRequest(request))).toEqual({ message: 'read 1' })
     expect(reads).toBe(1)
   })
+
+  test('of long strings has them beside it, not copied into it, each in its place', () => {
+    const [one, two] = ['é'.repeat(70_000), '\u{1f600}"\n'.repeat(40_000)]
+    const request = { messages: [{ content: one }, { content: 'short' }], x: { [two]: two, y: 1 } }
+    const spoken = spelled(request) as string[]
+    expect(spoken.slice(1)).toEqual([one, two])
+    expect(unspelled(spoken)).toEqual(request)
+  })
+
+  test('with half a character at the end of a long string is left to JSON', () => {
+    const request = { message: 'a'.repeat(70_000) + '\ud83d' }
+    expect(spelled(request)).toBeUndefined()
+    expect(unspelled(encodeRequest(request))).toEqual(request)
+  })
+
+  test('is spelled whole by whom one of its getters asks for another', () => {
+    const long = 'b'.repeat(70_000)
+    const inner = { message: 'c'.repeat(70_000) }
+    const outer = {
+      first: long,
+      get second() {
+        expect(unspelled(encodeRequest(inner))).toEqual(inner)
+        return `${long}2`
+      },
+    }
+    expect(unspelled(encodeRequest(outer))).toEqual({ first: long, second: `${long}2` })
+  })
 })

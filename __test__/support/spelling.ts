@@ -1,5 +1,8 @@
+import type { Spoken } from '../../js/spelling'
+
 /** Reads what `js/spelling.ts` writes, or JSON. */
-export function unspelled(text: string): unknown {
+export function unspelled(spoken: Spoken): unknown {
+  const [text = '', ...long] = typeof spoken === 'string' ? [spoken] : spoken
   if (!text.startsWith('*')) return JSON.parse(text)
   let at = 1
   const until = (end: string): string => {
@@ -17,6 +20,8 @@ export function unspelled(text: string): unknown {
     switch (kind) {
       case '"':
         return string()
+      case 'L':
+        return long.shift() ?? expectedLong()
       case '#':
         return Number(until(';'))
       case 't':
@@ -41,6 +46,10 @@ export function unspelled(text: string): unknown {
     }
   }
   const whole = value()
-  if (at !== text.length) throw new Error(`more than one value: ${text}`)
+  if (at !== text.length || long.length > 0) throw new Error(`more than one value: ${text}`)
   return whole
+}
+
+function expectedLong(): never {
+  throw new Error('a long string is missing')
 }

@@ -84,6 +84,9 @@ pub(super) fn distinct<'a>(models: impl Iterator<Item = &'a str>) -> Vec<&'a str
     models
 }
 
+/// Memory for the key of a larger body is taken as it is needed: what is long in it is not copied.
+const LARGE_BODY_BYTES: usize = 64 << 10;
+
 /// Names one question. Prints as its first 8 bytes in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u8; 32]);
@@ -138,15 +141,18 @@ impl KeyBuilder {
     /// The key of a body. A field that is null counts as absent; inside a field null is a value.
     #[must_use]
     pub fn body(&self, body: &Body) -> Key {
-        let mut bytes = Vec::with_capacity(self.tenant.len() + self.models.len() + 8 + body.len());
+        let room = self.tenant.len() + self.models.len() + 8 + body.len().min(LARGE_BODY_BYTES);
+        let mut bytes = Vec::with_capacity(room);
         bytes.extend_from_slice(&self.tenant);
         bytes.extend_from_slice(&self.models);
         push_length(&mut bytes, 0);
         let start = bytes.len();
-        canonical::write_object(deciding(body), &mut bytes);
-        let length = (bytes.len() - start) as u64;
-        bytes[start - 8..start].copy_from_slice(&length.to_le_bytes());
-        Key(*blake3::hash(&bytes).as_bytes())
+        let mut canonical = canonical::write_object(deciding(body), bytes);
+        let length = canonical.len() as u64;
+        canonical.out[start - 8..start].copy_from_slice(&length.to_le_bytes());
+        let mut hasher = blake3::Hasher::new();
+        canonical.give(|piece| _ = hasher.update(piece));
+        Key(*hasher.finalize().as_bytes())
     }
 }
 

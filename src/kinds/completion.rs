@@ -200,7 +200,7 @@ impl Kind for Completion {
         self.usage = Some(usage);
     }
 
-    fn prompt(request: &CompletionRequest) -> Prompt {
+    fn prompt(request: &CompletionRequest) -> Prompt<'_> {
         request.prompt()
     }
 

@@ -4,9 +4,11 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::checks::{array, integer, is_object, number, positive, string, wrong};
+use super::checks::{array, integer, is_object, number, positive, wrong};
 use super::open::{Known, Named, set};
 use super::prompt::lenient_prompt;
+use super::shared::Shared;
+use super::text::is_whole_text;
 use super::{Body, Prompt};
 use crate::error::Invalid;
 
@@ -36,9 +38,14 @@ impl AsRef<Body> for CompletionRequest {
 
 impl CompletionRequest {
     /// One user message.
+    ///
+    /// # Panics
+    /// Never: a text serialises.
     #[must_use]
     pub fn message(text: impl Into<String>) -> Self {
-        Self::messages(&one_message(&text.into()))
+        let mut body = Body::new();
+        body.put("messages", one_message(&serde_json::to_string(&text.into()).expect("a text serialises")));
+        Self { body }
     }
 
     /// A conversation: anything that serialises to OpenAI's `messages`. The router checks it when it is sent.
@@ -81,11 +88,10 @@ impl CompletionRequest {
     }
 
     /// What of it counts as tokens.
-    pub(super) fn prompt(&self) -> Prompt {
+    pub(super) fn prompt(&self) -> Prompt<'_> {
         let mut prompt = lenient_prompt(self.body.get("messages").unwrap_or_default());
-        prompt.texts.extend(self.body.get("response_format").map(str::to_owned));
-        prompt.tools =
-            ["tools", "functions"].iter().filter_map(|name| self.body.get(name)).map(str::to_owned).collect();
+        prompt.texts.extend(self.body.get("response_format").map(Into::into));
+        prompt.tools = ["tools", "functions"].iter().filter_map(|name| self.body.get(name)).map(Into::into).collect();
         let limit: Option<u64> = self.read("max_completion_tokens").or_else(|| self.read("max_tokens"));
         let answers: u64 = self.read("n").unwrap_or(1);
         prompt.completion = limit.map(|tokens| tokens.saturating_mul(answers));
@@ -97,28 +103,27 @@ impl CompletionRequest {
     }
 }
 
-/// A user's message, its fields in the order in which everybody writes them.
-#[derive(Serialize)]
-struct UserMessage<'a> {
-    role: &'static str,
-    content: &'a str,
-}
-
-fn one_message(content: &str) -> [UserMessage<'_>; 1] {
-    [UserMessage { role: "user", content }]
+/// A user's message of this content, JSON too, its fields in the order in which everybody writes them.
+fn one_message(content: &str) -> Shared {
+    Shared::new([r#"[{"role":"user","content":"#, content, "}]"].concat())
 }
 
 /// Turns `message` into `messages`, in its place, so that both spellings are one request.
 fn spell_out_message(body: &mut Body) -> Result<(), Invalid> {
     let both = "either message or messages";
-    let text = match (body.get("message"), body.get("messages")) {
+    let messages = match (body.get("message"), body.get("messages")) {
         (None, None) => return Err(Invalid::type_error("request", both, "neither")),
         (Some(_), Some(_)) => return Err(Invalid::type_error("request", both, "both")),
         (None, Some(_)) => return Ok(()),
-        (Some(raw), None) => string(raw, || "request.message".to_owned())?,
+        (Some(raw), None) => {
+            if !is_whole_text(raw) {
+                return Err(wrong("request.message".to_owned(), "a string", raw));
+            }
+            one_message(raw)
+        }
     };
     body.rename("message", "messages");
-    body.set("messages", &one_message(&text));
+    body.put("messages", messages);
     body.let_go();
     Ok(())
 }

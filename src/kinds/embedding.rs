@@ -136,7 +136,7 @@ impl Kind for Embeddings {
         self.usage = Some(usage);
     }
 
-    fn prompt(request: &EmbeddingRequest) -> Prompt {
+    fn prompt(request: &EmbeddingRequest) -> Prompt<'_> {
         request.prompt()
     }
 

@@ -92,7 +92,11 @@ impl EmbeddingRequest {
     }
 
     /// What of it counts as tokens. There is no framing, and no answer in tokens.
-    pub(super) fn prompt(&self) -> Prompt {
-        Prompt { texts: self.inputs.clone(), completion: Some(0), ..Prompt::default() }
+    pub(super) fn prompt(&self) -> Prompt<'_> {
+        Prompt {
+            texts: self.inputs.iter().map(|input| (&**input).into()).collect(),
+            completion: Some(0),
+            ..Prompt::default()
+        }
     }
 }

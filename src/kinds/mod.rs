@@ -102,7 +102,7 @@ pub trait Kind: Clone + Debug + Send + Sync + Sized + 'static {
     fn set_usage(&mut self, usage: Usage);
 
     /// What of a request counts as tokens: texts, pictures, tools, and what the framing adds to them.
-    fn prompt(request: &Self::Request) -> Prompt;
+    fn prompt(request: &Self::Request) -> Prompt<'_>;
 
     /// The text of the answer, whose tokens count when the provider does not say.
     fn text(&self) -> Cow<'_, str> {

@@ -9,7 +9,7 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::text::text;
+use super::text::borrowed;
 
 /// The fields of an object that thryd reads itself.
 pub(super) trait Known<'de>: Default {
@@ -29,7 +29,7 @@ pub(super) fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
 /// Reads the value of a field that is a text; one that is anything else is absent.
 pub(super) fn word<'de, A: MapAccess<'de>>(field: &mut Option<Cow<'de, str>>, map: &mut A) -> Result<bool, A::Error> {
     let raw: &RawValue = map.next_value()?;
-    *field = text(raw.get()).map(Cow::Owned);
+    *field = borrowed(raw.get());
     Ok(true)
 }
 

@@ -193,10 +193,10 @@ impl Kind for Ranking {
     }
 
     /// The documents, and the query once: models read it beside each document, but not all bill it so.
-    fn prompt(request: &RerankRequest) -> Prompt {
+    fn prompt(request: &RerankRequest) -> Prompt<'_> {
         let mut texts: Vec<String> = request.read("documents");
         texts.push(request.read("query"));
-        Prompt { texts, completion: Some(0), ..Prompt::default() }
+        Prompt { texts: texts.into_iter().map(Into::into).collect(), completion: Some(0), ..Prompt::default() }
     }
 
     fn join(mut parts: Vec<Self>) -> Self {

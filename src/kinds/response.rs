@@ -220,7 +220,7 @@ impl Kind for ModelResponse {
         self.usage = Some(usage);
     }
 
-    fn prompt(request: &ResponsesRequest) -> Prompt {
+    fn prompt(request: &ResponsesRequest) -> Prompt<'_> {
         prompt::of(request.as_ref())
     }
 

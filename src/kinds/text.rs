@@ -15,6 +15,20 @@ pub(crate) fn text(raw: &str) -> Option<String> {
     })
 }
 
+/// The same, borrowed if there are no escapes in it.
+pub(crate) fn borrowed(raw: &str) -> Option<Cow<'_, str>> {
+    unescaped(raw).ok().or_else(|| text(raw).map(Cow::Owned))
+}
+
+/// A JSON string of whole characters, borrowed if there are no escapes in it.
+pub(super) fn unescaped(raw: &str) -> serde_json::Result<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let Text(text) = serde_json::from_str(raw)?;
+    Ok(text)
+}
+
 /// Content as text: a string, null, or an array of parts whose texts are joined. `None` for anything else.
 pub(super) fn content(raw: Option<&str>) -> Option<String> {
     #[derive(Deserialize)]
@@ -112,20 +126,31 @@ fn unit(raw: &str, place: usize) -> Option<u16> {
 fn without_halves(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut place = 0;
-    while let Some(found) = raw.get(place..).and_then(|rest| rest.find('\\')) {
-        let escape = place + found;
-        out.push_str(&raw[place..escape]);
-        let (written, length) = match (unit(raw, escape), unit(raw, escape + ESCAPE)) {
-            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (&raw[escape..escape + 2 * ESCAPE], 2 * ESCAPE),
-            (Some(0xD800..=0xDFFF), _) => ("\\ufffd", ESCAPE),
-            // Two letters, because an escape is one of one letter; JSON has no others.
-            _ => (raw.get(escape..escape + 2).unwrap_or_default(), 2),
-        };
-        out.push_str(written);
-        place = escape + length;
+    while let Some(half) = lone_half(raw, place) {
+        out.push_str(&raw[place..half]);
+        out.push_str("\\ufffd");
+        place = half + ESCAPE;
     }
     out.push_str(raw.get(place..).unwrap_or_default());
     out
+}
+
+/// Where the first lone half is written, from this place on, which is not within an escape.
+fn lone_half(raw: &str, mut place: usize) -> Option<usize> {
+    loop {
+        place += memchr::memchr(b'\\', raw.as_bytes().get(place..)?)?;
+        place += match (unit(raw, place), unit(raw, place + ESCAPE)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 2 * ESCAPE,
+            (Some(0xD800..=0xDFFF), _) => return Some(place),
+            // Two letters, because an escape is one of one letter; JSON has no others.
+            _ => 2,
+        };
+    }
+}
+
+/// Whether a JSON value is a string of whole characters.
+pub(super) fn is_whole_text(raw: &str) -> bool {
+    raw.starts_with('"') && lone_half(raw, 0).is_none()
 }
 
 #[cfg(test)]
@@ -143,6 +168,9 @@ mod tests {
             ("5", None),
         ] {
             assert_eq!(text(raw).as_deref(), expected, "{raw}");
+            if expected.is_some() {
+                assert_eq!(is_whole_text(raw), serde_json::from_str::<String>(raw).is_ok(), "{raw}");
+            }
         }
     }
 

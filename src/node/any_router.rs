@@ -11,6 +11,7 @@ use super::line::{Line, Words};
 use super::runtime;
 use super::served::Crossing;
 use super::spelling;
+use super::text::Spoken;
 use crate::cache::Cache;
 use crate::error::{ErrorKind, Invalid, Result};
 use crate::fields::Fields;
@@ -40,14 +41,14 @@ pub trait AnyRouter: Send + Sync {
         &self,
         id: u32,
         group: &str,
-        request: &str,
+        request: Spoken,
         options: Option<&str>,
         words: &mut Words,
         give: &mut dyn FnMut(&Line, f64),
     ) -> Result<Started>;
-    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<Arc<dyn AnyStream>>;
+    fn stream(&self, group: &str, request: Spoken, options: Option<&str>) -> Result<Arc<dyn AnyStream>>;
     fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding>;
-    fn estimate_wait_ms(&self, group: &str, request: &str) -> Result<f64>;
+    fn estimate_wait_ms(&self, group: &str, request: Spoken) -> Result<f64>;
     fn stats(&self) -> RouterStats;
     fn close(&self) -> BoxFuture<'static, Result<()>>;
 }
@@ -76,10 +77,14 @@ impl<K: Crossing> Shown<K> {
     }
 }
 
-/// The request that a text is, as the face spells it.
-pub(super) fn request<K: Kind>(text: &str) -> Result<K::Request> {
-    let json = spelling::json(text).ok_or_else(|| ErrorKind::Bug("a request was not spelled well".to_owned()))?;
-    Ok(K::request(Body::of(json.into_owned())?)?)
+/// The request that is given, as the face spells it.
+pub(super) fn request<K: Kind>(spoken: Spoken) -> Result<K::Request> {
+    of_json::<K>(spelling::json(spoken))
+}
+
+fn of_json<K: Kind>(json: Option<String>) -> Result<K::Request> {
+    let json = json.ok_or_else(|| ErrorKind::Bug("a request was not spelled well".to_owned()))?;
+    Ok(K::request(Body::of(json)?)?)
 }
 
 impl<K: Crossing> AnyRouter for Router<K> {
@@ -127,7 +132,7 @@ impl<K: Crossing> AnyRouter for Router<K> {
         &self,
         id: u32,
         group: &str,
-        text: &str,
+        spoken: Spoken,
         options: Option<&str>,
         words: &mut Words,
         give: &mut dyn FnMut(&Line, f64),
@@ -136,6 +141,11 @@ impl<K: Crossing> AnyRouter for Router<K> {
             None => InvokeOptions::default(),
             Some(text) => InvokeOptions::read(Fields::parse("invoke options", text)?, self.timeouts())?,
         };
+        if !spelling::is_whole(&spoken) {
+            let _runtime = runtime::handle().enter();
+            return begun(id, self.begin(group, request::<K>(spoken)?, options));
+        }
+        let text = &*spoken.text;
         if let Some((shown, latency)) = self.recall(group, text, &options, |hit| Shown::new(hit, words)) {
             return Ok(match &*shown {
                 Shown::Line(line) => {
@@ -155,15 +165,12 @@ impl<K: Crossing> AnyRouter for Router<K> {
             shown
         };
         let _runtime = runtime::handle().enter();
-        match self.begin_spoken(group, text, options, request::<K>, make)? {
+        match self.begin_spoken(group, text, options, |text| of_json::<K>(spelling::json_of(text)), make)? {
             Begun::Ready(Ok(_)) if is_told => Ok(Started::Told),
-            Begun::Ready(result) => Ok(Started::Ready(K::letter(LetterKind::Settled, id, result?))),
-            Begun::Pending(call) => {
-                Ok(Started::Pending(Box::pin(async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) })))
-            }
+            other => begun(id, other),
         }
     }
-    fn stream(&self, group: &str, request: &str, options: Option<&str>) -> Result<Arc<dyn AnyStream>> {
+    fn stream(&self, group: &str, request: Spoken, options: Option<&str>) -> Result<Arc<dyn AnyStream>> {
         let options = match options {
             None => StreamOptions::default(),
             Some(text) => StreamOptions::read(Fields::parse("stream options", text)?, self.timeouts())?,
@@ -177,8 +184,8 @@ impl<K: Crossing> AnyRouter for Router<K> {
         };
         Ok(respond(self, body, options))
     }
-    fn estimate_wait_ms(&self, group: &str, text: &str) -> Result<f64> {
-        Ok(self.estimate_wait(group, &request::<K>(text)?)?.as_secs_f64() * 1000.0)
+    fn estimate_wait_ms(&self, group: &str, spoken: Spoken) -> Result<f64> {
+        Ok(self.estimate_wait(group, &request::<K>(spoken)?)?.as_secs_f64() * 1000.0)
     }
     fn stats(&self) -> RouterStats {
         self.stats()
@@ -186,6 +193,15 @@ impl<K: Crossing> AnyRouter for Router<K> {
     fn close(&self) -> BoxFuture<'static, Result<()>> {
         Box::pin(self.close())
     }
+}
+
+fn begun<K: Crossing>(id: u32, begun: Begun<K>) -> Result<Started> {
+    Ok(match begun {
+        Begun::Ready(result) => Started::Ready(K::letter(LetterKind::Settled, id, result?)),
+        Begun::Pending(call) => {
+            Started::Pending(Box::pin(async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) }))
+        }
+    })
 }
 
 /// A router of the kind of this name.

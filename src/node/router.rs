@@ -18,7 +18,7 @@ use super::mailbox::{Mailbox, Post, lock};
 use super::pending::{Arrival, Pending, Place};
 use super::reply::{guarded, reply};
 use super::runtime;
-use super::text::Text;
+use super::text::{Spoken, Text};
 use crate::error::{ErrorKind, Result};
 use crate::fields::Fields;
 use crate::options::{DeployOptions, RouterOptions};
@@ -170,14 +170,14 @@ impl NativeRouter {
         &self,
         env: Env,
         id: u32,
-        group: Text,
-        request: Text,
+        #[napi(ts_arg_type = "string")] group: Text,
+        #[napi(ts_arg_type = "string | string[]")] request: Spoken,
         options: Option<String>,
     ) -> napi::Result<Option<Told>> {
         let (words, desk) = (&mut *self.words.borrow_mut(), &mut *self.desk.borrow_mut());
         let mut line = None;
         let mut give = |told: &Line, latency_ms| line = Some(told.give(env.raw(), desk, latency_ms));
-        let begun = guarded(|| self.router()?.begin(id, &group, &request, options.as_deref(), words, &mut give));
+        let begun = guarded(|| self.router()?.begin(id, &group, request, options.as_deref(), words, &mut give));
         Ok(match begun {
             Err(error) => Some(Told::Letter(Box::new(Mail::failed(id, &error).into()))),
             Ok(Started::Told) => line.transpose()?.map(Told::Line),
@@ -197,10 +197,16 @@ impl NativeRouter {
 
     /// A letter if the stream is refused at once, else `pull` gives its chunks.
     #[napi]
-    pub fn stream(&self, id: u32, group: String, request: String, options: Option<String>) -> Option<Letter> {
+    pub fn stream(
+        &self,
+        id: u32,
+        group: String,
+        #[napi(ts_arg_type = "string | string[]")] request: Spoken,
+        options: Option<String>,
+    ) -> Option<Letter> {
         let begun = guarded(|| {
             let _runtime = runtime::handle().enter();
-            self.router()?.stream(&group, &request, options.as_deref())
+            self.router()?.stream(&group, request, options.as_deref())
         });
         match begun {
             Err(error) => Some(Mail::failed(id, &error).into()),
@@ -269,8 +275,12 @@ impl NativeRouter {
     }
 
     #[napi]
-    pub fn estimate_wait_ms(&self, group: String, request: String) -> String {
-        reply(|| self.router()?.estimate_wait_ms(&group, &request))
+    pub fn estimate_wait_ms(
+        &self,
+        group: String,
+        #[napi(ts_arg_type = "string | string[]")] request: Spoken,
+    ) -> String {
+        reply(|| self.router()?.estimate_wait_ms(&group, request))
     }
 
     #[napi]

@@ -8,6 +8,7 @@ use super::any_router::request as read;
 use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
 use super::line::{Line, Said, Words, units};
+use super::text::Spoken;
 use crate::error::{Attempt, Result};
 use crate::gateway::Answering;
 use crate::kinds::{Completion, Embeddings, Kind, ModelResponse, Ranked, Ranking, Streaming, ToolCall, Usage};
@@ -31,7 +32,7 @@ pub trait Crossing: Answering {
     fn stream(
         _router: &Router<Self>,
         _group: &str,
-        _request: &str,
+        _request: Spoken,
         _options: StreamOptions,
     ) -> Result<Arc<dyn AnyStream>> {
         Err(unsupported("only completions and model responses can be streamed"))
@@ -41,7 +42,7 @@ pub trait Crossing: Answering {
 fn streamed<K: Crossing + Streaming>(
     router: &Router<K>,
     group: &str,
-    request: &str,
+    request: Spoken,
     options: StreamOptions,
 ) -> Result<Arc<dyn AnyStream>> {
     Ok(Arc::new(router.stream(group, &read::<K>(request)?, options)?))
@@ -124,7 +125,12 @@ impl Crossing for Completion {
         Line::new(&Said { around, content: &value.content, words: own, usage }, words)
     }
 
-    fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<Arc<dyn AnyStream>> {
+    fn stream(
+        router: &Router<Self>,
+        group: &str,
+        request: Spoken,
+        options: StreamOptions,
+    ) -> Result<Arc<dyn AnyStream>> {
         streamed(router, group, request, options)
     }
 }
@@ -152,7 +158,12 @@ impl Crossing for ModelResponse {
         Mail { raw: Some(raw), ..Mail::new(kind, id, Some(head(&answer, own))) }
     }
 
-    fn stream(router: &Router<Self>, group: &str, request: &str, options: StreamOptions) -> Result<Arc<dyn AnyStream>> {
+    fn stream(
+        router: &Router<Self>,
+        group: &str,
+        request: Spoken,
+        options: StreamOptions,
+    ) -> Result<Arc<dyn AnyStream>> {
         streamed(router, group, request, options)
     }
 }

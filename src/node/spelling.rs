@@ -1,27 +1,45 @@
 //! How the face spells requests (`js/spelling.ts`), and the JSON that they are.
 //!
 //! JSON would have every letter looked at by JavaScript, for those that must be escaped. This has each string as it is, after its
-//! length, so that a request that is only looked up is not written as JSON at all.
+//! length, so that a request that is only looked up is not written as JSON at all. Long strings are beside it, in their order.
 
-use std::borrow::Cow;
+use super::text::Spoken;
 
 /// What a spelled request begins with; JSON never does.
 const MARK: char = '*';
 
+/// Whether all of a request is in its text.
+pub fn is_whole(spoken: &Spoken) -> bool {
+    spoken.long.is_empty()
+}
+
 /// The JSON of a request, spelled or written; `None` if it is neither.
-pub fn json(text: &str) -> Option<Cow<'_, str>> {
-    let Some(spelled) = text.strip_prefix(MARK) else { return Some(Cow::Borrowed(text)) };
-    let mut reader = Reader { rest: spelled, is_ascii: spelled.is_ascii(), out: Vec::with_capacity(text.len() + 64) };
+pub fn json(spoken: Spoken) -> Option<String> {
+    let Spoken { text, long } = spoken;
+    if text.starts_with(MARK) { written(&text, long) } else { long.is_empty().then(|| text.into_string()) }
+}
+
+/// The same of a text that is all there is.
+pub fn json_of(text: &str) -> Option<String> {
+    if text.starts_with(MARK) { written(text, Vec::new()) } else { Some(text.to_owned()) }
+}
+
+fn written(text: &str, long: Vec<String>) -> Option<String> {
+    let spelled = text.strip_prefix(MARK)?;
+    let room = text.len() + long.iter().map(String::len).sum::<usize>() + 64;
+    let (out, long) = (Vec::with_capacity(room), long.into_iter());
+    let mut reader = Reader { rest: spelled, is_ascii: spelled.is_ascii(), long, out };
     reader.value()?;
-    if !reader.rest.is_empty() {
+    if !reader.rest.is_empty() || reader.long.next().is_some() {
         return None;
     }
-    String::from_utf8(reader.out).ok().map(Cow::Owned)
+    String::from_utf8(reader.out).ok()
 }
 
 struct Reader<'t> {
     rest: &'t str,
     is_ascii: bool,
+    long: std::vec::IntoIter<String>,
     out: Vec<u8>,
 }
 
@@ -43,6 +61,8 @@ impl<'t> Reader<'t> {
     fn value(&mut self) -> Option<()> {
         match self.take(1)? {
             "\"" => self.string()?,
+            // Let go of as soon as it is written.
+            "L" => write_string(self.long.next()?.as_bytes(), &mut self.out),
             "#" => {
                 let number = self.until(b';')?;
                 self.out.extend_from_slice(number.as_bytes());
@@ -140,14 +160,24 @@ mod tests {
             ("*{2:\u{1f600}\"4:é\u{1f600}b}", "{\"\u{1f600}\":\"é\u{1f600}b\"}"),
             ("{\"a\":1}", "{\"a\":1}"),
         ] {
-            assert_eq!(json(spelled).as_deref(), Some(expected), "{spelled}");
+            assert_eq!(json_of(spelled).as_deref(), Some(expected), "{spelled}");
+        }
+    }
+
+    #[test]
+    fn long_strings_stand_where_they_are_named_in_their_order() {
+        let long = || vec!["a\n".to_owned(), "\u{e9}\"".to_owned()];
+        let expected = r#"{"a":"a\n","b":["é\"",1]}"#;
+        assert_eq!(written("*{1:aL1:b[L#1;]}", long()).as_deref(), Some(expected));
+        for wrong in ["*{1:aL}", "*{1:aL1:b[LL]}", "*{Ln}"] {
+            assert_eq!(written(wrong, long()), None, "{wrong}");
         }
     }
 
     #[test]
     fn what_is_not_spelled_well_is_nothing() {
         for text in ["*", "*{", "*{}}", "*{1:a", "*{9:a\"1:b}", "*{1:a\"1:\u{1f600}}", "*#1", "*{1:a?}", "*{x:a}"] {
-            assert_eq!(json(text), None, "{text}");
+            assert_eq!(json_of(text), None, "{text}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::ptr;
 
 use napi::bindgen_prelude::{FromNapiValue, TypeName, ValidateNapiValue};
-use napi::{ValueType, check_status, sys};
+use napi::{Status, ValueType, check_status, sys};
 
 /// Texts up to this long find their memory ready.
 const READY: usize = 64 << 10;
@@ -53,7 +53,18 @@ impl ValidateNapiValue for Text {}
 
 impl FromNapiValue for Text {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
-        let mut bytes = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(READY));
+        let bytes = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(READY));
+        Self::read(env, value, bytes)
+    }
+}
+
+impl Text {
+    /// The text itself, without a copy if it is long.
+    pub fn into_string(mut self) -> String {
+        if self.0.len() < READY / 2 { self.0.clone() } else { std::mem::take(&mut self.0) }
+    }
+
+    fn read(env: sys::napi_env, value: sys::napi_value, mut bytes: Vec<u8>) -> napi::Result<Self> {
         bytes.clear();
         let mut length = 0;
         // SAFETY: the buffer is as long as is said; what is written is within it.
@@ -65,7 +76,8 @@ impl FromNapiValue for Text {
             let mut needed = 0;
             // SAFETY: without a buffer, only the length is asked for.
             check_status!(unsafe { sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut needed) })?;
-            bytes.reserve(needed + 1);
+            // Two of them would be there while one is made longer, and this one is empty.
+            bytes = Vec::with_capacity(needed + 1);
             // SAFETY: as above.
             check_status!(unsafe {
                 sys::napi_get_value_string_utf8(
@@ -83,6 +95,49 @@ impl FromNapiValue for Text {
         Ok(Self(
             String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
         ))
+    }
+}
+
+/// A request as the face gives it (`js/spelling.ts`): a text, and long strings that are not copied into it.
+pub struct Spoken {
+    pub text: Text,
+    pub long: Vec<String>,
+}
+
+impl TypeName for Spoken {
+    fn type_name() -> &'static str {
+        "String | Array"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::Unknown
+    }
+}
+
+impl ValidateNapiValue for Spoken {}
+
+impl FromNapiValue for Spoken {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        // SAFETY: as Node has given it.
+        let alone = unsafe { Text::from_napi_value(env, value) };
+        if let Err(error) = &alone
+            && error.status == Status::StringExpected
+        {
+            let mut length = 0;
+            // SAFETY: as above; what is no array is refused.
+            check_status!(unsafe { sys::napi_get_array_length(env, value, &raw mut length) })?;
+            let item = |place| {
+                let mut item = ptr::null_mut();
+                // SAFETY: as above.
+                check_status!(unsafe { sys::napi_get_element(env, value, place, &raw mut item) })?;
+                Ok::<_, napi::Error>(item)
+            };
+            // SAFETY: as above.
+            let text = unsafe { Text::from_napi_value(env, item(0)?) }?;
+            let long = (1..length).map(|place| Ok(Text::read(env, item(place)?, Vec::new())?.into_string()));
+            return Ok(Self { text, long: long.collect::<napi::Result<_>>()? });
+        }
+        Ok(Self { text: alone?, long: Vec::new() })
     }
 }
 

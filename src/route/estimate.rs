@@ -28,7 +28,7 @@ pub(crate) async fn estimate<K: Kind>(request: &Arc<K::Request>, value: &K, dema
     };
     let (text, model) = (value.text().into_owned(), model.to_owned());
     let is_long = text.len() >= LONG_TEXT_BYTES;
-    let completion = Prompt { texts: vec![text], ..Prompt::default() };
+    let completion = Prompt { texts: vec![text.into()], ..Prompt::default() };
     let completion = run(is_long, model, move |model| tokens::count_prompt(&completion, model)).await;
     Usage::estimated(prompt, completion)
 }

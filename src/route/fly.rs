@@ -16,9 +16,10 @@ use super::call::{Keeper, Prepared, free_of_charge};
 use super::log::{Log, Reader, Wish};
 use super::patience::Patience;
 use super::serve::{Job, Reading, serve};
+use super::write::HUGE_REQUEST_BYTES;
 use crate::cache::{Cache, Flight, FlightPanic, Flights, Key};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::kinds::Kind;
+use crate::kinds::{Body, Kind};
 use crate::options::{CacheUse, Timeouts};
 use crate::sync::{Mutex, lock};
 
@@ -297,13 +298,17 @@ impl<K: Kind> Prepared<K> {
         let job = Job { request, shared, started, reading, may_hedge };
         let keeper = self.keeper(cache);
         async move {
-            let asking = keeper.as_ref().and_then(Keeper::ask_ahead);
+            let (mut asking, mut asked) = (keeper.as_ref().and_then(Keeper::ask_ahead), None);
+            if AsRef::<Body>::as_ref(&*job.request).len() >= HUGE_REQUEST_BYTES
+                && let Some(asking) = asking.take()
+            {
+                asked = asking.await.ok();
+            }
             let served = Box::pin(serve(&core, &group, &job)).await?;
             core.remember(&served.value, &served.deployment);
-            let asked = match asking {
-                Some(asking) => asking.await.ok(),
-                None => None,
-            };
+            if let Some(asking) = asking {
+                asked = asking.await.ok();
+            }
             let cache = Keeper::keep(keeper.as_ref(), &served.deployment, &served.value, asked);
             Ok(Answer {
                 value: served.value,

@@ -12,6 +12,10 @@ use crate::provider::{Call, Outgoing, Provider};
 /// A request of at least this many bytes would hold up others who share the I/O thread.
 pub(crate) const LONG_REQUEST_BYTES: usize = 256 << 10;
 
+/// Of a request of at least this many bytes there are never more than two copies at once: what takes another is done one after the
+/// other, at some milliseconds a megabyte.
+pub(crate) const HUGE_REQUEST_BYTES: usize = 4 << 20;
+
 /// What goes out for this call.
 ///
 /// # Errors

@@ -169,7 +169,8 @@ fn what_is_no_answer_is_a_failure_and_never_a_panic() {
 #[test]
 fn everything_that_the_model_reads_counts_as_prompt() {
     let count = |body: &Value| {
-        let prompt = ModelResponse::prompt(&request(body));
+        let request = request(body);
+        let prompt = ModelResponse::prompt(&request);
         (count_prompt(&prompt, "gpt-4o"), prompt.images.len())
     };
     let plain = count(&json!({ "input": "hello there" }));

@@ -194,7 +194,8 @@ proptest! {
         use base64::Engine;
         let data = (0..length).map(|at| (seed.wrapping_add(at).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8);
         let data = base64::engine::general_purpose::STANDARD.encode(data.collect::<Vec<_>>());
-        let prompt = ModelResponse::prompt(&request(&json!({ "input": [with_base64(place, &data)] })));
+        let request = request(&json!({ "input": [with_base64(place, &data)] }));
+        let prompt = ModelResponse::prompt(&request);
         let tokens = usize::try_from(count_prompt(&prompt, "gpt-4o")).unwrap();
         prop_assert!(tokens < data.len() / 16, "{} bytes count {tokens} in {}", data.len(), with_base64(place, "..."));
         let pictures = if matches!(place, 3 | 4 | 6) { 0 } else { 1 };

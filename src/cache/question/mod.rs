@@ -35,10 +35,8 @@ impl Question {
         let models = key::distinct(models);
         let (kind, models) = (serde_json::Value::from(kind), serde_json::Value::from(models));
         let head = format!("{{\"kind\":{kind},\"models\":{models},\"request\":");
-        // Written once: a request may have megabytes.
-        let mut text = Vec::with_capacity(head.len() + body.len() + 64);
-        text.extend_from_slice(head.as_bytes());
-        canonical::write_object(key::deciding(body), &mut text);
+        // What is long is copied once: a request may have megabytes.
+        let mut text = canonical::write_object(key::deciding(body), head.into_bytes()).into_bytes();
         text.push(b'}');
         Self { text: String::from_utf8(text).unwrap_or_default() }
     }

@@ -1,5 +1,7 @@
 //! What stands in a request as base64, and is no text: pictures, files, and what a provider sealed.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -12,9 +14,9 @@ const SHORTEST: usize = 256;
 const SHORTEST_LINE: usize = 60;
 
 /// JSON of any form without what is no text in it, the pictures among which are added to `images`.
-pub(super) fn without(raw: &RawValue, images: &mut Vec<Image>) -> String {
+pub(super) fn without<'a>(raw: &'a RawValue, images: &mut Vec<Image>) -> Cow<'a, str> {
     let mut value = serde_json::from_str(raw.get()).unwrap_or_default();
-    if take_out(&mut value, images) { value.to_string() } else { raw.get().to_owned() }
+    if take_out(&mut value, images) { value.to_string().into() } else { raw.get().into() }
 }
 
 /// Takes out what is no text, and says whether there was any.
@@ -91,7 +93,7 @@ mod tests {
     fn of(value: &Value) -> (String, usize) {
         let mut images = Vec::new();
         let raw = serde_json::value::to_raw_value(value).unwrap();
-        (without(&raw, &mut images), images.len())
+        (without(&raw, &mut images).into_owned(), images.len())
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What of a request of the Responses API counts as tokens. What the provider keeps of earlier ones is not seen here.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use super::blob;
 use crate::kinds::open::{Known, Named, set};
-use crate::kinds::text::text;
+use crate::kinds::text::{borrowed, text};
 use crate::kinds::{Body, Image, MESSAGE_TOKENS, Prompt, REPLY_TOKENS};
 
 /// An input item, or a part of one.
@@ -41,16 +43,16 @@ impl<'de> Known<'de> for Item<'de> {
 }
 
 /// What of it counts.
-pub(super) fn of(body: &Body) -> Prompt {
+pub(super) fn of(body: &Body) -> Prompt<'_> {
     let mut prompt = Prompt { overhead: REPLY_TOKENS, ..Prompt::default() };
     if let Some(instructions) = body.get("instructions") {
-        match text(instructions) {
-            Some(text) => prompt.framed(["system".to_owned(), text]),
+        match borrowed(instructions) {
+            Some(text) => prompt.framed(["system".into(), text]),
             None => prompt.items(instructions),
         }
     }
     match body.get("input") {
-        Some(raw) if raw.starts_with('"') => prompt.framed(["user".to_owned(), text(raw).unwrap_or_default()]),
+        Some(raw) if raw.starts_with('"') => prompt.framed(["user".into(), borrowed(raw).unwrap_or_default()]),
         Some(raw) => prompt.items(raw),
         None => {}
     }
@@ -59,21 +61,21 @@ pub(super) fn of(body: &Body) -> Prompt {
         prompt.unknown(template);
     }
     let format = body.get("text").and_then(|text| Body::parse(text).ok()?.remove("format"));
-    prompt.texts.extend(format.map(|format| format.get().to_owned()));
+    prompt.texts.extend(format.map(|format| format.get().to_owned().into()));
     let Prompt { tools, images, .. } = &mut prompt;
-    tools.extend(body.get("tools").map(|tools| nested(tools, images)));
+    tools.extend(body.get("tools").map(|tools| nested(tools, images).into()));
     prompt.completion = body.get("max_output_tokens").and_then(|raw| serde_json::from_str(raw).ok());
     prompt
 }
 
-impl Prompt {
-    fn framed(&mut self, texts: [String; 2]) {
+impl<'a> Prompt<'a> {
+    fn framed(&mut self, texts: [Cow<'a, str>; 2]) {
         self.overhead += MESSAGE_TOKENS;
         self.texts.extend(texts);
     }
 
     /// Adds a list of items.
-    fn items(&mut self, raw: &str) {
+    fn items(&mut self, raw: &'a str) {
         for item in serde_json::from_str::<Vec<&RawValue>>(raw).unwrap_or_default() {
             self.overhead += MESSAGE_TOKENS;
             self.item(item);
@@ -81,13 +83,13 @@ impl Prompt {
     }
 
     /// Adds what nobody knows: it counts as the text it is, without what is no text.
-    fn unknown(&mut self, raw: &RawValue) {
+    fn unknown(&mut self, raw: &'a RawValue) {
         let text = blob::without(raw, &mut self.images);
         self.texts.push(text);
     }
 
     /// Adds an item, or a part of one.
-    fn item(&mut self, raw: &RawValue) {
+    fn item(&mut self, raw: &'a RawValue) {
         let Ok(Named(item)) = serde_json::from_str::<Named<Item<'_>>>(raw.get()) else {
             self.unknown(raw);
             return;
@@ -124,16 +126,16 @@ impl Prompt {
                 return;
             }
         }
-        self.texts.extend(item.texts.iter().filter_map(|raw| text(raw.get())));
+        self.texts.extend(item.texts.iter().filter_map(|raw| borrowed(raw.get())));
         for nested in [item.content, item.output, item.summary].into_iter().flatten() {
-            match text(nested.get()) {
+            match borrowed(nested.get()) {
                 Some(text) => self.texts.push(text),
                 None => self.parts(nested),
             }
         }
     }
 
-    fn parts(&mut self, raw: &RawValue) {
+    fn parts(&mut self, raw: &'a RawValue) {
         for part in serde_json::from_str::<Vec<&RawValue>>(raw.get()).unwrap_or_default() {
             self.item(part);
         }
@@ -159,6 +161,7 @@ fn nested(tools: &str, images: &mut Vec<Image>) -> String {
         tool.set("function", &function);
         Some(String::from_utf8_lossy(&tool.write(&[])).into_owned())
     };
-    let items: Vec<String> = items.iter().map(|raw| nest(raw).unwrap_or_else(|| blob::without(raw, images))).collect();
+    let items: Vec<Cow<'_, str>> =
+        items.iter().map(|raw| nest(raw).map_or_else(|| blob::without(raw, images), Cow::Owned)).collect();
     format!("[{}]", items.join(","))
 }
