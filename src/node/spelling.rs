@@ -3,7 +3,9 @@
 //! JSON would have every letter looked at by JavaScript, for those that must be escaped. This has each string as it is, after its
 //! length, so that a request that is only looked up is not written as JSON at all. Long strings are beside it, in their order.
 
-use super::text::Spoken;
+use std::iter::empty;
+
+use super::text::{Long, Spoken};
 
 /// What a spelled request begins with; JSON never does.
 const MARK: char = '*';
@@ -16,18 +18,30 @@ pub fn is_whole(spoken: &Spoken) -> bool {
 /// The JSON of a request, spelled or written; `None` if it is neither.
 pub fn json(spoken: Spoken) -> Option<String> {
     let Spoken { text, long } = spoken;
-    if text.starts_with(MARK) { written(&text, long) } else { long.is_empty().then(|| text.into_string()) }
+    if !text.starts_with(MARK) {
+        return long.is_empty().then(|| text.into_string());
+    }
+    let bytes = long.iter().map(|long| long.length).sum();
+    written(&text, bytes, long.into_iter().map(|long| move |out: &mut Vec<u8>| Long::append(long, out)))
 }
 
 /// The same of a text that is all there is.
 pub fn json_of(text: &str) -> Option<String> {
-    if text.starts_with(MARK) { written(text, Vec::new()) } else { Some(text.to_owned()) }
+    if text.starts_with(MARK) {
+        written(text, 0, empty::<fn(&mut Vec<u8>) -> Option<()>>())
+    } else {
+        Some(text.to_owned())
+    }
 }
 
-fn written(text: &str, long: Vec<String>) -> Option<String> {
+/// `long` appends the long strings, of so many bytes, one after the other.
+fn written<A: FnOnce(&mut Vec<u8>) -> Option<()>>(
+    text: &str,
+    bytes: usize,
+    long: impl Iterator<Item = A>,
+) -> Option<String> {
     let spelled = text.strip_prefix(MARK)?;
-    let room = text.len() + long.iter().map(String::len).sum::<usize>() + 64;
-    let (out, long) = (Vec::with_capacity(room), long.into_iter());
+    let out = Vec::with_capacity(text.len() + bytes + 64);
     let mut reader = Reader { rest: spelled, is_ascii: spelled.is_ascii(), long, out };
     reader.value()?;
     if !reader.rest.is_empty() || reader.long.next().is_some() {
@@ -36,14 +50,14 @@ fn written(text: &str, long: Vec<String>) -> Option<String> {
     String::from_utf8(reader.out).ok()
 }
 
-struct Reader<'t> {
+struct Reader<'t, L> {
     rest: &'t str,
     is_ascii: bool,
-    long: std::vec::IntoIter<String>,
+    long: L,
     out: Vec<u8>,
 }
 
-impl<'t> Reader<'t> {
+impl<'t, A: FnOnce(&mut Vec<u8>) -> Option<()>, L: Iterator<Item = A>> Reader<'t, L> {
     fn take(&mut self, length: usize) -> Option<&'t str> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
@@ -61,8 +75,7 @@ impl<'t> Reader<'t> {
     fn value(&mut self) -> Option<()> {
         match self.take(1)? {
             "\"" => self.string()?,
-            // Let go of as soon as it is written.
-            "L" => write_string(self.long.next()?.as_bytes(), &mut self.out),
+            "L" => self.long_string()?,
             "#" => {
                 let number = self.until(b';')?;
                 self.out.extend_from_slice(number.as_bytes());
@@ -95,6 +108,15 @@ impl<'t> Reader<'t> {
         Some(())
     }
 
+    fn long_string(&mut self) -> Option<()> {
+        self.out.push(b'"');
+        let start = self.out.len();
+        self.long.next()?(&mut self.out)?;
+        escape_from(start, &mut self.out);
+        self.out.push(b'"');
+        Some(())
+    }
+
     /// A string after its length, which is that of JavaScript: in units of UTF-16.
     fn string(&mut self) -> Option<()> {
         let units: usize = self.until(b':')?.parse().ok()?;
@@ -102,6 +124,30 @@ impl<'t> Reader<'t> {
         let text = self.take(length)?;
         write_string(text.as_bytes(), &mut self.out);
         Some(())
+    }
+}
+
+/// Escapes what stands from here on, in its place: a copy of it would be one too many.
+fn escape_from(start: usize, out: &mut Vec<u8>) {
+    let Some(first) = first_escaped(&out[start..]) else { return };
+    let start = start + first;
+    let more = |byte: &u8| escape(*byte).map_or(0, |(_, length)| length - 1);
+    let longer: usize = out[start..].iter().map(more).sum();
+    let (mut from, mut to) = (out.len(), out.len() + longer);
+    out.resize(to, 0);
+    // From the end, so that nothing is written over that is yet to be read.
+    while from < to {
+        from -= 1;
+        match escape(out[from]) {
+            Some((escaped, length)) => {
+                to -= length;
+                out[to..to + length].copy_from_slice(&escaped[..length]);
+            }
+            None => {
+                to -= 1;
+                out[to] = out[from];
+            }
+        }
     }
 }
 
@@ -122,19 +168,31 @@ fn write_string(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(place) = first_escaped(rest) {
         out.extend_from_slice(&rest[..place]);
-        match rest[place] {
-            byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            byte => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        if let Some((escaped, length)) = escape(rest[place]) {
+            out.extend_from_slice(&escaped[..length]);
         }
         rest = &rest[place + 1..];
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// A byte that has to be escaped, as it is written, and how long that is.
+fn escape(byte: u8) -> Option<([u8; 6], usize)> {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\t' => b't',
+        b'\r' => b'r',
+        0x08 => b'b',
+        0x0c => b'f',
+        0..0x20 => {
+            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            return Some(([b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)], 6));
+        }
+        _ => return None,
+    };
+    Some(([b'\\', short, 0, 0, 0, 0], 2))
 }
 
 /// Where the first byte stands that JSON has to escape.
@@ -166,11 +224,14 @@ mod tests {
 
     #[test]
     fn long_strings_stand_where_they_are_named_in_their_order() {
-        let long = || vec!["a\n".to_owned(), "\u{e9}\"".to_owned()];
-        let expected = r#"{"a":"a\n","b":["é\"",1]}"#;
-        assert_eq!(written("*{1:aL1:b[L#1;]}", long()).as_deref(), Some(expected));
+        let write = |text| {
+            let append = |long: &'static str| move |out: &mut Vec<u8>| Some(out.extend_from_slice(long.as_bytes()));
+            written(text, 0, ["a\n", "\u{1}\u{e9}\u{8}\"\u{1f600}\\"].map(append).into_iter())
+        };
+        let expected = "{\"a\":\"a\\n\",\"b\":[\"\\u0001é\\b\\\"\u{1f600}\\\\\",1]}";
+        assert_eq!(write("*{1:aL1:b[L#1;]}").as_deref(), Some(expected));
         for wrong in ["*{1:aL}", "*{1:aL1:b[LL]}", "*{Ln}"] {
-            assert_eq!(written(wrong, long()), None, "{wrong}");
+            assert_eq!(write(wrong), None, "{wrong}");
         }
     }
 

@@ -53,18 +53,7 @@ impl ValidateNapiValue for Text {}
 
 impl FromNapiValue for Text {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
-        let bytes = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(READY));
-        Self::read(env, value, bytes)
-    }
-}
-
-impl Text {
-    /// The text itself, without a copy if it is long.
-    pub fn into_string(mut self) -> String {
-        if self.0.len() < READY / 2 { self.0.clone() } else { std::mem::take(&mut self.0) }
-    }
-
-    fn read(env: sys::napi_env, value: sys::napi_value, mut bytes: Vec<u8>) -> napi::Result<Self> {
+        let mut bytes = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(READY));
         bytes.clear();
         let mut length = 0;
         // SAFETY: the buffer is as long as is said; what is written is within it.
@@ -98,10 +87,56 @@ impl Text {
     }
 }
 
+impl Text {
+    /// The text itself, without a copy if it is long.
+    pub fn into_string(mut self) -> String {
+        if self.0.len() < READY / 2 { self.0.clone() } else { std::mem::take(&mut self.0) }
+    }
+}
+
 /// A request as the face gives it (`js/spelling.ts`): a text, and long strings that are not copied into it.
 pub struct Spoken {
     pub text: Text,
-    pub long: Vec<String>,
+    pub long: Vec<Long>,
+}
+
+/// A long string of JavaScript's, for as long as the call from there lasts.
+pub struct Long {
+    env: sys::napi_env,
+    value: sys::napi_value,
+    /// Bytes of its UTF-8.
+    pub length: usize,
+}
+
+impl Long {
+    fn new(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        let mut length = 0;
+        // SAFETY: without a buffer, only the length is asked for; what is no string is refused.
+        check_status!(unsafe { sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut length) })?;
+        Ok(Self { env, value, length })
+    }
+
+    /// Appends it; `None` if it cannot be read, which only a string could not be that is none.
+    pub fn append(self, out: &mut Vec<u8>) -> Option<()> {
+        let start = out.len();
+        out.reserve(self.length + 1);
+        let room = out.spare_capacity_mut();
+        let mut length = 0;
+        // SAFETY: the room is as long as is said; what is written is within it.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(
+                self.env,
+                self.value,
+                room.as_mut_ptr().cast(),
+                self.length + 1,
+                &raw mut length,
+            )
+        };
+        (status == sys::Status::napi_ok).then(|| {
+            // SAFETY: Node has written so many bytes.
+            unsafe { out.set_len(start + length) };
+        })
+    }
 }
 
 impl TypeName for Spoken {
@@ -134,7 +169,7 @@ impl FromNapiValue for Spoken {
             };
             // SAFETY: as above.
             let text = unsafe { Text::from_napi_value(env, item(0)?) }?;
-            let long = (1..length).map(|place| Ok(Text::read(env, item(place)?, Vec::new())?.into_string()));
+            let long = (1..length).map(|place| Long::new(env, item(place)?));
             return Ok(Self { text, long: long.collect::<napi::Result<_>>()? });
         }
         Ok(Self { text: alone?, long: Vec::new() })
