@@ -138,15 +138,12 @@ fn escape_from(start: usize, out: &mut Vec<u8>) {
     // From the end, so that nothing is written over that is yet to be read.
     while from < to {
         from -= 1;
-        match escape(out[from]) {
-            Some((escaped, length)) => {
-                to -= length;
-                out[to..to + length].copy_from_slice(&escaped[..length]);
-            }
-            None => {
-                to -= 1;
-                out[to] = out[from];
-            }
+        if let Some((escaped, length)) = escape(out[from]) {
+            to -= length;
+            out[to..to + length].copy_from_slice(&escaped[..length]);
+        } else {
+            to -= 1;
+            out[to] = out[from];
         }
     }
 }
@@ -225,7 +222,12 @@ mod tests {
     #[test]
     fn long_strings_stand_where_they_are_named_in_their_order() {
         let write = |text| {
-            let append = |long: &'static str| move |out: &mut Vec<u8>| Some(out.extend_from_slice(long.as_bytes()));
+            let append = |long: &'static str| {
+                move |out: &mut Vec<u8>| {
+                    out.extend_from_slice(long.as_bytes());
+                    Some(())
+                }
+            };
             written(text, 0, ["a\n", "\u{1}\u{e9}\u{8}\"\u{1f600}\\"].map(append).into_iter())
         };
         let expected = "{\"a\":\"a\\n\",\"b\":[\"\\u0001é\\b\\\"\u{1f600}\\\\\",1]}";
