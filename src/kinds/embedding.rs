@@ -90,12 +90,17 @@ fn vector(raw: &str) -> Option<Vec<f32>> {
         // Base64 as it stands, of which there are megabytes; escaped slashes are not read as such.
         let unescaped = || BASE64.decode(serde_json::from_str::<String>(raw).ok()?).ok();
         let bytes = BASE64.decode(text).ok().or_else(unescaped)?;
-        let (numbers, rest) = bytes.as_chunks::<4>();
-        rest.is_empty().then(|| numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())?
+        (bytes.len() % 4 == 0).then(|| numbers(&bytes))?
     } else {
         serde_json::from_str(raw).ok()?
     };
     vector.iter().all(|number| number.is_finite()).then_some(vector)
+}
+
+/// Little-endian `f32`s.
+fn numbers(bytes: &[u8]) -> Vec<f32> {
+    let (numbers, _) = bytes.as_chunks::<4>();
+    numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()
 }
 
 impl Kind for Embeddings {
@@ -204,7 +209,13 @@ fn write_record(embeddings: &Embeddings) -> Vec<u8> {
         out.put_u64_le(number as u64);
     }
     out.extend_from_slice(embeddings.model.as_bytes());
-    embeddings.vectors.iter().flatten().for_each(|number| out.put_f32_le(*number));
+    for vector in &embeddings.vectors {
+        let start = out.len();
+        out.resize(start + vector.len() * 4, 0);
+        // Without a look at the room for each number this is one copy.
+        let (places, _) = out[start..].as_chunks_mut::<4>();
+        places.iter_mut().zip(vector).for_each(|(place, number)| *place = number.to_le_bytes());
+    }
     out
 }
 
@@ -223,10 +234,9 @@ fn read_record(mut bytes: &[u8]) -> Option<Embeddings> {
     if flag > ESTIMATED || length == 0 || count == 0 || vectors.len() as u64 != size {
         return None;
     }
-    let (numbers, _) = vectors.as_chunks::<4>();
-    let numbers: Vec<f32> = numbers.iter().map(|number| f32::from_le_bytes(*number)).collect();
+    let vectors = vectors.chunks_exact(usize::try_from(length).ok()?.checked_mul(4)?);
     Some(Embeddings {
-        vectors: numbers.chunks_exact(usize::try_from(length).ok()?).map(<[f32]>::to_vec).collect(),
+        vectors: vectors.map(numbers).collect(),
         model: std::str::from_utf8(model).ok()?.to_owned(),
         usage: (flag != NO_USAGE).then_some(usage),
     })
