@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use napi_derive::napi;
 use serde::Serialize;
-use tokio::task::AbortHandle;
 
 use super::letter::{Kind, Mail};
 use super::mailbox::{Mailbox, Post, lock};
 use super::reply::{guarded, reply};
+use super::runtime::Task;
 use crate::cache::{Cache, CacheOptions, Progress};
 use crate::error::Result;
 use crate::fields::Fields;
@@ -22,7 +22,7 @@ pub struct NativeCache {
 }
 
 /// Exports and imports under way, by call.
-type Transfers = Arc<Mutex<HashMap<u32, AbortHandle>>>;
+type Transfers = Arc<Mutex<HashMap<u32, Task>>>;
 
 impl NativeCache {
     pub(super) fn new(cache: Cache) -> Self {

@@ -14,12 +14,11 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
 use napi_derive::napi;
 use serde::Serialize;
-use tokio::task::AbortHandle;
 
 use super::cache::flush_all;
 use super::letter::{Kind, Letter, Mail, Raw};
 use super::reply::bug;
-use super::runtime;
+use super::runtime::{self, Task};
 use crate::error::Result;
 
 /// Those that are nothing but texts in one JSON, as kind, id and what each says, again and again, which costs JavaScript
@@ -133,13 +132,12 @@ impl Post {
     }
 
     /// Runs `work` on the runtime and sends its letter, or that of its failure; a panic is a failure too.
-    pub fn spawn(&self, id: u32, work: impl Future<Output = Result<Mail>> + Send + 'static) -> AbortHandle {
+    pub fn spawn(&self, id: u32, work: impl Future<Output = Result<Mail>> + Send + 'static) -> Task {
         let post = self.clone();
-        let task = runtime::handle().spawn(async move {
+        runtime::spawn(async move {
             let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| Err(bug(&*panic)));
             post.send(result.unwrap_or_else(|error| Mail::failed(id, &error)));
-        });
-        task.abort_handle()
+        })
     }
 
     /// Keeps an open cache until JavaScript takes it.

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::Wake;
 
 use futures_util::FutureExt;
-use tokio::task::AbortHandle;
 
 use super::any_stream::{AnyStream, Arrived};
 use super::letter::{Kind as LetterKind, Letter, Mail};
 use super::mailbox::{Post, lock};
 use super::reply::bug;
+use super::runtime::Task;
 use crate::error::{ErrorKind, Result};
 use crate::gateway::ResponseStream;
 
@@ -22,14 +22,14 @@ pub struct Pending(pub Arc<PendingCalls>);
 
 #[derive(Default)]
 pub struct PendingCalls {
-    pub calls: Mutex<HashMap<u32, AbortHandle>>,
+    pub calls: Mutex<HashMap<u32, Task>>,
     pub streams: Mutex<HashMap<u32, Arc<dyn AnyStream>>>,
     pub responses: Mutex<HashMap<u32, Arc<ResponseStream>>>,
 }
 
 impl Drop for PendingCalls {
     fn drop(&mut self) {
-        lock(&self.calls).values().for_each(AbortHandle::abort);
+        lock(&self.calls).values().for_each(Task::abort);
     }
 }
 

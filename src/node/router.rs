@@ -257,21 +257,18 @@ impl NativeRouter {
     /// The caller is no longer interested.
     #[napi]
     pub fn cancel(&self, id: u32) {
-        // Nobody waits for it any more, also not for the news of a panic.
-        let _told_to_nobody = guarded(|| {
-            if let Some(call) = lock(&self.pending.0.calls).remove(&id) {
-                call.abort();
-            }
-            let stream = lock(&self.pending.0.streams).remove(&id);
-            if let Some(stream) = stream {
-                stream.cancel();
-            }
-            let response = lock(&self.pending.0.responses).remove(&id);
-            if let Some(response) = response {
-                response.cancel();
-            }
-            Ok(())
-        });
+        if let Some(call) = lock(&self.pending.0.calls).remove(&id) {
+            call.abort();
+        }
+        // There, so that what they hold is free for whatever is asked next.
+        let stream = lock(&self.pending.0.streams).remove(&id);
+        if let Some(stream) = stream {
+            runtime::call(move || stream.cancel());
+        }
+        let response = lock(&self.pending.0.responses).remove(&id);
+        if let Some(response) = response {
+            runtime::call(move || response.cancel());
+        }
     }
 
     #[napi]

@@ -1,10 +1,18 @@
 //! The addon's own Tokio runtime: one per process, started with the first call that needs it.
 
-use std::sync::OnceLock;
+use std::future::Future;
+use std::mem::take;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
+use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::Notify;
+
+use super::mailbox::lock;
 
 /// Most threads for blocking work: the cache's files, long counts. They are started when they are needed and end when they
 /// have been idle for a while. Far more than there is work for at a time: what waits for a file that another process
@@ -42,10 +50,85 @@ fn start(threads: usize) -> Handle {
                 .build()
                 .expect("the operating system gives an event queue");
             sender.send(runtime.handle().clone()).expect("the caller waits");
-            runtime.block_on(std::future::pending::<()>());
+            runtime.block_on(ERRANDS.run());
         })
         .expect("the operating system gives a thread");
     receiver.recv().expect("the thread sends the handle or panics")
+}
+
+/// Begins work on the runtime, from any thread.
+pub fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Task {
+    let (work, end) = abortable(work);
+    let work = async move { _ = work.await };
+    if Handle::try_current().is_ok() {
+        tokio::spawn(work);
+    } else {
+        handle();
+        ERRANDS.give(Errand::Begin(Box::pin(work)));
+    }
+    Task(end)
+}
+
+/// Work that was begun.
+pub struct Task(AbortHandle);
+
+impl Task {
+    /// Ends it: it is dropped before what is begun from here on comes to anything.
+    pub fn abort(&self) {
+        if Handle::try_current().is_ok() {
+            self.0.abort();
+        } else {
+            let end = self.0.clone();
+            ERRANDS.give(Errand::Call(Box::new(move || end.abort())));
+        }
+    }
+}
+
+/// Does something short on the runtime's thread, before whatever is begun from here on.
+pub fn call(work: impl FnOnce() + Send + 'static) {
+    handle();
+    ERRANDS.give(Errand::Call(Box::new(work)));
+}
+
+/// What other threads want done on the runtime's, in their order. To wake that is a system call, so it is woken once for
+/// all that comes before it looks.
+struct Errands {
+    waiting: Mutex<Vec<Errand>>,
+    is_woken: AtomicBool,
+    wake: Notify,
+}
+
+enum Errand {
+    Begin(BoxFuture<'static, ()>),
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+static ERRANDS: Errands =
+    Errands { waiting: Mutex::new(Vec::new()), is_woken: AtomicBool::new(false), wake: Notify::const_new() };
+
+impl Errands {
+    fn give(&self, errand: Errand) {
+        lock(&self.waiting).push(errand);
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
+            self.wake.notify_one();
+        }
+    }
+
+    async fn run(&self) {
+        loop {
+            self.wake.notified().await;
+            // First: what is given from now on wakes again, at worst for nothing.
+            self.is_woken.store(false, Ordering::SeqCst);
+            let errands = take(&mut *lock(&self.waiting));
+            for errand in errands {
+                match errand {
+                    Errand::Begin(work) => drop(tokio::spawn(work)),
+                    // A panic would end the thread; nobody waits to be told of it.
+                    Errand::Call(work) => drop(catch_unwind(AssertUnwindSafe(work))),
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +146,44 @@ mod tests {
     #[test]
     fn work_runs_on_one_named_thread() {
         let (sender, receiver) = sync_channel(1);
-        handle().spawn(async move { sender.send(thread::current().name().map(str::to_owned)) });
-        assert_eq!(receiver.recv().unwrap().as_deref(), Some("thryd-io"));
+        let told = sender.clone();
+        spawn(async move {
+            let name = || thread::current().name().map(str::to_owned);
+            told.send(name()).unwrap();
+            // From there as well.
+            spawn(async move { told.send(name()).unwrap() });
+        });
+        assert_eq!([(); 2].map(|()| receiver.recv().unwrap()), ["thryd-io"; 2].map(|name| Some(name.to_owned())));
+    }
+
+    #[test]
+    fn of_many_that_are_begun_by_many_threads_none_is_forgotten() {
+        let (sender, receiver) = sync_channel(100_000);
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let sender = sender.clone();
+                thread::spawn(move || {
+                    for number in 0..10_000_u32 {
+                        let sender = sender.clone();
+                        spawn(async move { sender.send(number).unwrap() });
+                    }
+                })
+            })
+            .collect();
+        drop(sender);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(receiver.into_iter().map(u64::from).sum::<u64>(), 4 * 49_995_000);
+    }
+
+    #[test]
+    fn what_is_ended_before_it_was_begun_is_dropped() {
+        let (sender, receiver) = sync_channel::<()>(1);
+        spawn(async move {
+            sender.send(()).unwrap();
+            std::future::pending::<()>().await;
+        })
+        .abort();
+        // Hangs if the sender is kept; what was begun before the end may have sent.
+        assert!(receiver.into_iter().count() <= 1);
     }
 }

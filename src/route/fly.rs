@@ -1,5 +1,6 @@
 //! Calls as flights: equal ones are one, streams included. A call that may not be joined is a flight of its own.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Answer, CacheStatus};
-use super::bell::Bell;
 use super::call::{Keeper, Prepared, free_of_charge};
+use super::departure::Departure;
 use super::log::{Log, Reader, Wish};
 use super::patience::Patience;
 use super::serve::{Job, Reading, serve};
@@ -29,8 +30,7 @@ pub(crate) const REJOINS: u32 = 3;
 /// What those who wait for one call share with it.
 #[derive(Default)]
 pub(crate) struct Shared {
-    /// Rung when somebody waits: a call that was left before the runtime came to it does not stand in line.
-    start: Bell,
+    departure: Departure,
     stage: Mutex<Stage>,
     /// Told when the stage or the callers change.
     changed: Notify,
@@ -120,9 +120,9 @@ pub(crate) struct Seat<T: Clone> {
 }
 
 impl<T: Clone> Seat<T> {
-    /// Sets the call going, if nobody has.
+    /// Sets the call going, if nobody has. Needs the context of a Tokio runtime.
     pub fn start(&self) {
-        self.flight.companion().start.ring();
+        self.flight.companion().departure.call();
     }
 
     /// Waits for the outcome.
@@ -209,18 +209,23 @@ impl<K: Kind> Prepared<K> {
             shared.patience.extend(self.started, &self.timeouts, self.options.priority);
             held.take().map(|held| shared.log.enter(wish, held))
         };
-        let mut reader = None;
-        let flight = flights.join(self.flight_key(reading), |shared| {
+        let (mut reader, new) = (None, Cell::new(None));
+        let start = |shared: &Arc<Shared>| {
             reader = enter(shared);
+            new.set(Some(Arc::clone(shared)));
             let (end, mut work) = (EndOfLog(Arc::clone(shared)), Box::pin(start(Arc::clone(shared))));
             async move {
-                end.0.start.rung().await;
                 match select(work.as_mut(), pin!(end.0.log.abandoned())).await {
                     Either::Left((outcome, _)) => outcome,
                     // All who are left have their error and need only take it.
                     Either::Right(_) => Err(ErrorKind::Cancelled.into()),
                 }
             }
+        };
+        let flight = flights.join_on(self.flight_key(reading), start, |task| {
+            let Some(shared) = new.take() else { return Box::new(|| ()) };
+            shared.departure.make_ready(task);
+            Box::new(move || shared.departure.abort())
         });
         let reader = reader.or_else(|| {
             let reader = enter(flight.companion());

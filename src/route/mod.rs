@@ -7,6 +7,7 @@ mod bell;
 mod call;
 mod consider;
 mod core;
+mod departure;
 mod estimate;
 mod fly;
 mod group;
