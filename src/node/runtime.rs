@@ -171,7 +171,9 @@ mod tests {
             })
             .collect();
         drop(sender);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert_eq!(receiver.into_iter().map(u64::from).sum::<u64>(), 4 * 49_995_000);
     }
 
