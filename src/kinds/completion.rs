@@ -53,6 +53,8 @@ pub struct Completion {
     pieces: Option<Pieces>,
     /// Whether it is known to be what a whole answer would be: nobody knows how each field of a stream goes together.
     is_sure: bool,
+    /// Whether every choice came to its end; not known if some call something, whose arguments would have to be read for it.
+    is_whole: Option<bool>,
     /// Content and arguments together, if there are tool calls.
     counted: Option<String>,
 }
@@ -92,13 +94,25 @@ impl Completion {
     /// Reads OpenAI's answer.
     pub(super) fn parse(raw: Bytes) -> Result<Self, Failure> {
         match Self::fields(&raw) {
-            Ok((content, content_at, tool_calls, finish_reason, model, usage)) => {
+            Ok((content, content_at, tool_calls, finish_reason, model, usage, is_whole)) => {
                 let counted = (!tool_calls.is_empty()).then(|| {
                     let arguments = tool_calls.iter().flat_map(|call| [call.name.as_str(), call.arguments.as_str()]);
                     std::iter::once(content.as_str()).chain(arguments).collect()
                 });
                 let (pieces, is_sure) = (None, true);
-                Ok(Self { content, tool_calls, finish_reason, model, usage, raw, content_at, pieces, is_sure, counted })
+                Ok(Self {
+                    content,
+                    tool_calls,
+                    finish_reason,
+                    model,
+                    usage,
+                    raw,
+                    content_at,
+                    pieces,
+                    is_sure,
+                    is_whole,
+                    counted,
+                })
             }
             Err(reason) => Err(unreadable(reason, &raw)),
         }
@@ -107,7 +121,8 @@ impl Completion {
     #[allow(clippy::type_complexity, reason = "the parts of one struct, named where they are put together")]
     fn fields(
         raw: &[u8],
-    ) -> Result<(String, Option<(usize, usize)>, Vec<ToolCall>, String, String, Option<Usage>), String> {
+    ) -> Result<(String, Option<(usize, usize)>, Vec<ToolCall>, String, String, Option<Usage>, Option<bool>), String>
+    {
         let Named(answer): Named<Answer<'_>> = object(raw)?;
         if answer.choices.is_none() {
             return Err("missing field `choices`".to_owned());
@@ -129,7 +144,8 @@ impl Completion {
         let tool_calls = message.tool_calls().map(WireToolCall::read).collect();
         let usage = usage(answer.usage).or_else(|| usage(choice.usage));
         let at = message.content.and_then(|content| place_of(raw, content.get(), &text));
-        Ok((text, at, tool_calls, finish_reason, answer.model.unwrap_or_default().into_owned(), usage))
+        let is_whole = (!answer.choices().any(calls)).then(|| answer.choices().all(is_complete));
+        Ok((text, at, tool_calls, finish_reason, answer.model.unwrap_or_default().into_owned(), usage, is_whole))
     }
 
     /// The reasoning that came with the answer, if any did.
@@ -148,6 +164,11 @@ fn place_of(raw: &[u8], string: &str, text: &str) -> Option<(usize, usize)> {
     let start = (string.as_ptr() as usize).checked_sub(raw.as_ptr() as usize)?;
     let end = start + string.len();
     raw.get(start..end).filter(|there| std::ptr::eq(*there, string.as_bytes())).map(|_| (start, end))
+}
+
+/// Whether a choice calls something.
+fn calls(choice: &Choice<'_>) -> bool {
+    choice.message.as_ref().is_some_and(|Named(message)| message.has_calls())
 }
 
 /// Whether a choice came to its end, and what it calls can be called.
@@ -183,9 +204,11 @@ impl Kind for Completion {
     }
 
     fn is_storable(&self) -> bool {
-        self.is_sure
-            && serde_json::from_slice(&self.raw)
+        let by_its_calls = || {
+            serde_json::from_slice(&self.raw)
                 .is_ok_and(|Named(answer): Named<Answer<'_>>| answer.choices().all(is_complete))
+        };
+        self.is_sure && self.is_whole.unwrap_or_else(by_its_calls)
     }
 
     fn model(&self) -> &str {

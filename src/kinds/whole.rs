@@ -93,6 +93,11 @@ impl<'a> Message<'a> {
         reasoning(self.reasoning_content, self.reasoning).or_else(|| thinking(self.content))
     }
 
+    /// Whether it calls something.
+    pub(super) fn has_calls(&self) -> bool {
+        self.function_call.is_some() || self.tool_calls().next().is_some()
+    }
+
     /// Whether what it calls can be called.
     pub(super) fn has_whole_calls(&self) -> bool {
         let is_old_call = |raw: &RawValue| {
