@@ -1,5 +1,7 @@
 //! Writes the short form of a question.
 
+use std::fmt::Write;
+
 use super::tree::{MARK, Node, Parts, unquoted};
 
 /// Most bytes of a sketch.
@@ -25,37 +27,35 @@ fn need(node: &Node<'_>) -> usize {
         sum <= MAX_SKETCH_BYTES
     };
     match &node.parts {
-        Parts::Leaf => {
-            return if is_plain(node.text) { node.text.len() } else { abbreviated(node, SHOWN_BYTES, 0).len() };
-        }
-        _ if is_ambiguous(node) => return collapsed(node, 0).len(),
+        Parts::Leaf => return if is_plain(node.text) { node.text.len() } else { abbreviated_len(node, SHOWN_BYTES) },
+        _ if is_ambiguous(node) => return collapsed_len(node),
         Parts::List(items) => _ = items.iter().all(|item| add(need(item))),
-        Parts::Map(members) => _ = members.iter().all(|(name, value)| add(name_of(name).len() + 1 + need(value))),
+        Parts::Map(members) => _ = members.iter().all(|(name, value)| add(name_len(name) + 1 + need(value))),
     }
     sum
 }
 
 /// The fewest bytes that a sketch of the value takes.
 fn floor(node: &Node<'_>) -> usize {
-    // Every hash takes the same room.
     let shortest = match node.parts {
-        Parts::Leaf => abbreviated(node, 0, 0),
-        _ => collapsed(node, 0),
+        Parts::Leaf => abbreviated_len(node, 0),
+        _ => collapsed_len(node),
     };
-    shortest.len().min(need(node))
+    shortest.min(need(node))
 }
 
 /// Appends the value's sketch, which takes at most `room` bytes; that is at least its [`floor`].
 fn write(node: &Node<'_>, room: usize, out: &mut String) {
+    if need(node) <= room {
+        return write_all(node, out);
+    }
     match &node.parts {
-        Parts::Leaf if is_plain(node.text) && node.text.len() <= room => out.push_str(node.text),
         Parts::Leaf => {
-            let shown = room.saturating_sub(abbreviated(node, 0, 0).len()).min(SHOWN_BYTES);
-            out.push_str(&abbreviated(node, shown, node.hash()));
+            let shown = room.saturating_sub(abbreviated_len(node, 0)).min(SHOWN_BYTES);
+            abbreviate(node, shown, out);
         }
-        _ if is_ambiguous(node) => out.push_str(&collapsed(node, node.hash())),
         Parts::List(items) => match shares(items.iter(), items.len() + 1, room) {
-            None => out.push_str(&collapsed(node, node.hash())),
+            None => collapse(node, out),
             Some(shares) => {
                 out.push('[');
                 for (index, (item, share)) in items.iter().zip(shares).enumerate() {
@@ -66,21 +66,47 @@ fn write(node: &Node<'_>, room: usize, out: &mut String) {
             }
         },
         Parts::Map(members) => {
-            let names: Vec<_> = members.iter().map(|(name, _)| name_of(name)).collect();
-            let fixed = members.len() + 1 + names.iter().map(|name| name.len() + 1).sum::<usize>();
+            let fixed = members.len() + 1 + members.iter().map(|(name, _)| name_len(name) + 1).sum::<usize>();
             match shares(members.iter().map(|(_, value)| value), fixed, room) {
-                None => out.push_str(&collapsed(node, node.hash())),
+                None => collapse(node, out),
                 Some(shares) => {
                     out.push('{');
-                    for (index, ((name, (_, value)), share)) in names.iter().zip(members).zip(shares).enumerate() {
+                    for (index, ((name, value), share)) in members.iter().zip(shares).enumerate() {
                         out.push_str(if index > 0 { "," } else { "" });
-                        out.push_str(name);
+                        write_name(name, out);
                         out.push(':');
                         write(value, share, out);
                     }
                     out.push('}');
                 }
             }
+        }
+    }
+}
+
+/// Appends the sketch of a value that has all the room that it [`need`]s, as most have: nothing is weighed.
+fn write_all(node: &Node<'_>, out: &mut String) {
+    match &node.parts {
+        Parts::Leaf if is_plain(node.text) => out.push_str(node.text),
+        Parts::Leaf => abbreviate(node, SHOWN_BYTES, out),
+        _ if is_ambiguous(node) => collapse(node, out),
+        Parts::List(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                write_all(item, out);
+            }
+            out.push(']');
+        }
+        Parts::Map(members) => {
+            out.push('{');
+            for (index, (name, value)) in members.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                write_name(name, out);
+                out.push(':');
+                write_all(value, out);
+            }
+            out.push('}');
         }
     }
 }
@@ -119,8 +145,8 @@ fn is_plain(text: &str) -> bool {
 
 /// Whether a string ends as an abbreviation does.
 fn looks_abbreviated(text: &str) -> bool {
-    let tail = unquoted(text).and_then(|text| text.rsplit_once(MARK)).map(|(_, tail)| tail);
-    tail.is_some_and(|tail| tail.bytes().all(|byte| byte == b':' || byte.is_ascii_hexdigit()))
+    let is_tail = |character: char| character == ':' || character.is_ascii_hexdigit();
+    unquoted(text).is_some_and(|text| text.trim_end_matches(is_tail).ends_with(MARK))
 }
 
 /// Whether an object could be taken for an abbreviation.
@@ -130,27 +156,69 @@ fn is_ambiguous(node: &Node<'_>) -> bool {
 
 /// The name of a member as a sketch shows it.
 pub(super) fn name_of(name: &str) -> String {
+    let mut out = String::new();
+    write_name(name, &mut out);
+    out
+}
+
+fn write_name(name: &str, out: &mut String) {
     if is_plain(name) {
-        name.to_owned()
+        out.push_str(name);
     } else {
-        abbreviated(&Node::parse(name), SHOWN_BYTES, Node::parse(name).hash())
+        abbreviate(&Node::parse(name), SHOWN_BYTES, out);
     }
 }
 
-fn abbreviated(leaf: &Node<'_>, shown: usize, hash: u32) -> String {
-    let beginning = beginning(leaf.string().unwrap_or(leaf.text), shown);
-    // What is no string may hold quotes, if it is nested too deeply to be looked into.
-    let beginning = if leaf.string().is_some() { beginning } else { beginning.split(['"', '\\']).next().unwrap_or("") };
-    format!("\"{beginning}{MARK}{}:{hash:08x}\"", leaf.bytes())
+fn name_len(name: &str) -> usize {
+    if is_plain(name) { name.len() } else { abbreviated_len(&Node::parse(name), SHOWN_BYTES) }
 }
 
-fn collapsed(node: &Node<'_>, hash: u32) -> String {
+/// The beginning of a leaf that an abbreviation shows.
+fn beginning_of<'t>(leaf: &Node<'t>, shown: usize) -> &'t str {
+    match leaf.string() {
+        Some(string) => beginning(string, shown),
+        // What is no string may hold quotes, if it is nested too deeply to be looked into.
+        None => beginning(leaf.text, shown).split(['"', '\\']).next().unwrap_or(""),
+    }
+}
+
+fn abbreviate(leaf: &Node<'_>, shown: usize, out: &mut String) {
+    append(out, format_args!("\"{}{MARK}{}:{:08x}\"", beginning_of(leaf, shown), leaf.bytes(), leaf.hash()));
+}
+
+/// Bytes of what [`abbreviate`] appends: every hash takes the same room.
+fn abbreviated_len(leaf: &Node<'_>, shown: usize) -> usize {
+    "\"…:01234567\"".len() + beginning_of(leaf, shown).len() + digits(leaf.bytes())
+}
+
+fn collapse(node: &Node<'_>, out: &mut String) {
     let bytes = node.text.len();
     match &node.parts {
-        Parts::Map(members) => format!("{{\"{MARK}\":\"{}:{bytes}:{hash:08x}\"}}", members.len()),
-        Parts::List(items) => format!("[\"{MARK}{}:{bytes}:{hash:08x}\"]", items.len()),
-        Parts::Leaf => abbreviated(node, 0, hash),
+        Parts::Map(members) => {
+            append(out, format_args!("{{\"{MARK}\":\"{}:{bytes}:{:08x}\"}}", members.len(), node.hash()));
+        }
+        Parts::List(items) => append(out, format_args!("[\"{MARK}{}:{bytes}:{:08x}\"]", items.len(), node.hash())),
+        Parts::Leaf => abbreviate(node, 0, out),
     }
+}
+
+/// Bytes of what [`collapse`] appends.
+fn collapsed_len(node: &Node<'_>) -> usize {
+    match &node.parts {
+        Parts::Map(members) => "{\"…\":\"::01234567\"}".len() + digits(members.len()) + digits(node.text.len()),
+        Parts::List(items) => "[\"…::01234567\"]".len() + digits(items.len()) + digits(node.text.len()),
+        Parts::Leaf => abbreviated_len(node, 0),
+    }
+}
+
+fn append(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Nothing fails to be appended to a string.
+    let _ = out.write_fmt(text);
+}
+
+/// Decimal digits of a number.
+fn digits(number: usize) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
 /// The first bytes of what stands in a JSON string, at most `most`, with no character or escape cut in two.
@@ -168,4 +236,28 @@ pub(super) fn beginning(text: &str, most: usize) -> &str {
         end += length;
     }
     text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_appended_is_as_long_as_what_was_weighed(
+            text in prop_oneof![".{0,120}", "[a-z]{0,20}…[0-9a-f:]{0,12}", "[0-9]{80,120}"], count in 0..1_200_usize, shown in 0..60_usize,
+        ) {
+            let string = serde_json::to_string(&text).unwrap();
+            let items = vec!["1"; count].join(",");
+            let members = vec!["\"a\":1"; count].join(",");
+            for text in [string, text, format!("[{items}]"), format!("{{{members}}}")] {
+                let (node, mut short, mut shorter) = (Node::parse(&text), String::new(), String::new());
+                abbreviate(&node, shown, &mut short);
+                collapse(&node, &mut shorter);
+                prop_assert_eq!((short.len(), shorter.len()), (abbreviated_len(&node, shown), collapsed_len(&node)));
+            }
+        }
+    }
 }
