@@ -65,9 +65,14 @@ impl Disk {
         }
     }
 
-    /// Whether nothing was stored here since, by anyone, as far as that can be told at once.
-    pub fn is_as_seen(&self, sighting: Sighting) -> bool {
-        self.writes.puts() == sighting.puts && self.pace.is_fast() && self.store.is_unchanged_since(sighting.snapshot)
+    /// What there is of an answer that was seen not to be here, as far as that can be told at once.
+    pub fn look_again(&self, key: &Key, now_ms: u64, sighting: Sighting) -> Glance {
+        // In this order: what was put since either waits here still, or was committed, which the file shows.
+        let is_waiting = self.writes.puts() != sighting.puts && self.writes.get(key).is_some();
+        if !is_waiting && self.pace.is_fast() && self.store.is_unchanged_since(sighting.snapshot) {
+            return Glance::Miss(sighting);
+        }
+        self.look(key, now_ms)
     }
 }
 
@@ -134,6 +139,14 @@ mod tests {
         assert!(soon(Some(seen)).await.unwrap().is_none());
         assert!(within(Duration::from_millis(200), None).await.is_err(), "it is looked for");
         assert_eq!(cache.stats().misses, 1);
+        // What waits to be written is another's.
+        cache.put(key(3), Entry::default());
+        let at_once = Duration::from_millis(900);
+        assert!(within(at_once, Some(seen)).await.unwrap().is_none());
+        drop(held);
+        cache.flush().await.unwrap();
+        let held = disk.store.held();
+        assert!(within(at_once, Some(seen)).await.unwrap().is_none(), "what was written since was looked at");
         drop(held);
         // It is found wherever it is: waiting to be written, or written since.
         cache.put(key(2), Entry::default());

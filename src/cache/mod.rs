@@ -213,7 +213,7 @@ impl Cache {
         self.disk_get_since(key, None)
     }
 
-    /// The same, without looking again for what was just seen not to be there, if nothing was stored since.
+    /// The same, without reading again what was just seen not to be there, if it can be told at once that it still is not.
     pub fn disk_get_since(
         &self,
         key: &Key,
@@ -223,12 +223,16 @@ impl Cache {
         async move {
             let inner = &cache.0;
             let found = match cache.disk() {
-                Some(disk) if !seen.is_some_and(|seen| disk.is_as_seen(seen)) => {
+                Some(disk) => {
                     let (since, now_ms) = (inner.memory.epoch(), (inner.clock)());
-                    let read = tokio::time::timeout(PATIENCE, disk.read(key, now_ms)).await.ok().flatten();
+                    let read = match seen.map_or(Glance::Unsure, |seen| disk.look_again(&key, now_ms, seen)) {
+                        Glance::Hit(record) => Some(record),
+                        Glance::Miss(_) => None,
+                        Glance::Unsure => tokio::time::timeout(PATIENCE, disk.read(key, now_ms)).await.ok().flatten(),
+                    };
                     read.inspect(|record| inner.memory.promote(key, record, since))
                 }
-                _ => None,
+                None => None,
             };
             let counter = if found.is_some() { &inner.disk_hits } else { &inner.misses };
             counter.fetch_add(1, Ordering::Relaxed);
