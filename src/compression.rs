@@ -25,6 +25,9 @@ const FRAME_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 /// Below this the dictionary is hardly used, above it the time grows faster than what it saves.
 const LEVEL: i32 = 6;
 
+/// A quarter of its time, for an eighth more bytes.
+const QUICK_LEVEL: i32 = 3;
+
 /// Bytes that a thread keeps for the next frame, 16 KiB: as many as nearly all take.
 const KEPT_FRAME: usize = 16 << 10;
 
@@ -33,17 +36,37 @@ const MOST_EXPANSION: usize = (128 << 10) / 4;
 
 static DICTIONARY: &[u8] = include_bytes!("compression/1.zdict");
 static ENCODER: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
+static QUICK_ENCODER: LazyLock<EncoderDictionary<'static>> =
+    LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, QUICK_LEVEL));
 static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
 
 // Contexts are larger than most answers and made once per thread that needs one.
 thread_local! {
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(new_compressor());
+    /// And how hard it works at the moment.
+    static COMPRESSOR: RefCell<Option<(Compressor<'static>, Effort)>> = RefCell::new(new_compressor());
     /// And the frame that is being read, whole.
     static DECOMPRESSOR: RefCell<(Option<Decompressor<'static>>, Vec<u8>)> =
         RefCell::new((Decompressor::with_prepared_dictionary(&DECODER).ok(), Vec::new()));
 }
 
-fn new_compressor() -> Option<Compressor<'static>> {
+/// How hard it is tried to make something shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Little, where there is much to do.
+    Quick,
+    Thorough,
+}
+
+impl Effort {
+    fn encoder(self) -> &'static EncoderDictionary<'static> {
+        match self {
+            Self::Quick => &QUICK_ENCODER,
+            Self::Thorough => &ENCODER,
+        }
+    }
+}
+
+fn new_compressor() -> Option<(Compressor<'static>, Effort)> {
     let mut compressor = Compressor::with_prepared_dictionary(&ENCODER).ok()?;
     // The record says all of this itself.
     for parameter in
@@ -51,12 +74,19 @@ fn new_compressor() -> Option<Compressor<'static>> {
     {
         compressor.set_parameter(parameter).ok()?;
     }
-    Some(compressor)
+    Some((compressor, Effort::Thorough))
 }
 
 /// The form that was chosen, and the bytes in it; never longer than what came.
-pub(crate) fn compress(body: &[u8]) -> (u8, Cow<'_, [u8]>) {
-    let frame = COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(body).ok());
+pub(crate) fn compress(body: &[u8], effort: Effort) -> (u8, Cow<'_, [u8]>) {
+    let frame = COMPRESSOR.with_borrow_mut(|compressor| {
+        let (compressor, current) = compressor.as_mut()?;
+        if *current != effort {
+            compressor.set_prepared_dictionary(effort.encoder()).ok()?;
+            *current = effort;
+        }
+        compressor.compress(body).ok()
+    });
     match frame.as_deref().and_then(|frame| frame.strip_prefix(&FRAME_MAGIC)) {
         Some(stored) if stored.len() < body.len() => (DICTIONARY_1, Cow::Owned(stored.to_vec())),
         _ => (PLAIN, Cow::Borrowed(body)),
@@ -106,7 +136,7 @@ mod tests {
     #[test]
     fn a_claim_that_the_bytes_cannot_hold_is_refused_before_anything_is_allocated() {
         let zeros = vec![0; 8 << 20];
-        let (form, stored) = compress(&zeros);
+        let (form, stored) = compress(&zeros, Effort::Thorough);
         assert_eq!(form, DICTIONARY_1);
         // The most that can be packed stays within what is believed.
         assert!(zeros.len() <= stored.len() * MOST_EXPANSION);
@@ -116,9 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn with_more_effort_it_becomes_shorter_and_reads_the_same_whichever_came_before() {
+        let body = include_bytes!("../docs/design.md");
+        let with = |effort| compress(&body[..8192], effort).1.into_owned();
+        let (quick, thorough) = (with(Effort::Quick), with(Effort::Thorough));
+        assert!(thorough.len() < quick.len(), "{} and {} bytes", thorough.len(), quick.len());
+        for (effort, stored) in [(Effort::Quick, &quick), (Effort::Thorough, &thorough), (Effort::Quick, &quick)] {
+            assert_eq!(with(effort), *stored);
+            assert_eq!(decompress(DICTIONARY_1, stored, 8192).as_deref(), Some(&body[..8192]));
+        }
+    }
+
+    #[test]
     fn a_frame_that_holds_more_or_less_than_it_claims_is_refused() {
         let body = b"to be or not to be, that is the question; to be or not to be, that is the answer".repeat(3);
-        let (form, stored) = compress(&body);
+        let (form, stored) = compress(&body, Effort::Thorough);
         assert_eq!(form, DICTIONARY_1);
         for length in [0, 1, body.len() - 1, body.len() + 1] {
             assert_eq!(decompress(form, &stored, length), None, "{length}");
@@ -139,7 +181,7 @@ mod tests {
     fn what_does_not_become_shorter_is_stored_as_it_is() {
         let mut rng = fastrand::Rng::with_seed(1);
         let noise: Vec<_> = (0..500).map(|_| rng.u8(..)).collect();
-        assert_eq!(compress(&noise), (PLAIN, Cow::Borrowed(&noise[..])));
-        assert_eq!(compress(b""), (PLAIN, Cow::Borrowed(&b""[..])));
+        assert_eq!(compress(&noise, Effort::Thorough), (PLAIN, Cow::Borrowed(&noise[..])));
+        assert_eq!(compress(b"", Effort::Quick), (PLAIN, Cow::Borrowed(&b""[..])));
     }
 }

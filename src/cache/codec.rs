@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::seal::Seal;
 use super::{EncryptionKey, Key, Namespace, Record};
+use crate::compression::Effort;
 
 /// Turns records into the bytes of one file and back. Clones share their keys.
 #[derive(Clone, Default)]
@@ -44,10 +45,12 @@ impl Codec {
     /// system has no randomness.
     #[must_use]
     pub fn encode(&self, key: &Key, record: &Record) -> Option<Vec<u8>> {
-        match &self.seal {
-            None => record.encode(key),
-            Some(seal) => record.encode_sealed(key, seal),
-        }
+        self.encode_with(key, record, Effort::Thorough)
+    }
+
+    /// The same, made shorter with more or less effort: read alike.
+    pub(super) fn encode_with(&self, key: &Key, record: &Record, effort: Effort) -> Option<Vec<u8>> {
+        record.encode_with(key, self.seal.as_deref(), effort)
     }
 
     /// Reads what [`Codec::encode`] wrote at this place: the key, and the record. `None` for anything else, also for a

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::Key;
 use super::seal::Seal;
+use crate::compression::Effort;
 use crate::constants::MAX_RESPONSE_BYTES;
 
 const CHECKSUM: usize = 8;
@@ -74,7 +75,7 @@ impl Record {
     /// [`MAX_PAYLOAD_BYTES`], its name and its question together longer than 1 MiB beyond that.
     #[must_use]
     pub fn encode(&self, key: &Key) -> Option<Vec<u8>> {
-        version_2::encode(self, key, None)
+        version_2::encode(self, key, None, Effort::Thorough)
     }
 
     /// Reads what [`Record::encode`] wrote under the same key, in this version of thryd or an older one. `None` for
@@ -87,12 +88,12 @@ impl Record {
         }
     }
 
-    /// As [`Record::encode`], encrypted.
-    pub(super) fn encode_sealed(&self, key: &Key, seal: &Seal) -> Option<Vec<u8>> {
-        version_2::encode(self, key, Some(seal))
+    /// As [`Record::encode`], encrypted if there is a seal.
+    pub(super) fn encode_with(&self, key: &Key, seal: Option<&Seal>, effort: Effort) -> Option<Vec<u8>> {
+        version_2::encode(self, key, seal, effort)
     }
 
-    /// Reads what [`Record::encode_sealed`] wrote at this place; with it the key that it was written under.
+    /// Reads what [`Record::encode_with`] wrote with this seal at this place; with it the key that it was written under.
     pub(super) fn decode_sealed(place: &Key, bytes: &[u8], seal: &Seal) -> Option<(Key, Self)> {
         version_2::decode(place, bytes, Some(seal))
     }

@@ -28,6 +28,7 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, WriteTransaction};
 use super::uses::Uses;
 use super::writes::{Group, Lost};
 use super::{Codec, Key, Record};
+use crate::compression::Effort;
 use crate::error::panic_text;
 use evict::Pass;
 pub(super) use read::{Look, Scanned};
@@ -36,6 +37,10 @@ use tables::{INDEX, META, Tables, footprint, stored_bytes};
 
 /// Entries that one transaction writes at most.
 const WRITTEN_AT_ONCE: usize = 256;
+
+/// From so many answers in one group on, which is thousands in a second, they are made shorter with less effort: nobody has
+/// the processor to spare then, and who stores less is not kept from anything by it.
+const MANY: usize = 32;
 
 /// Bytes that one transaction writes at most, 4 MiB, unless one record is longer.
 const WRITTEN_BYTES_AT_ONCE: u64 = 4 << 20;
@@ -300,8 +305,9 @@ impl Store {
         self.mend()?;
         let limit = self.max_bytes.load(Ordering::Relaxed);
         let (mut chunk, mut size) = (Vec::new(), 0);
+        let effort = if group.len() < MANY { Effort::Thorough } else { Effort::Quick };
         for (key, record) in group {
-            let Some(bytes) = self.codec.encode(key, record) else { continue };
+            let Some(bytes) = self.codec.encode_with(key, record, effort) else { continue };
             let footprint = footprint(bytes.len());
             if footprint > limit {
                 self.evictions.fetch_add(1, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::super::seal::Seal;
 use super::{CHECKSUM, Key, MAX_PAYLOAD_BYTES, Namespace, Record, checksum, take};
-use crate::compression;
+use crate::compression::{self, Effort};
 
 pub(super) const MAGIC: &[u8; 4] = b"thR\x02";
 
@@ -21,9 +21,9 @@ const IS_SEALED: u8 = 0x20;
 const MAX_BODY_BYTES: usize = MAX_PAYLOAD_BYTES + (1 << 20);
 
 /// The record as it stands in a file. `None` if it is too long, or cannot be sealed.
-pub(super) fn encode(record: &Record, key: &Key, seal: Option<&Seal>) -> Option<Vec<u8>> {
+pub(super) fn encode(record: &Record, key: &Key, seal: Option<&Seal>, effort: Effort) -> Option<Vec<u8>> {
     let body = body_of(record)?;
-    let (form, stored) = compression::compress(&body);
+    let (form, stored) = compression::compress(&body, effort);
     let mut bytes = Vec::with_capacity(64 + stored.len());
     let is_default = record.namespace == default_namespace(seal);
     let flags = form | if is_default { IS_DEFAULT_NAMESPACE } else { 0 } | if seal.is_some() { IS_SEALED } else { 0 };
