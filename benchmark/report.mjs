@@ -57,10 +57,14 @@ const KINDS = {
       .map(({ at }) => at.slice(0, 10))
       .toSorted()
     const minutes = Object.values(parts).reduce((sum, { seconds }) => sum + seconds, 0) / 60
+    const others = [...new Set(Object.values(parts).map((part) => part.commit))].filter((at) => at !== commit)
+    const namesAt = (at) => Object.keys(parts).filter((name) => parts[name].commit === at)
+    const older = others.map((at) => `${namesAt(at).join(', ')} (${at})`)
     const peers = Object.entries(results.versions).filter(([name]) => !['thryd', 'fetch'].includes(name))
     return [
       `thryd ${results.thryd} (${commit}; ${addon}), Node ${node.slice(1)}, ${rust.split(' (')[0]}, on ${days.at(-1)}: ${cpu}, ${cores} cores, ${memoryGiB} GiB, ${system}.`,
-      `The load was between ${least} and ${most}; the whole run took ${number(minutes, 0)} minutes.`,
+      `The load was between ${least} and ${most}, thryd's own included; all parts took ${number(minutes, 0)} minutes.`,
+      ...(older.length > 0 ? [`Parts that were measured at other commits: ${older.join('; ')}.`] : []),
       `Peers: ${peers.map(([name, version]) => `${name} ${version}`).join(', ')}.`,
     ].join(' ')
   },

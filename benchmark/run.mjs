@@ -37,6 +37,11 @@ if (unknown.length > 0) {
   process.exit(1)
 }
 
+if (isSaved && machine().addon.endsWith('BUILD')) {
+  console.error(`nothing of this build is kept (${machine().addon}): npm run build makes the one to measure`)
+  process.exit(1)
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'thryd-results-'))
 const begun = performance.now()
 const minutes = () => `${((performance.now() - begun) / 60_000).toFixed(1)} min`
