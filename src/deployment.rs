@@ -225,9 +225,9 @@ impl Deployment {
         self.hot.streams.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a request's tokens have to be known before it is sent here.
-    pub fn counts_tokens(&self, now: Instant) -> bool {
-        self.context_window() < u64::MAX || self.tracker.limits_tokens(now)
+    /// Whether the tokens of a request that takes at most so many have to be known before it is sent here.
+    pub fn counts_tokens(&self, bound: u64, now: Instant) -> bool {
+        bound > self.context_window() || self.tracker.limits_tokens(now)
     }
 
     /// Its weight.

@@ -20,6 +20,19 @@ pub(crate) async fn count_prompt<K: Kind>(request: &Arc<K::Request>, model: Stri
     run(is_long, model, count).await
 }
 
+/// What prompt and answer can take together, without counting; `u64::MAX` if there is no telling.
+pub(crate) fn bound<K: Kind>(request: &Arc<K::Request>) -> u64 {
+    if request.as_ref().as_ref().len() >= LONG_TEXT_BYTES {
+        return u64::MAX;
+    }
+    // No token is shorter than a byte. Pictures and tools count by rules of their own.
+    let prompt = K::prompt(request);
+    let is_text = prompt.images.is_empty() && prompt.tools.is_empty();
+    let completion = prompt.completion.unwrap_or(0);
+    let texts = prompt.texts.iter().map(|text| *tokens::bounds(text).end());
+    if is_text { texts.fold(prompt.overhead.saturating_add(completion), u64::saturating_add) } else { u64::MAX }
+}
+
 /// The usage of an answer whose provider did not report it.
 pub(crate) async fn estimate<K: Kind>(request: &Arc<K::Request>, value: &K, demand: &Demand, model: &str) -> Usage {
     let prompt = match demand.prompt {

@@ -49,11 +49,18 @@ pub(crate) struct Demand {
     pub completion: Option<u64>,
     /// Whether its tokens were counted at all.
     pub is_counted: bool,
+    /// Where they were not: the most that prompt and answer can take together, if that is known.
+    pub bound: u64,
 }
 
 impl Demand {
     /// That of a request whose tokens nobody limits.
-    pub const UNCOUNTED: Self = Self { prompt: 0, completion: Some(0), is_counted: false };
+    pub const UNCOUNTED: Self = Self { prompt: 0, completion: Some(0), is_counted: false, bound: u64::MAX };
+
+    /// Whether its tokens have to be counted before this deployment can be asked.
+    pub fn must_be_counted_for(&self, deployment: &Deployment, now: Instant) -> bool {
+        !self.is_counted && deployment.counts_tokens(self.bound, now)
+    }
 }
 
 impl Group {
@@ -127,10 +134,10 @@ impl Group {
         self.wake();
     }
 
-    /// Whether anybody here counts tokens, so that a request's have to be known before it is sent: whose model.
-    pub fn counts_tokens(&self, now: Instant) -> Option<String> {
+    /// Whether anybody here has to know the tokens of a request that takes at most so many before it is sent: whose model.
+    pub fn counts_tokens(&self, bound: u64, now: Instant) -> Option<String> {
         let deployments = self.deployments();
-        Some(deployments.iter().find(|one| one.counts_tokens(now))?.model.clone())
+        Some(deployments.iter().find(|one| one.counts_tokens(bound, now))?.model.clone())
     }
 
     /// The deployments that could serve this demand at all, leaving out those in `excluded`. Nearly always all of them, which are

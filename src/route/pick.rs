@@ -80,7 +80,7 @@ pub(crate) fn pick_one(
     now: Instant,
     turn: &mut Turn,
 ) -> Result<Picked, Wait> {
-    if !demand.is_counted && deployment.counts_tokens(now) {
+    if demand.must_be_counted_for(deployment, now) {
         // A limit that came while the request waited: it has to be counted first.
         return Err(Wait::Never);
     }

@@ -147,7 +147,7 @@ impl<K: Kind> Router<K> {
         group.set_deployments(deployments);
         self.0.memos.change();
         if provider.warm_up().is_some() {
-            self.0.warm_ups.count(group.counts_tokens(Instant::now()));
+            self.0.warm_ups.count(group.counts_tokens(u64::MAX, Instant::now()));
         }
         Ok(())
     }
@@ -253,10 +253,10 @@ impl<K: Kind> Router<K> {
         let group = found.ok_or_else(|| self.0.no_group(group))?;
         let mut demand = Demand::UNCOUNTED;
         let now = Instant::now();
-        if let Some(model) = group.counts_tokens(now) {
+        if let Some(model) = group.counts_tokens(u64::MAX, now) {
             let prompt = K::prompt(request);
             let (prompt, completion) = (tokens::count_prompt(&prompt, &model), prompt.completion);
-            demand = Demand { prompt, completion, is_counted: true };
+            demand = Demand { prompt, completion, is_counted: true, ..Demand::UNCOUNTED };
         }
         let (line, priority) = (group.line_of(&group.able(&demand, &[])), 0);
         let behind = Behind { line: &line, priority, ahead: line.ahead(priority), patience: None };

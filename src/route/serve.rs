@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::consider::{Barred, Learned};
 use super::core::Core;
-use super::estimate::count_prompt;
+use super::estimate::{bound, count_prompt};
 use super::fly::Shared;
 use super::group::{Behind, Demand, Group};
 use super::line::Refusal;
@@ -159,13 +159,21 @@ impl<K: Kind> CallState<'_, K> {
         Ok(())
     }
 
-    /// What the request needs; its tokens are only counted where somebody limits them.
+    /// What the request needs; its tokens are only counted where somebody limits them, and where what they are at most does
+    /// not say enough. A limit of tokens wants them exactly: what is reserved is what others have to do without.
     async fn demand(&self, group: &Group) -> Demand {
-        let Some(model) = group.counts_tokens(Instant::now()) else {
+        let now = Instant::now();
+        let Some(model) = group.counts_tokens(u64::MAX, now) else {
             return Demand::UNCOUNTED;
         };
+        if group.counts_tokens(0, now).is_none() {
+            let bound = bound::<K>(&self.job.request);
+            if group.counts_tokens(bound, now).is_none() {
+                return Demand { bound, ..Demand::UNCOUNTED };
+            }
+        }
         let (prompt, completion) = count_prompt::<K>(&self.job.request, model).await;
-        Demand { prompt, completion, is_counted: true }
+        Demand { prompt, completion, is_counted: true, ..Demand::UNCOUNTED }
     }
 
     /// Waits in the group's line for a deployment; `None` if the request has to be counted first, because somebody limits
@@ -235,7 +243,11 @@ impl<K: Kind> CallState<'_, K> {
                     ErrorKind::Timeout { phase: Phase::Queue, limit, deployment: None, detail: None }.into(),
                 )))
             }
-            Err(Refusal::Never) if !demand.is_counted && group.counts_tokens(Instant::now()).is_some() => Ok(None),
+            Err(Refusal::Never)
+                if !demand.is_counted && group.counts_tokens(demand.bound, Instant::now()).is_some() =>
+            {
+                Ok(None)
+            }
             Err(Refusal::Never | Refusal::Gone) => Err(self.nobody(group, demand, excluded)),
         }
     }
