@@ -13,11 +13,15 @@ const MOST_PARTS = 4096
 /** Units of UTF-16 from which on a string is long. */
 const LONG = 65_536
 
+/** No string of JavaScript's is longer, so that JSON refuses what is longer altogether. */
+const MOST_UNITS = 2 ** 29 - 24
+
 /** A request as it crosses: one text, or the text and the long strings that it names, in their order. */
 export type Spoken = string | string[]
 
 /** The spelling of the request that is being spelled, and its long strings, once it has one. */
 let long: string[] | undefined
+let longUnits = 0
 
 /** The spellings of the first names that came, which are nearly always the same. */
 const NAMES = new Map<string, string>()
@@ -30,13 +34,15 @@ interface WellFormed {
 /** The spelling of a request, if it is plain data: what `JSON.stringify` would write letter by letter, and nothing that says itself how it is written. */
 export function spelled(request: object): Spoken | undefined {
   // A getter of the caller's may ask for another.
-  const outer = long
+  const [outer, outerUnits] = [long, longUnits]
   long = undefined
+  longUnits = 0
   try {
     const text = spell(request, 0)
     return text === undefined ? undefined : spoken('*' + text, long)
   } finally {
     long = outer
+    longUnits = outerUnits
   }
 }
 
@@ -58,7 +64,9 @@ function spell(value: unknown, depth: number): string | undefined {
       if (value.length >= LONG) {
         long ??= ['']
         long.push(value)
-        return 'L'
+        // One string may stand in many places.
+        longUnits += value.length
+        return longUnits > MOST_UNITS ? undefined : 'L'
       }
       return '"' + value.length + ':' + value
     case 'number':

@@ -127,4 +127,13 @@ describe('a request', () => {
     }
     expect(unspelled(encodeRequest(outer))).toEqual({ first: long, second: `${long}2` })
   })
+
+  test('with one long string in so many places that no text can have it all is refused', () => {
+    const long = 'a'.repeat(2 ** 20)
+    const request = { input: Array.from({ length: 1000 }, () => long) }
+    expect(spelled(request)).toBeUndefined()
+    expect(() => encodeRequest(request)).toThrow(
+      new TypeError('request: cannot be written as JSON: Invalid string length'),
+    )
+  })
 })

@@ -131,18 +131,14 @@ impl Body {
 
     /// Lets go of a text of which the fields are only a small part by now, by copying that part.
     pub fn let_go(&mut self) {
-        let texts =
-            |fields: &[(Shared, Shared)]| fields.iter().flat_map(|(name, raw)| [name.clone(), raw.clone()]).collect();
-        let all: Vec<Shared> = texts(&self.fields);
-        let is_small = |one: &Shared| {
-            let used = all.iter().filter(|other| other.shares_with(one)).map(|other| other.len()).sum::<usize>();
-            one.kept() > MUCH && used < one.kept() / 2
-        };
-        for (name, raw) in &mut self.fields {
-            for text in [name, raw] {
-                if is_small(text) {
-                    *text = text.get().into();
-                }
+        // By what is kept: how much of it is used.
+        let mut used: HashMap<*const String, usize> = HashMap::new();
+        for text in self.fields.iter().flat_map(|(name, raw)| [name, raw]).filter(|text| text.kept() > MUCH) {
+            *used.entry(text.whole()).or_default() += text.len();
+        }
+        for text in self.fields.iter_mut().flat_map(|(name, raw)| [name, raw]) {
+            if used.get(&text.whole()).is_some_and(|used| *used < text.kept() / 2) {
+                *text = text.get().into();
             }
         }
     }
@@ -346,6 +342,22 @@ mod tests {
         body.let_go();
         assert!(body.fields.iter().all(|(name, raw)| name.kept() < 10 && raw.kept() < 10), "{body:?}");
         assert_eq!(&body.write(&[])[..], br#"{"message":"short","n":1,"m":[2]}"#);
+    }
+
+    #[test]
+    fn many_fields_are_let_go_of_in_one_pass() {
+        let fields = |count: usize| (0..count).map(|at| format!("\"field {at}\":{at}")).collect::<Vec<_>>().join(",");
+        let mut body = Body::of(format!(r#"{{"message":"{}",{}}}"#, "a".repeat(1 << 22), fields(100_000))).unwrap();
+        body.set("message", &"short");
+        body.let_go();
+        assert!(
+            body.iter()
+                .map(|(name, _)| name)
+                .eq(["message".to_owned()].iter().map(|name| &**name).chain(
+                    (0..100_000).map(|at| format!("field {at}")).collect::<Vec<_>>().iter().map(|name| &**name)
+                ))
+        );
+        assert!(body.fields.iter().all(|(name, raw)| name.kept() + raw.kept() < 32));
     }
 
     #[test]

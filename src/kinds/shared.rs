@@ -37,10 +37,9 @@ impl Shared {
         &self.whole[self.range.clone()]
     }
 
-    /// Whether keeping this keeps the same text in memory as keeping the other.
-    #[must_use]
-    pub fn shares_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.whole, &other.whole)
+    /// What tells the text that it keeps in memory from all others, as long as it does.
+    pub(super) fn whole(&self) -> *const String {
+        Arc::as_ptr(&self.whole)
     }
 
     /// Bytes that it keeps in memory.
@@ -79,7 +78,7 @@ mod tests {
         let whole = Shared::new("one two three".to_owned());
         let two = whole.slice(&whole[4..7]);
         assert_eq!((&*two, two.kept()), ("two", 13));
-        assert!(two.shares_with(&whole) && two.slice(&two[1..]).shares_with(&whole));
+        assert_eq!([two.whole(), two.slice(&two[1..]).whole()], [whole.whole(); 2]);
         assert!(std::ptr::eq(two.as_ptr(), whole[4..].as_ptr()));
     }
 
