@@ -350,13 +350,7 @@ mod tests {
         let mut body = Body::of(format!(r#"{{"message":"{}",{}}}"#, "a".repeat(1 << 22), fields(100_000))).unwrap();
         body.set("message", &"short");
         body.let_go();
-        assert!(
-            body.iter()
-                .map(|(name, _)| name)
-                .eq(["message".to_owned()].iter().map(|name| &**name).chain(
-                    (0..100_000).map(|at| format!("field {at}")).collect::<Vec<_>>().iter().map(|name| &**name)
-                ))
-        );
+        assert_eq!((body.iter().count(), body.get("field 99999")), (100_001, Some("99999")));
         assert!(body.fields.iter().all(|(name, raw)| name.kept() + raw.kept() < 32));
     }
 
