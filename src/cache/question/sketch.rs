@@ -145,8 +145,10 @@ fn is_plain(text: &str) -> bool {
 
 /// Whether a string ends as an abbreviation does.
 fn looks_abbreviated(text: &str) -> bool {
-    let is_tail = |character: char| character == ':' || character.is_ascii_hexdigit();
-    unquoted(text).is_some_and(|text| text.trim_end_matches(is_tail).ends_with(MARK))
+    let Some(text) = unquoted(text) else { return false };
+    let is_tail = |byte: u8| byte == b':' || byte.is_ascii_hexdigit();
+    let end = text.bytes().rposition(|byte| !is_tail(byte)).map_or(0, |last| last + 1);
+    text.as_bytes()[..end].ends_with("…".as_bytes())
 }
 
 /// Whether an object could be taken for an abbreviation.

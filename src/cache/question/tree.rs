@@ -27,16 +27,15 @@ pub(super) enum Parts<'t> {
 
 impl<'t> Node<'t> {
     pub fn parse(text: &'t str) -> Self {
-        Self::at_depth(text.trim(), 0)
+        let text = text.trim();
+        match value(text, 0) {
+            Some((node, "")) => node,
+            _ => Self::new(text, Parts::Leaf),
+        }
     }
 
-    fn at_depth(text: &'t str, depth: usize) -> Self {
-        let parts = match text.as_bytes().first() {
-            Some(b'[') if depth < MAX_DEPTH => items(text, depth).map(Parts::List),
-            Some(b'{') if depth < MAX_DEPTH => members(text, depth).map(Parts::Map),
-            _ => None,
-        };
-        Self { text, parts: parts.unwrap_or(Parts::Leaf), hash: OnceCell::new() }
+    fn new(text: &'t str, parts: Parts<'t>) -> Self {
+        Self { text, parts, hash: OnceCell::new() }
     }
 
     /// The first 32 bits of the hash of its text.
@@ -63,27 +62,49 @@ pub(super) fn unquoted(text: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
-fn items(text: &str, depth: usize) -> Option<Vec<Node<'_>>> {
-    let mut rest = text.strip_prefix('[')?.trim_start();
-    let mut found = Vec::new();
-    while rest != "]" {
-        let (value, after) = split_value(rest)?;
-        found.push(Node::at_depth(value, depth + 1));
-        rest = next(after, ']')?;
-    }
-    Some(found)
+/// The value that a text begins with, and what comes after it.
+fn value(text: &str, depth: usize) -> Option<(Node<'_>, &str)> {
+    let parts = match text.as_bytes().first()? {
+        b'[' if depth < MAX_DEPTH => items(text, depth).map(|(items, after)| (Parts::List(items), after)),
+        b'{' if depth < MAX_DEPTH => members(text, depth).map(|(members, after)| (Parts::Map(members), after)),
+        _ => None,
+    };
+    let (parts, after) = match parts {
+        Some(found) => found,
+        None => (Parts::Leaf, after_value(text)?),
+    };
+    Some((Node::new(&text[..text.len() - after.len()], parts), after))
 }
 
-fn members(text: &str, depth: usize) -> Option<Vec<(&str, Node<'_>)>> {
+fn items(text: &str, depth: usize) -> Option<(Vec<Node<'_>>, &str)> {
+    let mut rest = text.strip_prefix('[')?.trim_start();
+    let mut found = Vec::new();
+    loop {
+        if let Some(after) = rest.strip_prefix(']') {
+            return Some((found, after));
+        }
+        let (item, after) = value(rest, depth + 1)?;
+        found.push(item);
+        rest = next(after, ']')?;
+    }
+}
+
+/// Members of an object, and what comes after it.
+type Members<'t> = (Vec<(&'t str, Node<'t>)>, &'t str);
+
+fn members(text: &str, depth: usize) -> Option<Members<'_>> {
     let mut rest = text.strip_prefix('{')?.trim_start();
     let mut found = Vec::new();
-    while rest != "}" {
-        let (name, after) = split_value(rest).filter(|(name, _)| name.starts_with('"'))?;
-        let (value, after) = split_value(after.trim_start().strip_prefix(':')?.trim_start())?;
-        found.push((name, Node::at_depth(value, depth + 1)));
+    loop {
+        if let Some(after) = rest.strip_prefix('}') {
+            return Some((found, after));
+        }
+        let after = after_value(rest).filter(|_| rest.starts_with('"'))?;
+        let name = &rest[..rest.len() - after.len()];
+        let (member, after) = value(after.trim_start().strip_prefix(':')?.trim_start(), depth + 1)?;
+        found.push((name, member));
         rest = next(after, '}')?;
     }
-    Some(found)
 }
 
 /// What follows a value: the next one, or `end` alone.
@@ -95,8 +116,8 @@ fn next(after: &str, end: char) -> Option<&str> {
     }
 }
 
-/// A value and what comes after it.
-fn split_value(text: &str) -> Option<(&str, &str)> {
+/// What comes after a value, which is not looked into.
+fn after_value(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let end = match bytes.first()? {
         b'"' => string_end(bytes, 0)?,
@@ -118,9 +139,14 @@ fn split_value(text: &str) -> Option<(&str, &str)> {
                 }
             }
         }
-        _ => bytes.iter().position(|byte| b",]} \t\r\n".contains(byte)).unwrap_or(bytes.len()),
+        _ => {
+            let end = bytes.iter().position(|byte| b",]} \t\r\n".contains(byte)).unwrap_or(bytes.len());
+            // What begins in the middle of a word would have to end somewhere else.
+            let is_word = end > 0 && !bytes[..end].iter().any(|byte| b"[{\"".contains(byte));
+            is_word.then_some(end)?
+        }
     };
-    Some(text.split_at(end)).filter(|(value, _)| !value.is_empty())
+    text.get(end..)
 }
 
 /// Where the string that begins at `start` ends.
@@ -132,5 +158,39 @@ fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
             return Some(at + 1);
         }
         at += 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(node: &Node<'_>) -> String {
+        match &node.parts {
+            Parts::Leaf => format!("<{}>", node.text),
+            Parts::List(items) => format!("[{}]", items.iter().map(shape).collect::<Vec<_>>().join(" ")),
+            Parts::Map(members) => {
+                let members = members.iter().map(|(name, value)| format!("{name}={}", shape(value)));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_one_leaf_and_takes_nothing_with_it_that_stands_beside_it() {
+        for (text, expected) in [
+            (r#" {"a" : [1, "x]\"", {}], "b":null} "#, r#"{"a"=[<1> <"x]\""> {}] "b"=<null>}"#),
+            (r#"{"a":[1}],"b":[2]}"#, r#"<{"a":[1}],"b":[2]}>"#),
+            (r#"{"a":{1:2},"b":[2]}"#, r#"{"a"=<{1:2}> "b"=[<2>]}"#),
+            ("[[1,],[2]]", "[<[1,]> [<2>]]"),
+            (r#"{"a":[1[2],3],"b":4}"#, r#"{"a"=<[1[2],3]> "b"=<4>}"#),
+            ("[1] 2", "<[1] 2>"),
+            (r#"["a"#, r#"<["a>"#),
+            ("", "<>"),
+        ] {
+            assert_eq!(shape(&Node::parse(text)), expected, "{text}");
+        }
+        let deep = format!("{}{}", "[".repeat(MAX_DEPTH + 9), "]".repeat(MAX_DEPTH + 9));
+        assert_eq!(shape(&Node::parse(&deep)).matches('<').count(), 1);
     }
 }
