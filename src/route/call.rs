@@ -289,9 +289,12 @@ impl Keeper {
 /// What the cache keeps of an answer: a line of JSON with the usage, which may have been counted here, and what the kind
 /// keeps.
 fn pack<K: Kind>(value: &K) -> Bytes {
-    let mut packed = serde_json::to_vec(&value.usage()).unwrap_or_default();
+    let (usage, stored) = (serde_json::to_vec(&value.usage()).unwrap_or_default(), value.store());
+    // No longer than it has to be: it may be kept for days.
+    let mut packed = Vec::with_capacity(usage.len() + 1 + stored.len());
+    packed.extend_from_slice(&usage);
     packed.push(b'\n');
-    packed.extend_from_slice(&value.store());
+    packed.extend_from_slice(&stored);
     packed.into()
 }
 

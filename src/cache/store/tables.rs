@@ -23,6 +23,8 @@ pub(super) struct Tables<'t> {
     pub bytes: u64,
     /// Bytes that were removed or replaced.
     pub freed: u64,
+    /// The rank above all others, once somebody has asked for it.
+    next_rank: Option<u64>,
 }
 
 impl<'t> Tables<'t> {
@@ -31,12 +33,17 @@ impl<'t> Tables<'t> {
         let entries = transaction.open_table(ENTRIES)?;
         let (index, meta) = (transaction.open_table(INDEX)?, transaction.open_table(META)?);
         let bytes = stored_bytes(&meta)?;
-        Ok(Self { meta, entries, index, bytes, freed: 0 })
+        Ok(Self { meta, entries, index, bytes, freed: 0, next_rank: None })
     }
 
-    /// The rank above all others.
-    pub fn next_rank(&self) -> Result<u64, redb::Error> {
-        Ok(self.entries.last()?.map_or(0, |(rank, _)| rank.value().saturating_add(1)))
+    /// A rank above all others; looked for once, as nobody else writes meanwhile.
+    fn take_rank(&mut self) -> Result<u64, redb::Error> {
+        let rank = match self.next_rank {
+            Some(rank) => rank,
+            None => self.entries.last()?.map_or(0, |(rank, _)| rank.value().saturating_add(1)),
+        };
+        self.next_rank = Some(rank.saturating_add(1));
+        Ok(rank)
     }
 
     /// Puts a record at its place, above all others, in place of what was there.
@@ -45,7 +52,7 @@ impl<'t> Tables<'t> {
     }
 
     pub fn append(&mut self, place: &Key, row: &[u8], expires_ms: u64, namespace: u64) -> Result<(), redb::Error> {
-        let rank = self.next_rank()?;
+        let rank = self.take_rank()?;
         let replaced = self.index.insert(&place.0, (rank, expires_ms, namespace))?.map(|row| row.value().0);
         if let Some(replaced) = replaced {
             self.forget(replaced)?;
