@@ -106,6 +106,31 @@ async fn a_finished_call_is_never_joined_even_while_its_answer_is_unread() {
     assert!(flights.is_empty());
 }
 
+/// Counts how often it is copied.
+#[derive(Debug)]
+struct Copied(Arc<AtomicUsize>);
+
+impl Clone for Copied {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[tokio::test]
+async fn who_waits_alone_has_the_answer_without_a_copy_and_the_last_of_several_too() {
+    for callers in [1, 3] {
+        let (flights, copies) = (flights::<Copied>(), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&copies);
+        let first = flights.join(key(1), |_| async move { Copied(count) });
+        let others: Vec<_> = (1..callers).map(|_| flights.join(key(1), |_| std::future::pending())).collect();
+        for flight in others.into_iter().chain([first]) {
+            assert!(flight.await.is_ok());
+        }
+        assert_eq!(copies.load(Ordering::SeqCst), callers - 1);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_reaches_all_who_wait_with_its_words_and_nobody_after_them() {
     let flights = flights::<u8>();

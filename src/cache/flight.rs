@@ -186,10 +186,22 @@ impl<T: Clone, S> Flight<T, S> {
         &self.call.companion
     }
 
-    /// The outcome, if there is one yet.
+    /// The outcome, if there is one yet, and if this future has not given it already.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<T, FlightPanic>> {
         lock(&self.call.state).outcome.clone()
+    }
+
+    /// Whether there is an outcome; if there is none yet, who asks is woken when there is.
+    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.call.state);
+        if state.outcome.is_some() {
+            return Poll::Ready(());
+        }
+        let number = *self.waker.get_or_insert(state.next_waker);
+        state.next_waker = state.next_waker.max(number + 1);
+        state.wakers.insert(number, context.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -197,15 +209,14 @@ impl<T: Clone, S> Future for Flight<T, S> {
     type Output = Result<T, FlightPanic>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let flight = &mut *self;
-        let mut state = lock(&flight.call.state);
-        if let Some(outcome) = &state.outcome {
-            return Poll::Ready(outcome.clone());
+        if self.poll_end(context).is_pending() {
+            return Poll::Pending;
         }
-        let number = *flight.waker.get_or_insert(state.next_waker);
-        state.next_waker = state.next_waker.max(number + 1);
-        state.wakers.insert(number, context.waker().clone());
-        Poll::Pending
+        let mut state = lock(&self.call.state);
+        // Nobody joins a call that has ended, so who is alone with it then has the outcome without a copy.
+        let is_alone = Arc::strong_count(&self.call) == 1;
+        let outcome = if is_alone { state.outcome.take() } else { state.outcome.clone() };
+        outcome.map_or(Poll::Pending, Poll::Ready)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A streamed answer as its reader has it: what has arrived, taken in batches.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll as Progress, Waker};
 
@@ -131,7 +131,7 @@ impl<K: Streaming> AnswerStream<K> {
             if let Stage::Following { seat, .. } = &mut inner.stage {
                 // Both, because the last chunks come before the outcome. Asked again below, whatever this says.
                 seat.reader.register(context.waker());
-                let _ = Pin::new(&mut seat.flight).poll(context);
+                let _ = seat.flight.poll_end(context);
             }
             match self.take(&mut inner) {
                 // On another seat, which does not know yet whom to wake.
