@@ -243,6 +243,24 @@ describe('a signal that fires', () => {
     }
   })
 
+  test('gives the slot of a stream to the next call or stream in the same turn', async () => {
+    const router = routed({ begin: invoke, first: [] }) as CompletionRouter
+    for (let trial = 0; trial < 100; trial += 1) {
+      server.script('m', ['hang'])
+      const before = server.counts.requests
+      const controller = new AbortController()
+      const left = caught(
+        router.stream('default', { message: `left ${trial}` }, { signal: controller.signal }).completion(),
+      )
+      await server.waitFor(() => server.counts.requests > before)
+      controller.abort('enough')
+      const request = { message: `next ${trial}` }
+      if (trial % 2 === 0) await router.invoke('default', request, { queueMs: 0 })
+      else await router.stream('default', request, { queueMs: 0 }).completion()
+      expect(await left).toBe('enough')
+    }
+  })
+
   test('while a connection is opened gives it up', async () => {
     const sockets: Socket[] = []
     // Says nothing, so that no TLS session comes about.

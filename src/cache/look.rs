@@ -15,7 +15,7 @@ use super::{Cache, Key, Record};
 pub enum Glance {
     /// The answer.
     Hit(Arc<Record>),
-    /// It is not there: for [`Cache::disk_get_since`], which then does not look again.
+    /// It is not there: for [`Cache::disk_get_since`], which then reads it only if something was stored since.
     Miss(Sighting),
     /// That cannot be told without waiting.
     Unsure,

@@ -18,6 +18,9 @@ pub struct Arrived {
 
 /// A stream of any kind.
 pub trait AnyStream: Send + Sync {
+    /// Sends the call on its way.
+    fn start(&self);
+
     /// `None` if nothing has come.
     fn try_next(&self) -> Option<Arrived>;
 
@@ -31,6 +34,10 @@ pub trait AnyStream: Send + Sync {
 }
 
 impl<K: Crossing + Streaming> AnyStream for AnswerStream<K> {
+    fn start(&self) {
+        self.start();
+    }
+
     fn try_next(&self) -> Option<Arrived> {
         polled(self.try_next())
     }

@@ -211,7 +211,9 @@ impl NativeRouter {
         match begun {
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(stream) => {
-                lock(&self.pending.0.streams).insert(id, stream);
+                lock(&self.pending.0.streams).insert(id, Arc::clone(&stream));
+                // There, after what was ended before it.
+                runtime::call(move || stream.start());
                 None
             }
         }

@@ -45,7 +45,7 @@ fn streamed<K: Crossing + Streaming>(
     request: Spoken,
     options: StreamOptions,
 ) -> Result<Arc<dyn AnyStream>> {
-    Ok(Arc::new(router.stream(group, &read::<K>(request)?, options)?))
+    Ok(Arc::new(router.stream_later(group, &read::<K>(request)?, options)?))
 }
 
 /// What every answer says.

@@ -32,7 +32,8 @@ impl Drop for Text {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0).into_bytes();
         BUFFERS.with_borrow_mut(|kept| {
-            if buffer.capacity() <= READY && kept.len() < KEPT {
+            // Not one that was moved out of, nor a long one.
+            if (READY..2 * READY).contains(&buffer.capacity()) && kept.len() < KEPT {
                 kept.push(buffer);
             }
         });

@@ -346,6 +346,16 @@ impl<K: Streaming> Router<K> {
     /// # Errors
     /// What can be refused before anything is sent.
     pub fn stream(&self, group: &str, request: &K::Request, options: StreamOptions) -> Result<AnswerStream<K>> {
+        let stream = self.stream_later(group, request, options)?;
+        stream.start();
+        Ok(stream)
+    }
+
+    /// As [`Router::stream`], but the call sets out when [`AnswerStream::start`] is called, or with an equal one.
+    ///
+    /// # Errors
+    /// As [`Router::stream`].
+    pub fn stream_later(&self, group: &str, request: &K::Request, options: StreamOptions) -> Result<AnswerStream<K>> {
         let request = K::request(request.as_ref().clone())?;
         let wish = match options.on_interrupt {
             _ if options.buffer => Wish::Whole,

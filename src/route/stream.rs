@@ -74,18 +74,24 @@ enum Stage<K: Streaming> {
 }
 
 impl<K: Streaming> AnswerStream<K> {
-    /// Begins a call: one that memory can answer is answered, any other joins an equal one or starts. Needs the context
-    /// of a Tokio runtime.
+    /// Begins a call: one that memory can answer is answered, any other joins an equal one, or starts with
+    /// [`AnswerStream::start`].
     pub(crate) fn begin(mut prepared: Prepared<K>, wish: Wish, reading: Reading) -> Self {
         let guard = prepared.take_guard();
         let stage = if let Some(answer) = prepared.in_memory() {
             Stage::Ending(chunks(&answer, reading), Box::new(answer))
         } else {
             let seat = prepared.fly(reading, wish, Box::new(guard), 0);
-            seat.start();
             Stage::Following { seat, is_given: false, rejoins: 0 }
         };
         Self { prepared, wish, reading, inner: Mutex::new(Inner { stage, origin: None, waker: None }) }
+    }
+
+    /// Sends the call on its way, if it is not. Needs the context of a Tokio runtime.
+    pub fn start(&self) {
+        if let Stage::Following { seat, .. } = &self.inner().stage {
+            seat.start();
+        }
     }
 
     /// What has arrived, waiting for something to arrive. `None` after the end or an error.
