@@ -131,6 +131,14 @@ async fn who_waits_alone_has_the_answer_without_a_copy_and_the_last_of_several_t
     }
 }
 
+#[tokio::test]
+async fn who_asks_again_for_an_answer_that_it_was_given_is_told_so_and_does_not_wait_for_ever() {
+    let mut flight = flights().join(key(1), |_| async { 1 });
+    assert_eq!((&mut flight).await, Ok(1));
+    assert_eq!(flight.outcome(), None);
+    assert!(flight.await.unwrap_err().message.contains("given already"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_reaches_all_who_wait_with_its_words_and_nobody_after_them() {
     let flights = flights::<u8>();

@@ -194,7 +194,7 @@ async fn read(mut flight: Flight<usize, Arc<Log>>, reader: Reader) -> (String, b
     loop {
         let found = poll_fn(|context| {
             reader.register(context.waker());
-            let is_over = Pin::new(&mut flight).poll(context).is_ready();
+            let is_over = flight.poll_end(context).is_ready();
             match reader.take() {
                 Found::Nothing if !is_over => Poll::Pending,
                 found => Poll::Ready(found),

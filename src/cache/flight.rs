@@ -128,7 +128,14 @@ impl<T: Clone + Send + Sync + 'static, S: Default + Send + Sync + 'static> Fligh
             Entry { call: Arc::new(call), callers: 0, abort: None }
         });
         entry.callers += 1;
-        Flight { table: Arc::clone(&self.table), key, call: Arc::clone(&entry.call), is_joined, waker: None }
+        Flight {
+            table: Arc::clone(&self.table),
+            key,
+            call: Arc::clone(&entry.call),
+            is_joined,
+            waker: None,
+            is_given: false,
+        }
     }
 
     /// How many calls are in flight.
@@ -171,6 +178,8 @@ pub struct Flight<T, S = ()> {
     is_joined: bool,
     /// The number under which this caller waits.
     waker: Option<u64>,
+    /// The outcome was given to this caller, who was alone with it.
+    is_given: bool,
 }
 
 impl<T: Clone, S> Flight<T, S> {
@@ -195,7 +204,7 @@ impl<T: Clone, S> Flight<T, S> {
     /// Whether there is an outcome; if there is none yet, who asks is woken when there is.
     pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.call.state);
-        if state.outcome.is_some() {
+        if state.outcome.is_some() || self.is_given {
             return Poll::Ready(());
         }
         let number = *self.waker.get_or_insert(state.next_waker);
@@ -212,11 +221,12 @@ impl<T: Clone, S> Future for Flight<T, S> {
         if self.poll_end(context).is_pending() {
             return Poll::Pending;
         }
-        let mut state = lock(&self.call.state);
+        let flight = &mut *self;
+        let mut state = lock(&flight.call.state);
         // Nobody joins a call that has ended, so who is alone with it then has the outcome without a copy.
-        let is_alone = Arc::strong_count(&self.call) == 1;
-        let outcome = if is_alone { state.outcome.take() } else { state.outcome.clone() };
-        outcome.map_or(Poll::Pending, Poll::Ready)
+        flight.is_given |= Arc::strong_count(&flight.call) == 1;
+        let outcome = if flight.is_given { state.outcome.take() } else { state.outcome.clone() };
+        Poll::Ready(outcome.unwrap_or_else(|| Err(FlightPanic { message: "the outcome was given already".to_owned() })))
     }
 }
 
