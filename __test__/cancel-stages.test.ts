@@ -243,15 +243,15 @@ describe('a signal that fires', () => {
     }
   })
 
-  test('gives the slot of a stream to the next call or stream in the same turn', async () => {
+  test('gives the slot of a call or stream to the next stream or call in the same turn', async () => {
     const router = routed({ begin: invoke, first: [] }) as CompletionRouter
-    for (let trial = 0; trial < 100; trial += 1) {
+    for (let trial = 0; trial < 200; trial += 1) {
       server.script('m', ['hang'])
       const before = server.counts.requests
       const controller = new AbortController()
-      const left = caught(
-        router.stream('default', { message: `left ${trial}` }, { signal: controller.signal }).completion(),
-      )
+      const leave = { signal: controller.signal }
+      const begun = trial % 4 < 2 ? invoke(router, leave.signal) : router.stream('default', hi, leave).completion()
+      const left = caught(begun)
       await server.waitFor(() => server.counts.requests > before)
       controller.abort('enough')
       const request = { message: `next ${trial}` }

@@ -75,7 +75,8 @@ function cancelled(index: number, random: () => number): Promise<unknown> {
     : router.invoke('default', request, options)
   if (when < 0.2) abort()
   else if (when < 0.3) setImmediate(abort)
-  else setTimeout(abort, random() * 2000)
+  // Long enough for all of them to be in line before the last are cancelled, also in a build that is not optimised.
+  else setTimeout(abort, random() * 6000)
   return caught(call).then((error) => (error as unknown) === reason)
 }
 

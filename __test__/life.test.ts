@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { CompletionRouter } from '..'
@@ -120,6 +122,33 @@ describe('worker threads', () => {
       parentPort.postMessage(answer.content)
       setInterval(() => {}, 1000)
     })`
+
+  test('leave nothing open that they had begun, streams included, when they are ended', async () => {
+    const left: Promise<unknown>[] = []
+    server.answer = async (seen, response) => {
+      if (seen.text.includes('hang')) {
+        left.push(once(response, 'close'))
+        return
+      }
+      if (seen.text.includes('until')) await expect.poll(() => left.length).toBe(2)
+      // Answered when all of them are closed.
+      if (seen.text.includes('gone')) await Promise.all(left)
+      await echo(seen, response)
+    }
+    const source = `${begin}
+      import { Worker } from 'node:worker_threads'
+      const worker = new Worker(${JSON.stringify(worker)}, {
+        eval: true,
+        execArgv: [],
+        workerData: { root: process.cwd(), baseUrl, cache, number: 1 },
+      })
+      await new Promise((resolve) => worker.once('message', resolve))
+      await router.invoke('default', { message: 'until they are there' })
+      await worker.terminate()
+      console.log(JSON.stringify((await router.invoke('default', { message: 'gone?' })).content))`
+    expect(await printed(source, server.url, files.fresh())).toBe('gone?')
+    expect(left).toHaveLength(2)
+  })
 
   test('share one cache, and may be ended in the midst of calls', async () => {
     server.answer = (seen, response) => (seen.text.includes('hang') ? undefined : echo(seen, response))

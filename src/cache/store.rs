@@ -38,8 +38,8 @@ use tables::{INDEX, META, Tables, footprint, stored_bytes};
 /// Entries that one transaction writes at most.
 const WRITTEN_AT_ONCE: usize = 256;
 
-/// From so many answers in one group on, which is thousands in a second, they are made shorter with less effort: nobody has
-/// the processor to spare then, and who stores less is not kept from anything by it.
+/// From so many answers in one group on they are made shorter with less effort: a group is what comes in 20 ms or while another is
+/// written, so that as many mean a busy time, and who stores less at once is not kept from anything by the thorough way.
 const MANY: usize = 32;
 
 /// Bytes that one transaction writes at most, 4 MiB, unless one record is longer.

@@ -18,7 +18,7 @@ pub enum Responding {
     Ready(Response),
     /// Whole, later; dropping it cancels.
     Pending(BoxFuture<'static, Response>),
-    /// Piece by piece.
+    /// Piece by piece. It sets out when it is first waited for, or with [`ResponseStream::start`].
     Stream(Box<ResponseStream>),
 }
 
@@ -88,7 +88,7 @@ impl Answering for Completion {
         request: &CompletionRequest,
         options: StreamOptions,
     ) -> Option<Result<ResponseStream>> {
-        let stream = router.stream(&ask.group, request, options);
+        let stream = router.stream_later(&ask.group, request, options);
         let events = CompletionEvents::new(ask.shows_usage);
         Some(stream.map(|stream| ResponseStream::new(stream, events, router.hosts())))
     }
@@ -105,7 +105,7 @@ impl Answering for ModelResponse {
         request: &ResponsesRequest,
         options: StreamOptions,
     ) -> Option<Result<ResponseStream>> {
-        let stream = router.stream(&ask.group, request, options);
+        let stream = router.stream_later(&ask.group, request, options);
         Some(stream.map(|stream| ResponseStream::new(stream, ResponseEvents::default(), router.hosts())))
     }
 }

@@ -40,6 +40,11 @@ impl ResponseStream {
         Self(Box::new(Written { stream, hosts, state }))
     }
 
+    /// Sends the call on its way, if it is not. Needs the context of a Tokio runtime.
+    pub fn start(&self) {
+        self.0.start();
+    }
+
     /// What has arrived, without waiting; `None` if nothing has. Needs the context of a Tokio runtime.
     #[must_use]
     pub fn try_next(&self) -> Option<Part> {
@@ -48,6 +53,7 @@ impl ResponseStream {
 
     /// What has arrived, waiting for something to arrive.
     pub async fn next(&self) -> Part {
+        self.0.start();
         self.0.next().await
     }
 
@@ -77,6 +83,7 @@ pub(super) trait Events<K>: Send {
 
 /// A streamed answer of any kind.
 trait Parts: std::fmt::Debug + Send + Sync {
+    fn start(&self);
     fn try_next(&self) -> Option<Part>;
     fn next(&self) -> BoxFuture<'_, Part>;
     fn cancel(&self);
@@ -97,6 +104,10 @@ struct State<E> {
 }
 
 impl<K: Streaming, E: Events<K>> Parts for Written<K, E> {
+    fn start(&self) {
+        self.stream.start();
+    }
+
     fn try_next(&self) -> Option<Part> {
         if let Some(end) = self.state().end.take() {
             return Some(Part::End(end));

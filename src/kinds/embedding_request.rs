@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::checks::{filled_string, positive, required_strings};
+use super::shared::Shared;
 use super::{Body, Field, Prompt};
 use crate::error::Invalid;
 
@@ -53,8 +54,10 @@ impl EmbeddingRequest {
     }
 
     fn of(mut body: Body, inputs: Vec<String>) -> Self {
-        body.set("input", &inputs);
+        // The texts as they came are let go of before they are written again: they may be long.
+        body.put("input", Shared::from("null"));
         body.let_go();
+        body.set("input", &inputs);
         Self { body, inputs }
     }
 

@@ -16,7 +16,7 @@ use super::reply::{bug, guarded, reply};
 use super::router::NativeRouter;
 use super::runtime;
 use crate::error::{Error, ErrorKind, Invalid};
-use crate::gateway::{Door, Part, Place, Refusal, Responding, Response, models, place};
+use crate::gateway::{Door, Part, Place, Refusal, Responding, Response, ResponseStream, models, place};
 use crate::route::Hosts;
 
 #[napi]
@@ -42,7 +42,9 @@ impl NativeRouter {
                 None
             }
             Ok(Responding::Stream(stream)) => {
-                lock(&self.pending.0.responses).insert(id, Arc::from(stream));
+                let stream = Arc::<ResponseStream>::from(stream);
+                lock(&self.pending.0.responses).insert(id, Arc::clone(&stream));
+                runtime::spawn(async move { stream.start() });
                 self.pull_response(id, 1)
             }
         }

@@ -12,7 +12,7 @@ use super::any_stream::{AnyStream, Arrived};
 use super::letter::{Kind as LetterKind, Letter, Mail};
 use super::mailbox::{Post, lock};
 use super::reply::bug;
-use super::runtime::Task;
+use super::runtime::{self, Task};
 use crate::error::{ErrorKind, Result};
 use crate::gateway::ResponseStream;
 
@@ -30,6 +30,13 @@ pub struct PendingCalls {
 impl Drop for PendingCalls {
     fn drop(&mut self) {
         lock(&self.calls).values().for_each(Task::abort);
+        // Whoever waits for what comes of them holds them, and would wait on.
+        for (_, stream) in lock(&self.streams).drain() {
+            runtime::call(move || stream.cancel());
+        }
+        for (_, response) in lock(&self.responses).drain() {
+            runtime::call(move || response.cancel());
+        }
     }
 }
 

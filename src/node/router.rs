@@ -212,8 +212,8 @@ impl NativeRouter {
             Err(error) => Some(Mail::failed(id, &error).into()),
             Ok(stream) => {
                 lock(&self.pending.0.streams).insert(id, Arc::clone(&stream));
-                // There, after what was ended before it.
-                runtime::call(move || stream.start());
+                // There, and as work of its own, so that what was ended before it has given back what it held.
+                runtime::spawn(async move { stream.start() });
                 None
             }
         }

@@ -90,7 +90,8 @@ pub fn call(work: impl FnOnce() + Send + 'static) {
     ERRANDS.give(Errand::Call(Box::new(work)));
 }
 
-/// What other threads want done on the runtime's, in their order. To wake that is a system call, so it is woken once for
+/// What other threads want done on the runtime's, in their order, if that is one thread (with `THRYD_THREADS` it is only begun in
+/// that order). To wake that is a system call, so it is woken once for
 /// all that comes before it looks.
 struct Errands {
     waiting: Mutex<Vec<Errand>>,
