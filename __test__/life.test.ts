@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { CompletionRouter } from '..'
 import { caught } from './support/caught'
@@ -130,7 +130,7 @@ describe('worker threads', () => {
         left.push(once(response, 'close'))
         return
       }
-      if (seen.text.includes('until')) await expect.poll(() => left.length).toBe(2)
+      if (seen.text.includes('until')) await vi.waitUntil(() => left.length === 2, { timeout: 10_000 })
       // Answered when all of them are closed.
       if (seen.text.includes('gone')) await Promise.all(left)
       await echo(seen, response)
