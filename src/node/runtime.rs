@@ -1,7 +1,7 @@
 //! The addon's own Tokio runtime: one per process, started with the first call that needs it.
 
+use std::collections::VecDeque;
 use std::future::Future;
-use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -11,6 +11,7 @@ use std::thread;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use super::mailbox::lock;
 
@@ -90,11 +91,16 @@ pub fn call(work: impl FnOnce() + Send + 'static) {
     ERRANDS.give(Errand::Call(Box::new(work)));
 }
 
+/// After so many the runtime does what else there is, such as reading answers. Calls that are begun by the thousand would else
+/// all be sent before the first is answered, each over a connection of its own: with 4,096 of them and a server that answers
+/// at once, 32 opened 2,800 connections, and 8 opened 270, for a quarter less CPU and memory.
+const AT_ONCE: usize = 8;
+
 /// What other threads want done on the runtime's, in their order, if that is one thread (with `THRYD_THREADS` it is only begun in
 /// that order). To wake that is a system call, so it is woken once for
 /// all that comes before it looks.
 struct Errands {
-    waiting: Mutex<Vec<Errand>>,
+    waiting: Mutex<VecDeque<Errand>>,
     is_woken: AtomicBool,
     wake: Notify,
 }
@@ -105,11 +111,11 @@ enum Errand {
 }
 
 static ERRANDS: Errands =
-    Errands { waiting: Mutex::new(Vec::new()), is_woken: AtomicBool::new(false), wake: Notify::const_new() };
+    Errands { waiting: Mutex::new(VecDeque::new()), is_woken: AtomicBool::new(false), wake: Notify::const_new() };
 
 impl Errands {
     fn give(&self, errand: Errand) {
-        lock(&self.waiting).push(errand);
+        lock(&self.waiting).push_back(errand);
         if !self.is_woken.swap(true, Ordering::SeqCst) {
             self.wake.notify_one();
         }
@@ -120,15 +126,28 @@ impl Errands {
             self.wake.notified().await;
             // First: what is given from now on wakes again, at worst for nothing.
             self.is_woken.store(false, Ordering::SeqCst);
-            let errands = take(&mut *lock(&self.waiting));
-            for errand in errands {
-                match errand {
-                    Errand::Begin(work) => drop(tokio::spawn(work)),
-                    // A panic would end the thread; nobody waits to be told of it.
-                    Errand::Call(work) => drop(catch_unwind(AssertUnwindSafe(work))),
-                }
+            while self.do_some() {
+                yield_now().await;
             }
         }
+    }
+
+    /// Whether there were as many as are done at once.
+    fn do_some(&self) -> bool {
+        let errands: Vec<_> = {
+            let mut waiting = lock(&self.waiting);
+            let some = waiting.len().min(AT_ONCE);
+            waiting.drain(..some).collect()
+        };
+        let is_full = errands.len() == AT_ONCE;
+        for errand in errands {
+            match errand {
+                Errand::Begin(work) => drop(tokio::spawn(work)),
+                // A panic would end the thread; nobody waits to be told of it.
+                Errand::Call(work) => drop(catch_unwind(AssertUnwindSafe(work))),
+            }
+        }
+        is_full
     }
 }
 
