@@ -62,6 +62,7 @@ pub fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Task {
     let (work, end) = abortable(work);
     let work = async move { _ = work.await };
     if Handle::try_current().is_ok() {
+        // From there nobody has to be woken.
         tokio::spawn(work);
     } else {
         handle();
@@ -96,9 +97,8 @@ pub fn call(work: impl FnOnce() + Send + 'static) {
 /// at once, 32 opened 2,800 connections, and 8 opened 270, for a quarter less CPU and memory.
 const AT_ONCE: usize = 8;
 
-/// What other threads want done on the runtime's, in their order, if that is one thread (with `THRYD_THREADS` it is only begun in
-/// that order). To wake that is a system call, so it is woken once for
-/// all that comes before it looks.
+/// What other threads want done on the runtime's, in their order; with more than one (`THRYD_THREADS`) it is only begun in that order.
+/// To wake the runtime is a system call, so it is woken once for all that comes before it looks.
 struct Errands {
     waiting: Mutex<VecDeque<Errand>>,
     is_woken: AtomicBool,

@@ -117,7 +117,7 @@ impl Long {
         Ok(Self { env, value, length })
     }
 
-    /// Appends it; `None` if it cannot be read, which only a string could not be that is none.
+    /// Appends it; `None` if Node does not give it.
     pub fn append(self, out: &mut Vec<u8>) -> Option<()> {
         let start = out.len();
         out.reserve(self.length + 1);

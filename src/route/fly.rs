@@ -223,7 +223,7 @@ impl<K: Kind> Prepared<K> {
             }
         };
         let flight = flights.join_on(self.flight_key(reading), start, |task| {
-            let Some(shared) = new.take() else { return Box::new(|| ()) };
+            let shared = new.take().expect("made ready after it was made");
             shared.departure.make_ready(task);
             Box::new(move || shared.departure.abort())
         });
