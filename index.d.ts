@@ -701,6 +701,44 @@ export declare class RateLimitError extends ThrydError {
     });
 }
 
+/** Which Redis limits are counted over, and how. */
+export declare interface RedisLimitsOptions {
+    /**
+     * `redis://[user[:password]@]host[:port][/database]`, `rediss://` over TLS; `redis+sentinel://host,…/master` for whatever these
+     * Sentinels call the master of that name; `redis+cluster://host,…`, or `redis://` with several hosts, for a Cluster; both
+     * over TLS as `rediss+…`. Credentials are never shown.
+     */
+    url: string;
+    /** What all keys begin with: 1 to 64 bytes, without braces. @default 'thryd' */
+    prefix?: string;
+    /** How long one command may take before Redis counts as away, in milliseconds, 1 to 10,000. @default 100 */
+    timeoutMs?: number;
+    /** How long what a process holds is held for it without a sign of life, in milliseconds, 1,000 to 600,000. @default 10_000 */
+    leaseMs?: number;
+    /**
+     * How many processes share the limits, for as long as Redis has never been reached: a positive integer. Once it was, the number
+     * that was alive last counts. @default 1
+     */
+    processes?: number;
+}
+
+/** A Redis that limits are counted over, at one moment. */
+export declare interface RedisLimitsStats {
+    /** Where it is, without credentials. */
+    url: string;
+    /**
+     * `'idle'`: not needed yet. `'connected'`: limits are counted together with other processes. `'local'`: Redis is away, or refuses,
+     * and this process goes on alone with its share of the limits: each limit divided by `processes`, and at least 1.
+     */
+    status: 'idle' | 'connected' | 'local';
+    /** For how long it has been so, in milliseconds. */
+    forMs: number;
+    /** Processes that were alive when Redis was last heard of. */
+    processes: number;
+    /** Why it is `'local'`. */
+    error?: string;
+}
+
 /** The rerank body of Cohere, Jina and Voyage without `model`. What thryd does not know travels to the provider. */
 export declare interface RerankRequest {
     /** What is looked for. */
@@ -874,11 +912,12 @@ export declare interface RouterOptions {
     /** Path or options; opened on first use, or by `mountCache`. @default none */
     cache?: string | CacheOptions | Cache;
     /**
-     * redis:// or rediss:// URL: limits are then counted for all processes and machines that name the same one.
-     * @default limits are this router's own
+     * Counts `rpm`, `tpm` and `maxConcurrent` of every deployment for all processes and machines that name the same Redis or
+     * Valkey: its URL, or options with one. While it is away, each process goes on alone with its share of the limits, and
+     * `stats()` says so. @default limits are this router's own
      */
     limits?: {
-        redis: string;
+        redis: string | RedisLimitsOptions;
     };
     /** When and how often a failed attempt is followed by another. */
     retry?: RetryOptions;
@@ -915,6 +954,10 @@ export declare interface RouterStats {
     }>;
     /** Of the cache, if one is mounted. */
     cache?: CacheStats;
+    /** How limits are counted, if over Redis. */
+    limits?: {
+        redis: RedisLimitsStats;
+    };
 }
 
 /** What all answers have in common. */

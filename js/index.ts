@@ -28,6 +28,7 @@ export type {
   DeployOptions,
   GroupOptions,
   InvokeOptions,
+  RedisLimitsOptions,
   RetryOptions,
   RouterOptions,
   StreamOptions,
@@ -39,6 +40,6 @@ export type { Ranking, RerankRequest } from './rerank'
 export type { ModelResponse, ResponsesRequest } from './response'
 export { CompletionRouter, EmbeddingRouter, RerankRouter, ResponsesRouter, Router } from './router'
 export type { Attempt, Served, Usage } from './served'
-export type { DeploymentStats, RouterStats } from './stats'
+export type { DeploymentStats, RedisLimitsStats, RouterStats } from './stats'
 export type { CompletionStream, ResponsesStream } from './stream'
 export { UsageTracker, countTokens, countTokensAsync } from './tokens'

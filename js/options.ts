@@ -12,14 +12,36 @@ export interface RouterOptions {
   /** Path or options; opened on first use, or by `mountCache`. @default none */
   cache?: string | CacheOptions | Cache
   /**
-   * redis:// or rediss:// URL: limits are then counted for all processes and machines that name the same one.
-   * @default limits are this router's own
+   * Counts `rpm`, `tpm` and `maxConcurrent` of every deployment for all processes and machines that name the same Redis or
+   * Valkey: its URL, or options with one. While it is away, each process goes on alone with its share of the limits, and
+   * `stats()` says so. @default limits are this router's own
    */
-  limits?: { redis: string }
+  limits?: { redis: string | RedisLimitsOptions }
   /** When and how often a failed attempt is followed by another. */
   retry?: RetryOptions
   /** The clocks of every call; a call's own options win. */
   timeouts?: Timeouts
+}
+
+/** Which Redis limits are counted over, and how. */
+export interface RedisLimitsOptions {
+  /**
+   * `redis://[user[:password]@]host[:port][/database]`, `rediss://` over TLS; `redis+sentinel://host,…/master` for whatever these
+   * Sentinels call the master of that name; `redis+cluster://host,…`, or `redis://` with several hosts, for a Cluster; both
+   * over TLS as `rediss+…`. Credentials are never shown.
+   */
+  url: string
+  /** What all keys begin with: 1 to 64 bytes, without braces. @default 'thryd' */
+  prefix?: string
+  /** How long one command may take before Redis counts as away, in milliseconds, 1 to 10,000. @default 100 */
+  timeoutMs?: number
+  /** How long what a process holds is held for it without a sign of life, in milliseconds, 1,000 to 600,000. @default 10_000 */
+  leaseMs?: number
+  /**
+   * How many processes share the limits, for as long as Redis has never been reached: a positive integer. Once it was, the number
+   * that was alive last counts. @default 1
+   */
+  processes?: number
 }
 
 /**

@@ -25,6 +25,25 @@ export interface RouterStats {
   >
   /** Of the cache, if one is mounted. */
   cache?: CacheStats
+  /** How limits are counted, if over Redis. */
+  limits?: { redis: RedisLimitsStats }
+}
+
+/** A Redis that limits are counted over, at one moment. */
+export interface RedisLimitsStats {
+  /** Where it is, without credentials. */
+  url: string
+  /**
+   * `'idle'`: not needed yet. `'connected'`: limits are counted together with other processes. `'local'`: Redis is away, or refuses,
+   * and this process goes on alone with its share of the limits: each limit divided by `processes`, and at least 1.
+   */
+  status: 'idle' | 'connected' | 'local'
+  /** For how long it has been so, in milliseconds. */
+  forMs: number
+  /** Processes that were alive when Redis was last heard of. */
+  processes: number
+  /** Why it is `'local'`. */
+  error?: string
 }
 
 /** One deployment at one moment. */

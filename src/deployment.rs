@@ -13,6 +13,7 @@ use crate::health::{Fault, Health, Latency, Pass, RestOptions};
 use crate::kinds::Usage;
 use crate::options::DeployOptions;
 use crate::provider::Provider;
+use crate::redis::limits::SharedLimits;
 use crate::tracker::{Subscription, Tracker};
 use typical::{FIRST_GUESS, Typical};
 
@@ -38,6 +39,8 @@ pub(crate) struct Deployment {
     options: RwLock<DeployOptions>,
     /// See [`Deployment::cached_as`].
     cached_as: RwLock<Arc<str>>,
+    /// By whom its limits are counted, if not by its tracker alone.
+    limits: Option<Arc<SharedLimits>>,
     hot: Hot,
     record: Mutex<Record>,
     wake: OnceLock<Wake>,
@@ -106,6 +109,7 @@ impl Deployment {
         provider: &Arc<dyn Provider>,
         options: DeployOptions,
         tracker: Option<Tracker>,
+        limits: Option<Arc<SharedLimits>>,
     ) -> Self {
         let tracker = tracker.unwrap_or_else(|| Tracker::new(options.limits));
         let record = Record {
@@ -130,6 +134,7 @@ impl Deployment {
             provider: RwLock::new(Arc::clone(provider)),
             options: RwLock::default(),
             cached_as: RwLock::new(name.into()),
+            limits,
             hot: Hot {
                 is_able: AtomicBool::new(false),
                 streams: AtomicBool::new(true),
@@ -173,6 +178,9 @@ impl Deployment {
     fn use_provider(&self, provider: &Arc<dyn Provider>) {
         self.hot.is_able.store(provider.supports(self.kind), Ordering::Relaxed);
         self.tracker.stand_on(provider.account());
+        if let Some(limits) = &self.limits {
+            self.tracker.count_with(|told| limits.ledger(&provider.identity(), &self.name, told));
+        }
     }
 
     fn subscribe(&self) {

@@ -42,6 +42,12 @@ impl Fields {
         Self::new(path, value)
     }
 
+    /// What messages call a field.
+    #[must_use]
+    pub fn path_of(&self, name: &str) -> String {
+        format!("{}.{name}", self.path)
+    }
+
     /// The field as it came.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.map.remove(name)

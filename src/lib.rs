@@ -42,7 +42,7 @@
 //!
 //! - [`error`]: every way to fail, as data; [`constants`]; [`kinds`]: what can be asked, and how it looks on the wire;
 //! - [`tokens`], [`tracker`] (the sliding window), [`health`];
-//! - [`provider`] (dialects, pure), [`connections`] (sockets), [`cache`] (answers by key);
+//! - [`provider`] (dialects, pure), [`connections`] (sockets), [`redis`] (what processes share), [`cache`] (answers by key);
 //! - [`route`]: the order in which things happen; [`options`]: everything that can be set;
 //! - [`gateway`]: the same over OpenAI's HTTP API, without a server.
 //!
@@ -67,6 +67,7 @@ pub mod kinds;
 mod node;
 pub mod options;
 pub mod provider;
+pub mod redis;
 pub mod route;
 mod sync;
 pub mod tokens;

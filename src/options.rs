@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Invalid, Result};
 use crate::fields::Fields;
 use crate::kinds::Price;
 use crate::provider::ProviderOptions;
+use crate::redis::limits::SharedLimitsOptions;
 use crate::route::retry::RetryOptions;
 use crate::route::strategy::Strategy;
 use crate::tracker::Limits;
@@ -27,6 +28,8 @@ pub struct RouterOptions {
     pub groups: Vec<GroupPlan>,
     /// The cache, opened on first use.
     pub cache: Option<CacheOptions>,
+    /// By whom limits are counted. Default: by this router alone.
+    pub limits: Option<SharedLimitsOptions>,
     /// Retries and rests.
     pub retry: RetryOptions,
     /// Clocks.
@@ -309,11 +312,7 @@ impl RouterOptions {
     /// # Errors
     /// If a field is unknown, of the wrong type or out of range, or asks for what this version cannot do.
     pub fn read(mut fields: Fields) -> Result<Self> {
-        if fields.take("limits").is_some() {
-            return Err(unsupported(
-                "limits over Redis (`limits.redis`) are not in this version; limits are per process",
-            ));
-        }
+        let limits = fields.nested("limits", "limits", SharedLimitsOptions::read)?;
         let providers = match fields.take("providers") {
             None => Vec::new(),
             Some(Value::Array(items)) => items
@@ -350,7 +349,7 @@ impl RouterOptions {
             Ok(timeouts)
         })?;
         fields.finish("providers, groups, cache, limits, retry, timeouts")?;
-        Ok(Self { providers, groups, cache, retry, timeouts: timeouts.unwrap_or_default() })
+        Ok(Self { providers, groups, cache, limits, retry, timeouts: timeouts.unwrap_or_default() })
     }
 }
 

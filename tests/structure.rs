@@ -139,6 +139,17 @@ fn each_heavy_dependency_has_one_home() {
     }
 }
 
+// The folder and the crate have one name, so what is looked for is the crate's paths.
+#[test]
+fn only_its_own_folder_names_the_redis_crate() {
+    let is_own = |code: &str, at: usize| code[..at].ends_with("::") || code[..at].ends_with("mod ");
+    let named = |source: &Source| source.code.match_indices("redis::").any(|(at, _)| !is_own(&source.code, at));
+    for source in sources().iter().filter(|source| source.part() != "redis") {
+        assert!(!named(source), "{} names the crate redis, which is redis/'s", source.path);
+    }
+    assert!(sources().iter().any(|source| source.part() == "redis" && named(source)));
+}
+
 #[test]
 fn no_file_is_longer_than_one_can_read() {
     for source in sources() {
@@ -174,7 +185,7 @@ fn strategies_see_numbers_and_nothing_else() {
 const ORDER: [&[&str]; 8] = [
     &["error", "constants", "fields", "kinds", "sync", "compression"],
     &["tokens", "tracker", "health", "route/strategy"],
-    &["provider", "connections", "cache"],
+    &["provider", "connections", "redis", "cache"],
     &["options"],
     &["deployment"],
     &["route"],

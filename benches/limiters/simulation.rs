@@ -196,7 +196,7 @@ impl Simulation {
             } else if let Err(wait) = self.send(call) {
                 let room = match wait {
                     Wait::Until(at) | Wait::ReleaseOr(at) => at - self.zero,
-                    Wait::Release | Wait::Never => Duration::MAX,
+                    Wait::Release | Wait::Asked | Wait::Never => Duration::MAX,
                 };
                 return room.min(call.joined + QUEUE);
             }
@@ -303,7 +303,7 @@ fn sooner(left: Wait, right: Wait) -> Wait {
             Wait::ReleaseOr(left.min(right))
         }
         (Wait::Until(at) | Wait::ReleaseOr(at), _) | (_, Wait::Until(at) | Wait::ReleaseOr(at)) => Wait::ReleaseOr(at),
-        (Wait::Release, _) | (_, Wait::Release) => Wait::Release,
+        (Wait::Release | Wait::Asked, _) | (_, Wait::Release | Wait::Asked) => Wait::Release,
         (Wait::Never, Wait::Never) => Wait::Never,
     }
 }

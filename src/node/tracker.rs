@@ -42,7 +42,7 @@ impl NativeUsageTracker {
             match self.tracker().acquire_detached(tokens, now) {
                 Ok(()) => Ok(0.0),
                 Err(Wait::Until(moment)) => Ok((moment - now).as_secs_f64() * 1000.0),
-                Err(Wait::Never | Wait::Release | Wait::ReleaseOr(_)) => {
+                Err(Wait::Never | Wait::Release | Wait::ReleaseOr(_) | Wait::Asked) => {
                     let tpm = self.tracker().limits().tpm.unwrap_or(0);
                     Err(Invalid::range_error("tokens", format!("at most tpm, {tpm}"), tokens).into())
                 }

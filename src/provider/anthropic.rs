@@ -55,6 +55,7 @@ pub(super) struct Anthropic {
     allow_insecure: bool,
     max_response_bytes: usize,
     account: Option<Tracker>,
+    identity: [u8; 32],
     warms_up: bool,
 }
 
@@ -75,6 +76,7 @@ impl Anthropic {
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
             account: settings.account,
+            identity: settings.identity,
             warms_up: settings.warms_up,
         }
     }
@@ -134,6 +136,10 @@ impl Provider for Anthropic {
 
     fn account(&self) -> Option<Tracker> {
         self.account.clone()
+    }
+
+    fn identity(&self) -> [u8; 32] {
+        self.identity
     }
 }
 

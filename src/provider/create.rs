@@ -30,9 +30,10 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
         let account = match &options.api_key {
             // Without a key there is nothing that two dummies could have in common.
             None => (options.limits != Limits::default()).then(|| Tracker::new(options.limits)),
-            key => account_of(DUMMY, key.as_ref(), options.limits),
+            key => account_of(identity(DUMMY, key.as_ref()), options.limits),
         };
-        return Ok(Arc::new(Dummy::new(name, options.dummy.unwrap_or_default(), account)));
+        let identity = options.api_key.as_ref().map(|key| identity(DUMMY, Some(key)));
+        return Ok(Arc::new(Dummy::new(name, options.dummy.unwrap_or_default(), account, identity)));
     };
     let key = options.api_key.as_ref().map(|key| key.expose_secret().trim().to_owned()).filter(|key| !key.is_empty());
     let key = key.or_else(|| preset.key_variables.iter().find_map(|name| variable(name))).map(SecretString::from);
@@ -48,8 +49,10 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
     }
     let base_url = base_url(&options, preset, &variable)?;
     let own = options.headers.iter().find(|(name, _)| is_credential(name)).map(|(_, value)| value.expose().into());
+    let identity = identity(&base_url, own.as_ref().or(key.as_ref()));
     let settings = Settings {
-        account: account_of(&base_url, own.as_ref().or(key.as_ref()), options.limits),
+        account: account_of(identity, options.limits),
+        identity,
         base_url,
         api_version: options.api_version,
         name,
@@ -66,15 +69,17 @@ fn create_in(options: ProviderOptions, environment: &dyn Fn(&str) -> Option<Stri
 }
 
 /// The window of an account with limits: that of whoever names the same URL and key.
-fn account_of(url: &str, key: Option<&SecretString>, limits: Limits) -> Option<Tracker> {
-    if limits == Limits::default() {
-        return None;
-    }
+fn account_of(identity: [u8; 32], limits: Limits) -> Option<Tracker> {
+    (limits != Limits::default()).then(|| account(identity, limits))
+}
+
+/// What makes an account that account: URL and key, as a hash.
+fn identity(url: &str, key: Option<&SecretString>) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("thryd 2026-11 account: base URL, key");
     for part in [url, key.map_or("", |key| key.expose_secret())] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
-    Some(account(*hasher.finalize().as_bytes(), limits))
+    *hasher.finalize().as_bytes()
 }
 
 /// The option's base URL, else the environment's, else the preset's.

@@ -27,6 +27,8 @@ mod play;
 pub(super) struct Dummy {
     name: String,
     account: Option<Tracker>,
+    /// Of its key, if it has one.
+    identity: Option<[u8; 32]>,
     shared: Arc<Shared>,
 }
 
@@ -59,9 +61,9 @@ struct Asked {
 }
 
 impl Dummy {
-    pub fn new(name: String, options: DummyOptions, account: Option<Tracker>) -> Self {
+    pub fn new(name: String, options: DummyOptions, account: Option<Tracker>, identity: Option<[u8; 32]>) -> Self {
         let state = Mutex::new(State { used: 0, random: fastrand::Rng::with_seed(options.seed) });
-        Self { name, account, shared: Arc::new(Shared { options, state }) }
+        Self { name, account, identity, shared: Arc::new(Shared { options, state }) }
     }
 }
 
@@ -76,6 +78,12 @@ impl Provider for Dummy {
 
     fn account(&self) -> Option<Tracker> {
         self.account.clone()
+    }
+
+    fn identity(&self) -> [u8; 32] {
+        // Without a key there is nothing but the name that two dummies could have in common.
+        let of_name = || blake3::derive_key("thryd 2026-11 provider: name", self.name.as_bytes());
+        self.identity.unwrap_or_else(of_name)
     }
 
     fn is_cacheable(&self) -> bool {

@@ -152,6 +152,12 @@ pub trait Provider: Debug + Send + Sync + 'static {
         None
     }
 
+    /// A hash of what makes the account behind it that account, e.g. base URL and key: who has the same may be one account, and
+    /// limits that several processes share are counted for it. Default: of the name.
+    fn identity(&self) -> [u8; 32] {
+        blake3::derive_key("thryd 2026-11 provider: name", self.name().as_bytes())
+    }
+
     /// Whether a cache may keep its answers.
     fn is_cacheable(&self) -> bool {
         true

@@ -23,6 +23,7 @@ pub(super) struct OpenAi {
     allow_insecure: bool,
     max_response_bytes: usize,
     account: Option<Tracker>,
+    identity: [u8; 32],
     warms_up: bool,
 }
 
@@ -39,6 +40,8 @@ pub(super) struct Settings {
     pub allow_insecure: bool,
     pub max_response_bytes: usize,
     pub account: Option<Tracker>,
+    /// Hash of base URL and key.
+    pub identity: [u8; 32],
     pub warms_up: bool,
 }
 
@@ -64,6 +67,7 @@ impl OpenAi {
             allow_insecure: settings.allow_insecure,
             max_response_bytes: settings.max_response_bytes,
             account: settings.account,
+            identity: settings.identity,
             warms_up: settings.warms_up,
         }
     }
@@ -223,6 +227,10 @@ impl Provider for OpenAi {
         self.account.clone()
     }
 
+    fn identity(&self) -> [u8; 32] {
+        self.identity
+    }
+
     fn batch_limit(&self, kind: &str) -> BatchLimit {
         let embedding = self.preset.embedding.filter(|_| kind == Embeddings::NAME);
         embedding.map_or(BatchLimit { inputs: 2048, tokens: 300_000 }, |shape| shape.batch)
@@ -247,6 +255,7 @@ mod tests {
                 allow_insecure: false,
                 max_response_bytes: 0,
                 account: None,
+                identity: [0; 32],
                 warms_up: false,
             };
             let usage = Usage { total_tokens: 100, cached_prompt_tokens: cached, ..Usage::default() };

@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kinds::Kind;
 use crate::options::Timeouts;
 use crate::provider::Provider;
+use crate::redis::limits::{SharedLimits, SharedLimitsOptions};
 
 pub(crate) struct Core<K: Kind> {
     pub providers: RwLock<HashMap<String, Arc<dyn Provider>>>,
@@ -38,6 +39,8 @@ pub(crate) struct Core<K: Kind> {
     pub warm_ups: WarmUps,
     pub retry: RetryOptions,
     pub timeouts: Timeouts,
+    /// By whom limits are counted, if not by this process alone.
+    pub limits: Option<Arc<SharedLimits>>,
     cache: RwLock<Option<Arc<Mount>>>,
     budget: Mutex<RetryBudget>,
     active: Arc<Active>,
@@ -64,7 +67,12 @@ impl Drop for ActiveGuard {
 }
 
 impl<K: Kind> Core<K> {
-    pub fn new(retry: RetryOptions, timeouts: Timeouts, cache: Option<CacheOptions>) -> Self {
+    pub fn new(
+        retry: RetryOptions,
+        timeouts: Timeouts,
+        cache: Option<CacheOptions>,
+        limits: Option<SharedLimitsOptions>,
+    ) -> Self {
         Self {
             providers: RwLock::default(),
             hosts: Hosts::default(),
@@ -78,6 +86,7 @@ impl<K: Kind> Core<K> {
             budget: Mutex::new(RetryBudget::new(&retry)),
             retry,
             timeouts,
+            limits: limits.map(|limits| Arc::new(SharedLimits::new(limits))),
             cache: RwLock::new(cache.map(Mount::closed)),
             active: Arc::default(),
         }

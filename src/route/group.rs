@@ -167,6 +167,13 @@ impl Group {
         let deployments = self.deployments();
         let is_able = |deployment: &Arc<Deployment>| deployment.can_serve(demand, excluded);
         let is_alone = self.is_lone(demand);
+        // Whoever was asked in the round before has its answer for this request.
+        if let Some(asked) = deployments.iter().find(|one| turn.has_asked(&one.tracker)).filter(|one| is_able(one)) {
+            match pick_one(asked, demand, is_alone, now, turn) {
+                Err(wait) if wait != Wait::Asked => {}
+                answer => return answer,
+            }
+        }
         let strategy = self.options.read().unwrap_or_else(PoisonError::into_inner).strategy;
         // A std mutex: nothing is awaited while it is held.
         let mut choice = self.choice.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,6 +197,8 @@ impl Group {
                     choice.picked(index);
                     return Ok(picked);
                 }
+                // One at a time, so that no more is granted than is used.
+                Err(Wait::Asked) => return Err(Wait::Asked),
                 Err(refused) => wait = sooner(wait, refused),
             }
         }

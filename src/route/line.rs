@@ -29,6 +29,8 @@ struct State {
     /// What waits, by priority, highest first.
     totals: BTreeMap<Reverse<i64>, Total>,
     is_closed: bool,
+    /// Whether the head waits for an answer alone.
+    is_asked: bool,
 }
 
 struct Waiter {
@@ -114,12 +116,16 @@ impl Line {
     ) -> Result<Admitted<T>, Refusal> {
         let arrived = Instant::now();
         let mut earliest = arrived;
-        if self.is_free()? {
+        // Whether all that it waits for is an answer, and whether it has waited for anything else.
+        let (is_free, mut is_asked) = self.is_free()?;
+        let mut is_refused = !is_asked;
+        if is_free {
             match try_admit(arrived, None) {
                 Ok(value) => return Ok(Admitted { value, queued: Duration::ZERO, position: 0 }),
                 Err(Wait::Never) => return Err(Refusal::Never),
                 Err(Wait::Until(at)) => earliest = at,
                 Err(Wait::Release | Wait::ReleaseOr(_)) => {}
+                Err(Wait::Asked) => (is_asked, is_refused) = (true, false),
             }
         }
         let retry_after = |earliest: Instant, now: Instant, patience: Option<Duration>| {
@@ -128,7 +134,8 @@ impl Line {
         };
         let patience = deadline_now().map(|deadline| deadline.saturating_duration_since(arrived));
         let wait = retry_after(earliest, arrived, patience).ok_or(Refusal::Never)?;
-        if patience.is_some_and(|patience| patience.is_zero() || wait > patience) {
+        // The answer of whoever was asked is waited for, however short the patience: it has a bound of its own.
+        if !is_asked && patience.is_some_and(|patience| patience.is_zero() || wait > patience) {
             return Err(Refusal::WouldTimeOut { retry_after: wait });
         }
         let place = Place::take(self, tokens, priority)?;
@@ -136,18 +143,33 @@ impl Line {
             let now = Instant::now();
             // Never twice at one moment, whatever is said.
             let later = |at: Instant| Some(at.max(now + Duration::from_millis(1)));
+            let was_refused = is_refused;
             let (earliest, again) = match place.turn() {
                 Turn::Gone => return Err(Refusal::Gone),
-                Turn::Later => (None, None),
+                Turn::Later { is_asked: all_are } => {
+                    is_asked = all_are;
+                    is_refused |= !is_asked;
+                    (None, None)
+                }
                 Turn::Now => match try_admit(now, Some(place.ticket)) {
-                    Ok(value) => return Ok(Admitted { value, queued: now - arrived, position: place.position }),
-                    Err(Wait::Never) => return Err(Refusal::Never),
-                    Err(Wait::Release) => (None, None),
-                    Err(Wait::ReleaseOr(at)) => (None, later(at)),
-                    Err(Wait::Until(at)) => (later(at), later(at)),
+                    Ok(value) => {
+                        let position = if is_refused { place.position } else { 0 };
+                        return Ok(Admitted { value, queued: now - arrived, position });
+                    }
+                    Err(wait) => {
+                        is_asked = wait == Wait::Asked;
+                        is_refused |= !is_asked;
+                        self.note_asked(is_asked);
+                        match wait {
+                            Wait::Never => return Err(Refusal::Never),
+                            Wait::Release | Wait::Asked => (None, None),
+                            Wait::ReleaseOr(at) => (None, later(at)),
+                            Wait::Until(at) => (later(at), later(at)),
+                        }
+                    }
                 },
             };
-            let deadline = deadline_now();
+            let deadline = deadline_now().filter(|_| !is_asked);
             if let Some(deadline) = deadline {
                 let is_over = deadline <= now;
                 if is_over || earliest.is_some_and(|at| at > deadline) {
@@ -155,7 +177,8 @@ impl Line {
                     drop(place);
                     let earliest = earliest.unwrap_or(now);
                     let after = retry_after(earliest, now, None).unwrap_or(earliest - now);
-                    return Err(if is_over {
+                    // Who had no patience but for an answer is told what it was.
+                    return Err(if is_over && was_refused {
                         Refusal::TimedOut { retry_after: after }
                     } else {
                         Refusal::WouldTimeOut { retry_after: after }
@@ -212,17 +235,29 @@ impl Line {
     pub fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
-        let bells: Vec<_> = state.waiting.values().map(|waiter| Arc::clone(&waiter.bell)).collect();
+        let bells = state.bells();
         drop(state);
         for bell in bells {
             bell.ring();
         }
     }
 
-    /// Whether nobody waits.
-    fn is_free(&self) -> Result<bool, Refusal> {
+    /// Whether nobody waits, and whether those who do wait for an answer alone.
+    fn is_free(&self) -> Result<(bool, bool), Refusal> {
         let state = self.lock();
-        if state.is_closed { Err(Refusal::Gone) } else { Ok(state.waiting.is_empty()) }
+        let is_free = state.waiting.is_empty();
+        if state.is_closed { Err(Refusal::Gone) } else { Ok((is_free, !is_free && state.is_asked)) }
+    }
+
+    /// Whether the head waits for an answer alone. If it no longer does, those behind it may have no patience left.
+    fn note_asked(&self, is_asked: bool) {
+        let mut state = self.lock();
+        let was_asked = std::mem::replace(&mut state.is_asked, is_asked);
+        let bells = if was_asked && !is_asked { state.bells() } else { Vec::new() };
+        drop(state);
+        for bell in bells {
+            bell.ring();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -241,6 +276,10 @@ impl State {
     /// not lost.
     fn head(&self) -> Option<Arc<Bell>> {
         self.waiting.first_key_value().map(|(_, head)| Arc::clone(&head.bell))
+    }
+
+    fn bells(&self) -> Vec<Arc<Bell>> {
+        self.waiting.values().map(|waiter| Arc::clone(&waiter.bell)).collect()
     }
 
     fn ahead(&self, priority: i64) -> Ahead {
@@ -263,7 +302,10 @@ struct Place<'a> {
 
 enum Turn {
     Now,
-    Later,
+    /// Whether whoever goes before it waits for an answer alone.
+    Later {
+        is_asked: bool,
+    },
     Gone,
 }
 
@@ -292,7 +334,7 @@ impl<'a> Place<'a> {
         } else if state.waiting.first_key_value().is_some_and(|(ticket, _)| *ticket == self.ticket) {
             Turn::Now
         } else {
-            Turn::Later
+            Turn::Later { is_asked: state.is_asked }
         }
     }
 }

@@ -110,6 +110,8 @@ pub(super) fn sooner(left: Wait, right: Wait) -> Wait {
         (Wait::Until(moment) | Wait::ReleaseOr(moment), Wait::Release)
         | (Wait::Release, Wait::Until(moment) | Wait::ReleaseOr(moment)) => Wait::ReleaseOr(moment),
         (Wait::Release, Wait::Release) => Wait::Release,
+        // Whoever was asked is heard before anybody else is.
+        (Wait::Asked, _) | (_, Wait::Asked) => Wait::Asked,
         (Wait::Never, other) | (other, Wait::Never) => other,
     }
 }

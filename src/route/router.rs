@@ -39,7 +39,7 @@ impl<K: Kind> Router<K> {
     /// # Errors
     /// As [`Router::add_provider`], [`Router::deploy`] and [`Router::configure_group`].
     pub fn new(options: RouterOptions) -> Result<Self> {
-        let router = Self(Arc::new(Core::new(options.retry, options.timeouts, options.cache)));
+        let router = Self(Arc::new(Core::new(options.retry, options.timeouts, options.cache, options.limits)));
         for provider in options.providers {
             router.add_provider(provider)?;
         }
@@ -136,7 +136,8 @@ impl<K: Kind> Router<K> {
             return Ok(());
         }
         let tracker = self.0.retired.recall(&group.name, model);
-        let deployment = Arc::new(Deployment::new(model, model_name, K::NAME, &provider, options, tracker));
+        let deployment =
+            Arc::new(Deployment::new(model, model_name, K::NAME, &provider, options, tracker, self.0.limits.clone()));
         let waiting = Arc::downgrade(&group);
         deployment.on_room(move || {
             if let Some(group) = waiting.upgrade() {
@@ -279,6 +280,7 @@ impl<K: Kind> Router<K> {
             groups,
             providers: self.accounts(now),
             cache: self.0.open_cache().map(|cache| cache.stats()),
+            limits: self.0.limits.as_ref().map(|limits| limits.stats(now)),
         }
     }
 

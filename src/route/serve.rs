@@ -21,7 +21,7 @@ use super::retry::delay;
 use crate::deployment::Deployment;
 use crate::error::{Attempt, Error, ErrorKind, FailureClass, Phase};
 use crate::kinds::Kind;
-use crate::tracker::Turn;
+use crate::tracker::{Turn, Wait};
 
 /// What one call asks of its deployments.
 #[derive(Clone, Debug)]
@@ -200,9 +200,13 @@ impl<K: Kind> CallState<'_, K> {
             let (mut turn, priority) = (Turn::default(), patience.priority());
             let pick = |now, ticket| {
                 turn.begin(ticket);
+                if self.core.limits.is_some() {
+                    turn.expect(line.waiting() as u64);
+                }
                 let again = barred.again.as_ref().filter(|same| group.has(same));
                 let picked = match again.map(|same| pick_one(same, demand, false, now, &mut turn)) {
                     Some(Ok(picked)) => Ok(picked),
+                    Some(Err(Wait::Asked)) => Err(Wait::Asked),
                     _ => group.pick(demand, excluded, &barred.put_off(group, is_retry, now), now, &mut turn),
                 };
                 if picked.is_err() {

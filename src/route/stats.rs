@@ -9,6 +9,7 @@ use crate::cache::CacheStats;
 use crate::deployment::Deployment;
 use crate::error::{FailureClass, Outcome};
 use crate::health::{CircuitState, Quantiles, Status};
+use crate::redis::limits::LimitsStats;
 use crate::tracker::{Learned, Limits, Spent, Tracker};
 
 /// A router's state.
@@ -27,6 +28,9 @@ pub struct RouterStats {
     /// The cache, if one is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheStats>,
+    /// How limits are counted, if over Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsStats>,
 }
 
 /// A group's state.

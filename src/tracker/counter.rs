@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::heard::{Heard, RateLimits, Speaker};
+use super::ledger::Basis;
 use super::window::{Charge, Room, Window};
 use super::{Learned, Limits, Spent};
 
@@ -61,11 +62,22 @@ impl Counter {
 
     /// Whether one request with these tokens fits, and if not, when. Charges nothing.
     pub fn room(&mut self, tokens: u64, now: Duration) -> Room {
-        let limits = self.limits_at(now);
-        // Only what was set refuses for ever: what is larger than a limit that the provider named waits for an empty window.
+        self.room_by(Basis::Alone, tokens, now)
+    }
+
+    /// The same where not all of the limits are for its own window.
+    pub fn room_by(&mut self, basis: Basis, tokens: u64, now: Duration) -> Room {
+        // Only what was set refuses for ever: what is larger than a limit that the provider named, or than a share, waits for an
+        // empty window.
         let is_allowed = self.limits.tpm.is_none_or(|tpm| tokens <= tpm);
-        let asked = if is_allowed { tokens.min(limits.tpm.unwrap_or(u64::MAX)) } else { tokens };
-        let room = self.window.room(limits, asked, now);
+        let room = match basis.of(self.limits_at(now)) {
+            None if is_allowed => Room::Now,
+            None => Room::Never,
+            Some(limits) => {
+                let asked = if is_allowed { tokens.min(limits.tpm.unwrap_or(u64::MAX)) } else { tokens };
+                self.window.room(limits, asked, now)
+            }
+        };
         let Some(heard) = self.heard.as_deref().filter(|_| room != Room::Never) else { return room };
         // When none are left, a request whose tokens nobody counted has to wait like any other.
         let tokens = tokens.max(1);

@@ -2,13 +2,16 @@
 //!
 //! [`window`] is the arithmetic, and knows no clock; what providers say of their limits is held against it. A [`Tracker`]
 //! puts requests, tokens and concurrency behind one lock, may stand on the tracker of an account that several
-//! deployments share, and hands out a [`Permit`] for each request, which settles to what the request really cost.
+//! deployments share, and hands out a [`Permit`] for each request, which settles to what the request really cost. Where several
+//! processes count together, a [`Ledger`] says what this one may.
 
 mod accounts;
+mod admission;
 mod counter;
 mod detached;
 mod heard;
 mod in_force;
+mod ledger;
 mod listeners;
 mod permit;
 #[allow(clippy::module_inception, reason = "the folder is the subject, the file the type")]
@@ -23,6 +26,7 @@ use tokio::time::Instant;
 pub use accounts::account;
 pub(crate) use accounts::go_on;
 pub use heard::{Quota, RateLimits};
+pub use ledger::{Asked, Basis, Ended, Ledger, Receipt, Told};
 pub use permit::Permit;
 pub use tracker::{Subscription, Tracker};
 pub use turn::{Ticket, Turn};
@@ -49,6 +53,8 @@ pub enum Wait {
     /// As soon as a request in flight ends, or at this moment, whichever is first. No tracker says so, but who asks
     /// several of them does, or something else that has a bound of its own.
     ReleaseOr(Instant),
+    /// As soon as an answer is there that was asked for: whoever counts for several processes, within its own bound.
+    Asked,
     /// Never: the request is larger than the limit.
     Never,
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Tracker;
 use super::counter::Entry;
 use super::heard::RateLimits;
+use super::ledger::{Ended, Remote};
 
 /// A reservation of one request, its tokens and its slot, on a deployment and on the account below it. Dropped before
 /// [`Permit::sent`] it gives everything back; after it, the reservation stays charged unless [`Permit::settle`] says what
@@ -15,6 +16,8 @@ use super::heard::RateLimits;
 pub struct Permit {
     own: Held,
     account: Option<Held>,
+    /// Boxed, because most count for themselves.
+    remote: Option<Box<Remote>>,
     ending: Ending,
 }
 
@@ -33,8 +36,8 @@ enum Ending {
 }
 
 impl Permit {
-    pub(super) fn new(own: Held, account: Option<Held>) -> Self {
-        Self { own, account, ending: Ending::Refund }
+    pub(super) fn new(own: Held, account: Option<Held>, remote: Option<Box<Remote>>) -> Self {
+        Self { own, account, remote, ending: Ending::Refund }
     }
 
     /// The request is about to reach the provider.
@@ -75,6 +78,18 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let ending = self.ending;
+        if let Some(remote) = self.remote.take() {
+            let Remote { ledger, receipt } = *remote;
+            // First, so that whoever is woken by the rest finds what was given back.
+            ledger.end(
+                receipt,
+                match ending {
+                    Ending::Refund => Ended::Refunded,
+                    Ending::Keep => Ended::Kept,
+                    Ending::Settle(tokens) => Ended::Cost(tokens),
+                },
+            );
+        }
         for Held { tracker, entry } in [Some(&mut self.own), self.account.as_mut()].into_iter().flatten() {
             tracker.release(|counter| match ending {
                 Ending::Refund => {

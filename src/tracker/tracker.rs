@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::counter::Counter;
 use super::heard::RateLimits;
+use super::ledger::Ledger;
 use super::listeners::{Listener, Listeners};
 use super::permit::{Held, Permit};
 use super::turn::{Ticket, Turn};
@@ -21,27 +22,29 @@ use crate::sync::{Mutex, MutexGuard, lock};
 /// A tracker may stand on another one, which is charged beside it, all or nothing ([`Tracker::stand_on`]).
 #[derive(Clone)]
 pub struct Tracker {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     /// The zero of the window's clock.
-    origin: Instant,
+    pub origin: Instant,
     /// A std mutex: it is held for some 50 ns of arithmetic, and never across an await. Whoever holds it may take that
     /// of the tracker below, never the other way.
     state: Mutex<State>,
-    view: View,
+    pub view: View,
 }
 
-struct State {
-    counter: Counter,
-    in_flight: u64,
+pub(super) struct State {
+    pub counter: Counter,
+    pub in_flight: u64,
     /// The tickets of those who were refused here and wait, first come first. As many as lines draw on it.
-    tickets: Vec<Ticket>,
+    pub tickets: Vec<Ticket>,
     /// Whether somebody was refused because of a ticket, and has to be told when it goes.
-    is_awaited: bool,
+    pub is_awaited: bool,
     /// The account that is charged beside it.
-    below: Option<Tracker>,
+    pub below: Option<Tracker>,
+    /// Who counts for several processes, if not it alone.
+    pub ledger: Option<Arc<dyn Ledger>>,
     /// Told when there is more room than before; called without the lock.
     listeners: Listeners,
     /// Values in headers that made no sense.
@@ -65,6 +68,7 @@ impl Tracker {
             tickets: Vec::new(),
             is_awaited: false,
             below: None,
+            ledger: None,
             listeners: Listeners::default(),
             ignored: 0,
         };
@@ -124,57 +128,6 @@ impl Tracker {
     /// As [`Tracker::try_acquire`]; [`Wait::Release`] also while somebody with an earlier ticket waits here.
     pub fn acquire_in_turn(&self, tokens: u64, now: Instant, turn: &mut Turn) -> Result<Permit, Wait> {
         self.acquire(tokens, now, Some(turn))
-    }
-
-    fn acquire(&self, tokens: u64, now: Instant, mut turn: Option<&mut Turn>) -> Result<Permit, Wait> {
-        let mut own = self.lock();
-        let Some(below) = own.below.clone() else {
-            self.admit(&mut own, tokens, now, turn)?;
-            return Ok(Permit::new(self.take(&mut own, tokens, now), None));
-        };
-        let mut account = below.lock();
-        if account.counter.room(tokens, below.since_origin(now)) == Room::Never {
-            // Known at once, and not when there is room above.
-            return Err(Wait::Never);
-        }
-        self.admit(&mut own, tokens, now, turn.as_deref_mut())?;
-        below.admit(&mut account, tokens, now, turn)?;
-        let account = below.take(&mut account, tokens, now);
-        Ok(Permit::new(self.take(&mut own, tokens, now), Some(account)))
-    }
-
-    /// Whether a request may come in now. Takes nothing, but leaves the ticket of one that may not.
-    fn admit(&self, state: &mut State, tokens: u64, now: Instant, turn: Option<&mut Turn>) -> Result<(), Wait> {
-        let max_concurrent = state.counter.limits.max_concurrent;
-        let room = state.counter.room(tokens, self.since_origin(now));
-        if room == Room::Never || max_concurrent == Some(0) {
-            return Err(Wait::Never);
-        }
-        let ticket = turn.as_ref().and_then(|turn| turn.ticket);
-        let is_behind = state.tickets.first().is_some_and(|first| ticket.is_none_or(|own| *first < own));
-        let wait = match room {
-            _ if is_behind => {
-                state.is_awaited = true;
-                Wait::Release
-            }
-            Room::At(at) => Wait::Until(self.shared.origin + at),
-            _ if max_concurrent.is_some_and(|max| state.in_flight >= max) => Wait::Release,
-            _ => return Ok(()),
-        };
-        if let Some((turn, ticket)) = turn.zip(ticket) {
-            if let Err(place) = state.tickets.binary_search(&ticket) {
-                state.tickets.insert(place, ticket);
-            }
-            turn.note(self);
-        }
-        Err(wait)
-    }
-
-    /// Charges a request that was admitted.
-    fn take(&self, state: &mut State, tokens: u64, now: Instant) -> Held {
-        self.shared.view.spoil();
-        state.in_flight += 1;
-        Held { entry: state.counter.charge(tokens, self.since_origin(now)), tracker: self.clone() }
     }
 
     /// Spent or reserved in the window that ends now, rounded up to whole buckets.
@@ -263,6 +216,9 @@ impl Tracker {
         let listeners = {
             let mut state = self.lock();
             state.tickets.retain(|held| *held != ticket);
+            if let Some(ledger) = state.ledger.as_ref().filter(|_| state.tickets.is_empty()) {
+                ledger.leave();
+            }
             // Whoever is refused because of the next ticket says so again.
             let is_awaited = std::mem::take(&mut state.is_awaited);
             is_awaited.then(|| state.listeners.clone())
@@ -288,6 +244,26 @@ impl Tracker {
             Room::At(at) => Some(self.shared.origin + at),
             Room::Never => None,
         }
+        .map(|at| at.max(self.refused_until().unwrap_or(at)))
+    }
+
+    /// Until when a ledger is known to grant nothing.
+    fn refused_until(&self) -> Option<Instant> {
+        self.lock().ledger.as_ref()?.refused_until()
+    }
+
+    pub(super) fn use_ledger(&self, ledger: Arc<dyn Ledger>) {
+        let before = self.change().ledger.replace(ledger);
+        // Without the lock, because it may have things to do.
+        drop(before);
+    }
+
+    pub(super) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 
     /// A copy of what it counts by.
@@ -309,7 +285,7 @@ impl Tracker {
         self.shared.origin
     }
 
-    fn since_origin(&self, now: Instant) -> Duration {
+    pub(super) fn since_origin(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.shared.origin)
     }
 
@@ -338,7 +314,7 @@ impl Tracker {
         state
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.shared.state)
     }
 }

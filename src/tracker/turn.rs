@@ -45,6 +45,10 @@ pub struct Turn {
     pub(super) ticket: Option<Ticket>,
     /// The trackers that hold the ticket, and whether they refused it in this round too.
     held: Vec<(Tracker, bool)>,
+    /// Who was asked on its behalf, and has the answer by the next round.
+    pub(super) asked: Option<Tracker>,
+    /// How many wait with it, itself included; 0 is itself.
+    pub(super) waiting: u64,
 }
 
 impl Turn {
@@ -52,6 +56,17 @@ impl Turn {
     pub fn begin(&mut self, ticket: Option<Ticket>) {
         self.ticket = self.ticket.or(ticket);
         self.held.iter_mut().for_each(|(_, is_current)| *is_current = false);
+    }
+
+    /// So many stand in its line, itself included: a ledger may be asked for several at once.
+    pub fn expect(&mut self, waiting: u64) {
+        self.waiting = waiting;
+    }
+
+    /// Whether this tracker was asked in the round before.
+    #[must_use]
+    pub fn has_asked(&self, tracker: &Tracker) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.is_same(tracker))
     }
 
     /// Ends a round in which everyone refused: tickets with those that would not have refused are taken back.

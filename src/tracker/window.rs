@@ -208,6 +208,19 @@ impl<const COUNT: usize> Window<COUNT> {
         gone.checked_sub(1).and_then(|last| self.buckets.get(last)).map_or(self.before, |bucket| bucket.upto)
     }
 
+    /// What is charged: how long ago at least, requests, tokens; oldest first. A bucket counts as charged at its end, which is
+    /// never too early.
+    pub fn history(&mut self, now: Duration) -> Vec<(Duration, u64, u64)> {
+        self.advance(now);
+        let mut before = self.before;
+        let charged = self.buckets.iter().map(|bucket| {
+            let Totals { requests, tokens } = bucket.upto.since(std::mem::replace(&mut before, bucket.upto));
+            let end = Self::start(bucket.tick.saturating_add(1));
+            (now.saturating_sub(end), requests, tokens)
+        });
+        charged.filter(|(_, requests, tokens)| *requests > 0 || *tokens > 0).collect()
+    }
+
     /// When the oldest charge leaves.
     #[must_use]
     pub fn steady_until(&self) -> Duration {

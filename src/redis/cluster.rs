@@ -1,0 +1,212 @@
+//! Which node of a Cluster has which key.
+//!
+//! Each command is of one key, so a table of slots and the two redirections that nodes answer with are all that is needed. The
+//! table is asked for when it is first needed and when a node said, by a redirection or by silence, that it is old.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use tokio::time::Instant;
+
+use super::address::Endpoint;
+use super::connection::{Connection, Settings};
+use super::fault::{Fault, FaultKind};
+use super::node::Node;
+
+/// Slots of a Cluster, by its specification.
+const SLOTS: u16 = 16384;
+
+/// How often a command is redirected, at most.
+const REDIRECTIONS: u32 = 3;
+
+/// The table is not asked for more often than this.
+const REFRESH_AFTER: Duration = Duration::from_millis(250);
+
+/// See the module.
+pub(super) struct Cluster {
+    seeds: Vec<Endpoint>,
+    settings: Settings,
+    state: Mutex<State>,
+    /// Held by whoever asks for the table.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// First slot, last slot, who has them.
+    ranges: Vec<(u16, u16, Endpoint)>,
+    nodes: HashMap<Endpoint, Arc<Node>>,
+    asked: Option<Instant>,
+    is_stale: bool,
+}
+
+impl Cluster {
+    pub fn new(seeds: Vec<Endpoint>, settings: Settings) -> Self {
+        Self { seeds, settings, state: Mutex::default(), refreshing: tokio::sync::Mutex::default() }
+    }
+
+    /// Runs a command of this key on the node that has it.
+    ///
+    /// # Errors
+    /// If nobody has it, or whoever has it is away.
+    pub async fn run(&self, key: &[u8], command: &Cmd) -> Result<Value, Fault> {
+        let slot = slot(key);
+        self.refresh_if_due(slot).await?;
+        let mut next = self.lock().owner(slot).map(|owner| (owner, false));
+        for _ in 0..REDIRECTIONS {
+            let Some((endpoint, is_asking)) = next.take() else {
+                self.lock().is_stale = true;
+                return Err(Fault::away(format!("no node of the Cluster has slot {slot}")));
+            };
+            let answer = self.node(&endpoint).run(command, is_asking).await;
+            match answer {
+                Err(Fault { kind: FaultKind::Moved { to, ask }, .. }) => {
+                    let to = Endpoint::redirected(&to, &endpoint.host);
+                    if let Some(to) = to.as_ref().filter(|_| !ask) {
+                        self.lock().moved(slot, to);
+                    }
+                    next = to.map(|to| (to, ask));
+                }
+                Err(fault) => {
+                    // It may have died, and another have taken its slots.
+                    self.lock().is_stale |= fault.ends_connection() || fault.message.contains("CLUSTERDOWN");
+                    return Err(fault);
+                }
+                answer => return answer,
+            }
+        }
+        Err(Fault::refused(format!("slot {slot} is sent from node to node")))
+    }
+
+    /// Why a node is away, if one is.
+    pub fn fault(&self) -> Option<Fault> {
+        self.lock().nodes.values().find_map(|node| node.fault())
+    }
+
+    async fn refresh_if_due(&self, slot: u16) -> Result<(), Fault> {
+        let is_due = |state: &State| {
+            let is_wanted = state.is_stale || state.owner(slot).is_none();
+            is_wanted && state.asked.is_none_or(|asked| asked.elapsed() >= REFRESH_AFTER)
+        };
+        if !is_due(&self.lock()) {
+            return Ok(());
+        }
+        let _one = self.refreshing.lock().await;
+        if !is_due(&self.lock()) {
+            return Ok(());
+        }
+        let known: Vec<Endpoint> = {
+            let mut state = self.lock();
+            state.asked = Some(Instant::now());
+            state.ranges.iter().map(|(_, _, node)| node.clone()).chain(self.seeds.iter().cloned()).collect()
+        };
+        let mut last = Fault::away("no node of the Cluster is known");
+        let mut asked = Vec::new();
+        for endpoint in known {
+            if asked.contains(&endpoint) {
+                continue;
+            }
+            let mut command = redis::cmd("CLUSTER");
+            command.arg("SLOTS");
+            match self.node(&endpoint).run(&command, false).await {
+                Ok(table) => match read(table, &endpoint) {
+                    Some(ranges) => {
+                        self.lock().take(ranges);
+                        return Ok(());
+                    }
+                    None => last = Fault::refused(format!("{endpoint} gave no table of slots")),
+                },
+                Err(fault) => last = fault,
+            }
+            asked.push(endpoint);
+        }
+        // An old table may still be right for this slot.
+        if self.lock().owner(slot).is_some() { Ok(()) } else { Err(last) }
+    }
+
+    fn node(&self, endpoint: &Endpoint) -> Arc<Node> {
+        let mut state = self.lock();
+        let node = state.nodes.entry(endpoint.clone()).or_insert_with(|| {
+            let (endpoint, settings) = (endpoint.clone(), self.settings.clone());
+            Arc::new(Node::new(Arc::new(move || {
+                let (endpoint, settings) = (endpoint.clone(), settings.clone());
+                Box::pin(async move { Connection::open(&endpoint, &settings).await })
+            })))
+        });
+        Arc::clone(node)
+    }
+
+    // A std mutex: nothing is awaited while it is held.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn owner(&self, slot: u16) -> Option<Endpoint> {
+        // The last that was said of it.
+        let range = self.ranges.iter().rev().find(|(first, last, _)| (*first..=*last).contains(&slot));
+        range.map(|(_, _, owner)| owner.clone())
+    }
+
+    fn moved(&mut self, slot: u16, to: &Endpoint) {
+        self.ranges.push((slot, slot, to.clone()));
+        self.is_stale = true;
+    }
+
+    fn take(&mut self, ranges: Vec<(u16, u16, Endpoint)>) {
+        self.nodes.retain(|known, _| ranges.iter().any(|(_, _, owner)| owner == known));
+        self.ranges = ranges;
+        self.is_stale = false;
+    }
+}
+
+/// What `CLUSTER SLOTS` answered: first slot, last slot, the master's host and port, then replicas.
+fn read(table: Value, from: &Endpoint) -> Option<Vec<(u16, u16, Endpoint)>> {
+    let rows: Vec<Vec<Value>> = redis::from_redis_value(table).ok()?;
+    let rows = rows.into_iter().map(|row| {
+        let mut row = row.into_iter();
+        let first: u16 = redis::from_redis_value(row.next()?).ok()?;
+        let last: u16 = redis::from_redis_value(row.next()?).ok()?;
+        let master: Vec<Value> = redis::from_redis_value(row.next()?).ok()?;
+        let mut master = master.into_iter();
+        let host: Option<String> = redis::from_redis_value(master.next()?).ok()?;
+        let port: u16 = redis::from_redis_value(master.next()?).ok()?;
+        let host = host.filter(|host| !host.is_empty() && host != "?").unwrap_or_else(|| from.host.clone());
+        Some((first, last, Endpoint { host, port }))
+    });
+    rows.collect::<Option<Vec<_>>>().filter(|rows| !rows.is_empty())
+}
+
+/// The slot of a key: CRC-16/XMODEM of what stands in its first braces, or of all of it.
+fn slot(key: &[u8]) -> u16 {
+    let place = |byte: u8, from: usize| key.iter().skip(from).position(|it| *it == byte).map(|at| at + from);
+    let tag = place(b'{', 0).and_then(|open| Some((open + 1, place(b'}', open + 1)?)));
+    let hashed = tag.filter(|(from, to)| to > from).and_then(|(from, to)| key.get(from..to)).unwrap_or(key);
+    let crc = hashed.iter().fold(0u16, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+            },
+        )
+    });
+    crc % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_go_where_a_cluster_says() {
+        // As `CLUSTER KEYSLOT` answers.
+        let known =
+            [("123456789", 12739), ("foo", 12182), ("{foo}bar", 12182), ("a{foo}{bar}", 12182), ("{}foo", 9500)];
+        for (key, expected) in known {
+            assert_eq!(slot(key.as_bytes()), expected, "{key}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! One connection to one server: opened, made known, and used by any number of commands at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
+use secrecy::ExposeSecret;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::address::{Credentials, Endpoint};
+use super::fault::Fault;
+use crate::connections::open_stream;
+
+/// How long it may take to connect, TLS and the first words included.
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// What connections to servers are made with.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub is_secure: bool,
+    pub credentials: Credentials,
+    pub database: u32,
+    /// For each command.
+    pub timeout: Duration,
+}
+
+/// An open connection; clones are the same one. Dropped by everyone, it closes.
+#[derive(Clone)]
+pub(super) struct Connection {
+    endpoint: Endpoint,
+    credentials: Credentials,
+    timeout: Duration,
+    multiplexed: MultiplexedConnection,
+    driver: Arc<Driver>,
+}
+
+/// The task that reads and writes.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Connection {
+    /// Connects and says who it is.
+    ///
+    /// # Errors
+    /// If nobody answers in time, or refuses.
+    pub async fn open(endpoint: &Endpoint, settings: &Settings) -> Result<Self, Fault> {
+        match timeout(CONNECT_WITHIN, Self::connect(endpoint, settings)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(Fault::slow(endpoint, CONNECT_WITHIN)),
+        }
+    }
+
+    async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self, Fault> {
+        let Endpoint { host, port } = endpoint;
+        let stream = open_stream(host, *port, settings.is_secure).await.map_err(|error| (endpoint, error))?;
+        let credentials = settings.credentials.clone();
+        let mut info = RedisConnectionInfo::default()
+            .set_db(settings.database.into())
+            .set_lib_name("thryd", env!("CARGO_PKG_VERSION"));
+        if let Some(username) = &credentials.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = &credentials.password {
+            info = info.set_password(password.expose_secret());
+        }
+        // Its own clock of half a second would be in the way of ours.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        let (multiplexed, driver) = opened.map_err(|error| Fault::of(&error, endpoint, &credentials))?;
+        let driver = Arc::new(Driver(tokio::spawn(driver).abort_handle()));
+        Ok(Self { endpoint: endpoint.clone(), credentials, timeout: settings.timeout, multiplexed, driver })
+    }
+
+    /// Whether it is the same one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.driver, &other.driver)
+    }
+
+    /// Where it leads.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// If it is refused, or not answered in time.
+    pub async fn run(&self, command: &Cmd) -> Result<Value, Fault> {
+        let mut multiplexed = self.multiplexed.clone();
+        let value = self.in_time(multiplexed.send_packed_command(command)).await?;
+        self.checked(value)
+    }
+
+    /// Runs a command of a slot that is on its way to this node.
+    ///
+    /// # Errors
+    /// As [`Connection::run`].
+    pub async fn run_asking(&self, command: &Cmd) -> Result<Value, Fault> {
+        let mut pipeline = redis::Pipeline::with_capacity(2);
+        pipeline.cmd("ASKING").add_command(command.clone());
+        let mut multiplexed = self.multiplexed.clone();
+        let values = self.in_time(multiplexed.send_packed_commands(&pipeline, 1, 1)).await?;
+        let first = values.into_iter().next().ok_or_else(|| Fault::refused("a node answered nothing"))?;
+        self.checked(first)
+    }
+
+    /// What was answered, unless it is an error.
+    fn checked(&self, value: Value) -> Result<Value, Fault> {
+        value.extract_error().map_err(|error| Fault::of(&error, &self.endpoint, &self.credentials))
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Fault> {
+        match timeout(self.timeout, work).await {
+            Ok(answer) => answer.map_err(|error| Fault::of(&error, &self.endpoint, &self.credentials)),
+            Err(_) => Err(Fault::slow(&self.endpoint, self.timeout)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({})", self.endpoint)
+    }
+}

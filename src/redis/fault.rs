@@ -1,0 +1,88 @@
+//! What goes wrong with a Redis.
+
+use std::fmt;
+use std::io;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use super::address::{Credentials, Endpoint};
+
+/// Why a command was not answered as it should have been. Cheap to clone, and without credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What it means for the connection.
+    pub kind: FaultKind,
+    /// In words.
+    pub message: String,
+}
+
+/// What a fault means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// There is no connection, or it broke: nobody knows whether the command ran.
+    Away,
+    /// No answer in time. The connection is given up, because the answer may still come.
+    Slow,
+    /// The server refused, and the connection is as good as before: full, read-only, a key of another type.
+    Refused,
+    /// The server does not have the script.
+    NoScript,
+    /// Another node of the Cluster has the key's slot; with `ask` for this once.
+    Moved {
+        /// `host:port`, as the server wrote it.
+        to: String,
+        /// Whether only this command is to go there.
+        ask: bool,
+    },
+}
+
+impl Fault {
+    pub(super) fn away(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Away, message: message.into() }
+    }
+
+    /// What a server said that is not what was asked for.
+    pub(super) fn refused(message: impl Into<String>) -> Self {
+        Self { kind: FaultKind::Refused, message: message.into() }
+    }
+
+    pub(super) fn slow(endpoint: &Endpoint, limit: std::time::Duration) -> Self {
+        Self { kind: FaultKind::Slow, message: format!("{endpoint} did not answer within {} ms", limit.as_millis()) }
+    }
+
+    /// What the client library says, of a command to this server.
+    pub(super) fn of(error: &RedisError, endpoint: &Endpoint, credentials: &Credentials) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::Io | ErrorKind::Parse => FaultKind::Away,
+            ErrorKind::Server(ServerErrorKind::NoScript) => FaultKind::NoScript,
+            ErrorKind::Server(kind @ (ServerErrorKind::Moved | ServerErrorKind::Ask)) => match error.redirect_node() {
+                Some((to, _)) => FaultKind::Moved { to: to.to_owned(), ask: kind == ServerErrorKind::Ask },
+                None => FaultKind::Refused,
+            },
+            _ => FaultKind::Refused,
+        };
+        let words = match (error.code(), error.detail()) {
+            (Some(code), Some(detail)) => format!("{code} {detail}"),
+            _ => error.to_string(),
+        };
+        Self { kind, message: format!("{endpoint}: {}", credentials.taken_out_of(words)) }
+    }
+
+    /// Whether the connection it came over is of no more use: it broke, or leads to a server that is no longer the one to ask.
+    pub(super) fn ends_connection(&self) -> bool {
+        let is_demoted = || ["READONLY", "MASTERDOWN"].iter().any(|code| self.message.contains(code));
+        matches!(self.kind, FaultKind::Away | FaultKind::Slow) || is_demoted()
+    }
+}
+
+impl From<(&Endpoint, io::Error)> for Fault {
+    fn from((endpoint, error): (&Endpoint, io::Error)) -> Self {
+        Self::away(format!("{endpoint}: {error}"))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

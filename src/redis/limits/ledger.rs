@@ -1,0 +1,188 @@
+//! What one deployment of this process may spend of limits that several processes share.
+//!
+//! A ledger holds requests that Redis has granted and nobody has begun, and notes who has use for more. Two tasks do the rest: one
+//! [asks](super::ask), the other [keeps](super::keep) the books: it tells Redis what requests cost, gives back what nobody used,
+//! and finds out when a Redis that was away is back.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::super::Redis;
+use super::super::fault::Fault;
+use super::state::{LOCAL, Mode, State};
+use super::status::Status;
+use super::wire::{Keys, Speaker};
+use crate::tracker::{Asked, Basis, Ended, Ledger, Receipt, Told, Wait};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub redis: Redis,
+    pub keys: Keys,
+    pub speaker: Speaker,
+    pub told: Told,
+    /// Wakes who asks, and who keeps the books.
+    pub asks: Notify,
+    pub keeps: Notify,
+    pub status: Arc<Status>,
+    /// How many hold it is how many ledgers of this process have the same keys.
+    siblings: Arc<()>,
+    state: Mutex<State>,
+}
+
+/// The handle that a tracker has; the tasks end with it.
+#[derive(Debug)]
+pub(super) struct RedisLedger(pub Arc<Inner>);
+
+impl Inner {
+    pub fn new(
+        redis: Redis,
+        keys: Keys,
+        speaker: Speaker,
+        told: Told,
+        processes: u64,
+        status: Arc<Status>,
+    ) -> Arc<Self> {
+        let now = Instant::now();
+        let state = State::new(processes, now);
+        let (asks, keeps) = (Notify::new(), Notify::new());
+        let siblings = siblings(&format!("{} {}", redis.options().address, keys.window()));
+        Arc::new(Self { redis, keys, speaker, told, asks, keeps, status, siblings, state: Mutex::new(state) })
+    }
+
+    // A std mutex: nothing is awaited while it is held, and no tracker's lock is taken.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Redis is away: from now on this process is alone with its share.
+    pub fn go_local(&self, fault: &Fault) {
+        {
+            let mut state = self.lock();
+            state.shelve();
+            if !matches!(state.mode, Mode::Local) {
+                state.mode = Mode::Local;
+            }
+            state.is_queued = false;
+        }
+        self.status.lost(&self.speaker.ledger, fault);
+        self.told.tell();
+        self.keeps.notify_one();
+    }
+}
+
+impl Inner {
+    /// Begins the tasks, the first time that there is something for them to do.
+    fn begin(self: &Arc<Self>, state: &mut State) {
+        if !std::mem::replace(&mut state.is_running, true) {
+            tokio::spawn(super::ask::run(Arc::clone(self)));
+            tokio::spawn(super::keep::run(Arc::clone(self)));
+        }
+    }
+}
+
+impl Ledger for RedisLedger {
+    fn basis(&self) -> Basis {
+        let state = self.0.lock();
+        match state.mode {
+            Mode::Granted | Mode::Returning => Basis::Granted,
+            Mode::Local => {
+                let siblings = Arc::strong_count(&self.0.siblings) as u64;
+                Basis::Share(state.processes.max(1).saturating_mul(siblings))
+            }
+        }
+    }
+
+    fn take(&self, asked: Asked, now: Instant) -> Result<Receipt, Wait> {
+        let inner = &self.0;
+        let mut state = inner.lock();
+        inner.begin(&mut state);
+        (state.used, state.left) = (now, None);
+        (state.limits, state.account) = (asked.limits, asked.account);
+        if matches!(state.mode, Mode::Local) {
+            return Ok(state.note(asked.tokens, now));
+        }
+        let fit = state.granted.iter().position(|grant| grant.tokens >= asked.tokens && grant.until > now);
+        if let Some(grant) = fit.and_then(|place| state.granted.remove(place)) {
+            state.in_flight += 1;
+            state.wanted = None;
+            state.correct(grant.epoch, grant.tick, 0, grant.tokens, asked.tokens);
+            if state.has_corrections() {
+                inner.keeps.notify_one();
+            }
+            return Ok(Receipt { place: grant.tick, book: grant.epoch, tokens: asked.tokens, charge: None });
+        }
+        state.wanted = Some(asked);
+        let limits = (asked.limits, asked.account);
+        if let Some(refused) =
+            state.refused.filter(|it| it.until > now && it.limits == limits && it.tokens <= asked.tokens)
+        {
+            return Err(Wait::Until(refused.until));
+        }
+        state.refused = None;
+        inner.asks.notify_one();
+        Err(Wait::Asked)
+    }
+
+    fn end(&self, receipt: Receipt, ended: Ended) {
+        let inner = &self.0;
+        let mut state = inner.lock();
+        state.in_flight -= 1;
+        let cost = match ended {
+            Ended::Refunded => None,
+            Ended::Kept => Some(receipt.tokens),
+            Ended::Cost(tokens) => Some(tokens),
+        };
+        if receipt.book == LOCAL {
+            state.end_local(receipt, cost);
+        } else {
+            let requests = if cost.is_none() { -1 } else { 0 };
+            state.correct(receipt.book, receipt.place, requests, receipt.tokens, cost.unwrap_or(0));
+        }
+        state.is_held_less |= [state.limits, state.account].iter().any(|limits| limits.max_concurrent.is_some());
+        if state.has_corrections() || state.is_held_less {
+            inner.keeps.notify_one();
+        }
+    }
+
+    fn leave(&self) {
+        let mut state = self.0.lock();
+        if state.wanted.is_some() || state.is_queued {
+            state.left = Some(Instant::now());
+            self.0.keeps.notify_one();
+        }
+    }
+
+    fn refused_until(&self) -> Option<Instant> {
+        self.0.lock().refused.map(|refused| refused.until)
+    }
+}
+
+impl Drop for RedisLedger {
+    fn drop(&mut self) {
+        self.0.status.forget(&self.0.speaker.ledger);
+        self.0.lock().is_over = true;
+        self.0.asks.notify_one();
+        self.0.keeps.notify_one();
+    }
+}
+
+/// Held by every ledger of this process that has the same keys.
+fn siblings(name: &str) -> Arc<()> {
+    static ALL: Mutex<BTreeMap<String, Weak<()>>> = Mutex::new(BTreeMap::new());
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, held| held.strong_count() > 0);
+    let held = all.get(name).and_then(Weak::upgrade).unwrap_or_default();
+    all.insert(name.to_owned(), Arc::downgrade(&held));
+    held
+}
+
+/// A name that no other ledger has.
+pub(super) fn next_name(process: &str) -> String {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    format!("{process}.{}", NUMBERS.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,117 @@
+//! Whether the limits of a router are counted together with other processes, as can be watched.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::super::fault::Fault;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Status {
+    /// Without credentials.
+    url: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    has_answered: bool,
+    processes: u64,
+    since: Option<Instant>,
+    /// The ledgers that are alone, and why.
+    alone: HashMap<String, String>,
+}
+
+/// How limits are counted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitsStats {
+    /// Over Redis.
+    pub redis: RedisStats,
+}
+
+/// A Redis that counts limits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisStats {
+    /// Where it is, without credentials.
+    pub url: String,
+    /// `idle`: not needed yet. `connected`: limits are counted together. `local`: this process goes on alone, with its share.
+    pub status: &'static str,
+    /// For how long it has been so, in milliseconds.
+    pub for_ms: f64,
+    /// Processes that were alive when it was last heard of: those that `local` shares the limits with.
+    pub processes: u64,
+    /// Why it is `local`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Status {
+    pub fn new(url: String, processes: u64) -> Self {
+        Self { url, state: Mutex::new(State { processes, ..State::default() }) }
+    }
+
+    pub fn stats(&self, now: Instant) -> LimitsStats {
+        let state = self.lock();
+        let status = match (state.alone.is_empty(), state.has_answered) {
+            (false, _) => "local",
+            (true, true) => "connected",
+            (true, false) => "idle",
+        };
+        let redis = RedisStats {
+            url: self.url.clone(),
+            status,
+            for_ms: state.since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64() * 1000.0),
+            processes: state.processes,
+            error: state.alone.values().next().cloned(),
+        };
+        LimitsStats { redis }
+    }
+
+    /// A ledger is alone.
+    pub fn lost(&self, ledger: &str, fault: &Fault) {
+        let mut state = self.lock();
+        let is_first = state.alone.is_empty();
+        state.alone.insert(ledger.to_owned(), fault.message.clone());
+        if is_first {
+            state.since = Some(Instant::now());
+            let processes = state.processes;
+            drop(state);
+            say(&format!("limits are counted without Redis, as one of {processes}: {fault}"));
+        }
+    }
+
+    /// A ledger was answered.
+    pub fn found(&self, ledger: &str, processes: Option<u64>) {
+        let mut state = self.lock();
+        state.processes = processes.unwrap_or(state.processes);
+        let was_alone = state.alone.remove(ledger).is_some();
+        let is_over = was_alone && state.alone.is_empty();
+        if is_over || !state.has_answered {
+            (state.has_answered, state.since) = (true, Some(Instant::now()));
+        }
+        drop(state);
+        if is_over {
+            say(&format!("limits are counted over Redis again: {}", self.url));
+        }
+    }
+
+    /// A ledger is gone.
+    pub fn forget(&self, ledger: &str) {
+        self.lock().alone.remove(ledger);
+    }
+
+    // A std mutex: nothing is awaited while it is held.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One line for whoever reads what the process says.
+fn say(line: &str) {
+    eprintln!("thryd: {line}");
+}

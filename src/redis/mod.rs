@@ -1,0 +1,116 @@
+//! What processes and machines share: a Redis or Valkey server, one behind Sentinels, or a Cluster. The only folder that names the
+//! crate `redis`, of which the protocol alone is used.
+//!
+//! A [`Redis`] is a handle that opens nothing until it is first asked. A command is of one key, takes no longer than the options
+//! say, and fails at once while the server is away; whoever asks decides what is done without it. Connections come back by
+//! themselves.
+
+mod address;
+mod cluster;
+mod connection;
+mod fault;
+pub mod limits;
+mod node;
+mod options;
+mod script;
+mod sentinel;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use redis::{Cmd, Value};
+
+pub use address::Address;
+pub use fault::{Fault, FaultKind};
+pub use options::RedisOptions;
+
+use address::Layout;
+use cluster::Cluster;
+use connection::{Connection, Settings};
+use node::Node;
+use sentinel::connect_to_master;
+
+/// The handles of this process, by their options.
+static SHARED: Mutex<Vec<(RedisOptions, Weak<Routes>)>> = Mutex::new(Vec::new());
+
+/// A Redis. Clones, and all that are [shared](Redis::shared) with the same options, use the same connections.
+#[derive(Clone)]
+pub struct Redis {
+    options: RedisOptions,
+    routes: Arc<Routes>,
+}
+
+/// Which server has a key.
+enum Routes {
+    One(Node),
+    Many(Box<Cluster>),
+}
+
+impl Redis {
+    /// The handle of this process for these options. Opens nothing.
+    #[must_use]
+    pub fn shared(options: RedisOptions) -> Self {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|(_, routes)| routes.strong_count() > 0);
+        let known = shared.iter().find(|(known, _)| *known == options).and_then(|(_, routes)| routes.upgrade());
+        let routes = known.unwrap_or_else(|| {
+            let routes = Arc::new(Routes::of(&options));
+            shared.push((options.clone(), Arc::downgrade(&routes)));
+            routes
+        });
+        Self { options, routes }
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn options(&self) -> &RedisOptions {
+        &self.options
+    }
+
+    /// Why a server is away, if one is.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match &*self.routes {
+            Routes::One(node) => node.fault(),
+            Routes::Many(cluster) => cluster.fault(),
+        }
+    }
+
+    /// Runs a command of this key. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// At once while the server is away; if it refuses, or does not answer in time.
+    pub(crate) async fn run(&self, key: &[u8], command: &Cmd) -> Result<Value, Fault> {
+        match &*self.routes {
+            Routes::One(node) => node.run(command, false).await,
+            Routes::Many(cluster) => cluster.run(key, command).await,
+        }
+    }
+}
+
+impl Routes {
+    fn of(options: &RedisOptions) -> Self {
+        let Address { layout, is_secure, credentials, database } = options.address.clone();
+        let settings = Settings { is_secure, credentials, database, timeout: options.timeout };
+        match layout {
+            Layout::Server(endpoint) => Self::One(Node::new(Arc::new(move || {
+                let (endpoint, settings) = (endpoint.clone(), settings.clone());
+                Box::pin(async move { Connection::open(&endpoint, &settings).await })
+            }))),
+            Layout::Sentinels { sentinels, master, credentials } => {
+                let (sentinels, master): (Arc<[_]>, Arc<str>) = (sentinels.into(), master.into());
+                Self::One(Node::new(Arc::new(move || {
+                    let (sentinels, master) = (Arc::clone(&sentinels), Arc::clone(&master));
+                    Box::pin(connect_to_master(sentinels, master, credentials.clone(), settings.clone()))
+                })))
+            }
+            Layout::Cluster(seeds) => Self::Many(Box::new(Cluster::new(seeds, settings))),
+        }
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redis({})", self.options.address)
+    }
+}

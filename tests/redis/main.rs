@@ -1,0 +1,54 @@
+//! Limits over Redis, on real servers: what several routers that share one may do together, and what becomes of them without it.
+
+mod faults;
+mod limits;
+mod server;
+
+use std::time::Duration;
+
+use thryd::fields::Fields;
+use thryd::kinds::{Completion, CompletionRequest};
+use thryd::options::{InvokeOptions, RouterOptions};
+use thryd::route::Router;
+
+/// A router with one dummy, made as its options are written.
+pub fn router(limits: &str, deploy: &str, dummy: &str) -> Router<Completion> {
+    let options = format!(
+        r#"{{"limits": {limits}, "cache": null, "providers": [{{"type": "dummy", "dummy": {dummy}}}],
+            "groups": {{"g": {{"deployments": [{{"model": "dummy::m", {deploy}}}]}}}}}}"#
+    );
+    let fields = Fields::parse("router options", &options).unwrap();
+    Router::new(RouterOptions::read(fields).unwrap()).unwrap()
+}
+
+pub fn url(server: &server::Server) -> String {
+    format!(r#"{{"redis": "{}"}}"#, server.url())
+}
+
+/// Asks, and fails at once where there is no room.
+pub async fn ask(router: &Router<Completion>) -> thryd::Result<Duration> {
+    ask_within(router, Duration::ZERO).await
+}
+
+/// Asks, and gives how long it stood in line.
+pub async fn ask_within(router: &Router<Completion>, queue: Duration) -> thryd::Result<Duration> {
+    let mut timeouts = *router.timeouts();
+    timeouts.queue = queue;
+    let options = InvokeOptions { timeouts: Some(timeouts), ..InvokeOptions::default() };
+    let answer = router.invoke("g", CompletionRequest::message("Hi"), options).await?;
+    Ok(answer.queued)
+}
+
+pub fn redis_of(router: &Router<Completion>) -> thryd::redis::limits::RedisStats {
+    router.stats().limits.expect("limits are over Redis").redis
+}
+
+/// Waits until it is so, for at most so long; how long it took.
+pub async fn until(limit: Duration, mut is: impl FnMut() -> bool) -> Duration {
+    let begun = std::time::Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < limit, "not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    begun.elapsed()
+}
