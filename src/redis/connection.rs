@@ -75,7 +75,11 @@ impl Connection {
         let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
         let (multiplexed, driver) = opened.map_err(|error| Fault::of(&error, endpoint, &credentials))?;
         let driver = Arc::new(Driver(tokio::spawn(driver).abort_handle()));
-        Ok(Self { endpoint: endpoint.clone(), credentials, timeout: settings.timeout, multiplexed, driver })
+        let connection =
+            Self { endpoint: endpoint.clone(), credentials, timeout: settings.timeout, multiplexed, driver };
+        // A server that was not told who asks closes the connection at the first long command, without a word.
+        connection.run(&redis::cmd("PING")).await?;
+        Ok(connection)
     }
 
     /// Whether it is the same one.

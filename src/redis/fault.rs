@@ -62,6 +62,7 @@ impl Fault {
             _ => FaultKind::Refused,
         };
         let words = match (error.code(), error.detail()) {
+            _ if error.kind() == ErrorKind::AuthenticationFailed => "user and password are not accepted".to_owned(),
             (Some(code), Some(detail)) => format!("{code} {detail}"),
             _ => error.to_string(),
         };

@@ -39,3 +39,127 @@ async fn a_redis_that_dies_and_comes_back_empty_is_told_what_was_admitted() {
     }
     assert_eq!(admitted, 4, "six of ten were admitted before");
 }
+
+/// Asks this often, and gives how many were admitted and how long the slowest took.
+async fn rush(router: &thryd::route::Router<thryd::kinds::Completion>, times: usize) -> (usize, Duration) {
+    let (mut admitted, mut slowest) = (0, Duration::ZERO);
+    for _ in 0..times {
+        let begun = std::time::Instant::now();
+        match ask(router).await {
+            Ok(_) => admitted += 1,
+            Err(error) => assert_eq!(error.code(), "ERR_RATE_LIMITED", "{error}"),
+        }
+        slowest = slowest.max(begun.elapsed());
+    }
+    (admitted, slowest)
+}
+
+#[tokio::test]
+async fn a_redis_that_stands_still_delays_one_call_a_little_and_is_back_when_it_goes_on() {
+    let Some(server) = Server::start() else { return };
+    let router = router(&url(&server), r#""rpm": 100"#, "{}");
+    assert_eq!(rush(&router, 10).await.0, 10);
+    server.signal("STOP");
+    let (admitted, slowest) = rush(&router, 20).await;
+    assert_eq!(admitted, 20);
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert_eq!(redis_of(&router).status, "local");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    server.signal("CONT");
+    until(Duration::from_secs(2), || redis_of(&router).status == "connected").await;
+    // What was admitted meanwhile was told: 70 are left, or a few less for what Redis granted to nobody while it stood still.
+    let other = super::router(&url(&server), r#""rpm": 100"#, "{}");
+    let (admitted, _) = rush(&other, 100).await;
+    assert!((65..=70).contains(&admitted), "{admitted}");
+}
+
+#[tokio::test]
+async fn scripts_that_were_flushed_are_sent_again() {
+    let Some(server) = Server::start() else { return };
+    let router = router(&url(&server), r#""rpm": 10"#, "{}");
+    ask(&router).await.unwrap();
+    server.ask(&["SCRIPT", "FLUSH"]);
+    ask(&router).await.unwrap();
+    assert_eq!(redis_of(&router).status, "connected");
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_costs_a_share_and_is_used_again_when_it_does() {
+    for (refuse, allow, word) in [
+        (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"], "OOM"),
+        (["REPLICAOF", "127.0.0.1", "1", ""], ["REPLICAOF", "NO", "ONE", ""], "READONLY"),
+    ] {
+        let Some(server) = Server::start() else { return };
+        let say = |words: [&str; 4]| server.ask(&words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>());
+        let router = router(&url(&server), r#""rpm": 10"#, "{}");
+        ask(&router).await.unwrap();
+        say(refuse);
+        ask(&router).await.unwrap();
+        let redis = redis_of(&router);
+        assert_eq!(redis.status, "local");
+        assert!(redis.error.as_ref().unwrap().contains(word), "{redis:?}");
+        say(allow);
+        until(Duration::from_secs(2), || redis_of(&router).status == "connected").await;
+        assert_eq!(rush(&router, 10).await.0, 8, "two of ten were admitted before");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_without_showing_it() {
+    let Some(server) = Server::start_with(&["--requirepass", "right-one"]) else { return };
+    for (credentials, word) in [(":hunter2@", "password are not accepted"), ("", "NOAUTH")] {
+        let limits = format!(r#"{{"redis": "redis://{credentials}127.0.0.1:{}"}}"#, server.port);
+        let router = router(&limits, r#""rpm": 10"#, "{}");
+        ask(&router).await.unwrap();
+        let redis = redis_of(&router);
+        assert_eq!(redis.status, "local");
+        assert!(redis.error.as_ref().unwrap().contains(word), "{redis:?}");
+        assert!(!format!("{redis:?} {router:?}").contains("hunter2"));
+    }
+    let right = format!(r#"{{"redis": "redis://:right-one@127.0.0.1:{}"}}"#, server.port);
+    let router = router(&right, r#""rpm": 10"#, "{}");
+    ask(&router).await.unwrap();
+    assert_eq!(redis_of(&router).status, "connected");
+}
+
+#[tokio::test]
+async fn keys_that_are_somebody_elses_or_of_a_newer_thryd_are_refused_and_left_as_they_are() {
+    let Some(server) = Server::start() else { return };
+    let router = || router(&url(&server), r#""rpm": 10"#, "{}");
+    // To find out how the key is called.
+    ask(&router()).await.unwrap();
+    let all = server.ask(&["KEYS", "*window*"]);
+    let key = all.lines().find(|line| line.contains(":window:")).unwrap();
+    for (make, word) in [
+        (vec!["LPUSH", key, "mine"], "WRONGTYPE"),
+        (vec!["SET", key, "mine"], "not a window of thryd"),
+        (
+            vec!["SET", key, "thryd\u{7}..................................................."],
+            "layout 7 of a newer thryd",
+        ),
+    ] {
+        server.ask(&["FLUSHALL"]);
+        server.ask(&make);
+        let before = server.ask(&["DUMP", key]);
+        let router = router();
+        assert_eq!(rush(&router, 20).await.0, 10);
+        let redis = redis_of(&router);
+        assert_eq!(redis.status, "local");
+        assert!(redis.error.as_ref().unwrap().contains(word), "{redis:?}");
+        assert_eq!(server.ask(&["DUMP", key]), before);
+    }
+}
+
+#[tokio::test]
+async fn a_local_share_is_that_of_the_processes_that_were_alive_last() {
+    let Some(mut server) = Server::start() else { return };
+    // Each router of this process stands for itself when it is alone.
+    let routers = [router(&url(&server), r#""rpm": 12"#, "{}"), router(&url(&server), r#""rpm": 12"#, "{}")];
+    for router in &routers {
+        ask(router).await.unwrap();
+    }
+    server.kill();
+    for router in &routers {
+        assert_eq!(rush(router, 20).await.0, 5, "half of twelve, one of which is spent");
+    }
+}

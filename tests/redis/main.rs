@@ -1,6 +1,7 @@
 //! Limits over Redis, on real servers: what several routers that share one may do together, and what becomes of them without it.
 
 mod faults;
+mod layouts;
 mod limits;
 mod server;
 
@@ -13,8 +14,13 @@ use thryd::route::Router;
 
 /// A router with one dummy, made as its options are written.
 pub fn router(limits: &str, deploy: &str, dummy: &str) -> Router<Completion> {
+    router_of(limits, deploy, &format!(r#"{{"type": "dummy", "dummy": {dummy}}}"#))
+}
+
+/// The same with this provider, whose name is `dummy`.
+pub fn router_of(limits: &str, deploy: &str, provider: &str) -> Router<Completion> {
     let options = format!(
-        r#"{{"limits": {limits}, "cache": null, "providers": [{{"type": "dummy", "dummy": {dummy}}}],
+        r#"{{"limits": {limits}, "providers": [{provider}],
             "groups": {{"g": {{"deployments": [{{"model": "dummy::m", {deploy}}}]}}}}}}"#
     );
     let fields = Fields::parse("router options", &options).unwrap();

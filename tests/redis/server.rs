@@ -12,6 +12,8 @@ use tempfile::TempDir;
 pub struct Server {
     pub port: u16,
     folder: TempDir,
+    /// What goes before all else.
+    first: Vec<String>,
     arguments: Vec<String>,
     child: Option<Child>,
 }
@@ -24,6 +26,12 @@ impl Server {
 
     /// The same with further arguments.
     pub fn start_with(arguments: &[&str]) -> Option<Self> {
+        let mut server = Self::new(arguments)?;
+        server.restart();
+        Some(server)
+    }
+
+    fn new(arguments: &[&str]) -> Option<Self> {
         if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
             assert!(std::env::var_os("CI").is_none(), "redis-server is needed: apt-get install redis-server");
             let name = std::thread::current().name().unwrap_or_default().to_owned();
@@ -34,7 +42,17 @@ impl Server {
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let mut server = Self { port, folder: tempfile::tempdir().unwrap(), arguments, child: None };
+        Some(Self { port, folder: tempfile::tempdir().unwrap(), first: Vec::new(), arguments, child: None })
+    }
+
+    /// A Sentinel that watches the server at this port under the name `main`.
+    pub fn sentinel(port: u16) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sentinel.conf");
+        std::fs::write(&path, format!("sentinel monitor main 127.0.0.1 {port} 1\n")).unwrap();
+        let file = path.to_str().unwrap().to_owned();
+        let mut server = Self::new(&[])?;
+        (server.first, server.folder) = (vec![file, "--sentinel".to_owned()], folder);
         server.restart();
         Some(server)
     }
@@ -43,7 +61,10 @@ impl Server {
     pub fn restart(&mut self) {
         self.kill();
         let mut command = Command::new("redis-server");
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(&self.first).args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
+        if self.first.is_empty() {
+            command.args(["--save", "", "--appendonly", "no"]);
+        }
         command.args(["--dir", self.folder.path().to_str().unwrap(), "--loglevel", "warning"]).args(&self.arguments);
         self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let begun = Instant::now();

@@ -33,10 +33,8 @@ fn credentials_are_read_and_never_shown() {
     ] {
         let address = Address::parse("url", url).unwrap();
         assert_eq!(address.credentials.parts(), (username, password), "{url}");
-        assert!(
-            !format!("{address} {address:?} {:?}", address.credentials).contains("s"[..].repeat(2).as_str()),
-            "{url}"
-        );
+        let text = format!("{address} {address:?} {:?}", address.credentials);
+        assert!(!text.contains("p@ss") && !text.contains("secret/with"), "{text}");
     }
     let url = "redis+sentinel://:outer@a/m?sentinel_username=who&sentinel_password=inner";
     let address = Address::parse("url", url).unwrap();

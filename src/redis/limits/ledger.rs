@@ -29,31 +29,27 @@ pub(super) struct Inner {
     pub asks: Notify,
     pub keeps: Notify,
     pub status: Arc<Status>,
-    /// How many hold it is how many ledgers of this process have the same keys.
-    siblings: Arc<()>,
     state: Mutex<State>,
 }
 
 /// The handle that a tracker has; the tasks end with it.
 #[derive(Debug)]
-pub(super) struct RedisLedger(pub Arc<Inner>);
+pub(super) struct RedisLedger {
+    inner: Arc<Inner>,
+    /// How many hold it is how many ledgers of this process have the same keys.
+    siblings: Arc<()>,
+}
+
+impl RedisLedger {
+    pub fn new(redis: Redis, keys: Keys, speaker: Speaker, told: Told, processes: u64, status: Arc<Status>) -> Self {
+        let siblings = siblings(&format!("{} {}", redis.options().address, keys.window()));
+        let state = Mutex::new(State::new(processes, Instant::now()));
+        let (asks, keeps) = (Notify::new(), Notify::new());
+        Self { inner: Arc::new(Inner { redis, keys, speaker, told, asks, keeps, status, state }), siblings }
+    }
+}
 
 impl Inner {
-    pub fn new(
-        redis: Redis,
-        keys: Keys,
-        speaker: Speaker,
-        told: Told,
-        processes: u64,
-        status: Arc<Status>,
-    ) -> Arc<Self> {
-        let now = Instant::now();
-        let state = State::new(processes, now);
-        let (asks, keeps) = (Notify::new(), Notify::new());
-        let siblings = siblings(&format!("{} {}", redis.options().address, keys.window()));
-        Arc::new(Self { redis, keys, speaker, told, asks, keeps, status, siblings, state: Mutex::new(state) })
-    }
-
     // A std mutex: nothing is awaited while it is held, and no tracker's lock is taken.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -73,9 +69,7 @@ impl Inner {
         self.told.tell();
         self.keeps.notify_one();
     }
-}
 
-impl Inner {
     /// Begins the tasks, the first time that there is something for them to do.
     fn begin(self: &Arc<Self>, state: &mut State) {
         if !std::mem::replace(&mut state.is_running, true) {
@@ -87,18 +81,18 @@ impl Inner {
 
 impl Ledger for RedisLedger {
     fn basis(&self) -> Basis {
-        let state = self.0.lock();
+        let state = self.inner.lock();
         match state.mode {
             Mode::Granted | Mode::Returning => Basis::Granted,
             Mode::Local => {
-                let siblings = Arc::strong_count(&self.0.siblings) as u64;
+                let siblings = Arc::strong_count(&self.siblings) as u64;
                 Basis::Share(state.processes.max(1).saturating_mul(siblings))
             }
         }
     }
 
     fn take(&self, asked: Asked, now: Instant) -> Result<Receipt, Wait> {
-        let inner = &self.0;
+        let inner = &self.inner;
         let mut state = inner.lock();
         inner.begin(&mut state);
         (state.used, state.left) = (now, None);
@@ -129,7 +123,7 @@ impl Ledger for RedisLedger {
     }
 
     fn end(&self, receipt: Receipt, ended: Ended) {
-        let inner = &self.0;
+        let inner = &self.inner;
         let mut state = inner.lock();
         state.in_flight -= 1;
         let cost = match ended {
@@ -150,24 +144,24 @@ impl Ledger for RedisLedger {
     }
 
     fn leave(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.inner.lock();
         if state.wanted.is_some() || state.is_queued {
             state.left = Some(Instant::now());
-            self.0.keeps.notify_one();
+            self.inner.keeps.notify_one();
         }
     }
 
     fn refused_until(&self) -> Option<Instant> {
-        self.0.lock().refused.map(|refused| refused.until)
+        self.inner.lock().refused.map(|refused| refused.until)
     }
 }
 
 impl Drop for RedisLedger {
     fn drop(&mut self) {
-        self.0.status.forget(&self.0.speaker.ledger);
-        self.0.lock().is_over = true;
-        self.0.asks.notify_one();
-        self.0.keeps.notify_one();
+        self.inner.status.forget(&self.inner.speaker.ledger);
+        self.inner.lock().is_over = true;
+        self.inner.asks.notify_one();
+        self.inner.keeps.notify_one();
     }
 }
 

@@ -12,6 +12,8 @@ mod ledger;
 mod options;
 mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::{Arc, OnceLock};
@@ -23,7 +25,7 @@ pub use status::{LimitsStats, RedisStats};
 
 use super::Redis;
 use crate::tracker::{Ledger, Told};
-use ledger::{Inner, RedisLedger, next_name};
+use ledger::{RedisLedger, next_name};
 use status::Status;
 use wire::{Keys, Speaker};
 
@@ -56,7 +58,7 @@ impl SharedLimits {
         let speaker = Speaker { ledger, process: process.to_owned(), lease: self.options.lease, clock: None };
         let processes = self.options.processes;
         let status = Arc::clone(&self.status);
-        Arc::new(RedisLedger(Inner::new(self.redis.clone(), keys, speaker, told, processes, status)))
+        Arc::new(RedisLedger::new(self.redis.clone(), keys, speaker, told, processes, status))
     }
 
     /// How it stands.

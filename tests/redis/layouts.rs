@@ -1,0 +1,72 @@
+//! Servers that are found: nodes of a Cluster, and masters behind Sentinels.
+
+use std::time::Duration;
+
+use super::server::Server;
+use super::{ask, redis_of, router, until};
+
+#[tokio::test]
+async fn each_key_goes_to_the_node_of_a_cluster_that_has_it() {
+    let cluster = ["--cluster-enabled", "yes"];
+    let (Some(one), Some(two)) = (Server::start_with(&cluster), Server::start_with(&cluster)) else { return };
+    // Which of both has the slot is left to the name: one of these is on each.
+    one.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
+    two.ask(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
+    // One of them cannot be the same as the other.
+    two.ask(&["CLUSTER", "SET-CONFIG-EPOCH", "2"]);
+    one.ask(&["CLUSTER", "MEET", "127.0.0.1", &two.port.to_string()]);
+    let is_up = |server: &Server| server.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
+    until(Duration::from_secs(20), || is_up(&one) && is_up(&two)).await;
+    let limits = format!(r#"{{"redis": "redis+cluster://127.0.0.1:{}"}}"#, one.port);
+    for name in 0..8 {
+        let provider = format!(r#"{{"type": "dummy", "apiKey": "key number {name}"}}"#);
+        let router = super::router_of(&limits, r#""rpm": 2"#, &provider);
+        ask(&router).await.unwrap();
+        ask(&router).await.unwrap();
+        assert!(ask(&router).await.is_err());
+        let redis = redis_of(&router);
+        assert_eq!(redis.status, "connected", "{redis:?}");
+    }
+    let keys = |server: &Server| server.ask(&["DBSIZE"]).trim().trim_start_matches(':').parse::<u64>().unwrap();
+    assert!(keys(&one) > 0 && keys(&two) > 0, "{} and {}", keys(&one), keys(&two));
+}
+
+#[tokio::test]
+async fn the_master_is_whoever_sentinels_say_it_is_also_after_a_failover() {
+    let Some(first) = Server::start() else { return };
+    let Some(second) = Server::start_with(&["--replicaof", &format!("127.0.0.1 {}", first.port)]) else { return };
+    let Some(sentinel) = Server::sentinel(first.port) else { return };
+    let knows = || sentinel.ask(&["SENTINEL", "REPLICAS", "main"]).contains(&second.port.to_string());
+    until(Duration::from_secs(30), knows).await;
+    let limits = format!(r#"{{"redis": "redis+sentinel://127.0.0.1:{}/main"}}"#, sentinel.port);
+    let router = router(&limits, r#""rpm": 10"#, "{}");
+    for _ in 0..4 {
+        ask(&router).await.unwrap();
+    }
+    assert_eq!(redis_of(&router).status, "connected");
+    let is_synced = || second.ask(&["DBSIZE"]) == first.ask(&["DBSIZE"]);
+    until(Duration::from_secs(10), is_synced).await;
+    // A failover that is asked for does not wait until the master counts as down.
+    sentinel.ask(&["SENTINEL", "FAILOVER", "main"]);
+    until(Duration::from_secs(30), || second.ask(&["ROLE"]).contains("master")).await;
+    until(Duration::from_secs(30), || first.ask(&["ROLE"]).contains("slave")).await;
+    let _ = ask(&router).await;
+    until(Duration::from_secs(3), || redis_of(&router).status == "connected").await;
+    let mut admitted = 0;
+    for _ in 0..20 {
+        admitted += i32::from(ask(&router).await.is_ok());
+    }
+    assert!((4..=6).contains(&admitted), "what was counted before counts: {admitted}");
+}
+
+#[tokio::test]
+async fn sentinels_that_do_not_know_the_name_say_so() {
+    let Some(server) = Server::start() else { return };
+    let Some(sentinel) = Server::sentinel(server.port) else { return };
+    let limits = format!(r#"{{"redis": "redis+sentinel://127.0.0.1:{}/other"}}"#, sentinel.port);
+    let router = router(&limits, r#""rpm": 10"#, "{}");
+    ask(&router).await.unwrap();
+    let redis = redis_of(&router);
+    assert_eq!(redis.status, "local");
+    assert!(redis.error.unwrap().contains("no master \"other\""));
+}
