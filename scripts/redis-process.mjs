@@ -17,6 +17,7 @@ const router = new CompletionRouter({
 const send = (message) => process.send?.(message)
 let failed = 0
 let answered = 0
+const admitted = []
 
 // Connections are open and code is warm before anything is measured.
 await Promise.all(Array.from({ length: 20 }, () => router.invoke('warm', { message: 'Hi' }, { cache: 'no-store' })))
@@ -25,15 +26,18 @@ process.on('message', async (message) => {
   if (message === 'stats') return send({ stats: router.stats().limits.redis, answered, failed })
   if (message === 'stop') return process.exit(0)
   const ask = async () => {
+    const begun = performance.timeOrigin + performance.now()
     try {
-      await router.invoke('limited', { message: 'Hi', user: String(process.pid) }, { cache: 'no-store', queueMs: 3_600_000 })
+      const request = { message: 'Hi', user: String(process.pid) }
+      const { queuedMs } = await router.invoke('limited', request, { cache: 'no-store', queueMs: 3_600_000 })
       answered += 1
+      admitted.push(begun + queuedMs)
     } catch (error) {
       failed += 1
       send({ error: String(error?.message ?? error) })
     }
   }
   await Promise.all(Array.from({ length: calls }, ask))
-  send({ done: true, answered, failed, stats: router.stats().limits.redis })
+  send({ done: true, admitted, answered, failed, stats: router.stats().limits.redis })
 })
 send({ ready: true })

@@ -112,7 +112,7 @@ if (values.faults) {
   await startRedis()
   console.log(`${since()} s: Redis is there again, empty; all are back after ${(await until('connected')).toFixed(0)} ms`)
 }
-await Promise.all(done)
+const admitted = (await Promise.all(done)).flatMap((each) => each.admitted).sort((a, b) => a - b)
 for (const child of children) child.send('stop')
 server.kill('SIGKILL')
 provider.close()
@@ -120,11 +120,18 @@ rmSync(folder, { recursive: true, force: true })
 
 // What the provider saw.
 log.sort((a, b) => a.at - b.at)
-let [most, first] = [0, 0]
-for (let last = 0; last < log.length; last += 1) {
-  while (log[last].at - log[first].at > 60_000) first += 1
-  most = Math.max(most, last - first + 1)
+/** The most in any 60 s. */
+function mostOf(times) {
+  let [most, first] = [0, 0]
+  for (let last = 0; last < times.length; last += 1) {
+    while (times[last] - times[first] > 60_000) first += 1
+    most = Math.max(most, last - first + 1)
+  }
+  return most
 }
+const most = mostOf(log.map(({ at }) => at))
+// Of admissions: a machine that is busy sends some a moment later, and the provider then sees two minutes' worth meet.
+const mostAdmitted = mostOf(admitted)
 // Until the first process had nothing left to wait for: from then on not all wait.
 const users = [...new Set(log.map(({ user }) => user))]
 const ends = users.map((user) => log.findLast((each) => each.user === user).at)
@@ -138,7 +145,7 @@ const waited = minutes.filter((minute) => minute.at(-1).at <= Math.min(...ends))
 const byMinute = waited.flatMap((minute) => users.map((user) => minute.filter((each) => each.user === user).length / (rpm / processes)))
 const result = {
   processes, calls, rpm, failed: errors.length, answered: log.length,
-  most, used: Number(used.toFixed(4)),
+  most, mostAdmitted, used: Number(used.toFixed(4)),
   shares: [Math.min(...shares), Math.max(...shares)].map((share) => Number(share.toFixed(2))),
   sharesOfAnyMinute: byMinute.length ? [Math.min(...byMinute), Math.max(...byMinute)].map((share) => Number(share.toFixed(2))) : [],
   seconds: Number(((log.at(-1).at - log[0].at) / 1000).toFixed(1)),

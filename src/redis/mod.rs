@@ -76,6 +76,14 @@ impl Redis {
         }
     }
 
+    /// Asks whether it is there. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        self.run(b"", &redis::cmd("PING")).await.map(drop)
+    }
+
     /// Runs a command of this key. Needs a Tokio runtime.
     ///
     /// # Errors

@@ -168,7 +168,9 @@ impl Group {
         let is_able = |deployment: &Arc<Deployment>| deployment.can_serve(demand, excluded);
         let is_alone = self.is_lone(demand);
         // Whoever was asked in the round before has its answer for this request.
-        if let Some(asked) = deployments.iter().find(|one| turn.has_asked(&one.tracker)).filter(|one| is_able(one)) {
+        let asked = turn.take_asked();
+        let asked = asked.and_then(|asked| deployments.iter().find(|one| one.tracker.is_same(&asked)));
+        if let Some(asked) = asked.filter(|one| is_able(one)) {
             match pick_one(asked, demand, is_alone, now, turn) {
                 Err(wait) if wait != Wait::Asked => {}
                 answer => return answer,

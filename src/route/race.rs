@@ -24,10 +24,13 @@ use crate::deployment::Deployment;
 use crate::error::{Attempt, Failure, FailureClass, Phase};
 use crate::health::hedge_delay;
 use crate::kinds::Kind;
-use crate::tracker::Turn;
+use crate::tracker::{Turn, Wait};
 
 /// Nobody has said anything.
 const NOBODY: usize = usize::MAX;
+
+/// How long whoever counts for several processes may take to say whether there is room for a second attempt.
+const ASKED_WITHIN: Duration = Duration::from_millis(10);
 
 /// Which attempt of a round has said something first.
 pub(crate) struct Race(AtomicUsize);
@@ -126,11 +129,17 @@ impl<K: Kind> CallState<'_, K> {
         };
         let mut lanes = vec![lane(picked, 0)];
         let is_late = timeout_at(begun + delay, run(&trial, &race, &mut lanes)).await.is_err();
-        if is_late
-            && race.leader().is_none()
-            && let Some(second) = self.pick_second(group, demand, &excluded)
-        {
-            lanes.push(lane(second, 1));
+        if is_late && race.leader().is_none() {
+            let mut turn = Turn::default();
+            let mut second = self.pick_second(group, demand, &excluded, &mut turn);
+            if matches!(second, Err(Wait::Asked)) {
+                // The first goes on while the answer comes.
+                let is_over = timeout_at(Instant::now() + ASKED_WITHIN, run(&trial, &race, &mut lanes)).await.is_ok();
+                if !is_over && race.leader().is_none() {
+                    second = self.pick_second(group, demand, &excluded, &mut turn);
+                }
+            }
+            lanes.extend(second.ok().map(|second| lane(second, 1)));
         }
         run(&trial, &race, &mut lanes).await;
         self.conclude(&race, lanes)
@@ -154,15 +163,21 @@ impl<K: Kind> CallState<'_, K> {
     }
 
     /// A deployment for the second attempt, if one has room that nobody waits for, and the retry budget allows it.
-    fn pick_second(&mut self, group: &Group, demand: &Demand, excluded: &[Arc<Deployment>]) -> Option<Picked> {
+    fn pick_second(
+        &mut self,
+        group: &Group,
+        demand: &Demand,
+        excluded: &[Arc<Deployment>],
+        turn: &mut Turn,
+    ) -> Result<Picked, Wait> {
         if group.waiting() > 0 {
-            return None;
+            return Err(Wait::Never);
         }
         let now = Instant::now();
-        let picked = group.pick(demand, excluded, &[], now, &mut Turn::default()).ok()?;
+        let picked = group.pick(demand, excluded, &[], now, turn)?;
         let is_allowed = self.core.budget().withdraw(now);
         self.retries += u32::from(is_allowed);
-        is_allowed.then_some(picked)
+        if is_allowed { Ok(picked) } else { Err(Wait::Never) }
     }
 
     /// Notes what was tried, in the order in which it began.

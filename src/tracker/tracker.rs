@@ -252,6 +252,14 @@ impl Tracker {
         self.lock().ledger.as_ref()?.refused_until()
     }
 
+    /// Whoever asked waits no longer, and nobody else does.
+    pub(super) fn leave_if_alone(&self) {
+        let state = self.lock();
+        if let Some(ledger) = state.ledger.as_ref().filter(|_| state.tickets.is_empty()) {
+            ledger.leave();
+        }
+    }
+
     pub(super) fn use_ledger(&self, ledger: Arc<dyn Ledger>) {
         let before = self.change().ledger.replace(ledger);
         // Without the lock, because it may have things to do.
@@ -276,7 +284,7 @@ impl Tracker {
         Arc::strong_count(&self.shared) == 1 && self.spent(now) == Spent::default()
     }
 
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 

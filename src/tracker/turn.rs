@@ -63,10 +63,9 @@ impl Turn {
         self.waiting = waiting;
     }
 
-    /// Whether this tracker was asked in the round before.
-    #[must_use]
-    pub fn has_asked(&self, tracker: &Tracker) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.is_same(tracker))
+    /// Who was asked in the round before.
+    pub fn take_asked(&mut self) -> Option<Tracker> {
+        self.asked.take()
     }
 
     /// Ends a round in which everyone refused: tickets with those that would not have refused are taken back.
@@ -91,6 +90,9 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if let Some(asked) = self.asked.take() {
+            asked.leave_if_alone();
+        }
         let Some(ticket) = self.ticket else { return };
         for (tracker, _) in self.held.drain(..) {
             tracker.withdraw(ticket);

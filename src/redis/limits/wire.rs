@@ -21,8 +21,9 @@ static ADJUST: Script =
 /// Whoever waits comes again this soon, whatever the script foresees: it cannot foresee what others give back.
 pub(super) const AGAIN: Duration = BUCKET_WIDTH;
 
-/// How much later than it said somebody may come and still keep its place.
-const GRACE: Duration = Duration::from_millis(200);
+/// How much later than it said somebody may come and still keep its place. What is kept for one that has died is kept for this
+/// long, once; one that is late for want of a processor loses its share if this is too short.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The keys of one deployment, all of one slot: that of its account.
 #[derive(Clone, Debug)]

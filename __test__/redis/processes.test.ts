@@ -1,0 +1,78 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { join } from 'node:path'
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import type { RedisLimitsStats } from '../..'
+import { Redis, hasRedis } from '../support/redis'
+
+type Said = { answered: number; redis: RedisLimitsStats }
+
+let redis: Redis
+let children: ChildProcess[] = []
+
+beforeEach(async () => {
+  if (hasRedis) redis = await Redis.start()
+})
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL')
+  children = []
+  if (hasRedis) redis.stop()
+})
+
+const said = (child: ChildProcess) => new Promise<unknown>((resolve) => child.once('message', resolve))
+
+/** Processes that share these limits. */
+async function begin(count: number, deploy: object, leaseMs?: number): Promise<ChildProcess[]> {
+  const options = JSON.stringify({ url: redis.url, leaseMs, deploy })
+  const begun = Array.from({ length: count }, () => fork(join(import.meta.dirname, 'process.mjs'), [options]))
+  children.push(...begun)
+  await Promise.all(begun.map(said))
+  return begun
+}
+
+/** Lets one ask so often, each waiting for so long. */
+function ask(child: ChildProcess, calls: number, queueMs = 0): Promise<Said> {
+  const answer = said(child)
+  child.send({ calls, queueMs })
+  return answer as Promise<Said>
+}
+
+describe.skipIf(!hasRedis)('processes that name the same Redis', () => {
+  test('are answered as often as one of them would be', async () => {
+    const processes = await begin(4, { limits: { rpm: 60 } })
+    const all = await Promise.all(processes.map((child) => ask(child, 30, 1000)))
+    expect(all.reduce((sum, { answered }) => sum + answered, 0)).toBe(60)
+    // What is free goes to whoever was given least, a second's worth at a time.
+    for (const { answered } of all) expect(answered).toBeGreaterThanOrEqual(10)
+    for (const { redis } of all) expect(redis).toMatchObject({ status: 'connected' })
+  })
+
+  test('have the slots of one that was killed when its lease is over, and not before', async () => {
+    const limits = { maxConcurrent: 2 }
+    const [dead] = await begin(1, { limits, latencyMs: 60_000 }, 2000)
+    const [alive] = await begin(1, { limits }, 2000)
+    void ask(dead!, 2)
+    await expect.poll(async () => (await ask(alive!, 1)).answered).toBe(0)
+    // As long as it lives they are its own, however long that takes.
+    await new Promise((resolve) => setTimeout(resolve, 3000))
+    expect((await ask(alive!, 1)).answered).toBe(0)
+    dead!.kill('SIGKILL')
+    expect((await ask(alive!, 1)).answered).toBe(0)
+    expect((await ask(alive!, 2, 10_000)).answered).toBe(2)
+  })
+
+  test('go on with their shares while it stands still, and together when it goes on', async () => {
+    const processes = await begin(2, { limits: { rpm: 40 } })
+    for (const child of processes) await ask(child, 1)
+    redis.signal('SIGSTOP')
+    const alone = await Promise.all(processes.map((child) => ask(child, 40, 1000)))
+    // Half of the limit each, one of which was spent; what was under way when it stopped may have been granted as well.
+    for (const { answered, redis } of alone) {
+      expect(answered).toBe(19)
+      expect(redis).toMatchObject({ status: 'local', processes: 2 })
+    }
+    redis.signal('SIGCONT')
+    await expect.poll(async () => (await ask(processes[0]!, 1)).redis.status, { timeout: 2000 }).toBe('connected')
+  })
+})
