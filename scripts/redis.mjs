@@ -23,7 +23,9 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 // The provider: when, and whose.
 const log = []
 const answer = JSON.stringify({
-  id: 'x', object: 'chat.completion', model: 'limited',
+  id: 'x',
+  object: 'chat.completion',
+  model: 'limited',
   choices: [{ index: 0, message: { role: 'assistant', content: 'a' }, finish_reason: 'stop' }],
   usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
 })
@@ -44,15 +46,19 @@ const baseUrl = `http://127.0.0.1:${provider.address().port}/v1`
 const folder = mkdtempSync(join(tmpdir(), 'thryd-redis-'))
 const port = await new Promise((resolve) => {
   const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address()
-    server.close(() => resolve(port))
+    const { port: free } = server.address()
+    server.close(() => resolve(free))
   })
 })
 let server
 async function startRedis() {
-  server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder], {
-    stdio: 'ignore',
-  })
+  server = spawn(
+    'redis-server',
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder],
+    {
+      stdio: 'ignore',
+    },
+  )
   server.on('error', (error) => {
     console.error(`redis-server is needed (Debian: apt-get install redis-server): ${error.message}`)
     process.exit(1)
@@ -93,7 +99,9 @@ for (const child of children) child.send('go')
 async function until(status) {
   const from = performance.now()
   for (;;) {
-    const all = await Promise.all(children.filter((child) => child.connected).map((child) => (child.send('stats'), said(child, 'stats'))))
+    const all = await Promise.all(
+      children.filter((child) => child.connected).map((child) => (child.send('stats'), said(child, 'stats'))),
+    )
     if (all.every(({ stats }) => stats.status === status)) return performance.now() - from
     await sleep(50)
   }
@@ -110,9 +118,11 @@ if (values.faults) {
   console.log(`${since()} s: Redis is killed; all go on alone after ${(await until('local')).toFixed(0)} ms`)
   await sleep(5000)
   await startRedis()
-  console.log(`${since()} s: Redis is there again, empty; all are back after ${(await until('connected')).toFixed(0)} ms`)
+  console.log(
+    `${since()} s: Redis is there again, empty; all are back after ${(await until('connected')).toFixed(0)} ms`,
+  )
 }
-const admitted = (await Promise.all(done)).flatMap((each) => each.admitted).sort((a, b) => a - b)
+const admitted = (await Promise.all(done)).flatMap((each) => each.admitted).toSorted((a, b) => a - b)
 for (const child of children) child.send('stop')
 server.kill('SIGKILL')
 provider.close()
@@ -138,16 +148,28 @@ const ends = users.map((user) => log.findLast((each) => each.user === user).at)
 const whole = Math.floor(log.length / rpm) * rpm
 const last = log[whole - 1] ?? log.at(-1)
 const used = whole / (rpm * (1 + Math.max(last.at - log[0].at, 0) / 60_000))
-const shares = users.map((user) => log.slice(0, whole).filter((each) => each.user === user).length / (whole / processes))
+const shares = users.map(
+  (user) => log.slice(0, whole).filter((each) => each.user === user).length / (whole / processes),
+)
 // The worst share of any minute in which all wait.
 const minutes = Array.from({ length: Math.floor(whole / rpm) }, (_, index) => log.slice(index * rpm, (index + 1) * rpm))
 const waited = minutes.filter((minute) => minute.at(-1).at <= Math.min(...ends))
-const byMinute = waited.flatMap((minute) => users.map((user) => minute.filter((each) => each.user === user).length / (rpm / processes)))
+const byMinute = waited.flatMap((minute) =>
+  users.map((user) => minute.filter((each) => each.user === user).length / (rpm / processes)),
+)
 const result = {
-  processes, calls, rpm, failed: errors.length, answered: log.length,
-  most, mostAdmitted, used: Number(used.toFixed(4)),
+  processes,
+  calls,
+  rpm,
+  failed: errors.length,
+  answered: log.length,
+  most,
+  mostAdmitted,
+  used: Number(used.toFixed(4)),
   shares: [Math.min(...shares), Math.max(...shares)].map((share) => Number(share.toFixed(2))),
-  sharesOfAnyMinute: byMinute.length ? [Math.min(...byMinute), Math.max(...byMinute)].map((share) => Number(share.toFixed(2))) : [],
+  sharesOfAnyMinute: byMinute.length
+    ? [Math.min(...byMinute), Math.max(...byMinute)].map((share) => Number(share.toFixed(2)))
+    : [],
   seconds: Number(((log.at(-1).at - log[0].at) / 1000).toFixed(1)),
 }
 console.log(JSON.stringify(result))

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { CompletionRouter, type RouterOptions } from '../..'
 import { thrownBy } from '../support/caught'
 
-const made = (redis: unknown) => new CompletionRouter({ limits: { redis } as RouterOptions['limits'] })
+const made = (redis: unknown) => new CompletionRouter({ limits: { redis } } as RouterOptions)
 
 describe('limits over Redis', () => {
   test.each([
@@ -51,7 +51,11 @@ describe('limits over Redis', () => {
       providers: [{ type: 'dummy' }],
       groups: { g: { deployments: [{ model: 'dummy::m', rpm: 8 }] } },
     })
-    const ask = () => router.invoke('g', { message: 'Hi' }, { queueMs: 0 }).then(() => 1, () => 0)
+    const ask = () =>
+      router.invoke('g', { message: 'Hi' }, { queueMs: 0 }).then(
+        () => 1,
+        () => 0,
+      )
     let answered: number = 0
     for (let call = 0; call < 8; call += 1) answered += await ask()
     expect(answered).toBe(2)

@@ -10,7 +10,11 @@ const router = new CompletionRouter({
   groups: { g: { deployments: [{ model: 'dummy::m', ...deploy.limits }] } },
 })
 process.on('message', async ({ calls, queueMs }) => {
-  const ask = () => router.invoke('g', { message: 'Hi' }, { cache: 'no-store', queueMs }).then(() => 1, () => 0)
+  const ask = () =>
+    router.invoke('g', { message: 'Hi' }, { cache: 'no-store', queueMs }).then(
+      () => 1,
+      () => 0,
+    )
   const answers = await Promise.all(Array.from({ length: calls }, ask))
   process.send({ answered: answers.reduce((sum, each) => sum + each, 0), redis: router.stats().limits.redis })
 })

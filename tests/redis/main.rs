@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use thryd::fields::Fields;
 use thryd::kinds::{Completion, CompletionRequest};
-use thryd::options::{InvokeOptions, RouterOptions};
-use thryd::route::Router;
+use thryd::options::{CacheUse, InvokeOptions, RouterOptions};
+use thryd::route::{Answer, Router};
 
 /// A router with one dummy, made as its options are written.
 pub fn router(limits: &str, deploy: &str, dummy: &str) -> Router<Completion> {
@@ -38,11 +38,24 @@ pub async fn ask(router: &Router<Completion>) -> thryd::Result<Duration> {
 
 /// Asks, and gives how long it stood in line.
 pub async fn ask_within(router: &Router<Completion>, queue: Duration) -> thryd::Result<Duration> {
+    Ok(invoke(router, queue).await?.queued)
+}
+
+/// The same, joined by nobody who asks the same.
+pub async fn ask_alone(router: &Router<Completion>, queue: Duration) -> thryd::Result<Duration> {
+    let mut options = options(router, queue);
+    options.cache = CacheUse::NoStore;
+    Ok(router.invoke("g", CompletionRequest::message("Hi"), options).await?.queued)
+}
+
+pub async fn invoke(router: &Router<Completion>, queue: Duration) -> thryd::Result<Answer<Completion>> {
+    router.invoke("g", CompletionRequest::message("Hi"), options(router, queue)).await
+}
+
+fn options(router: &Router<Completion>, queue: Duration) -> InvokeOptions {
     let mut timeouts = *router.timeouts();
     timeouts.queue = queue;
-    let options = InvokeOptions { timeouts: Some(timeouts), ..InvokeOptions::default() };
-    let answer = router.invoke("g", CompletionRequest::message("Hi"), options).await?;
-    Ok(answer.queued)
+    InvokeOptions { timeouts: Some(timeouts), ..InvokeOptions::default() }
 }
 
 pub fn redis_of(router: &Router<Completion>) -> thryd::redis::limits::RedisStats {
