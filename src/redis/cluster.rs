@@ -3,7 +3,6 @@
 //! Each command is of one key, so a table of slots and the two redirections that nodes answer with are all that is needed. The
 //! table is asked for when it is first needed and when a node said, by a redirection or by silence, that it is old.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 
 use super::address::Endpoint;
-use super::connection::{Connection, Settings};
+use super::connection::Settings;
 use super::fault::{Fault, FaultKind};
 use super::node::Node;
 
@@ -37,7 +36,7 @@ pub(super) struct Cluster {
 struct State {
     /// First slot, last slot, who has them.
     ranges: Vec<(u16, u16, Endpoint)>,
-    nodes: HashMap<Endpoint, Arc<Node>>,
+    nodes: Vec<(Endpoint, Arc<Node>)>,
     asked: Option<Instant>,
     is_stale: bool,
 }
@@ -82,7 +81,7 @@ impl Cluster {
 
     /// Why a node is away, if one is.
     pub fn fault(&self) -> Option<Fault> {
-        self.lock().nodes.values().find_map(|node| node.fault())
+        self.lock().nodes.iter().find_map(|(_, node)| node.fault())
     }
 
     async fn refresh_if_due(&self, slot: u16) -> Result<(), Fault> {
@@ -128,14 +127,12 @@ impl Cluster {
 
     fn node(&self, endpoint: &Endpoint) -> Arc<Node> {
         let mut state = self.lock();
-        let node = state.nodes.entry(endpoint.clone()).or_insert_with(|| {
-            let (endpoint, settings) = (endpoint.clone(), self.settings.clone());
-            Arc::new(Node::new(Arc::new(move || {
-                let (endpoint, settings) = (endpoint.clone(), settings.clone());
-                Box::pin(async move { Connection::open(&endpoint, &settings).await })
-            })))
-        });
-        Arc::clone(node)
+        if let Some((_, node)) = state.nodes.iter().find(|(known, _)| known == endpoint) {
+            return Arc::clone(node);
+        }
+        let node = Arc::new(Node::at(endpoint.clone(), self.settings.clone()));
+        state.nodes.push((endpoint.clone(), Arc::clone(&node)));
+        node
     }
 
     // A std mutex: nothing is awaited while it is held.
@@ -157,7 +154,7 @@ impl State {
     }
 
     fn take(&mut self, ranges: Vec<(u16, u16, Endpoint)>) {
-        self.nodes.retain(|known, _| ranges.iter().any(|(_, _, owner)| owner == known));
+        self.nodes.retain(|(known, _)| ranges.iter().any(|(_, _, owner)| owner == known));
         self.ranges = ranges;
         self.is_stale = false;
     }

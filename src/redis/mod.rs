@@ -26,7 +26,7 @@ pub use options::RedisOptions;
 
 use address::Layout;
 use cluster::Cluster;
-use connection::{Connection, Settings};
+use connection::Settings;
 use node::Node;
 use sentinel::connect_to_master;
 
@@ -101,10 +101,7 @@ impl Routes {
         let Address { layout, is_secure, credentials, database } = options.address.clone();
         let settings = Settings { is_secure, credentials, database, timeout: options.timeout };
         match layout {
-            Layout::Server(endpoint) => Self::One(Node::new(Arc::new(move || {
-                let (endpoint, settings) = (endpoint.clone(), settings.clone());
-                Box::pin(async move { Connection::open(&endpoint, &settings).await })
-            }))),
+            Layout::Server(endpoint) => Self::One(Node::at(endpoint, settings)),
             Layout::Sentinels { sentinels, master, credentials } => {
                 let (sentinels, master): (Arc<[_]>, Arc<str>) = (sentinels.into(), master.into());
                 Self::One(Node::new(Arc::new(move || {

@@ -8,7 +8,8 @@ use redis::{Cmd, Value};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::address::Endpoint;
+use super::connection::{Connection, Settings};
 use super::fault::Fault;
 
 /// How long nobody tries to connect after a failure, doubled with each further one: whoever is back is found within a second.
@@ -40,6 +41,15 @@ enum State {
 }
 
 impl Node {
+    /// The server there.
+    pub fn at(endpoint: Endpoint, settings: Settings) -> Self {
+        Self::new(Arc::new(move || {
+            let (endpoint, settings) = (endpoint.clone(), settings.clone());
+            Box::pin(async move { Connection::open(&endpoint, &settings).await })
+        }))
+    }
+
+    /// Whoever is connected to by this.
     pub fn new(connect: Connect) -> Self {
         Self { connect, state: Arc::new(watch::Sender::new(State::Idle)) }
     }

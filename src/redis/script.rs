@@ -1,8 +1,7 @@
 //! A script that a server runs, all or nothing: sent once, then named by its hash.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
-pub(super) use redis::Script as Source;
 use redis::Value;
 
 use super::Redis;
@@ -10,43 +9,39 @@ use super::fault::{Fault, FaultKind};
 
 /// See the module.
 pub(super) struct Script {
-    source: LazyLock<Source>,
-    text: &'static str,
+    /// What it is made of.
+    parts: [&'static str; 2],
+    whole: OnceLock<(String, String)>,
 }
 
 impl Script {
-    pub const fn new(text: &'static str, source: fn() -> Source) -> Self {
-        Self { source: LazyLock::new(source), text }
+    pub const fn new(parts: [&'static str; 2]) -> Self {
+        Self { parts, whole: OnceLock::new() }
     }
 
     /// Runs it on these keys, which are of one slot.
     ///
     /// # Errors
     /// As [`Redis::run`].
-    pub async fn run(&self, redis: &Redis, keys: &[&str], values: &[Argument<'_>]) -> Result<Value, Fault> {
-        let command = |name: &str, script: &str| {
-            let mut command = redis::cmd(name);
-            command.arg(script).arg(keys.len()).arg(keys);
-            for value in values {
-                match value {
-                    Argument::Number(number) => command.arg(*number),
-                    Argument::Text(text) => command.arg(*text),
-                };
-            }
-            command
-        };
+    pub async fn run(&self, redis: &Redis, keys: &[&str], values: &[String]) -> Result<Value, Fault> {
+        let (text, hash) = self.whole.get_or_init(|| {
+            let text = self.parts.concat();
+            let hash = redis::Script::new(&text).get_hash().to_owned();
+            (text, hash)
+        });
         let key = keys.first().map_or(&b""[..], |key| key.as_bytes());
-        match redis.run(key, &command("EVALSHA", self.source.get_hash())).await {
-            // Restarted, flushed, or never told.
-            Err(Fault { kind: FaultKind::NoScript, .. }) => redis.run(key, &command("EVAL", self.text)).await,
-            answer => answer,
+        let mut is_known = true;
+        loop {
+            let mut command = redis::cmd(if is_known { "EVALSHA" } else { "EVAL" });
+            command.arg(if is_known { hash } else { text }).arg(keys.len().to_string());
+            for text in keys.iter().copied().chain(values.iter().map(String::as_str)) {
+                command.arg(text);
+            }
+            match redis.run(key, &command).await {
+                // Restarted, flushed, or never told.
+                Err(Fault { kind: FaultKind::NoScript, .. }) if std::mem::take(&mut is_known) => {}
+                answer => return answer,
+            }
         }
     }
-}
-
-/// What a script is told.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Argument<'a> {
-    Number(u64),
-    Text(&'a str),
 }

@@ -128,19 +128,18 @@ impl<K: Kind> CallState<'_, K> {
             outrun: None,
         };
         let mut lanes = vec![lane(picked, 0)];
-        let is_late = timeout_at(begun + delay, run(&trial, &race, &mut lanes)).await.is_err();
-        if is_late && race.leader().is_none() {
-            let mut turn = Turn::default();
-            let mut second = self.pick_second(group, demand, &excluded, &mut turn);
-            if matches!(second, Err(Wait::Asked)) {
+        let (mut turn, mut until, mut may_ask) = (Turn::default(), begun + delay, true);
+        while timeout_at(until, run(&trial, &race, &mut lanes)).await.is_err() && race.leader().is_none() {
+            match self.pick_second(group, demand, &excluded, &mut turn) {
                 // The first goes on while the answer comes.
-                let is_over = timeout_at(Instant::now() + ASKED_WITHIN, run(&trial, &race, &mut lanes)).await.is_ok();
-                if !is_over && race.leader().is_none() {
-                    second = self.pick_second(group, demand, &excluded, &mut turn);
+                Err(Wait::Asked) if std::mem::take(&mut may_ask) => until = Instant::now() + ASKED_WITHIN,
+                second => {
+                    lanes.extend(second.ok().map(|second| lane(second, 1)));
+                    break;
                 }
             }
-            lanes.extend(second.ok().map(|second| lane(second, 1)));
         }
+        drop(turn);
         run(&trial, &race, &mut lanes).await;
         self.conclude(&race, lanes)
     }

@@ -4,7 +4,6 @@
 //! [asks](super::ask), the other [keeps](super::keep) the books: it tells Redis what requests cost, gives back what nobody used,
 //! and finds out when a Redis that was away is back.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -167,12 +166,15 @@ impl Drop for RedisLedger {
 
 /// Held by every ledger of this process that has the same keys.
 fn siblings(name: &str) -> Arc<()> {
-    static ALL: Mutex<BTreeMap<String, Weak<()>>> = Mutex::new(BTreeMap::new());
+    static ALL: Mutex<Vec<(String, Weak<()>)>> = Mutex::new(Vec::new());
     let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-    all.retain(|_, held| held.strong_count() > 0);
-    let held = all.get(name).and_then(Weak::upgrade).unwrap_or_default();
-    all.insert(name.to_owned(), Arc::downgrade(&held));
-    held
+    all.retain(|(_, held)| held.strong_count() > 0);
+    let known = all.iter().find(|(known, _)| known == name).and_then(|(_, held)| held.upgrade());
+    known.unwrap_or_else(|| {
+        let held = Arc::new(());
+        all.push((name.to_owned(), Arc::downgrade(&held)));
+        held
+    })
 }
 
 /// A name that no other ledger has.

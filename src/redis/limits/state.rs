@@ -1,6 +1,6 @@
 //! What a ledger knows: what was granted and not begun, who has use for more, what is to be told. Plain data; `now` is an argument.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -46,8 +46,8 @@ pub(super) struct State {
     pub left: Option<Instant>,
     /// Requests that were taken and have not ended.
     pub in_flight: u64,
-    /// By epoch and tick: requests and tokens more than was granted.
-    corrections: BTreeMap<(u64, u64), (i64, i64)>,
+    /// What requests cost more than was granted.
+    corrections: Vec<Correction>,
     /// What was admitted without asking, and not told to Redis yet; of which time, so that receipts of another are known.
     away: Window,
     away_number: u64,
@@ -71,6 +71,15 @@ pub(super) enum Mode {
     Local,
     /// Redis is back, and is being told what was admitted without it.
     Returning,
+}
+
+/// Requests and tokens more than were granted, in one bucket of one epoch.
+#[derive(Clone, Copy, Debug)]
+struct Correction {
+    epoch: u64,
+    tick: u64,
+    requests: i64,
+    tokens: i64,
 }
 
 /// A request that may be begun.
@@ -107,7 +116,7 @@ impl State {
             is_queued: false,
             left: None,
             in_flight: 0,
-            corrections: BTreeMap::new(),
+            corrections: Vec::new(),
             away: Window::default(),
             away_number: 1,
             away_since: now,
@@ -178,10 +187,20 @@ impl State {
         if requests == 0 && tokens == 0 {
             return;
         }
-        let sum = self.corrections.entry((epoch, tick)).or_default();
-        *sum = (sum.0 + requests, sum.1.saturating_add(tokens));
+        self.add(Correction { epoch, tick, requests, tokens });
+    }
+
+    fn add(&mut self, more: Correction) {
+        let known = self.corrections.iter_mut().find(|it| it.epoch == more.epoch && it.tick == more.tick);
+        match known {
+            Some(known) => {
+                known.requests += more.requests;
+                known.tokens = known.tokens.saturating_add(more.tokens);
+            }
+            None => self.corrections.push(more),
+        }
         if self.corrections.len() > MAX_CORRECTIONS {
-            self.corrections.pop_first();
+            self.corrections.remove(0);
         }
     }
 
@@ -192,18 +211,16 @@ impl State {
 
     /// Takes the corrections of the present epoch; those of others are void.
     pub fn take_corrections(&mut self) -> Vec<(u64, i64, i64)> {
-        let all = std::mem::take(&mut self.corrections);
         let epoch = self.epoch.map_or(0, |epoch| epoch.own);
-        let current = all.into_iter().filter(|((of, _), _)| *of == epoch);
-        current.map(|((_, tick), (requests, tokens))| (tick, requests, tokens)).collect()
+        let all = std::mem::take(&mut self.corrections);
+        all.iter().filter(|it| it.epoch == epoch).map(|it| (it.tick, it.requests, it.tokens)).collect()
     }
 
     /// Puts back what could not be told.
     pub fn restore_corrections(&mut self, all: Vec<(u64, i64, i64)>) {
         let epoch = self.epoch.map_or(0, |epoch| epoch.own);
         for (tick, requests, tokens) in all {
-            let sum = self.corrections.entry((epoch, tick)).or_default();
-            *sum = (sum.0 + requests, sum.1.saturating_add(tokens));
+            self.add(Correction { epoch, tick, requests, tokens });
         }
     }
 

@@ -1,6 +1,5 @@
 //! Whether the limits of a router are counted together with other processes, as can be watched.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -22,7 +21,7 @@ struct State {
     processes: u64,
     since: Option<Instant>,
     /// The ledgers that are alone, and why.
-    alone: HashMap<String, String>,
+    alone: Vec<(String, String)>,
 }
 
 /// How limits are counted.
@@ -67,7 +66,7 @@ impl Status {
             status,
             for_ms: state.since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64() * 1000.0),
             processes: state.processes,
-            error: state.alone.values().next().cloned(),
+            error: state.alone.first().map(|(_, error)| error.clone()),
         };
         LimitsStats { redis }
     }
@@ -76,7 +75,8 @@ impl Status {
     pub fn lost(&self, ledger: &str, fault: &Fault) {
         let mut state = self.lock();
         let is_first = state.alone.is_empty();
-        state.alone.insert(ledger.to_owned(), fault.message.clone());
+        state.alone.retain(|(known, _)| known != ledger);
+        state.alone.push((ledger.to_owned(), fault.message.clone()));
         if is_first {
             state.since = Some(Instant::now());
             let processes = state.processes;
@@ -89,8 +89,9 @@ impl Status {
     pub fn found(&self, ledger: &str, processes: Option<u64>) {
         let mut state = self.lock();
         state.processes = processes.unwrap_or(state.processes);
-        let was_alone = state.alone.remove(ledger).is_some();
-        let is_over = was_alone && state.alone.is_empty();
+        let before = state.alone.len();
+        state.alone.retain(|(known, _)| known != ledger);
+        let is_over = before > 0 && state.alone.is_empty();
         if is_over || !state.has_answered {
             (state.has_answered, state.since) = (true, Some(Instant::now()));
         }
@@ -102,7 +103,7 @@ impl Status {
 
     /// A ledger is gone.
     pub fn forget(&self, ledger: &str) {
-        self.lock().alone.remove(ledger);
+        self.lock().alone.retain(|(known, _)| known != ledger);
     }
 
     // A std mutex: nothing is awaited while it is held.

@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
+use redis::Value;
+
 use super::super::Redis;
 use super::super::fault::Fault;
-use super::super::script::{Argument, Script, Source};
+use super::super::script::Script;
 use crate::constants::BUCKET_WIDTH;
 use crate::tracker::Limits;
 
-static RESERVE: Script =
-    Script::new(concat!(include_str!("../scripts/window.lua"), include_str!("../scripts/reserve.lua")), || {
-        Source::new(concat!(include_str!("../scripts/window.lua"), include_str!("../scripts/reserve.lua")))
-    });
+/// What both scripts begin with.
+const WINDOW: &str = include_str!("../scripts/window.lua");
 
-static ADJUST: Script =
-    Script::new(concat!(include_str!("../scripts/window.lua"), include_str!("../scripts/adjust.lua")), || {
-        Source::new(concat!(include_str!("../scripts/window.lua"), include_str!("../scripts/adjust.lua")))
-    });
+static RESERVE: Script = Script::new([WINDOW, include_str!("../scripts/reserve.lua")]);
+static ADJUST: Script = Script::new([WINDOW, include_str!("../scripts/adjust.lua")]);
 
 /// Whoever waits comes again this soon, whatever the script foresees: it cannot foresee what others give back.
 pub(super) const AGAIN: Duration = BUCKET_WIDTH;
@@ -121,31 +119,25 @@ impl Keys {
 /// # Errors
 /// As [`Redis::run`].
 pub(super) async fn reserve(redis: &Redis, keys: &Keys, speaker: &Speaker, ask: Reservation) -> Result<Granted, Fault> {
-    let clock = speaker.clock();
-    let of = |limits: Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| number(limit.unwrap_or(0)));
-    let mut told = vec![
-        Argument::Text(&speaker.ledger),
-        Argument::Text(&clock),
-        Argument::Text(&speaker.process),
-        number(ask.want),
-        number(ask.most),
-        number(ask.tokens),
-    ];
-    told.extend(of(ask.limits).into_iter().chain(of(ask.account)));
-    told.extend([ask.holds, milliseconds(speaker.lease), milliseconds(AGAIN), milliseconds(GRACE)].map(number));
-    told.push(number(u64::from(ask.counts)));
-    let answer = RESERVE.run(redis, &keys.all(), &told).await?;
-    let said: Option<(u64, u64, u64, String, String, i64, u64)> = redis::from_redis_value(answer).ok();
-    let read = said.and_then(|(count, tick, wait, own, account, processes, _)| {
-        Some(Granted {
-            count,
-            tick,
-            wait: Duration::from_millis(wait),
-            epoch: Epoch { own: own.parse().ok()?, account: account.parse().ok()? },
-            processes: u64::try_from(processes).ok(),
-        })
-    });
-    read.ok_or_else(strange)
+    let numbers = |limits: Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| limit.unwrap_or(0));
+    let mut told = speaker.told();
+    let [rpm, tpm, slots] = numbers(ask.limits);
+    let [account_rpm, account_tpm, account_slots] = numbers(ask.account);
+    let [lease, again, grace] = [speaker.lease, AGAIN, GRACE].map(milliseconds);
+    let (limits, account) = ([rpm, tpm, slots], [account_rpm, account_tpm, account_slots]);
+    let all = [&[ask.want, ask.most, ask.tokens][..], &limits, &account];
+    let rest = [ask.holds, lease, again, grace, u64::from(ask.counts)];
+    told.extend(all.into_iter().flatten().chain(&rest).map(ToString::to_string));
+    let answer = integers(RESERVE.run(redis, &keys.all(), &told).await?)?;
+    let &[count, tick, wait, own, account, processes, _] = &answer[..] else { return Err(strange()) };
+    let number = |number: i64| u64::try_from(number).unwrap_or(0);
+    Ok(Granted {
+        count: number(count),
+        tick: number(tick),
+        wait: Duration::from_millis(number(wait)),
+        epoch: Epoch { own: number(own), account: number(account) },
+        processes: u64::try_from(processes).ok(),
+    })
 }
 
 /// Tells windows what requests really were. Gives their epoch, and how many processes are alive.
@@ -159,48 +151,50 @@ pub(super) async fn adjust(
     adjustment: &Adjustment<'_>,
 ) -> Result<(Epoch, u64), Fault> {
     let Adjustment { limits, account, holds, leaves, changes, epoch } = adjustment;
-    let clock = speaker.clock();
-    let flag = |is: bool| number(u64::from(is));
-    let meant = epoch.map_or_else(Default::default, |epoch| [epoch.own.to_string(), epoch.account.to_string()]);
-    let (word, changes): (_, Vec<String>) = match changes {
+    let flag = |is: bool| u64::from(is);
+    let flags = [*account != Limits::default(), limits.max_concurrent.is_some(), account.max_concurrent.is_some()];
+    let mut told = speaker.told();
+    let rest = [*holds, milliseconds(speaker.lease), flag(*leaves)];
+    told.extend(flags.map(flag).iter().chain(&rest).map(ToString::to_string));
+    match changes {
         Changes::Ticks(all) => {
-            ("tick", all.iter().flat_map(|(tick, r, t)| [tick.to_string(), r.to_string(), t.to_string()]).collect())
+            told.push("tick".to_owned());
+            for (tick, requests, tokens) in *all {
+                told.extend([tick.to_string(), requests.to_string(), tokens.to_string()]);
+            }
         }
         Changes::Ages(all) => {
-            let three = |(age, r, t): &(Duration, u64, u64)| [milliseconds(*age), *r, *t].map(|it| it.to_string());
-            ("age", all.iter().flat_map(three).collect())
+            told.push("age".to_owned());
+            for (age, requests, tokens) in *all {
+                told.extend([milliseconds(*age), *requests, *tokens].iter().map(ToString::to_string));
+            }
         }
-    };
-    let mut told = vec![
-        Argument::Text(&speaker.ledger),
-        Argument::Text(&clock),
-        Argument::Text(&speaker.process),
-        flag(*account != Limits::default()),
-        flag(limits.max_concurrent.is_some()),
-        flag(account.max_concurrent.is_some()),
-        number(*holds),
-        number(milliseconds(speaker.lease)),
-        flag(*leaves),
-        Argument::Text(word),
-    ];
-    told.extend(changes.iter().map(|text| Argument::Text(text)));
-    told.extend(meant.iter().map(|text| Argument::Text(text)));
-    let answer = ADJUST.run(redis, &keys.all(), &told).await?;
-    let said: Option<(String, String, u64)> = redis::from_redis_value(answer).ok();
-    let read = said.and_then(|(own, account, processes)| {
-        Some((Epoch { own: own.parse().ok()?, account: account.parse().ok()? }, processes))
-    });
-    read.ok_or_else(strange)
+    }
+    let meant = epoch.map_or_else(Default::default, |epoch| [epoch.own.to_string(), epoch.account.to_string()]);
+    told.extend(meant);
+    let answer = integers(ADJUST.run(redis, &keys.all(), &told).await?)?;
+    let &[own, account, processes] = &answer[..] else { return Err(strange()) };
+    let number = |number: i64| u64::try_from(number).unwrap_or(0);
+    Ok((Epoch { own: number(own), account: number(account) }, number(processes)))
 }
 
 impl Speaker {
-    fn clock(&self) -> String {
-        self.clock.map(|clock| clock.to_string()).unwrap_or_default()
+    /// What every script is told first.
+    fn told(&self) -> Vec<String> {
+        let clock = self.clock.map(|clock| clock.to_string()).unwrap_or_default();
+        vec![self.ledger.clone(), clock, self.process.clone()]
     }
 }
 
-fn number<'a>(number: u64) -> Argument<'a> {
-    Argument::Number(number)
+/// The integers that a script answered; those beyond what a script's numbers hold come as texts.
+fn integers(answer: Value) -> Result<Vec<i64>, Fault> {
+    let Value::Array(values) = answer else { return Err(strange()) };
+    let integer = |value: &Value| match value {
+        Value::Int(number) => Some(*number),
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        _ => None,
+    };
+    values.iter().map(integer).collect::<Option<_>>().ok_or_else(strange)
 }
 
 fn milliseconds(duration: Duration) -> u64 {

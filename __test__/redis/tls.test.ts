@@ -1,0 +1,50 @@
+import { fork } from 'node:child_process'
+import { join } from 'node:path'
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import type { RedisLimitsStats } from '../..'
+import { Authority } from '../support/authority'
+import { Proxy } from '../support/proxy'
+import { Redis, hasRedis } from '../support/redis'
+
+describe.skipIf(!hasRedis)('a Redis over TLS', () => {
+  const authority = new Authority()
+  let redis: Redis
+  let tls: Proxy
+
+  beforeAll(async () => {
+    redis = await Redis.start()
+    tls = await Proxy.tls(redis.port, authority.identity('localhost'))
+  })
+  afterAll(() => {
+    tls.close()
+    redis.stop()
+  })
+
+  /** How a process of its own finds it. */
+  async function found(url: string, env: Record<string, string>): Promise<RedisLimitsStats> {
+    const options = JSON.stringify({ url, deploy: { limits: { rpm: 10 } } })
+    const child = fork(join(import.meta.dirname, 'process.mjs'), [options], { env: { ...process.env, ...env } })
+    const said = () => new Promise((resolve) => child.once('message', resolve))
+    await said()
+    const answer = said()
+    child.send({ calls: 1, queueMs: 5000 })
+    const { answered, redis: stats } = (await answer) as { answered: number; redis: RedisLimitsStats }
+    child.kill()
+    expect(answered).toBe(1)
+    return stats
+  }
+
+  test('is trusted as providers are', async () => {
+    const stats = await found(`rediss://localhost:${tls.port}`, { NODE_EXTRA_CA_CERTS: authority.file })
+    expect(stats).toMatchObject({ status: 'connected', url: `rediss://localhost:${tls.port}` })
+  })
+
+  test('is not used if nobody vouches for it, or under another name', async () => {
+    const unknown = await found(`rediss://localhost:${tls.port}`, {})
+    expect(unknown).toMatchObject({ status: 'local', error: expect.stringMatching(/certificate/i) as string })
+    const other = await found(`rediss://127.0.0.1:${tls.port}`, { NODE_EXTRA_CA_CERTS: authority.file })
+    expect(other).toMatchObject({ status: 'local', error: expect.stringMatching(/certificate/i) as string })
+  })
+})
