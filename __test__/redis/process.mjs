@@ -2,10 +2,10 @@
 import { createRequire } from 'node:module'
 
 const { CompletionRouter } = createRequire(import.meta.url)('../..')
-const { url, leaseMs, deploy } = JSON.parse(process.argv[2])
+const { url, leaseMs, timeoutMs, deploy } = JSON.parse(process.argv[2])
 
 const router = new CompletionRouter({
-  limits: { redis: { url, ...(leaseMs && { leaseMs }) } },
+  limits: { redis: { url, ...(leaseMs && { leaseMs }), ...(timeoutMs && { timeoutMs }) } },
   providers: [{ type: 'dummy', dummy: { latencyMs: deploy.latencyMs ?? 0 } }],
   groups: { g: { deployments: [{ model: 'dummy::m', ...deploy.limits }] } },
 })

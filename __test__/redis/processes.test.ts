@@ -6,6 +6,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { RedisLimitsStats } from '../..'
 import { Redis, hasRedis } from '../support/redis'
 
+// More than the default, for machines that are busy with tests.
+const PATIENT = { timeoutMs: 3000 }
+
 type Said = { answered: number; redis: RedisLimitsStats }
 
 let redis: Redis
@@ -23,8 +26,12 @@ afterEach(() => {
 const said = (child: ChildProcess) => new Promise<unknown>((resolve) => child.once('message', resolve))
 
 /** Processes that share these limits. */
-async function begin(count: number, deploy: object, leaseMs?: number): Promise<ChildProcess[]> {
-  const options = JSON.stringify({ url: redis.url, leaseMs, deploy })
+async function begin(
+  count: number,
+  deploy: object,
+  settings: { leaseMs?: number; timeoutMs?: number },
+): Promise<ChildProcess[]> {
+  const options = JSON.stringify({ url: redis.url, ...settings, deploy })
   const begun = Array.from({ length: count }, () => fork(join(import.meta.dirname, 'process.mjs'), [options]))
   children.push(...begun)
   await Promise.all(begun.map(said))
@@ -40,7 +47,7 @@ function ask(child: ChildProcess, calls: number, queueMs = 0): Promise<Said> {
 
 describe.skipIf(!hasRedis)('processes that name the same Redis', () => {
   test('are answered as often as one of them would be', async () => {
-    const processes = await begin(4, { limits: { rpm: 60 } })
+    const processes = await begin(4, { limits: { rpm: 60 } }, PATIENT)
     const all = await Promise.all(processes.map((child) => ask(child, 30, 1000)))
     expect(all.reduce((sum, { answered }) => sum + answered, 0)).toBe(60)
     // What is free goes to whoever was given least, a second's worth at a time.
@@ -50,8 +57,8 @@ describe.skipIf(!hasRedis)('processes that name the same Redis', () => {
 
   test('have the slots of one that was killed when its lease is over, and not before', async () => {
     const limits = { maxConcurrent: 2 }
-    const [dead] = await begin(1, { limits, latencyMs: 60_000 }, 2000)
-    const [alive] = await begin(1, { limits }, 2000)
+    const [dead] = await begin(1, { limits, latencyMs: 60_000 }, { leaseMs: 2000, ...PATIENT })
+    const [alive] = await begin(1, { limits }, { leaseMs: 2000, ...PATIENT })
     void ask(dead!, 2, 10_000)
     await expect.poll(async () => (await ask(alive!, 1)).answered, { timeout: 5000 }).toBe(0)
     // As long as it lives they are its own, however long that takes.
@@ -63,7 +70,7 @@ describe.skipIf(!hasRedis)('processes that name the same Redis', () => {
   })
 
   test('go on with their shares while it stands still, and together when it goes on', async () => {
-    const processes = await begin(2, { limits: { rpm: 40 } }, 2000)
+    const processes = await begin(2, { limits: { rpm: 40 } }, { leaseMs: 2000 })
     for (const child of processes) await ask(child, 1)
     // How many there are is heard within a third of the lease.
     for (const child of processes) {

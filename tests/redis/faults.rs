@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::server::Server;
-use super::{ask, redis_of, router, until, url};
+use super::{ask, impatient, redis_of, router, until, url};
 
 #[tokio::test]
 async fn a_redis_that_was_never_there_costs_a_share_and_no_call() {
@@ -57,7 +57,7 @@ async fn rush(router: &thryd::route::Router<thryd::kinds::Completion>, times: us
 #[tokio::test]
 async fn a_redis_that_stands_still_delays_one_call_a_little_and_is_back_when_it_goes_on() {
     let Some(server) = Server::start() else { return };
-    let router = router(&url(&server), r#""rpm": 100"#, "{}");
+    let router = router(&impatient(&server), r#""rpm": 100"#, "{}");
     assert_eq!(rush(&router, 10).await.0, 10);
     server.signal("STOP");
     let (admitted, slowest) = rush(&router, 20).await;

@@ -17,7 +17,7 @@ async fn each_key_goes_to_the_node_of_a_cluster_that_has_it() {
     one.ask(&["CLUSTER", "MEET", "127.0.0.1", &two.port.to_string()]);
     let is_up = |server: &Server| server.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
     until(Duration::from_secs(20), || is_up(&one) && is_up(&two)).await;
-    let limits = format!(r#"{{"redis": "redis+cluster://127.0.0.1:{}"}}"#, one.port);
+    let limits = format!(r#"{{"redis": {{"url": "redis+cluster://127.0.0.1:{}", "timeoutMs": 3000}}}}"#, one.port);
     for name in 0..8 {
         let provider = format!(r#"{{"type": "dummy", "apiKey": "key number {name}"}}"#);
         let router = super::router_of(&limits, r#""rpm": 2"#, &provider);

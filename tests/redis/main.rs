@@ -27,7 +27,13 @@ pub fn router_of(limits: &str, deploy: &str, provider: &str) -> Router<Completio
     Router::new(RouterOptions::read(fields).unwrap()).unwrap()
 }
 
+/// With more patience than the default, for machines that are busy with tests.
 pub fn url(server: &server::Server) -> String {
+    format!(r#"{{"redis": {{"url": "{}", "timeoutMs": 3000}}}}"#, server.url())
+}
+
+/// With the default patience.
+pub fn impatient(server: &server::Server) -> String {
     format!(r#"{{"redis": "{}"}}"#, server.url())
 }
 
