@@ -54,7 +54,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
 /// A number of what `INFO` says.
 fn info(server: &Server, section: &str, name: &str) -> f64 {
     let text = server.ask(&["INFO", section]);
-    let value = text.split_once(&format!("{name}")).map(|(_, rest)| rest.trim_start_matches([':', '=']));
+    let value = text.split_once(name).map(|(_, rest)| rest.trim_start_matches([':', '=']));
     value
         .and_then(|rest| rest.split(|it: char| !(it.is_ascii_digit() || it == '.')).next()?.parse().ok())
         .unwrap_or(0.0)

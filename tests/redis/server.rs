@@ -1,7 +1,8 @@
 //! A `redis-server` of a test's own: on a free port, in a folder of its own, without persistence unless asked for, gone with it.
 #![allow(dead_code, reason = "each test uses the part of it that it needs")]
 
-use std::io::{Read, Write};
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -98,7 +99,7 @@ impl Server {
         stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let mut command = format!("*{}\r\n", words.len());
         for word in words {
-            command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            let _ = write!(command, "${}\r\n{word}\r\n", word.len());
         }
         stream.write_all(command.as_bytes()).unwrap();
         let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);

@@ -1,10 +1,8 @@
 //! Limits that several processes share: the sliding window of a deployment, kept in Redis and moved on by scripts there.
 //!
 //! Everything is charged in Redis before it is sent, under the server's clock and in one step, so that no two processes can be
-//! given the same room. What a script answers is either requests that may begin, or when to ask again; the [queue] in Redis
-//! gives what becomes free to whoever has been given least.
-//!
-//! [queue]: https://github.com/thryd/thryd/blob/main/docs/scaling.md
+//! given the same room. What a script answers is either requests that may begin, or when to ask again; a queue in Redis gives what
+//! becomes free to whoever has been given least.
 
 mod ask;
 mod keep;

@@ -118,8 +118,8 @@ fn redis_admits_what_the_window_of_a_process_would_and_foresees_as_much() {
                         let (charge, tick, tokens) = &mut open[place];
                         window.advance(stage.now);
                         window.settle(charge, cost);
-                        let change = i64::try_from(cost).unwrap() - i64::try_from(*tokens).unwrap();
-                        stage.correct("one", &[(*tick, 0, change)], account);
+                        let more = i64::try_from(cost).unwrap() - i64::try_from(*tokens).unwrap();
+                        stage.correct("one", &[(*tick, 0, more)], account);
                         *tokens = cost;
                     }
                     Step::Refund(which) if !open.is_empty() => {
@@ -153,7 +153,7 @@ fn in_no_minute_is_more_admitted_than_the_limit_whoever_asks_and_for_how_many() 
                 let granted = stage.reserve(&format!("ledger {who}"), want, tokens, limits, Limits::default());
                 prop_assert!(granted.count <= want);
                 admitted.extend((0..granted.count).map(|_| (stage.now, tokens)));
-                let recent = admitted.iter().filter(|(at, _)| stage.now - *at <= MINUTE);
+                let recent = admitted.iter().filter(|(at, _)| stage.now.saturating_sub(*at) <= MINUTE);
                 let (requests, tokens) = recent.fold((0, 0), |(r, t), (_, tokens)| (r + 1, t + tokens));
                 prop_assert!(requests <= rpm && tokens <= tpm, "{} of {}, {} of {}", requests, rpm, tokens, tpm);
             }
@@ -191,7 +191,7 @@ fn whoever_does_not_come_when_it_said_holds_nobody_up() {
     assert_eq!(stage.reserve("dead", 1, 0, one, none).count, 0);
     stage.now += Duration::from_millis(5);
     let wait = stage.reserve("alive", 1, 0, one, none).wait;
-    assert!(wait > MINUTE - Duration::from_secs(1), "{wait:?}");
+    assert!(wait > Duration::from_secs(59), "{wait:?}");
     // It has not been heard of for longer than it may be late.
     stage.now += MINUTE + Duration::from_secs(1);
     assert_eq!(stage.reserve("alive", 1, 0, one, none).count, 1);

@@ -121,13 +121,10 @@ impl Keys {
 pub(super) async fn reserve(redis: &Redis, keys: &Keys, speaker: &Speaker, ask: Reservation) -> Result<Granted, Fault> {
     let numbers = |limits: Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| limit.unwrap_or(0));
     let mut told = speaker.told();
-    let [rpm, tpm, slots] = numbers(ask.limits);
-    let [account_rpm, account_tpm, account_slots] = numbers(ask.account);
     let [lease, again, grace] = [speaker.lease, AGAIN, GRACE].map(milliseconds);
-    let (limits, account) = ([rpm, tpm, slots], [account_rpm, account_tpm, account_slots]);
-    let all = [&[ask.want, ask.most, ask.tokens][..], &limits, &account];
+    let all = [[ask.want, ask.most, ask.tokens], numbers(ask.limits), numbers(ask.account)];
     let rest = [ask.holds, lease, again, grace, u64::from(ask.counts)];
-    told.extend(all.into_iter().flatten().chain(&rest).map(ToString::to_string));
+    told.extend(all.iter().flatten().chain(&rest).map(ToString::to_string));
     let answer = integers(RESERVE.run(redis, &keys.all(), &told).await?)?;
     let &[count, tick, wait, own, account, processes, _] = &answer[..] else { return Err(strange()) };
     let number = |number: i64| u64::try_from(number).unwrap_or(0);
