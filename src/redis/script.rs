@@ -10,12 +10,12 @@ use super::fault::{Fault, FaultKind};
 /// See the module.
 pub(super) struct Script {
     /// What it is made of.
-    parts: [&'static str; 2],
+    parts: [&'static str; 3],
     whole: OnceLock<(String, String)>,
 }
 
 impl Script {
-    pub const fn new(parts: [&'static str; 2]) -> Self {
+    pub const fn new(parts: [&'static str; 3]) -> Self {
         Self { parts, whole: OnceLock::new() }
     }
 
@@ -23,7 +23,7 @@ impl Script {
     ///
     /// # Errors
     /// As [`Redis::run`].
-    pub async fn run(&self, redis: &Redis, keys: &[&str], values: &[String]) -> Result<Value, Fault> {
+    pub async fn run(&self, redis: &Redis, keys: &[&str], values: &[&[u8]]) -> Result<Value, Fault> {
         let (text, hash) = self.whole.get_or_init(|| {
             let text = self.parts.concat();
             let hash = redis::Script::new(&text).get_hash().to_owned();
@@ -34,8 +34,8 @@ impl Script {
         loop {
             let mut command = redis::cmd(if is_known { "EVALSHA" } else { "EVAL" });
             command.arg(if is_known { hash } else { text }).arg(keys.len().to_string());
-            for text in keys.iter().copied().chain(values.iter().map(String::as_str)) {
-                command.arg(text);
+            for bytes in keys.iter().map(|key| key.as_bytes()).chain(values.iter().copied()) {
+                command.arg(bytes);
             }
             match redis.run(key, &command).await {
                 // Restarted, flushed, or never told.

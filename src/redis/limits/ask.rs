@@ -50,15 +50,13 @@ impl Inner {
         if self.has_forgotten(answer.epoch, now) {
             return None;
         }
+        self.count(answer.processes, now);
         let (pause, is_news) = {
             let mut state = self.lock();
             if !matches!(state.mode, Mode::Granted) {
                 return None;
             }
             state.epoch = Some(answer.epoch);
-            if let Some(processes) = answer.processes {
-                (state.processes, state.counted) = (processes.max(1), Some(now));
-            }
             state.is_queued = ask.want > answer.count;
             if answer.count > 0 {
                 state.grant(answer.count, answer.tick, answer.epoch, ask.tokens, now);

@@ -72,18 +72,22 @@ impl Inner {
                 return Ok(());
             }
             let (limits, account, epoch) = (state.limits, state.account, state.epoch);
-            let adjustment =
-                Adjustment { limits, account, holds: state.holds(), leaves, changes: Changes::Ticks(&[]), epoch };
+            let adjustment = Adjustment {
+                limits,
+                account,
+                holds: state.holds(),
+                leaves,
+                counts: beats,
+                changes: Changes::Ticks(&[]),
+                epoch,
+            };
             (state.take_corrections(), adjustment)
         };
         let told = Adjustment { changes: Changes::Ticks(&costs), ..adjustment };
         match adjust(&self.redis, &self.keys, &self.speaker, &told).await {
             Ok((epoch, processes)) => {
-                {
-                    let mut state = self.lock();
-                    (state.processes, state.counted) = (processes.max(1), Some(now));
-                }
-                self.status.found(&self.speaker.ledger, Some(processes));
+                self.count(processes, now);
+                self.status.found(&self.speaker.ledger, processes);
                 if !self.has_forgotten(epoch, now) {
                     // Whoever waits may find what was given back.
                     self.asks.notify_one();
@@ -130,12 +134,12 @@ impl Inner {
     }
 
     async fn try_to_come_back(&self) -> Result<bool, Fault> {
-        let (epoch, _) = self.tell(Changes::Ticks(&[])).await?;
+        let epoch = self.tell(Changes::Ticks(&[])).await?;
         let known = self.lock().epoch;
         if known.is_some_and(|known| known != epoch) {
             self.lock().forget_away();
             let history = self.told.history(Instant::now());
-            let (epoch, _) = self.tell(Changes::Ages(&history)).await?;
+            let epoch = self.tell(Changes::Ages(&history)).await?;
             self.lock().epoch = Some(epoch);
             sleep(OTHERS_TELL_WITHIN).await;
             return Ok(true);
@@ -149,7 +153,7 @@ impl Inner {
         {
             let mut state = self.lock();
             match &told {
-                Ok((epoch, _)) => {
+                Ok(epoch) => {
                     (state.mode, state.epoch) = (Mode::Granted, Some(*epoch));
                     state.forget_away();
                 }
@@ -164,16 +168,23 @@ impl Inner {
         told.map(|_| true)
     }
 
-    async fn tell(&self, changes: Changes<'_>) -> Result<(Epoch, u64), Fault> {
+    async fn tell(&self, changes: Changes<'_>) -> Result<Epoch, Fault> {
         let adjustment = {
             let state = self.lock();
             let (limits, account, holds) = (state.limits, state.account, state.holds());
-            Adjustment { limits, account, holds, leaves: false, changes, epoch: None }
+            Adjustment { limits, account, holds, leaves: false, counts: true, changes, epoch: None }
         };
         let (epoch, processes) = adjust(&self.redis, &self.keys, &self.speaker, &adjustment).await?;
-        let mut state = self.lock();
-        (state.processes, state.counted) = (processes.max(1), Some(Instant::now()));
-        Ok((epoch, processes))
+        self.count(processes, Instant::now());
+        Ok(epoch)
+    }
+
+    /// So many processes are alive, if that was asked.
+    pub fn count(&self, processes: Option<u64>, now: Instant) {
+        if let Some(processes) = processes {
+            let mut state = self.lock();
+            (state.processes, state.counted) = (processes.max(1), Some(now));
+        }
     }
 
     /// When there is something to do, if nothing happens before.

@@ -52,6 +52,7 @@ impl Stage {
             account,
             holds: 0,
             leaves: false,
+            counts: false,
             changes: Changes::Ticks(changes),
             epoch: None,
         };

@@ -10,11 +10,13 @@ use super::super::script::Script;
 use crate::constants::BUCKET_WIDTH;
 use crate::tracker::Limits;
 
-/// What both scripts begin with.
+/// What both scripts need where the first part of each does not answer already.
 const WINDOW: &str = include_str!("../scripts/window.lua");
 
-static RESERVE: Script = Script::new([WINDOW, include_str!("../scripts/reserve.lua")]);
-static ADJUST: Script = Script::new([WINDOW, include_str!("../scripts/adjust.lua")]);
+static RESERVE: Script =
+    Script::new([include_str!("../scripts/reserve-one.lua"), WINDOW, include_str!("../scripts/reserve.lua")]);
+static ADJUST: Script =
+    Script::new([include_str!("../scripts/adjust-one.lua"), WINDOW, include_str!("../scripts/adjust.lua")]);
 
 /// Whoever waits comes again this soon, whatever the script foresees: it cannot foresee what others give back.
 pub(super) const AGAIN: Duration = BUCKET_WIDTH;
@@ -71,6 +73,8 @@ pub(super) struct Adjustment<'a> {
     pub holds: u64,
     /// Whether it waits no longer.
     pub leaves: bool,
+    /// Whether the process is to be counted.
+    pub counts: bool,
     pub changes: Changes<'a>,
     /// The windows that are meant, if not any.
     pub epoch: Option<Epoch>,
@@ -120,13 +124,15 @@ impl Keys {
 /// As [`Redis::run`].
 pub(super) async fn reserve(redis: &Redis, keys: &Keys, speaker: &Speaker, ask: Reservation) -> Result<Granted, Fault> {
     let numbers = |limits: Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| limit.unwrap_or(0));
-    let mut told = speaker.told();
     let [lease, again, grace] = [speaker.lease, AGAIN, GRACE].map(milliseconds);
-    let all = [[ask.want, ask.most, ask.tokens], numbers(ask.limits), numbers(ask.account)];
-    let rest = [ask.holds, lease, again, grace, u64::from(ask.counts)];
-    told.extend(all.iter().flatten().chain(&rest).map(ToString::to_string));
+    let mut told = Vec::with_capacity(15 * 8);
+    for three in [[ask.want, ask.most, ask.tokens], numbers(ask.limits), numbers(ask.account)] {
+        put(&mut told, &three);
+    }
+    put(&mut told, &[ask.holds, lease, again, grace, u64::from(ask.counts), speaker.clock.unwrap_or(0)]);
+    let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told];
     let answer = integers(RESERVE.run(redis, &keys.all(), &told).await?)?;
-    let &[count, tick, wait, own, account, processes, _] = &answer[..] else { return Err(strange()) };
+    let &[count, tick, wait, own, account, processes] = &answer[..] else { return Err(strange()) };
     let number = |number: i64| u64::try_from(number).unwrap_or(0);
     Ok(Granted {
         count: number(count),
@@ -137,7 +143,8 @@ pub(super) async fn reserve(redis: &Redis, keys: &Keys, speaker: &Speaker, ask: 
     })
 }
 
-/// Tells windows what requests really were. Gives their epoch, and how many processes are alive.
+/// Tells windows what requests really were. Gives their epoch, and how many processes are alive if
+/// that was asked.
 ///
 /// # Errors
 /// As [`Redis::run`].
@@ -146,51 +153,51 @@ pub(super) async fn adjust(
     keys: &Keys,
     speaker: &Speaker,
     adjustment: &Adjustment<'_>,
-) -> Result<(Epoch, u64), Fault> {
-    let Adjustment { limits, account, holds, leaves, changes, epoch } = adjustment;
-    let flag = |is: bool| u64::from(is);
-    let flags = [*account != Limits::default(), limits.max_concurrent.is_some(), account.max_concurrent.is_some()];
-    let mut told = speaker.told();
-    let rest = [*holds, milliseconds(speaker.lease), flag(*leaves)];
-    told.extend(flags.map(flag).iter().chain(&rest).map(ToString::to_string));
+) -> Result<(Epoch, Option<u64>), Fault> {
+    let Adjustment { limits, account, holds, leaves, counts, changes, epoch } = adjustment;
+    let is_age = matches!(changes, Changes::Ages(_));
+    let of = [*account != Limits::default(), limits.max_concurrent.is_some(), account.max_concurrent.is_some()];
+    let [is_charged, is_held, is_account_held] = of;
+    let flags = [is_charged, is_held, is_account_held, *leaves, *counts, is_age].map(u64::from);
+    let Epoch { own, account } = epoch.unwrap_or_default();
+    let mut told = Vec::with_capacity(11 * 8);
+    put(&mut told, &[*holds, milliseconds(speaker.lease)]);
+    put(&mut told, &flags);
+    put(&mut told, &[speaker.clock.unwrap_or(0), own, account]);
+    let mut threes = Vec::new();
     match changes {
         Changes::Ticks(all) => {
-            told.push("tick".to_owned());
             for (tick, requests, tokens) in *all {
-                told.extend([tick.to_string(), requests.to_string(), tokens.to_string()]);
+                put(&mut threes, &[*tick]);
+                put_signed(&mut threes, &[*requests, *tokens]);
             }
         }
         Changes::Ages(all) => {
-            told.push("age".to_owned());
-            for (age, requests, tokens) in *all {
-                told.extend([milliseconds(*age), *requests, *tokens].iter().map(ToString::to_string));
-            }
+            all.iter().for_each(|(age, requests, tokens)| put(&mut threes, &[milliseconds(*age), *requests, *tokens]));
         }
     }
-    let meant = epoch.map_or_else(Default::default, |epoch| [epoch.own.to_string(), epoch.account.to_string()]);
-    told.extend(meant);
+    let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told, &threes];
     let answer = integers(ADJUST.run(redis, &keys.all(), &told).await?)?;
     let &[own, account, processes] = &answer[..] else { return Err(strange()) };
     let number = |number: i64| u64::try_from(number).unwrap_or(0);
-    Ok((Epoch { own: number(own), account: number(account) }, number(processes)))
+    Ok((Epoch { own: number(own), account: number(account) }, u64::try_from(processes).ok()))
 }
 
-impl Speaker {
-    /// What every script is told first.
-    fn told(&self) -> Vec<String> {
-        let clock = self.clock.map(|clock| clock.to_string()).unwrap_or_default();
-        vec![self.ledger.clone(), clock, self.process.clone()]
-    }
+/// Appends numbers as scripts unpack them. All are below 2^53, as doubles can tell apart.
+fn put(told: &mut Vec<u8>, numbers: &[u64]) {
+    #[allow(clippy::cast_precision_loss, reason = "they are counts and moments")]
+    numbers.iter().for_each(|number| told.extend_from_slice(&(*number as f64).to_le_bytes()));
 }
 
-/// The integers that a script answered; those beyond what a script's numbers hold come as texts.
+fn put_signed(told: &mut Vec<u8>, numbers: &[i64]) {
+    #[allow(clippy::cast_precision_loss, reason = "they are differences of counts")]
+    numbers.iter().for_each(|number| told.extend_from_slice(&(*number as f64).to_le_bytes()));
+}
+
+/// The integers that a script answered.
 fn integers(answer: Value) -> Result<Vec<i64>, Fault> {
     let Value::Array(values) = answer else { return Err(strange()) };
-    let integer = |value: &Value| match value {
-        Value::Int(number) => Some(*number),
-        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-        _ => None,
-    };
+    let integer = |value: &Value| if let Value::Int(number) = value { Some(*number) } else { None };
     values.iter().map(integer).collect::<Option<_>>().ok_or_else(strange)
 }
 

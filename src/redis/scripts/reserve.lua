@@ -1,20 +1,9 @@
--- Reserves up to so many requests of so many tokens each, on a deployment and on its account, all or nothing each.
---
--- KEYS: window, account, queue, waits, held, account's held, processes.
--- ARGV: ledger, clock ('' but in tests), process, how many it has use for, how many it may have at once, tokens of each;
---   rpm, tpm and maxConcurrent of the deployment, the same of the account (0 is unlimited); how many it holds, lease in ms,
---   how soon it comes again at the latest and how much later than it said it may be, in ms; 1 if its process is to be counted.
--- Returns: granted, tick, ms until it is worth asking again, epoch, account's epoch, processes (-1 if not counted), and
---   1 if there is room that others come before it for.
+-- All else.
 --
 -- Who waits is in the queue, by what it was given while it was in it: who was given least goes first, then who has waited
 -- longest. Whoever asks leaves as much room as those who go before it have use for, as long as they come when they said. So
 -- nobody is overtaken by more than one request, and whatever nobody else has use for is given at once.
-local now = clock(ARGV[2])
-local id, want, most, tokens = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local rpm, tpm, slots = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local account_rpm, account_tpm, account_slots = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local holds, lease, again, grace = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
+local id = ARGV[1]
 local has_account = account_rpm > 0 or account_tpm > 0 or account_slots > 0
 
 local w, fault = load(KEYS[1], now)
@@ -24,7 +13,7 @@ if has_account then
   account, fault = load(KEYS[2], now)
   if not account then return fault end
 end
-local waiting = redis.call('ZCARD', KEYS[3])
+local waiting = w.queue == 1 and redis.call('ZCARD', KEYS[3]) or 0
 advance(w)
 if account then advance(account) end
 
@@ -89,7 +78,7 @@ while granted > 0 and not fits(granted) do
   granted = granted > 1 and math.floor(granted / 2) or 0
 end
 
-local until_then, is_behind = 0, 0
+local until_then = 0
 if granted > 0 then
   w.r, w.t, w.cr, w.ct = w.r + granted, w.t + granted * tokens, w.cr + granted, w.ct + granted * tokens
   if account then
@@ -106,14 +95,14 @@ else
   end
   if alone == 0 then
     -- There is room, which is kept for those who go before it, or no slot: neither says when.
-    is_behind = 1
     until_then = math.min(again, 50)
   end
 end
+local left = want - granted
+w.queue = (left > 0 or #others > 0) and 1 or 0
 save(w)
 if account then save(account) end
 
-local left = want - granted
 if left > 0 then
   local due = math.floor(now / 1000) + grace
   if granted == 0 then due = due + math.min(until_then, again) end
@@ -131,5 +120,5 @@ if granted > 0 then
   if account_slots > 0 then hold(KEYS[6], id, holds + granted, now, lease) end
 end
 local processes = -1
-if ARGV[17] == '1' then processes = present(KEYS[7], ARGV[3], now, lease) end
-return { granted, w.tick, until_then, string.format('%.0f', w.epoch), account and string.format('%.0f', account.epoch) or '0', processes, is_behind }
+if counts == 1 then processes = present(KEYS[7], ARGV[2], now, lease) end
+return { granted, w.tick, until_then, w.epoch, account and account.epoch or 0, processes }

@@ -1,25 +1,20 @@
 -- A usage window in one string: what was charged in the last 60 s, in 241 buckets of 250 ms, by the server's clock.
 --
--- Header, 56 bytes: "thryd", a byte of version, two of nothing; then as doubles: epoch (when it was made, in microseconds),
--- tick (the bucket in which the clock stands), requests and tokens of the whole window, requests and tokens of that bucket.
+-- Header, 56 bytes: "thryd", a byte of version, one that is 1 if somebody may be waiting, one of nothing; then as doubles: epoch
+-- (when it was made, in microseconds), tick (the bucket in which the clock stands), requests and tokens of the whole window,
+-- requests and tokens of that bucket.
 -- Then the buckets, 12 bytes each (requests as a 32-bit number, tokens as a double), tick after tick, round and round. That of
 -- the tick itself is written when the clock moves on.
 --
 -- A bucket leaves when its whole content is older than 60 s, 241 ticks after it was begun: late by a bucket, never early.
 local WIDTH, SPAN, HEAD, CELL, VERSION = 250, 241, 56, 12, 1
 
-local function clock(given)
-  if given ~= '' then return tonumber(given) * 1000 end
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
-end
-
 -- nil and an error if the key holds something else. Raises one if it is of another type.
 local function load(key, now)
   local head = redis.call('GETRANGE', key, 0, HEAD - 1)
   local tick = math.floor(now / 1000 / WIDTH)
   if head == '' then
-    return { key = key, is_new = true, epoch = now, tick = tick, r = 0, t = 0, cr = 0, ct = 0, at = tick }
+    return { key = key, is_new = true, epoch = now, tick = tick, r = 0, t = 0, cr = 0, ct = 0, at = tick, queue = 0 }
   end
   if #head < HEAD or string.sub(head, 1, 5) ~= 'thryd' then
     return nil, redis.error_reply('FOREIGN the key ' .. key .. ' holds something that is not a window of thryd')
@@ -29,7 +24,8 @@ local function load(key, now)
     return nil, redis.error_reply('NEWER the key ' .. key .. ' has layout ' .. version .. ' of a newer thryd, and this one knows ' .. VERSION)
   end
   local epoch, old, r, t, cr, ct = struct.unpack('<dddddd', head, 9)
-  return { key = key, epoch = epoch, tick = old, r = r, t = t, cr = cr, ct = ct, at = tick }
+  local queue = string.byte(head, 7)
+  return { key = key, epoch = epoch, tick = old, r = r, t = t, cr = cr, ct = ct, at = tick, queue = queue }
 end
 
 local function place(tick) return HEAD + (tick % SPAN) * CELL end
@@ -66,7 +62,7 @@ local function advance(w)
 end
 
 local function save(w)
-  local head = 'thryd' .. string.char(VERSION) .. '\0\0' .. struct.pack('<dddddd', w.epoch, w.tick, w.r, w.t, w.cr, w.ct)
+  local head = 'thryd' .. string.char(VERSION, w.queue, 0) .. struct.pack('<dddddd', w.epoch, w.tick, w.r, w.t, w.cr, w.ct)
   if w.is_blank then
     redis.call('SET', w.key, head .. string.rep('\0', SPAN * CELL))
   else
