@@ -32,7 +32,8 @@ impl Script {
         let key = keys.first().map_or(&b""[..], |key| key.as_bytes());
         let mut is_known = true;
         loop {
-            let mut command = redis::cmd(if is_known { "EVALSHA" } else { "EVAL" });
+            let mut command = redis::Cmd::with_capacity(keys.len() + values.len() + 3, 1024);
+            command.arg(if is_known { "EVALSHA" } else { "EVAL" });
             command.arg(if is_known { hash } else { text }).arg(keys.len().to_string());
             for bytes in keys.iter().map(|key| key.as_bytes()).chain(values.iter().copied()) {
                 command.arg(bytes);

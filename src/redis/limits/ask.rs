@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::ledger::Inner;
 use super::state::Mode;
-use super::wire::{AGAIN, Granted, Reservation, reserve};
+use super::wire::{Granted, Reservation, reserve};
 
 /// A wait that is said anew is worth a look at the line if it differs by this much.
 const NOTABLE: Duration = Duration::from_millis(20);
@@ -58,6 +58,10 @@ impl Inner {
             }
             state.epoch = Some(answer.epoch);
             state.is_queued = ask.want > answer.count;
+            let is_kept = std::mem::replace(&mut state.is_kept_soon, true);
+            if !is_kept {
+                self.keeps.notify_one();
+            }
             if answer.count > 0 {
                 state.grant(answer.count, answer.tick, answer.epoch, ask.tokens, now);
                 (None, true)
@@ -66,14 +70,13 @@ impl Inner {
                 let before = state.refused.map(|refused| refused.until);
                 state.refuse(ask, until);
                 let apart = before.map(|before| before.max(until) - before.min(until));
-                (Some(answer.wait.min(AGAIN)), apart.is_none_or(|apart| apart > NOTABLE))
+                (Some(answer.pause), apart.is_none_or(|apart| apart > NOTABLE))
             }
         };
         self.status.found(&self.speaker.ledger, answer.processes);
         if is_news {
             self.told.tell();
         }
-        self.keeps.notify_one();
         pause
     }
 }

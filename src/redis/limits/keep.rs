@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::fault::Fault;
 use super::ledger::Inner;
-use super::state::Mode;
+use super::state::{Mode, UNUSED};
 use super::wire::{Adjustment, Changes, Epoch, adjust};
 
 /// How long nobody waits before it gives up its place in the queue: whoever is next in the line asks sooner.
@@ -19,6 +19,9 @@ const TRIED_EVERY: Duration = Duration::from_millis(250);
 
 /// How long processes that told a Redis which has forgotten everything what they admitted wait for the others to do so.
 const OTHERS_TELL_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long after the last request more of them are expected.
+const BUSY_FOR: Duration = Duration::from_secs(1);
 
 /// A process counts as alive for this long after it was last of use: for as long as what it admitted counts.
 const COUNTS_FOR: Duration = Duration::from_secs(60);
@@ -187,11 +190,14 @@ impl Inner {
         }
     }
 
-    /// When there is something to do, if nothing happens before.
+    /// When there is something to do, if nothing happens before. As long as requests come, every so often, so that not each of
+    /// them has to say that it has come.
     fn next_due(&self) -> Option<Instant> {
-        let state = self.lock();
+        let (mut state, now) = (self.lock(), Instant::now());
+        state.is_kept_soon = state.next_unused().is_some() || now - state.used < BUSY_FOR;
+        let soon = state.is_kept_soon.then(|| now + UNUSED);
         let beat = state.counted.map(|counted| counted + self.speaker.lease / 3);
         let beat = beat.filter(|beat| *beat < state.used + COUNTS_FOR);
-        [state.next_unused(), state.left.map(|left| left + LEAVES_AFTER), beat].into_iter().flatten().min()
+        [soon, state.left.map(|left| left + LEAVES_AFTER), beat].into_iter().flatten().min()
     }
 }

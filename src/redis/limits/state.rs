@@ -10,7 +10,7 @@ use crate::tracker::window::Window;
 use crate::tracker::{Asked, Limits, Receipt};
 
 /// How long a granted request waits for somebody to begin it, before it is given back.
-const UNUSED: Duration = Duration::from_millis(100);
+pub(super) const UNUSED: Duration = Duration::from_millis(100);
 
 /// Most requests that are granted at once, and the part of a minute that they may be: what a process takes with it when it dies.
 const MOST_AT_ONCE: u64 = 32;
@@ -58,6 +58,8 @@ pub(super) struct State {
     /// When its process was last counted, and when it was last of use.
     pub counted: Option<Instant>,
     pub used: Instant,
+    /// Whether whoever keeps the books looks at them soon, whatever happens.
+    pub is_kept_soon: bool,
     /// Whether slots were freed that Redis takes for held.
     pub is_held_less: bool,
 }
@@ -124,6 +126,7 @@ impl State {
             account: Limits::default(),
             counted: None,
             used: now,
+            is_kept_soon: false,
             is_held_less: false,
         }
     }

@@ -18,8 +18,9 @@ static RESERVE: Script =
 static ADJUST: Script =
     Script::new([include_str!("../scripts/adjust-one.lua"), WINDOW, include_str!("../scripts/adjust.lua")]);
 
-/// Whoever waits comes again this soon, whatever the script foresees: it cannot foresee what others give back.
-pub(super) const AGAIN: Duration = BUCKET_WIDTH;
+/// Whoever waits comes again this soon, whatever the script foresees, which cannot foresee what others give back; where many wait,
+/// later.
+const AGAIN: Duration = BUCKET_WIDTH;
 
 /// How much later than it said somebody may come and still keep its place. What is kept for one that has died is kept for this
 /// long, once; one that is late for want of a processor loses its share if this is too short.
@@ -50,8 +51,10 @@ pub(super) struct Reservation {
 pub(super) struct Granted {
     pub count: u64,
     pub tick: u64,
-    /// Until it is worth asking again, if nothing was.
+    /// Until there may be room, if nothing was.
     pub wait: Duration,
+    /// Until it is to ask again.
+    pub pause: Duration,
     pub epoch: Epoch,
     /// Processes that are alive, if they were counted.
     pub processes: Option<u64>,
@@ -105,7 +108,7 @@ impl Keys {
         let key = |what: &str| format!("{prefix}:limits:{{{account}}}:{what}");
         let own = |what: &str| key(&format!("{what}:{model}"));
         let (held, account_held) = (own("held"), key("account-held"));
-        Self([own("window"), key("account"), own("queue"), own("waits"), held, account_held, key("processes")])
+        Self([own("window"), own("queue"), own("waits"), key("processes"), key("account"), held, account_held])
     }
 
     /// That of the deployment's window.
@@ -113,8 +116,10 @@ impl Keys {
         &self.0[0]
     }
 
-    fn all(&self) -> [&str; 7] {
-        self.0.each_ref().map(String::as_str)
+    /// Those that a script needs under these limits.
+    fn needed(&self, limits: Limits, account: Limits) -> Vec<&str> {
+        let is_all = limits.max_concurrent.is_some() || account != Limits::default();
+        self.0.iter().take(if is_all { 7 } else { 4 }).map(String::as_str).collect()
     }
 }
 
@@ -131,15 +136,16 @@ pub(super) async fn reserve(redis: &Redis, keys: &Keys, speaker: &Speaker, ask: 
     }
     put(&mut told, &[ask.holds, lease, again, grace, u64::from(ask.counts), speaker.clock.unwrap_or(0)]);
     let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told];
-    let answer = integers(RESERVE.run(redis, &keys.all(), &told).await?)?;
-    let &[count, tick, wait, own, account, processes] = &answer[..] else { return Err(strange()) };
-    let number = |number: i64| u64::try_from(number).unwrap_or(0);
+    let answer = RESERVE.run(redis, &keys.needed(ask.limits, ask.account), &told).await?;
+    let [count, tick, wait, own, account, processes, pause] = numbers_of(answer)?.map(whole);
+    let number = |number: Option<u64>| number.unwrap_or(0);
     Ok(Granted {
         count: number(count),
         tick: number(tick),
         wait: Duration::from_millis(number(wait)),
+        pause: Duration::from_millis(number(pause)),
         epoch: Epoch { own: number(own), account: number(account) },
-        processes: u64::try_from(processes).ok(),
+        processes,
     })
 }
 
@@ -159,11 +165,11 @@ pub(super) async fn adjust(
     let of = [*account != Limits::default(), limits.max_concurrent.is_some(), account.max_concurrent.is_some()];
     let [is_charged, is_held, is_account_held] = of;
     let flags = [is_charged, is_held, is_account_held, *leaves, *counts, is_age].map(u64::from);
-    let Epoch { own, account } = epoch.unwrap_or_default();
+    let epoch = epoch.unwrap_or_default();
     let mut told = Vec::with_capacity(11 * 8);
     put(&mut told, &[*holds, milliseconds(speaker.lease)]);
     put(&mut told, &flags);
-    put(&mut told, &[speaker.clock.unwrap_or(0), own, account]);
+    put(&mut told, &[speaker.clock.unwrap_or(0), epoch.own, epoch.account]);
     let mut threes = Vec::new();
     match changes {
         Changes::Ticks(all) => {
@@ -177,10 +183,10 @@ pub(super) async fn adjust(
         }
     }
     let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told, &threes];
-    let answer = integers(ADJUST.run(redis, &keys.all(), &told).await?)?;
-    let &[own, account, processes] = &answer[..] else { return Err(strange()) };
-    let number = |number: i64| u64::try_from(number).unwrap_or(0);
-    Ok((Epoch { own: number(own), account: number(account) }, u64::try_from(processes).ok()))
+    let answer = ADJUST.run(redis, &keys.needed(*limits, *account), &told).await?;
+    let [own, account, processes] = numbers_of(answer)?.map(whole);
+    let number = |number: Option<u64>| number.unwrap_or(0);
+    Ok((Epoch { own: number(own), account: number(account) }, processes))
 }
 
 /// Appends numbers as scripts unpack them. All are below 2^53, as doubles can tell apart.
@@ -194,11 +200,22 @@ fn put_signed(told: &mut Vec<u8>, numbers: &[i64]) {
     numbers.iter().for_each(|number| told.extend_from_slice(&(*number as f64).to_le_bytes()));
 }
 
-/// The integers that a script answered.
-fn integers(answer: Value) -> Result<Vec<i64>, Fault> {
-    let Value::Array(values) = answer else { return Err(strange()) };
-    let integer = |value: &Value| if let Value::Int(number) = value { Some(*number) } else { None };
-    values.iter().map(integer).collect::<Option<_>>().ok_or_else(strange)
+/// The numbers that a script answered.
+fn numbers_of<const COUNT: usize>(answer: Value) -> Result<[f64; COUNT], Fault> {
+    let Value::BulkString(bytes) = answer else { return Err(strange()) };
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let numbers: Vec<f64> = eights.iter().map(|eight| f64::from_le_bytes(*eight)).collect();
+    if rest.is_empty() { numbers.try_into().map_err(|_| strange()) } else { Err(strange()) }
+}
+
+/// A count or a moment; what is less than nothing says that there is none.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole numbers below 2^53, and not negative"
+)]
+fn whole(number: f64) -> Option<u64> {
+    (number >= 0.0).then_some(number as u64)
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -5,7 +5,7 @@
 --   limited, if those of the account are, if it waits no longer, if its process is to be counted, if what follows is of ages;
 --   the clock in ms (0 but in tests), epochs of the windows that are meant (0 for any); then threes of doubles: when, how many
 --   requests more, how many tokens more. When is a tick of the window's, or milliseconds ago.
--- Returns: epoch, account's epoch, processes (-1 if not counted).
+-- Returns, as doubles: epoch, account's epoch, processes (-1 if not counted).
 --
 -- First what most corrections are: of one window, and nothing else.
 local holds, lease, has_account, has_slots, has_account_slots, leaves, counts, is_age, given, epoch, account_epoch =
@@ -31,7 +31,7 @@ if has_account + has_slots + has_account_slots + leaves + counts + is_age == 0 t
       end
       redis.call('SETRANGE', KEYS[1], 24, struct.pack('<dddd', r, t, cr, ct))
     end
-    return { made, 0, -1 }
+    return struct.pack('<ddd', made, 0, -1)
   end
 end
 local now = given * 1000

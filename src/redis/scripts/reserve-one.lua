@@ -1,11 +1,13 @@
 -- Reserves up to so many requests of so many tokens each, on a deployment and on its account, all or nothing each.
 --
--- KEYS: window, account, queue, waits, held, account's held, processes.
+-- KEYS: window, queue, waits, processes; then, if the account has limits or requests in flight are limited, account, held, account's
+--   held.
 -- ARGV: ledger, process, and as doubles: how many it has use for, how many it may have at once, tokens of each; rpm, tpm and
 --   maxConcurrent of the deployment, the same of the account (0 is unlimited); how many it holds, lease in ms, how soon it comes
 --   again at the latest and how much later than it said it may be, in ms; 1 if its process is to be counted; the clock in ms (0 but
 --   in tests).
--- Returns: granted, tick, ms until it is worth asking again, epoch, account's epoch, processes (-1 if not counted).
+-- Returns, as doubles: granted, tick, ms until there may be room, epoch, account's epoch, processes (-1 if not counted), ms until it is
+--   to ask again.
 --
 -- First what most asks are: there is room for all, in the bucket of the ask before, and nobody waits.
 local want, most, tokens, rpm, tpm, slots, account_rpm, account_tpm, account_slots, holds, lease, again, grace, counts, given =
@@ -23,7 +25,7 @@ if is_simple then
     local all = want * tokens
     if tick == math.floor(now / 250000) and (rpm == 0 or r + want <= rpm) and (tpm == 0 or t + all <= tpm) then
       redis.call('SETRANGE', KEYS[1], 24, struct.pack('<dddd', r + want, t + all, cr + want, ct + all))
-      return { want, tick, 0, epoch, 0, -1 }
+      return struct.pack('<ddddddd', want, tick, 0, epoch, 0, -1, 0)
     end
   end
 end

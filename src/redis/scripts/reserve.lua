@@ -10,10 +10,12 @@ local w, fault = load(KEYS[1], now)
 if not w then return fault end
 local account
 if has_account then
-  account, fault = load(KEYS[2], now)
+  account, fault = load(KEYS[5], now)
   if not account then return fault end
 end
-local waiting = w.queue == 1 and redis.call('ZCARD', KEYS[3]) or 0
+local waiting = w.queue == 1 and redis.call('ZCARD', KEYS[2]) or 0
+-- The more wait, the less often each of them looks whether something was given back.
+if waiting > 64 then again = again * math.floor(waiting / 64) end
 advance(w)
 if account then advance(account) end
 
@@ -24,10 +26,10 @@ local others = {}
 local served, arrived = 0, now
 local is_queued = false
 if waiting > 0 then
-  local queue = redis.call('ZRANGE', KEYS[3], 0, 127, 'WITHSCORES')
+  local queue = redis.call('ZRANGE', KEYS[2], 0, 127, 'WITHSCORES')
   local names = {}
   for i = 1, #queue, 2 do names[#names + 1] = queue[i] end
-  local waits = redis.call('HMGET', KEYS[4], unpack(names))
+  local waits = redis.call('HMGET', KEYS[3], unpack(names))
   local least
   for i, name in ipairs(names) do
     local score = tonumber(queue[i * 2])
@@ -36,8 +38,8 @@ if waiting > 0 then
       is_queued, served, arrived = true, score, tonumber(since)
       least = least or score
     elseif not due or tonumber(due) * 1000 < now then
-      redis.call('ZREM', KEYS[3], name)
-      redis.call('HDEL', KEYS[4], name)
+      redis.call('ZREM', KEYS[2], name)
+      redis.call('HDEL', KEYS[3], name)
     else
       least = least or score
       others[#others + 1] = { served = score, since = tonumber(since), want = tonumber(has_use), tokens = tonumber(size) }
@@ -61,9 +63,9 @@ local function kept(count)
 end
 
 local slots_free = math.huge
-if slots > 0 then slots_free = slots - held_by_others(KEYS[5], id, now) - holds end
+if slots > 0 then slots_free = slots - held_by_others(KEYS[6], id, now) - holds end
 if account_slots > 0 then
-  slots_free = math.min(slots_free, account_slots - held_by_others(KEYS[6], id, now) - holds)
+  slots_free = math.min(slots_free, account_slots - held_by_others(KEYS[7], id, now) - holds)
 end
 local function fits(count)
   local r, t = kept(count)
@@ -107,18 +109,18 @@ if left > 0 then
   local due = math.floor(now / 1000) + grace
   if granted == 0 then due = due + math.min(until_then, again) end
   if granted > 0 then arrived = now end
-  redis.call('ZADD', KEYS[3], served + granted, id)
-  redis.call('HSET', KEYS[4], id, string.format('%d:%d:%d:%d', due, left, tokens, arrived))
+  redis.call('ZADD', KEYS[2], served + granted, id)
+  redis.call('HSET', KEYS[3], id, string.format('%d:%d:%d:%d', due, left, tokens, arrived))
+  redis.call('PEXPIRE', KEYS[2], lease)
   redis.call('PEXPIRE', KEYS[3], lease)
-  redis.call('PEXPIRE', KEYS[4], lease)
 elseif is_queued then
-  redis.call('ZREM', KEYS[3], id)
-  redis.call('HDEL', KEYS[4], id)
+  redis.call('ZREM', KEYS[2], id)
+  redis.call('HDEL', KEYS[3], id)
 end
 if granted > 0 then
-  if slots > 0 then hold(KEYS[5], id, holds + granted, now, lease) end
-  if account_slots > 0 then hold(KEYS[6], id, holds + granted, now, lease) end
+  if slots > 0 then hold(KEYS[6], id, holds + granted, now, lease) end
+  if account_slots > 0 then hold(KEYS[7], id, holds + granted, now, lease) end
 end
 local processes = -1
-if counts == 1 then processes = present(KEYS[7], ARGV[2], now, lease) end
-return { granted, w.tick, until_then, w.epoch, account and account.epoch or 0, processes }
+if counts == 1 then processes = present(KEYS[4], ARGV[2], now, lease) end
+return struct.pack('<ddddddd', granted, w.tick, until_then, w.epoch, account and account.epoch or 0, processes, math.min(until_then, again))
