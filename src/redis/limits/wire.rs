@@ -192,12 +192,12 @@ pub(super) async fn adjust(
 /// Appends numbers as scripts unpack them. All are below 2^53, as doubles can tell apart.
 fn put(told: &mut Vec<u8>, numbers: &[u64]) {
     #[allow(clippy::cast_precision_loss, reason = "they are counts and moments")]
-    numbers.iter().for_each(|number| told.extend_from_slice(&(*number as f64).to_le_bytes()));
+    told.extend(numbers.iter().flat_map(|number| (*number as f64).to_le_bytes()));
 }
 
 fn put_signed(told: &mut Vec<u8>, numbers: &[i64]) {
     #[allow(clippy::cast_precision_loss, reason = "they are differences of counts")]
-    numbers.iter().for_each(|number| told.extend_from_slice(&(*number as f64).to_le_bytes()));
+    told.extend(numbers.iter().flat_map(|number| (*number as f64).to_le_bytes()));
 }
 
 /// The numbers that a script answered.
