@@ -163,3 +163,19 @@ async fn a_local_share_is_that_of_the_processes_that_were_alive_last() {
         assert_eq!(rush(router, 20).await.0, 5, "half of twelve, one of which is spent");
     }
 }
+
+#[tokio::test]
+async fn a_redis_that_was_flushed_is_told_what_it_has_forgotten() {
+    let Some(server) = Server::start() else { return };
+    let router = router(&url(&server), r#""rpm": 10"#, "{}");
+    for _ in 0..4 {
+        ask(&router).await.unwrap();
+    }
+    server.ask(&["FLUSHALL"]);
+    ask(&router).await.unwrap();
+    until(Duration::from_secs(2), || redis_of(&router).status == "connected").await;
+    let other = super::router(&url(&server), r#""rpm": 10"#, "{}");
+    let admitted = rush(&other, 10).await.0;
+    // One may have been granted by the window that had forgotten, and used by nobody.
+    assert!((4..=5).contains(&admitted), "{admitted}");
+}
