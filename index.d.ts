@@ -56,7 +56,11 @@ export declare class Cache {
     stats(): CacheStats;
     /** Removes what has expired. @returns how many */
     prune(): Promise<number>;
-    /** Removes everything, or everything of one namespace. */
+    /**
+     * Removes everything, or everything of one namespace. Processes that share the Redis remove what they have of it within a second
+     * or two; others of the same file alone may serve it from their memory until it expires.
+     * @throws CacheError if the file cannot be written, or Redis not be reached
+     */
     clear(options?: {
         namespace?: string;
     }): Promise<void>;
@@ -73,7 +77,7 @@ export declare class Cache {
      * @throws CacheError if the file cannot be read, or a line of it is wrong: what stands before it was taken in
      */
     import(path: string, options?: CacheImportOptions): Promise<CacheImportResult>;
-    /** Waits until all that was stored is on disk. @throws CacheError if it cannot be */
+    /** Waits until all that was stored is on disk, and in Redis or given up. @throws CacheError if it cannot be on disk */
     flush(): Promise<void>;
     /**
      * Flushes and lets go of the file. Idempotent. Not needed for the process to exit.
@@ -114,8 +118,16 @@ export declare interface CacheImportResult {
 export declare interface CacheOptions {
     /** A file, made if it is not there. Any number of processes may share it. @default memory only */
     path?: string;
-    /** redis:// or rediss:// URL of a cache that machines share. @default none */
-    redis?: string;
+    /**
+     * A Redis or Valkey that machines share, looked into after memory and the file: its URL, or options with one. It costs no call
+     * more than a bound, and fails none; `stats()` says how it is. @default none
+     */
+    redis?: string | RedisCacheOptions;
+    /**
+     * `'redis'`: equal calls of processes that share the `redis` are one request, whose answer the others wait for; a stream then
+     * gets the whole answer when it is there. Only with a `redis`. @default equal calls of one router alone are one
+     */
+    join?: 'redis';
     /** Milliseconds that an answer is kept. @default 7 days */
     ttlMs?: number;
     /** Bound of the file in bytes. @default 1 GiB */
@@ -129,8 +141,9 @@ export declare interface CacheOptions {
     /** Tenants that must not see each other's answers. @default '' */
     namespace?: string;
     /**
-     * Encrypts the file: 32 random bytes, or their text as 64 hexadecimal digits or as base64. A file that was made with
-     * another key, or with none, is refused with `ERR_CACHE` and left as it is. Only with a `path`. @default not encrypted
+     * Encrypts the file, and what is kept in Redis: 32 random bytes, or their text as 64 hexadecimal digits or as base64. A file that
+     * was made with another key, or with none, is refused with `ERR_CACHE` and left as it is; in Redis, each key has answers of its
+     * own. Only with a `path` or a `redis`. @default not encrypted
      */
     encryptionKey?: string | Uint8Array;
 }
@@ -145,7 +158,7 @@ export declare interface CacheProgress {
 
 /** A cache at one moment. Counters run from its opening. */
 export declare interface CacheStats {
-    /** Answers kept. */
+    /** Answers kept on disk, or in memory if there is no file. What is in Redis is not counted. */
     entries: number;
     /** What they take on disk, or in memory if there is no file. */
     bytes: number;
@@ -156,15 +169,17 @@ export declare interface CacheStats {
     fileBytes: number;
     /** Answers that left the file to make room, by this process. */
     evictions: number;
-    /** Lookups that found an answer: the sum of the next two. Of an embedding each text is looked up. */
+    /** Lookups that found an answer: the sum of the next three. Of an embedding each text is looked up. */
     hits: number;
     /** Those that found it in memory. */
     memoryHits: number;
     /** Those that found it on disk. */
     diskHits: number;
+    /** Those that found it in Redis. */
+    redisHits: number;
     /** Lookups that did not find one. */
     misses: number;
-    /** Calls that shared the call of an equal request under way. */
+    /** Calls that shared the call of an equal request under way, here or in another process. */
     joined: number;
     /** Answers that could not be stored. They were given to their callers all the same. */
     writeErrors: number;
@@ -172,6 +187,8 @@ export declare interface CacheStats {
     readErrors: number;
     /** Why the last write failed, or the file could not be opened, if anything went wrong. */
     lastError?: string;
+    /** Of Redis, if there is one. */
+    redis?: RedisCacheStats;
 }
 
 /** A whole answer. `JSON.stringify` and `console.log` show everything but `raw`. */
@@ -701,6 +718,41 @@ export declare class RateLimitError extends ThrydError {
     });
 }
 
+/** Which Redis keeps answers, and how. */
+export declare interface RedisCacheOptions {
+    /**
+     * `redis://[user[:password]@]host[:port][/database]`, `rediss://` over TLS; `redis+sentinel://host,…/master` for whatever these
+     * Sentinels call the master of that name; `redis+cluster://host,…`, or `redis://` with several hosts, for a Cluster; both
+     * over TLS as `rediss+…`. Credentials are never shown.
+     */
+    url: string;
+    /** What all keys begin with: 1 to 64 bytes, without braces. @default 'thryd' */
+    prefix?: string;
+    /** The most that a call waits for Redis at a time, in milliseconds, 1 to 10,000; then it does without. @default 50 */
+    timeoutMs?: number;
+    /**
+     * With `join`: how long calls of others wait for one whose process gives no sign of life, in milliseconds, 500 to 60,000.
+     * @default 3000
+     */
+    leaseMs?: number;
+}
+
+/** A Redis that keeps answers, at one moment. Counters are of this cache, and run from its opening. */
+export declare interface RedisCacheStats {
+    /** Where it is, without credentials. */
+    url: string;
+    /** `'idle'`: not needed yet. `'connected'`. `'away'`: it does not answer in time, or refuses; calls go on without it. */
+    status: 'idle' | 'connected' | 'away';
+    /** Lookups that did without it. */
+    skipped: number;
+    /** Answers that did not get there: it was away or full, or did not keep up, or the answer is longer than 1 MiB. */
+    writeErrors: number;
+    /** Values that were damaged, of a newer version, sealed with another key or not thryd's: misses. */
+    readErrors: number;
+    /** What went wrong last, if anything did. */
+    lastError?: string;
+}
+
 /** Which Redis limits are counted over, and how. */
 export declare interface RedisLimitsOptions {
     /**
@@ -970,7 +1022,7 @@ export declare interface Served {
     usage: Usage;
     /**
      * Where the answer came from: `'memory'`, `'disk'` and `'redis'` are the cache's levels; `'joined'` shared the call of an
-     * equal request that was under way; `'miss'` was asked of a provider and is kept, if it is complete and of the group itself;
+     * equal request that was under way, here or, with the cache's `join`, in another process; `'miss'` was asked of a provider and is kept, if it is complete and of the group itself;
      * `'off'` was asked without a cache, or of a dummy, whose answers are only kept if its options say so.
      */
     cache: 'memory' | 'disk' | 'redis' | 'joined' | 'miss' | 'off';

@@ -11,8 +11,16 @@ import { valueOf } from './reply'
 export interface CacheOptions {
   /** A file, made if it is not there. Any number of processes may share it. @default memory only */
   path?: string
-  /** redis:// or rediss:// URL of a cache that machines share. @default none */
-  redis?: string
+  /**
+   * A Redis or Valkey that machines share, looked into after memory and the file: its URL, or options with one. It costs no call
+   * more than a bound, and fails none; `stats()` says how it is. @default none
+   */
+  redis?: string | RedisCacheOptions
+  /**
+   * `'redis'`: equal calls of processes that share the `redis` are one request, whose answer the others wait for; a stream then
+   * gets the whole answer when it is there. Only with a `redis`. @default equal calls of one router alone are one
+   */
+  join?: 'redis'
   /** Milliseconds that an answer is kept. @default 7 days */
   ttlMs?: number
   /** Bound of the file in bytes. @default 1 GiB */
@@ -26,15 +34,35 @@ export interface CacheOptions {
   /** Tenants that must not see each other's answers. @default '' */
   namespace?: string
   /**
-   * Encrypts the file: 32 random bytes, or their text as 64 hexadecimal digits or as base64. A file that was made with
-   * another key, or with none, is refused with `ERR_CACHE` and left as it is. Only with a `path`. @default not encrypted
+   * Encrypts the file, and what is kept in Redis: 32 random bytes, or their text as 64 hexadecimal digits or as base64. A file that
+   * was made with another key, or with none, is refused with `ERR_CACHE` and left as it is; in Redis, each key has answers of its
+   * own. Only with a `path` or a `redis`. @default not encrypted
    */
   encryptionKey?: string | Uint8Array
 }
 
+/** Which Redis keeps answers, and how. */
+export interface RedisCacheOptions {
+  /**
+   * `redis://[user[:password]@]host[:port][/database]`, `rediss://` over TLS; `redis+sentinel://host,…/master` for whatever these
+   * Sentinels call the master of that name; `redis+cluster://host,…`, or `redis://` with several hosts, for a Cluster; both
+   * over TLS as `rediss+…`. Credentials are never shown.
+   */
+  url: string
+  /** What all keys begin with: 1 to 64 bytes, without braces. @default 'thryd' */
+  prefix?: string
+  /** The most that a call waits for Redis at a time, in milliseconds, 1 to 10,000; then it does without. @default 50 */
+  timeoutMs?: number
+  /**
+   * With `join`: how long calls of others wait for one whose process gives no sign of life, in milliseconds, 500 to 60,000.
+   * @default 3000
+   */
+  leaseMs?: number
+}
+
 /** A cache at one moment. Counters run from its opening. */
 export interface CacheStats {
-  /** Answers kept. */
+  /** Answers kept on disk, or in memory if there is no file. What is in Redis is not counted. */
   entries: number
   /** What they take on disk, or in memory if there is no file. */
   bytes: number
@@ -45,21 +73,41 @@ export interface CacheStats {
   fileBytes: number
   /** Answers that left the file to make room, by this process. */
   evictions: number
-  /** Lookups that found an answer: the sum of the next two. Of an embedding each text is looked up. */
+  /** Lookups that found an answer: the sum of the next three. Of an embedding each text is looked up. */
   hits: number
   /** Those that found it in memory. */
   memoryHits: number
   /** Those that found it on disk. */
   diskHits: number
+  /** Those that found it in Redis. */
+  redisHits: number
   /** Lookups that did not find one. */
   misses: number
-  /** Calls that shared the call of an equal request under way. */
+  /** Calls that shared the call of an equal request under way, here or in another process. */
   joined: number
   /** Answers that could not be stored. They were given to their callers all the same. */
   writeErrors: number
   /** Answers that could not be read back. They were asked for anew. */
   readErrors: number
   /** Why the last write failed, or the file could not be opened, if anything went wrong. */
+  lastError?: string
+  /** Of Redis, if there is one. */
+  redis?: RedisCacheStats
+}
+
+/** A Redis that keeps answers, at one moment. Counters are of this cache, and run from its opening. */
+export interface RedisCacheStats {
+  /** Where it is, without credentials. */
+  url: string
+  /** `'idle'`: not needed yet. `'connected'`. `'away'`: it does not answer in time, or refuses; calls go on without it. */
+  status: 'idle' | 'connected' | 'away'
+  /** Lookups that did without it. */
+  skipped: number
+  /** Answers that did not get there: it was away or full, or did not keep up, or the answer is longer than 1 MiB. */
+  writeErrors: number
+  /** Values that were damaged, of a newer version, sealed with another key or not thryd's: misses. */
+  readErrors: number
+  /** What went wrong last, if anything did. */
   lastError?: string
 }
 
@@ -142,7 +190,11 @@ export class Cache {
     return await settled((id) => this.#native.prune(id, mailbox))
   }
 
-  /** Removes everything, or everything of one namespace. */
+  /**
+   * Removes everything, or everything of one namespace. Processes that share the Redis remove what they have of it within a second
+   * or two; others of the same file alone may serve it from their memory until it expires.
+   * @throws CacheError if the file cannot be written, or Redis not be reached
+   */
   async clear(options?: { namespace?: string }): Promise<void> {
     const { namespace, ...unknown } = optional('clear options', options) ?? {}
     refuse('clear options', unknown, 'namespace')
@@ -187,7 +239,7 @@ export class Cache {
     )
   }
 
-  /** Waits until all that was stored is on disk. @throws CacheError if it cannot be */
+  /** Waits until all that was stored is on disk, and in Redis or given up. @throws CacheError if it cannot be on disk */
   async flush(): Promise<void> {
     await settled((id) => this.#native.flush(id, mailbox))
   }

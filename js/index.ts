@@ -8,6 +8,8 @@ export type {
   CacheOptions,
   CacheProgress,
   CacheStats,
+  RedisCacheOptions,
+  RedisCacheStats,
 } from './cache'
 export type { Completion, CompletionChunk, CompletionRequest } from './completion'
 export type { EmbeddingRequest, Embeddings } from './embedding'

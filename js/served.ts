@@ -10,7 +10,7 @@ export interface Served {
   usage: Usage
   /**
    * Where the answer came from: `'memory'`, `'disk'` and `'redis'` are the cache's levels; `'joined'` shared the call of an
-   * equal request that was under way; `'miss'` was asked of a provider and is kept, if it is complete and of the group itself;
+   * equal request that was under way, here or, with the cache's `join`, in another process; `'miss'` was asked of a provider and is kept, if it is complete and of the group itself;
    * `'off'` was asked without a cache, or of a dummy, whose answers are only kept if its options say so.
    */
   cache: 'memory' | 'disk' | 'redis' | 'joined' | 'miss' | 'off'

@@ -10,7 +10,7 @@ use timeouts::TIMEOUT_NAMES;
 pub use timeouts::Timeouts;
 
 use crate::cache::CacheOptions;
-use crate::error::{Error, ErrorKind, Invalid, Result};
+use crate::error::{Invalid, Result};
 use crate::fields::Fields;
 use crate::kinds::Price;
 use crate::provider::ProviderOptions;
@@ -335,13 +335,13 @@ impl RouterOptions {
         };
         let cache = match fields.take("cache") {
             None => None,
-            Some(Value::String(path)) => Some(CacheOptions { path: Some(path.into()), ..CacheOptions::default() }),
+            Some(Value::String(path)) => {
+                let options = CacheOptions::at(path);
+                options.check()?;
+                Some(options)
+            }
             Some(other) => Some(CacheOptions::read(Fields::new("cache options", other)?)?),
         };
-        // Said here, because a cache that cannot be opened later costs caching and not the answer.
-        if cache.as_ref().is_some_and(|cache| cache.redis.is_some()) {
-            return Err(unsupported("a cache in Redis (`cache.redis`) is not in this version"));
-        }
         let retry = fields.nested("retry", "retry options", RetryOptions::read)?.unwrap_or_default();
         let timeouts = fields.nested("timeouts", "timeouts", |mut fields| {
             let timeouts = Timeouts::default().overlay(&mut fields)?;
@@ -351,9 +351,4 @@ impl RouterOptions {
         fields.finish("providers, groups, cache, limits, retry, timeouts")?;
         Ok(Self { providers, groups, cache, limits, retry, timeouts: timeouts.unwrap_or_default() })
     }
-}
-
-/// What this version cannot do, said at once instead of being ignored.
-pub(crate) fn unsupported(message: &str) -> Error {
-    ErrorKind::Unsupported(message.to_owned()).into()
 }

@@ -227,6 +227,7 @@ fn options_are_read_by_name_and_have_one_set_of_defaults() {
     let expected = CacheOptions {
         path: Some("p".into()),
         redis: None,
+        joins_processes: false,
         ttl: Duration::from_millis(1_500),
         max_bytes: 5,
         memory_bytes: 0,
@@ -247,10 +248,30 @@ fn options_are_read_by_name_and_have_one_set_of_defaults() {
 }
 
 #[test]
-fn redis_is_refused_rather_than_ignored_and_its_password_stays_secret() {
-    let options = CacheOptions { redis: Some("redis://:secret@host".to_owned()), ..CacheOptions::default() };
-    assert!(!format!("{options:?}").contains("secret"));
-    let error = Cache::open(options).unwrap_err();
-    assert_eq!(error.code(), "ERR_UNSUPPORTED");
-    assert!(error.to_string().contains("redis") && !error.to_string().contains("secret"));
+fn where_redis_is_can_be_said_in_two_ways_and_its_password_is_never_shown() {
+    let read = |text: &str| CacheOptions::read(Fields::parse("cache options", text).unwrap());
+    let short = read(r#"{"redis": "redis://:secret@host"}"#).unwrap();
+    assert_eq!(read(r#"{"redis": {"url": "redis://:secret@host:6379"}}"#).unwrap(), short);
+    assert!(!format!("{short:?} {:?}", Cache::open(short.clone()).unwrap()).contains("secret"));
+    let all = r#"{"redis": {"url": "redis://h", "prefix": "p", "timeoutMs": 5, "leaseMs": 700}, "join": "redis"}"#;
+    let all = read(all).unwrap();
+    let redis = all.redis.unwrap();
+    assert_eq!((&*redis.redis.prefix, redis.redis.timeout.as_millis(), redis.lease.as_millis()), ("p", 5, 700));
+    assert!(all.joins_processes && !short.joins_processes);
+    for (text, message) in [
+        (r#"{"redis": "http://:secret@h"}"#, "cache options.redis: expected"),
+        (r#"{"redis": 5}"#, "cache options.redis: expected a redis:// URL, or an object with one, got 5"),
+        (
+            r#"{"redis": {"url": "redis://:secret@h", "ttl": 5}}"#,
+            "cache options.redis.ttl: expected one of the options url, prefix",
+        ),
+        (r#"{"redis": {"url": "redis://h", "timeoutMs": 0}}"#, "cache options.redis.timeoutMs: expected"),
+        (r#"{"redis": {"prefix": "p"}}"#, "cache options.redis.url: expected"),
+        (r#"{"redis": "redis://h", "join": true}"#, "cache options.join: expected"),
+        (r#"{"join": "redis"}"#, "cache options.join: expected a redis beside it"),
+        (r#"{"path": "redis://:secret@h"}"#, "cache options.path: expected the path of a file; where Redis is"),
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.starts_with(message) && !error.contains("secret"), "{error}");
+    }
 }

@@ -1,6 +1,7 @@
-//! Answers by key: in memory, then on disk. Stores bytes and does not know what a completion is.
+//! Answers by key: in memory, then on disk, then in Redis. Stores bytes and does not know what a completion is.
 //!
-//! A lookup is [`Cache::memory_get`] and [`Cache::disk_now`], which wait for nothing, and then [`Cache::disk_get`]; what
+//! A lookup is [`Cache::memory_get`] and [`Cache::disk_now`], which wait for nothing, and then [`Cache::disk_get`] and
+//! [`Cache::redis_get`]; what
 //! was found below is promoted upward. [`Cache::put`] stores into memory at once and on disk behind the caller's back. Nothing here
 //! fails an answer once a cache is open. [`Flights`] joins equal calls while they are under way.
 
@@ -18,10 +19,13 @@ mod options;
 mod pace;
 mod question;
 mod record;
+mod remote;
 mod seal;
+mod shared;
 mod stats;
 mod store;
 mod transfer;
+mod upkeep;
 mod uses;
 mod writes;
 
@@ -35,7 +39,6 @@ use bytes::Bytes;
 
 pub use canonical::{MAX_DEPTH, canonical_json};
 pub use codec::Codec;
-pub use disk::flush_all;
 pub use encryption_key::EncryptionKey;
 pub use flight::{Flight, FlightPanic, Flights};
 pub use key::{Key, KeyBuilder, Placement, placement};
@@ -44,13 +47,16 @@ pub use nearest::{Nearest, Same, SearchBounds};
 pub use options::{CacheMode, CacheOptions};
 pub use question::{Difference, MAX_SKETCH_BYTES, Question, Side};
 pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
+pub use remote::{Lease, RedisCacheOptions, RedisCacheStats, Turn};
 pub use stats::CacheStats;
 pub use transfer::{ImportReport, Progress};
+pub use upkeep::flush_all;
 
 use crate::error::{Error, ErrorKind, Result};
 use disk::Disk;
 use memory::Memory;
-use writes::Sketch;
+use remote::Remote;
+use writes::{Sketch, Waiting};
 
 /// How long a call waits for the file, to be opened or to be read, before it does without: about as long as a provider
 /// takes to answer. Reads take microseconds, but while a process makes the file shorter all others wait for it.
@@ -68,11 +74,13 @@ struct Inner {
     memory: Arc<Memory>,
     /// Gone when there is no file, or after close.
     disk: RwLock<Option<Arc<Disk>>>,
+    remote: Option<Arc<Remote>>,
     is_closed: AtomicBool,
     /// Why there is no file although there should be one.
     failure: Option<String>,
     memory_hits: AtomicU64,
     disk_hits: AtomicU64,
+    redis_hits: AtomicU64,
     misses: AtomicU64,
     joined: AtomicU64,
     /// Held by the one search for a nearest question that is under way.
@@ -111,7 +119,7 @@ impl Cache {
     ///
     /// # Errors
     /// [`ErrorKind::Cache`] if the file cannot be used, which is then not touched; [`ErrorKind::Invalid`] if there is an
-    /// encryption key and no file; [`ErrorKind::Unsupported`] if the options name a Redis.
+    /// encryption key and neither a file nor a Redis, or if calls are to be joined over a Redis that is not named.
     pub fn open(options: CacheOptions) -> Result<Self> {
         Self::open_with_clock(options, now_ms)
     }
@@ -121,10 +129,6 @@ impl Cache {
     /// # Errors
     /// Those of [`Cache::open`].
     pub fn open_with_clock(options: CacheOptions, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Result<Self> {
-        if options.redis.is_some() {
-            let message = "cache options.redis: a cache in Redis is not supported in this version of thryd";
-            return Err(ErrorKind::Unsupported(message.to_owned()).into());
-        }
         options.check()?;
         let codec = Codec::new(options.encryption_key.as_ref());
         let open = |path| Disk::open(path, options.max_bytes, codec.clone());
@@ -132,11 +136,12 @@ impl Cache {
         Ok(Self::assemble(options, codec, disk, None, clock))
     }
 
-    /// A cache in memory alone, in place of one whose file cannot be used: it loses what it keeps with the process, and
-    /// its statistics say so.
+    /// A cache without its file, in place of one whose file cannot be used: unless it has a Redis, it loses what it keeps with
+    /// the process, and its statistics say so.
     #[must_use]
     pub fn degraded(options: CacheOptions, failure: &Error) -> Self {
-        Self::assemble(options, Codec::default(), None, Some(failure.to_string()), now_ms)
+        let codec = Codec::new(options.encryption_key.as_ref());
+        Self::assemble(options, codec, None, Some(failure.to_string()), now_ms)
     }
 
     fn assemble(
@@ -150,16 +155,19 @@ impl Cache {
             Some(disk) => disk.memory(options.memory_bytes),
             None => Arc::new(Memory::new(options.memory_bytes)),
         };
+        let remote = options.redis.as_ref().map(|redis| Remote::new(redis, codec.clone()));
         Self(Arc::new(Inner {
             options,
             clock: Arc::new(clock),
             codec,
             memory,
             disk: RwLock::new(disk),
+            remote,
             is_closed: AtomicBool::new(false),
             failure,
             memory_hits: AtomicU64::new(0),
             disk_hits: AtomicU64::new(0),
+            redis_hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             joined: AtomicU64::new(0),
             searching: tokio::sync::Mutex::default(),
@@ -176,6 +184,12 @@ impl Cache {
     #[must_use]
     pub fn has_disk(&self) -> bool {
         self.0.options.path.is_some()
+    }
+
+    /// Whether it has a Redis.
+    #[must_use]
+    pub fn has_redis(&self) -> bool {
+        self.0.remote.is_some()
     }
 
     /// Whether it was closed: it then finds nothing and keeps nothing.
@@ -207,8 +221,8 @@ impl Cache {
         Some(found)
     }
 
-    /// The answer from disk, which then is in memory too. Counts a hit or a miss, without a file always a miss. Needs a
-    /// Tokio runtime with its clock on.
+    /// The answer from disk, which then is in memory too. Counts a hit or a miss, without a file always a miss; with a Redis a
+    /// miss is counted by the [`Cache::redis_get`] after it. Needs a Tokio runtime with its clock on.
     pub fn disk_get(&self, key: &Key) -> impl Future<Output = Option<Arc<Record>>> + Send + 'static + use<> {
         self.disk_get_since(key, None)
     }
@@ -234,8 +248,11 @@ impl Cache {
                 }
                 None => None,
             };
-            let counter = if found.is_some() { &inner.disk_hits } else { &inner.misses };
-            counter.fetch_add(1, Ordering::Relaxed);
+            match &found {
+                Some(_) => _ = inner.disk_hits.fetch_add(1, Ordering::Relaxed),
+                None if inner.remote.is_some() => {}
+                None => _ = inner.misses.fetch_add(1, Ordering::Relaxed),
+            }
             found
         }
     }
@@ -260,7 +277,7 @@ impl Cache {
     /// The same, with a question that is made when it is written, of so many bytes, about, that are kept until then: at once
     /// if there is no file.
     pub fn put_asked(&self, key: Key, entry: Entry<'_>, bytes: u64, question: impl FnOnce() -> Bytes + Send + 'static) {
-        if self.disk().is_some() {
+        if self.disk().is_some() || self.0.remote.is_some() {
             self.store(key, entry, Some(Sketch { make: Box::new(question), bytes }));
         } else {
             self.store(key, Entry { question: question(), ..entry }, None);
@@ -285,12 +302,18 @@ impl Cache {
             question: entry.question,
             payload: entry.payload,
         });
-        self.take_in(key, &record, sketch);
+        self.take_in(key, &record, sketch, entry.since.map_or(created_ms, |since| since.at_ms));
     }
 
-    /// Keeps a record as it is.
-    fn take_in(&self, key: Key, record: &Arc<Record>, sketch: Option<Sketch>) {
+    /// Keeps a record as it is, that was asked for then.
+    fn take_in(&self, key: Key, record: &Arc<Record>, mut sketch: Option<Sketch>, asked_ms: u64) {
         self.0.memory.insert(key, Arc::clone(record));
+        if let Some(remote) = self.remote() {
+            let both = sketch.take().map(Sketch::twice);
+            let (own, other) = both.map_or((None, None), |[own, other]| (Some(own), Some(other)));
+            sketch = other;
+            remote.put(key, Waiting::new(Arc::clone(record), own), asked_ms);
+        }
         if let Some(disk) = self.disk() {
             disk.put(key, record, sketch, &self.0.memory);
         }
@@ -299,60 +322,6 @@ impl Cache {
     /// Counts a call that joined another.
     pub fn note_joined(&self) {
         self.0.joined.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Removes what has expired.
-    ///
-    /// Returns how many answers that were: on disk, or in memory if there is no file.
-    ///
-    /// # Errors
-    /// If the file cannot be written; `ERR_CLOSED` after [`Cache::close`].
-    pub async fn prune(&self) -> Result<usize> {
-        self.check_open()?;
-        let now_ms = (self.0.clock)();
-        match self.disk() {
-            Some(disk) => blocking(move || disk.prune(now_ms)).await,
-            None => Ok(self.0.memory.prune(now_ms)),
-        }
-    }
-
-    /// Removes the answers of one namespace, or all: on disk and in the memory of this process. Other processes may
-    /// serve what they have in their memory until it expires.
-    ///
-    /// # Errors
-    /// If the file cannot be written; `ERR_CLOSED` after [`Cache::close`].
-    pub async fn clear(&self, namespace: Option<&str>) -> Result<()> {
-        self.check_open()?;
-        let namespace = namespace.map(|name| self.0.codec.namespace(name));
-        self.0.memory.clear(namespace);
-        match self.disk() {
-            Some(disk) => blocking(move || disk.clear(namespace)).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Waits until all that was stored before is on disk.
-    ///
-    /// # Errors
-    /// If something since the last flush was lost.
-    pub async fn flush(&self) -> Result<()> {
-        match self.disk() {
-            Some(disk) => blocking(move || disk.flush()).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Flushes and lets go of the file, which then is closed unless others of this process have it open. Idempotent.
-    ///
-    /// # Errors
-    /// If something since the last flush was lost; it is closed all the same.
-    pub async fn close(&self) -> Result<()> {
-        self.0.is_closed.store(true, Ordering::Release);
-        let disk = self.0.disk.write().unwrap_or_else(PoisonError::into_inner).take();
-        match disk {
-            Some(disk) => blocking(move || disk.close()).await,
-            None => Ok(()),
-        }
     }
 
     /// Refuses what a closed cache cannot do.

@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::Cache;
+use super::{Cache, RedisCacheStats};
 
 /// What a cache holds and what it has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStats {
-    /// Answers on disk, or in memory if there is no file. What is being written is not yet counted.
+    /// Answers on disk, or in memory if there is no file. What is being written is not yet counted, nor ever what is in Redis.
     pub entries: u64,
     /// Bytes that they take there, about.
     pub bytes: u64,
@@ -19,12 +19,14 @@ pub struct CacheStats {
     pub file_bytes: u64,
     /// Answers that were removed from the file to make room, by anyone in this process who uses it.
     pub evictions: u64,
-    /// Lookups of this cache that found an answer: the sum of the next two.
+    /// Lookups of this cache that found an answer: the sum of the next three.
     pub hits: u64,
     /// Those that found it in memory.
     pub memory_hits: u64,
     /// Those that found it on disk.
     pub disk_hits: u64,
+    /// Those that found it in Redis.
+    pub redis_hits: u64,
     /// Lookups of this cache that did not.
     pub misses: u64,
     /// Calls that joined an equal call in flight.
@@ -36,6 +38,9 @@ pub struct CacheStats {
     /// Why the last answer that did not reach the disk did not, or why there is no file although there should be one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// How Redis has been doing, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisCacheStats>,
 }
 
 impl Cache {
@@ -48,20 +53,23 @@ impl Cache {
             None if self.is_closed() => (0, 0),
             None => (self.0.memory.entries() as u64, self.0.memory.bytes()),
         };
-        let hits = [&self.0.memory_hits, &self.0.disk_hits].map(|hits| hits.load(Ordering::Relaxed));
+        let hits =
+            [&self.0.memory_hits, &self.0.disk_hits, &self.0.redis_hits].map(|hits| hits.load(Ordering::Relaxed));
         CacheStats {
             entries,
             bytes,
             file_bytes: disk.as_ref().map_or(0, |disk| disk.file_bytes()),
             evictions: disk.as_ref().map_or(0, |disk| disk.evictions()),
-            hits: hits[0] + hits[1],
+            hits: hits.iter().sum(),
             memory_hits: hits[0],
             disk_hits: hits[1],
+            redis_hits: hits[2],
             misses: self.0.misses.load(Ordering::Relaxed),
             joined: self.0.joined.load(Ordering::Relaxed),
             write_errors: disk.as_ref().map_or(0, |disk| disk.write_errors()) + u64::from(self.0.failure.is_some()),
             read_errors: disk.as_ref().map_or(0, |disk| disk.read_errors()),
             last_error: self.last_error(),
+            redis: self.0.remote.as_ref().map(|remote| remote.stats()),
         }
     }
 

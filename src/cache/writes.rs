@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::{Key, Record};
 use crate::error::panic_text;
-pub(super) use waiting::Sketch;
-use waiting::Waiting;
+pub(super) use waiting::{Sketch, Waiting};
 
 /// The longest that an entry waits for company before it is committed.
 const COMMIT_DELAY: Duration = Duration::from_millis(20);

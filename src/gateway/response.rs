@@ -41,6 +41,7 @@ impl Head {
         let cache = match origin.cache {
             CacheStatus::Memory => "memory",
             CacheStatus::Disk => "disk",
+            CacheStatus::Redis => "redis",
             CacheStatus::Joined => "joined",
             CacheStatus::Miss => "miss",
             CacheStatus::Off => "off",

@@ -9,10 +9,10 @@ use super::any_stream::AnyStream;
 use super::letter::{Kind as LetterKind, Mail};
 use super::line::{Line, Said, Words, units};
 use super::text::Spoken;
-use crate::error::{Attempt, Result};
+use crate::error::{Attempt, ErrorKind, Result};
 use crate::gateway::Answering;
 use crate::kinds::{Completion, Embeddings, Kind, ModelResponse, Ranked, Ranking, Streaming, ToolCall, Usage};
-use crate::options::{StreamOptions, unsupported};
+use crate::options::StreamOptions;
 use crate::route::{Answer, CacheStatus, Hit, Router};
 
 /// A kind whose answers cross.
@@ -35,7 +35,7 @@ pub trait Crossing: Answering {
         _request: Spoken,
         _options: StreamOptions,
     ) -> Result<Arc<dyn AnyStream>> {
-        Err(unsupported("only completions and model responses can be streamed"))
+        Err(ErrorKind::Unsupported("only completions and model responses can be streamed".to_owned()).into())
     }
 }
 

@@ -42,7 +42,7 @@ impl Fault {
     }
 
     /// What a server said that is not what was asked for.
-    pub(super) fn refused(message: impl Into<String>) -> Self {
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
         Self { kind: FaultKind::Refused, message: message.into() }
     }
 
@@ -67,6 +67,11 @@ impl Fault {
             _ => error.to_string(),
         };
         Self { kind, message: format!("{endpoint}: {}", credentials.taken_out_of(words)) }
+    }
+
+    /// Whether the server answered, and said no.
+    pub(crate) fn is_refusal(&self) -> bool {
+        !matches!(self.kind, FaultKind::Away | FaultKind::Slow)
     }
 
     /// Whether the connection it came over is of no more use: it broke, or leads to a server that is no longer the one to ask.

@@ -14,6 +14,7 @@ mod node;
 mod options;
 mod script;
 mod sentinel;
+mod values;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -23,6 +24,7 @@ use redis::{Cmd, Value};
 pub use address::Address;
 pub use fault::{Fault, FaultKind};
 pub use options::RedisOptions;
+pub(crate) use values::{Found, Keeping, Kept, Turn, Values};
 
 use address::Layout;
 use cluster::Cluster;

@@ -40,8 +40,16 @@ impl RedisOptions {
     /// # Errors
     /// If one of them is absent that has to be there, of the wrong type or out of range.
     pub fn take(fields: &mut Fields) -> Result<Self, Invalid> {
+        Self::take_or_within(fields, TIMEOUT)
+    }
+
+    /// The same where `timeoutMs` has another default.
+    ///
+    /// # Errors
+    /// As [`RedisOptions::take`].
+    pub fn take_or_within(fields: &mut Fields, timeout: Duration) -> Result<Self, Invalid> {
         let url = fields.required_string("url")?;
-        let mut options = Self::at(&fields.path_of("url"), &url)?;
+        let mut options = Self { timeout, ..Self::at(&fields.path_of("url"), &url)? };
         if let Some(prefix) = fields.string("prefix")? {
             let is_fit = !prefix.is_empty() && prefix.len() <= MAX_PREFIX_BYTES;
             if !is_fit || prefix.contains(['{', '}']) {

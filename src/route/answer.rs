@@ -35,7 +35,9 @@ pub enum CacheStatus {
     Memory,
     /// The cache's file.
     Disk,
-    /// An equal call that was under way.
+    /// The Redis that machines share.
+    Redis,
+    /// An equal call that was under way, here or in another process.
     Joined,
     /// A deployment; the cache did not have it, and keeps it if it is complete and the group's own.
     Miss,

@@ -163,10 +163,14 @@ impl<K: Kind> Prepared<K> {
             None => None,
             Some(cache) => match cache.memory_get(&self.key) {
                 Some(record) => self.hit(&record, CacheStatus::Memory),
-                None => cache
-                    .disk_get_since(&self.key, self.seen)
-                    .await
-                    .and_then(|record| self.hit(&record, CacheStatus::Disk)),
+                None => match cache.disk_get_since(&self.key, self.seen).await {
+                    Some(record) => self.hit(&record, CacheStatus::Disk),
+                    // Boxed, as calls without one are to take no more room for it.
+                    None if cache.has_redis() => Box::pin(cache.redis_get(&self.key, &self.namespace))
+                        .await
+                        .and_then(|record| self.hit(&record, CacheStatus::Redis)),
+                    None => None,
+                },
             },
         };
         match found {
@@ -175,7 +179,7 @@ impl<K: Kind> Prepared<K> {
         }
     }
 
-    fn hit(&self, record: &Record, cache: CacheStatus) -> Option<Answer<K>> {
+    pub fn hit(&self, record: &Record, cache: CacheStatus) -> Option<Answer<K>> {
         let Hit { value, deployment } = Hit::read(record)?;
         self.core.remember(&value, &deployment);
         let (latency, queued) = (self.started.elapsed(), Duration::ZERO);

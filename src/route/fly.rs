@@ -164,9 +164,14 @@ impl<K: Kind> Prepared<K> {
         let start = |shared: Arc<Shared>| {
             let call = self.again();
             async move {
-                match call.in_cache().await? {
-                    Some(answer) => Ok(answer),
-                    None => call.send(reading, shared, call.core.open_cache()).await,
+                if let Some(answer) = call.in_cache().await? {
+                    return Ok(answer);
+                }
+                match call.core.open_cache() {
+                    Some(cache) if cache.joins_processes() && call.joins() => {
+                        Box::pin(call.send_in_turn(reading, shared, cache)).await
+                    }
+                    cache => call.send(reading, shared, cache).await,
                 }
             }
         };

@@ -1,5 +1,6 @@
 //! The order in which things happen to a call (`docs/design.md`, what a request goes through).
 
+mod across;
 mod answer;
 mod attempt;
 mod begin;

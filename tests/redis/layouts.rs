@@ -5,11 +5,10 @@ use std::time::Duration;
 use super::server::Server;
 use super::{ask, redis_of, router, until};
 
-#[tokio::test]
-async fn each_key_goes_to_the_node_of_a_cluster_that_has_it() {
+/// A Cluster of two nodes, each with half of the slots.
+pub async fn cluster() -> Option<(Server, Server)> {
     let cluster = ["--cluster-enabled", "yes"];
-    let (Some(one), Some(two)) = (Server::start_with(&cluster), Server::start_with(&cluster)) else { return };
-    // Which of both has the slot is left to the name: one of these is on each.
+    let (one, two) = (Server::start_with(&cluster)?, Server::start_with(&cluster)?);
     one.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
     two.ask(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
     // One of them cannot be the same as the other.
@@ -17,6 +16,13 @@ async fn each_key_goes_to_the_node_of_a_cluster_that_has_it() {
     one.ask(&["CLUSTER", "MEET", "127.0.0.1", &two.port.to_string()]);
     let is_up = |server: &Server| server.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
     until(Duration::from_secs(20), || is_up(&one) && is_up(&two)).await;
+    Some((one, two))
+}
+
+#[tokio::test]
+async fn each_key_goes_to_the_node_of_a_cluster_that_has_it() {
+    // Which of both has the slot is left to the name: one of these is on each.
+    let Some((one, two)) = cluster().await else { return };
     let limits = format!(r#"{{"redis": {{"url": "redis+cluster://127.0.0.1:{}", "timeoutMs": 3000}}}}"#, one.port);
     for name in 0..8 {
         let provider = format!(r#"{{"type": "dummy", "apiKey": "key number {name}"}}"#);

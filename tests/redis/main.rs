@@ -1,6 +1,9 @@
-//! Limits over Redis, on real servers: what several routers that share one may do together, and what becomes of them without it.
+//! Limits and a cache over Redis, on real servers: what several routers that share one may do together, and what becomes of them
+//! without it.
 
+mod cache;
 mod faults;
+mod joining;
 mod layouts;
 mod limits;
 mod server;

@@ -76,7 +76,7 @@ impl Import {
             }
             waiting += record.payload.len();
             self.report.imported += 1;
-            self.cache.take_in(key, &Arc::new(record), None);
+            self.cache.take_in(key, &Arc::new(record), None, now_ms);
             if waiting > WAITING_BYTES {
                 self.flush()?;
                 waiting = 0;
@@ -99,6 +99,9 @@ impl Import {
     }
 
     fn flush(&self) -> Result<()> {
+        if let (Some(remote), Ok(runtime)) = (&self.cache.0.remote, tokio::runtime::Handle::try_current()) {
+            runtime.block_on(remote.flush());
+        }
         match self.cache.disk() {
             Some(disk) => disk.flush(),
             // A cache that was closed meanwhile has let go of its file, and what came after is lost.

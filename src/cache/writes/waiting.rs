@@ -1,6 +1,6 @@
 //! An entry between whoever stored it and the thread that writes it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -16,8 +16,20 @@ pub(in crate::cache) struct Sketch {
     pub bytes: u64,
 }
 
+impl Sketch {
+    /// The same for two who write, whichever is first: it is made once.
+    pub fn twice(self) -> [Self; 2] {
+        let (bytes, asks) = (self.bytes, Mutex::new(Some(self.make)));
+        let sketch = Arc::new(LazyLock::new(move || {
+            let make = asks.lock().unwrap_or_else(PoisonError::into_inner).take();
+            make.map_or_else(Bytes::new, |make| make())
+        }));
+        [Arc::clone(&sketch), sketch].map(|sketch| Self { make: Box::new(move || (**sketch).clone()), bytes })
+    }
+}
+
 /// An entry on its way.
-pub(super) struct Waiting {
+pub(in crate::cache) struct Waiting {
     /// As it is found meanwhile.
     pub record: Arc<Record>,
     /// Bytes that wait with it, about.

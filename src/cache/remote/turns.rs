@@ -1,0 +1,170 @@
+//! Equal calls of several processes as one: whoever takes the lease of a question asks it, and the others wait for its answer to
+//! be kept.
+//!
+//! A lease ends by itself unless it is renewed, so that whoever dies hands over; whoever has lost it still has its answer, which
+//! is then not kept over another's. Those who wait look again and again, the later the longer they have waited: that takes
+//! neither a connection for each nor a message that may be lost, and is the same on a Cluster.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use tokio::time::{Instant, sleep};
+
+use super::generations::fresh;
+use super::{Place, Remote};
+use crate::cache::{Key, Namespace, Record};
+use crate::redis::Turn as Said;
+
+/// How much of what it has waited somebody waits until it looks again, and the bounds of that.
+const PART: u32 = 16;
+const SOONEST: Duration = Duration::from_millis(5);
+const LATEST: Duration = Duration::from_millis(100);
+
+/// How often somebody waits on for the next who asks, after one has asked and nothing was kept.
+const HANDOVERS: u32 = 3;
+
+/// Whose it is to ask.
+pub enum Turn {
+    /// Nobody's any more: another process has.
+    Answered(Arc<Record>),
+    /// The caller's, while it has this.
+    Ours(Lease),
+    /// Everybody's for themselves: Redis is away, or nothing came of the waiting.
+    Alone,
+}
+
+/// The right to ask a question. Dropped, it is another's turn, unless an answer is on its way to be kept.
+pub struct Lease {
+    remote: Arc<Remote>,
+    key: Key,
+    token: String,
+    place: Place,
+}
+
+/// The same where an answer is waited for, and then on the way with it. Dropped, it ends.
+pub(super) struct Claim {
+    remote: Weak<Remote>,
+    place: Place,
+    token: String,
+    is_over: bool,
+}
+
+impl Remote {
+    /// Waits, for at most so long, until another process has answered the question or it is the caller's turn to ask it.
+    pub async fn turn(
+        self: &Arc<Self>,
+        key: &Key,
+        namespace: Namespace,
+        limit: Duration,
+        clock: impl Fn() -> u64,
+    ) -> Turn {
+        let Some(place) = self.within(self.place(key, namespace)).await else { return Turn::Alone };
+        let (begun, token) = (Instant::now(), fresh());
+        let claim =
+            || Claim { remote: Arc::downgrade(self), place: place.clone(), token: token.clone(), is_over: false };
+        let (mut holder, mut handovers) = (Bytes::new(), 0);
+        loop {
+            // Left in the middle of it, or without an answer, nobody knows whether it was taken.
+            let mut claim = claim();
+            let said = self.within(self.values.turn(&place.answer, &place.lease, &token, self.lease)).await;
+            match said {
+                None => return Turn::Alone,
+                Some(Said::Taken) => {
+                    self.claims().insert(*key, claim);
+                    return Turn::Ours(Lease { remote: Arc::clone(self), key: *key, token, place });
+                }
+                Some(other) => {
+                    claim.is_over();
+                    match other {
+                        Said::Answer(value) => {
+                            return self.read(key, value, clock()).await.map_or(Turn::Alone, Turn::Answered);
+                        }
+                        Said::Held(by) if by != holder => {
+                            (holder, handovers) = (by, handovers + 1);
+                            if handovers > HANDOVERS {
+                                return Turn::Alone;
+                            }
+                        }
+                        Said::Held(_) => {}
+                        _ => return Turn::Alone,
+                    }
+                }
+            }
+            let waited = begun.elapsed();
+            let Some(left) = limit.checked_sub(waited).filter(|left| !left.is_zero()) else { return Turn::Alone };
+            sleep((waited / PART).clamp(SOONEST, LATEST).min(left)).await;
+        }
+    }
+
+    /// The lease of a question, for whoever keeps its answer.
+    pub(super) fn take_claim(&self, key: &Key) -> Option<Claim> {
+        self.claims().remove(key)
+    }
+
+    // A std mutex: nothing is awaited while it is held.
+    fn claims(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Key, Claim>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// Does something, and keeps the lease meanwhile.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let renews = async {
+            loop {
+                sleep(self.remote.lease / 3).await;
+                let renewed = self.remote.values.renew(&self.place.lease, &self.token, self.remote.lease).await;
+                if matches!(renewed, Ok(false)) {
+                    // Another has it: nothing that can be done about it.
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        match select(pin!(work), pin!(renews)).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), _)) => unreachable!("it renews without end"),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut claims = self.remote.claims();
+        let is_waited_for = claims.get(&self.key).is_some_and(|claim| claim.token == self.token);
+        let claim = if is_waited_for { claims.remove(&self.key) } else { None };
+        drop(claims);
+        drop(claim);
+    }
+}
+
+impl Claim {
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// There is nothing to be ended.
+    pub fn is_over(&mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let Some(remote) = self.remote.upgrade().filter(|_| !self.is_over) else { return };
+        // Without a runtime it ends by itself.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (lease, token) = (std::mem::take(&mut self.place.lease), std::mem::take(&mut self.token));
+        runtime.spawn(async move {
+            // What cannot be ended ends by itself.
+            _ = remote.values.release(&lease, &token).await;
+        });
+    }
+}

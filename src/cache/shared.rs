@@ -1,0 +1,87 @@
+//! What a cache that machines share does beyond its own memory and file.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::remote::{Cleared, Remote};
+use super::{Cache, Key, Namespace, Record, Turn};
+use crate::error::{Error, Result};
+
+impl Cache {
+    /// The answer from Redis, which then is in memory too, and on disk soon. Counts a hit or a miss; without a Redis neither. Takes
+    /// no longer than the options allow.
+    pub async fn redis_get(&self, key: &Key, namespace: &str) -> Option<Arc<Record>> {
+        let remote = self.remote()?;
+        let inner = &self.0;
+        let (since, cleared, now_ms) = (inner.memory.epoch(), inner.memory.cleared(), (inner.clock)());
+        let found = remote.get(key, inner.codec.namespace(namespace), now_ms).await;
+        match &found {
+            None => _ = inner.misses.fetch_add(1, Ordering::Relaxed),
+            Some(record) => {
+                inner.redis_hits.fetch_add(1, Ordering::Relaxed);
+                inner.memory.promote(*key, record, since);
+                self.keep_below(*key, record, cleared);
+            }
+        }
+        found
+    }
+
+    /// Whether equal calls of other processes are waited for.
+    #[must_use]
+    pub fn joins_processes(&self) -> bool {
+        self.0.options.joins_processes && !self.is_closed()
+    }
+
+    /// Whose it is to ask a question, which is waited for for at most so long.
+    pub async fn turn(&self, key: &Key, namespace: &str, limit: Duration) -> Turn {
+        let Some(remote) = self.remote().filter(|_| self.joins_processes()) else { return Turn::Alone };
+        let inner = &self.0;
+        let (since, cleared) = (inner.memory.epoch(), inner.memory.cleared());
+        let turn = remote.turn(key, inner.codec.namespace(namespace), limit, || (inner.clock)()).await;
+        if let Turn::Answered(record) = &turn {
+            inner.joined.fetch_add(1, Ordering::Relaxed);
+            inner.memory.promote(*key, record, since);
+            self.keep_below(*key, record, cleared);
+        }
+        turn
+    }
+
+    /// Keeps on disk what was found in Redis, unless something was cleared meanwhile.
+    fn keep_below(&self, key: Key, record: &Arc<Record>, cleared: u64) {
+        if let Some(disk) = self.disk().filter(|_| self.cleared() == cleared) {
+            disk.put(key, record, None, &self.0.memory);
+        }
+    }
+
+    /// Removes what machines share.
+    pub(super) async fn clear_redis(&self, namespace: Option<Namespace>) -> Result<()> {
+        let Some(remote) = self.remote() else { return Ok(()) };
+        remote.clear(namespace).await.map_err(|fault| Error::cache("Redis", fault.message))
+    }
+
+    /// Redis, once it is used; from then on what others clear is cleared here.
+    pub(super) fn remote(&self) -> Option<&Arc<Remote>> {
+        let remote = self.0.remote.as_ref().filter(|_| !self.is_closed())?;
+        if remote.is_first_use() {
+            let inner = Arc::downgrade(&self.0);
+            remote.watch(move |cleared| {
+                let Some(cache) = inner.upgrade().map(Cache) else { return false };
+                tokio::spawn(async move { cache.clear_as_told(cleared).await });
+                true
+            });
+        }
+        Some(remote)
+    }
+
+    async fn clear_as_told(self, cleared: Vec<Cleared>) {
+        for what in cleared {
+            let namespace = match what {
+                Cleared::All => None,
+                Cleared::One(namespace) => Some(namespace),
+            };
+            // What cannot be cleared of a file expires.
+            _ = self.clear_here(namespace).await;
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Values by key, as a cache keeps them: read, kept unless something newer is there, and asked for by one process at a time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::Value;
+
+use super::fault::Fault;
+use super::script::Script;
+use super::{Redis, RedisOptions};
+
+static KEEP: Script = Script::new(["", "", include_str!("scripts/keep.lua")]);
+static TURN: Script = Script::new(["", "", include_str!("scripts/turn.lua")]);
+static LEASE: Script = Script::new(["", "", include_str!("scripts/lease.lua")]);
+
+/// Longest that a server can be told to keep something, about a hundred years.
+const LONGEST_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Values {
+    redis: Redis,
+}
+
+/// What is under a key.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Nothing,
+    Value(Bytes),
+    /// Of another type: somebody else's.
+    Foreign,
+}
+
+/// What became of a value that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Yes,
+    /// One that was made since it was asked for is there.
+    Overtaken,
+    /// Something of another type or of a newer version is there, and stays.
+    Foreign,
+}
+
+/// Who asks for an answer that is not there.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// It is there.
+    Answer(Bytes),
+    /// Whoever asked, with its token.
+    Taken,
+    /// Another process, with this token.
+    Held(Bytes),
+    /// Nobody can tell: something else is under one of the keys.
+    Unfit,
+}
+
+/// A value that is to be kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping<'a> {
+    pub key: &'a str,
+    pub value: &'a [u8],
+    pub ttl_ms: u64,
+    /// When it was asked for, and now, in milliseconds since 1970.
+    pub asked_ms: u64,
+    pub now_ms: u64,
+    /// The lease of its question, of the same slot, and the token that it was taken with, or an empty one.
+    pub lease: &'a str,
+    pub token: &'a str,
+}
+
+impl Values {
+    pub fn new(options: &RedisOptions) -> Self {
+        Self { redis: Redis::shared(options.clone()) }
+    }
+
+    /// Waits until the server can be asked, or is known to be away.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub async fn open(&self) -> Result<(), Fault> {
+        self.redis.ping().await
+    }
+
+    /// # Errors
+    /// As [`Redis::run`].
+    pub async fn get(&self, key: &str) -> Result<Found, Fault> {
+        let mut command = redis::cmd("GET");
+        command.arg(key);
+        match self.redis.run(key.as_bytes(), &command).await {
+            Ok(Value::BulkString(value)) => Ok(Found::Value(value.into())),
+            Ok(Value::Nil) => Ok(Found::Nothing),
+            Ok(_) => Err(Fault::refused("GET was answered with something else than a value")),
+            Err(fault) if fault.message.contains("WRONGTYPE") => Ok(Found::Foreign),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Sets a value without an end, whatever was there, or only if nothing was.
+    ///
+    /// # Errors
+    /// As [`Redis::run`].
+    pub async fn set(&self, key: &str, value: &str, is_only_new: bool) -> Result<(), Fault> {
+        let mut command = redis::cmd("SET");
+        command.arg(key).arg(value);
+        if is_only_new {
+            command.arg("NX");
+        }
+        self.redis.run(key.as_bytes(), &command).await.map(drop)
+    }
+
+    /// Keeps a value, and ends the lease of its question.
+    ///
+    /// # Errors
+    /// As [`Redis::run`]; the lease then ends by itself, if it was not ended.
+    pub async fn keep(&self, keeping: Keeping<'_>) -> Result<Kept, Fault> {
+        let Keeping { key, value, ttl_ms, asked_ms, now_ms, lease, token } = keeping;
+        let [ttl, asked, now] = [ttl_ms.clamp(1, LONGEST_MS), asked_ms, now_ms].map(|number| number.to_string());
+        let told = [value, ttl.as_bytes(), asked.as_bytes(), now.as_bytes(), token.as_bytes()];
+        match KEEP.run(&self.redis, &[key, lease], &told).await? {
+            Value::Int(1) => Ok(Kept::Yes),
+            Value::Int(0) => Ok(Kept::Overtaken),
+            _ => Ok(Kept::Foreign),
+        }
+    }
+
+    /// Looks for an answer, and takes the lease of its question, of the same slot, if nobody has it.
+    ///
+    /// # Errors
+    /// As [`Redis::run`]; nobody knows then whether it was taken.
+    pub async fn turn(&self, key: &str, lease: &str, token: &str, length: Duration) -> Result<Turn, Fault> {
+        let length = length.as_millis().to_string();
+        let told = [token.as_bytes(), length.as_bytes()];
+        let Value::Array(parts) = TURN.run(&self.redis, &[key, lease], &told).await? else { return Ok(Turn::Unfit) };
+        let mut parts = parts.into_iter().map(|part| match part {
+            Value::BulkString(text) => Bytes::from(text),
+            _ => Bytes::new(),
+        });
+        let (what, with) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        Ok(match &*what {
+            b"answer" => Turn::Answer(with),
+            b"taken" => Turn::Taken,
+            b"held" => Turn::Held(with),
+            _ => Turn::Unfit,
+        })
+    }
+
+    /// Makes a lease last so long from now on; whether it was still there.
+    ///
+    /// # Errors
+    /// As [`Redis::run`].
+    pub async fn renew(&self, lease: &str, token: &str, length: Duration) -> Result<bool, Fault> {
+        let length = length.as_millis().to_string();
+        let told = [token.as_bytes(), length.as_bytes()];
+        Ok(LEASE.run(&self.redis, &[lease], &told).await? == Value::Int(1))
+    }
+
+    /// Ends a lease, if it is still there.
+    ///
+    /// # Errors
+    /// As [`Redis::run`].
+    pub async fn release(&self, lease: &str, token: &str) -> Result<(), Fault> {
+        LEASE.run(&self.redis, &[lease], &[token.as_bytes(), b"0"]).await.map(drop)
+    }
+}

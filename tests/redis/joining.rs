@@ -1,0 +1,197 @@
+//! Equal calls of several processes, each of which a router with a cache of its own stands for, as one.
+
+use std::time::{Duration, Instant};
+
+use thryd::error::Result;
+use thryd::kinds::{Completion, CompletionRequest};
+use thryd::options::InvokeOptions;
+use thryd::route::{Answer, CacheStatus, Router};
+
+use super::cache::router as cached;
+use super::server::Server;
+
+/// A router that joins calls over this server, with a dummy that takes so long.
+fn router(server: &Server, dummy: &str) -> Router<Completion> {
+    let redis = format!(r#"{{"url": "{}", "leaseMs": 600}}"#, server.url());
+    cached(&format!(r#"{{"redis": {redis}, "join": "redis"}}"#), dummy)
+}
+
+fn slow(milliseconds: u64) -> String {
+    format!(r#"{{"cache": true, "latencyMs": [{milliseconds}, {milliseconds}]}}"#)
+}
+
+async fn ask(router: &Router<Completion>) -> Result<Answer<Completion>> {
+    router.invoke("g", CompletionRequest::message("Hi"), InvokeOptions::default()).await
+}
+
+/// How often a provider was asked.
+fn asked(routers: &[Router<Completion>]) -> u64 {
+    let counts = routers.iter().flat_map(|router| router.stats().groups.into_values());
+    counts.flat_map(|group| group.deployments).map(|deployment| deployment.succeeded + deployment.failed).sum()
+}
+
+#[tokio::test]
+async fn equal_calls_of_several_processes_are_sent_once() {
+    let Some(server) = Server::start() else { return };
+    let routers: Vec<_> = (0..8).map(|_| router(&server, &slow(700))).collect();
+    let begun = Instant::now();
+    let answers = futures_util::future::join_all(routers.iter().map(ask)).await;
+    let took = begun.elapsed();
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    assert_eq!(asked(&routers), 1);
+    let joined: Vec<_> = answers.iter().filter(|answer| answer.cache == CacheStatus::Joined).collect();
+    assert_eq!(joined.len(), 7);
+    assert!(joined.iter().all(|answer| answer.attempts.is_empty() && answer.usage().cost.unwrap_or(0.0) == 0.0));
+    // Longer than the lease, which was renewed; and soon after it had come.
+    assert!(took > Duration::from_millis(700) && took < Duration::from_millis(1_000), "{took:?}");
+    assert_eq!(routers.iter().map(|router| router.stats().cache.unwrap().joined).sum::<u64>(), 7);
+}
+
+#[tokio::test]
+async fn unless_it_is_asked_for_calls_are_joined_in_one_process_alone() {
+    let Some(server) = Server::start() else { return };
+    let cache = format!(r#"{{"redis": "{}"}}"#, server.url());
+    let routers: Vec<_> = (0..2).map(|_| cached(&cache, &slow(100))).collect();
+    futures_util::future::join_all(routers.iter().map(ask)).await;
+    assert_eq!(asked(&routers), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_fails_fails_alone_and_another_asks_at_once() {
+    let Some(server) = Server::start() else { return };
+    let fails =
+        r#"{"cache": true, "latencyMs": [200, 200], "responses": [{"error": {"status": 400, "message": "no"}}]}"#;
+    let (one, other) = (router(&server, fails), router(&server, &slow(10)));
+    let first = tokio::spawn({
+        let one = one.clone();
+        async move { ask(&one).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begun = Instant::now();
+    let second = ask(&other).await.unwrap();
+    assert!(first.await.unwrap().is_err());
+    assert_eq!(second.cache, CacheStatus::Miss);
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(90) && took < Duration::from_millis(400), "{took:?}: not after the lease");
+}
+
+#[tokio::test]
+async fn a_call_that_is_left_makes_way_at_once() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (router(&server, &slow(60_000)), router(&server, &slow(10)));
+    let first = tokio::spawn({
+        let one = one.clone();
+        async move { ask(&one).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    first.abort();
+    let begun = Instant::now();
+    ask(&other).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn whoever_has_lost_its_lease_still_has_its_answer_and_keeps_it_over_nobody_s() {
+    let Some(server) = Server::start() else { return };
+    let answers = |text: &str, latency: u64| {
+        format!(r#"{{"cache": true, "repeat": true, "latencyMs": [{latency}, {latency}], "responses": ["{text}"]}}"#)
+    };
+    let (one, other) = (router(&server, &answers("late", 500)), router(&server, &answers("soon", 10)));
+    let first = tokio::spawn({
+        let one = one.clone();
+        async move { ask(&one).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // As if it had not been heard of for so long.
+    let lease = server.ask(&["KEYS", "*:lease"]);
+    let lease = lease.lines().find(|line| line.ends_with(":lease")).expect("there is one").trim().to_owned();
+    server.ask(&["DEL", &lease]);
+    assert_eq!(ask(&other).await.unwrap().value.content.as_str(), "soon");
+    assert_eq!(first.await.unwrap().unwrap().value.content.as_str(), "late");
+    one.close().await.unwrap();
+    let third = router(&server, &answers("never", 0));
+    assert_eq!(ask(&third).await.unwrap().value.content.as_str(), "soon");
+}
+
+#[tokio::test]
+async fn a_lease_of_a_process_that_died_ends_by_itself() {
+    let Some(server) = Server::start() else { return };
+    let one = router(&server, &slow(10));
+    ask(&one).await.unwrap();
+    one.close().await.unwrap();
+    let keys = server.ask(&["KEYS", "*{*}"]);
+    let answer = keys.lines().find(|line| line.contains('{')).unwrap().trim().to_owned();
+    server.ask(&["DEL", &answer]);
+    server.ask(&["SET", &format!("{answer}:lease"), "of a dead one", "PX", "600"]);
+    let begun = Instant::now();
+    assert_eq!(ask(&router(&server, &slow(10))).await.unwrap().cache, CacheStatus::Miss);
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(400) && took < Duration::from_millis(1_000), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_lease_that_never_ends_or_is_something_else_is_waited_for_by_nobody() {
+    let Some(server) = Server::start() else { return };
+    let first = router(&server, &slow(10));
+    ask(&first).await.unwrap();
+    first.close().await.unwrap();
+    let keys = server.ask(&["KEYS", "*{*}"]);
+    let answer = keys.lines().find(|line| line.contains('{')).unwrap().trim().to_owned();
+    let lease = format!("{answer}:lease");
+    for words in [["SET", &lease, "for ever"], ["RPUSH", &lease, "mine"]] {
+        server.ask(&["DEL", &answer, &lease]);
+        server.ask(&words);
+        let (begun, next) = (Instant::now(), router(&server, &slow(10)));
+        assert_eq!(ask(&next).await.unwrap().cache, CacheStatus::Miss);
+        assert!(begun.elapsed() < Duration::from_millis(300));
+        next.close().await.unwrap();
+        assert!(server.ask(&["EXISTS", &lease]).contains(":1"), "it stays");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_another_s_call_waits_no_longer_than_for_its_own() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (router(&server, &slow(60_000)), router(&server, &slow(10)));
+    let first = tokio::spawn({
+        let one = one.clone();
+        async move { ask(&one).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut timeouts = *other.timeouts();
+    timeouts.attempt = Duration::from_millis(400);
+    let options = InvokeOptions { timeouts: Some(timeouts), ..InvokeOptions::default() };
+    let begun = Instant::now();
+    let answer = other.invoke("g", CompletionRequest::message("Hi"), options).await.unwrap();
+    assert_eq!(answer.cache, CacheStatus::Miss);
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(400) && took < Duration::from_millis(800), "{took:?}");
+    first.abort();
+}
+
+#[tokio::test]
+async fn a_redis_that_goes_away_while_a_call_is_waited_for_leaves_everyone_to_themselves() {
+    let Some(mut server) = Server::start() else { return };
+    let routers = [router(&server, &slow(400)), router(&server, &slow(400))];
+    let calls = futures_util::future::join_all(routers.iter().map(ask));
+    let kills = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.kill();
+    };
+    let (answers, ()) = futures_util::future::join(calls, kills).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(asked(&routers), 2);
+}
+
+#[tokio::test]
+async fn answers_that_are_not_kept_hold_nobody_up_for_ever() {
+    let Some(server) = Server::start() else { return };
+    // Cut by their own length, they are nobody's to keep.
+    let cut = r#"{"cache": true, "repeat": true, "latencyMs": [100, 100], "responses": [
+        {"choices": [{"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": "a"}}]}]}"#;
+    let routers: Vec<_> = (0..8).map(|_| router(&server, cut)).collect();
+    let begun = Instant::now();
+    let answers = futures_util::future::join_all(routers.iter().map(ask)).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert!(begun.elapsed() < Duration::from_millis(1_500), "{:?}", begun.elapsed());
+}
