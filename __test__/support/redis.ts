@@ -14,7 +14,7 @@ export const hasRedis = spawnSync('redis-server', ['--version']).status === 0
 if (!hasRedis) {
   const remedy = 'there is no redis-server (Debian: apt-get install redis-server)'
   if (process.env['CI']) throw new Error(remedy)
-  console.warn(`NOT RUN: tests of limits over Redis: ${remedy}`)
+  console.warn(`NOT RUN: tests over Redis: ${remedy}`)
 }
 
 function freePort(): Promise<number> {
