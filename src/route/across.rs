@@ -23,7 +23,13 @@ impl<K: Kind> Prepared<K> {
                 Some(answer) => Ok(answer),
                 None => self.send(reading, shared, Some(cache)).await,
             },
-            Turn::Ours(lease) => lease.during(self.send(reading, shared, Some(cache))).await,
+            Turn::Ours(lease) => {
+                let outcome = lease.during(self.send(reading, shared, Some(cache))).await;
+                if outcome.is_ok() {
+                    lease.answered();
+                }
+                outcome
+            }
             Turn::Alone => self.send(reading, shared, Some(cache)).await,
         }
     }

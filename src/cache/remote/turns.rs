@@ -1,5 +1,5 @@
 //! Equal calls of several processes as one: whoever takes the lease of a question asks it, and the others wait for its answer to
-//! be kept.
+//! be kept. If it fails, the next one asks; if its answer is not one that is kept, all of them do.
 //!
 //! A lease ends by itself unless it is renewed, so that whoever dies hands over; whoever has lost it still has its answer, which
 //! is then not kept over another's. Those who wait look again and again, the later the longer they have waited: that takes
@@ -27,6 +27,9 @@ const LATEST: Duration = Duration::from_millis(100);
 /// How often somebody waits on for the next who asks, after one has asked and nothing was kept.
 const HANDOVERS: u32 = 3;
 
+/// What stands in the place of a lease whose call was answered, for a moment, when the answer is not kept.
+const NOT_KEPT: &str = "not kept";
+
 /// Whose it is to ask.
 pub enum Turn {
     /// Nobody's any more: another process has.
@@ -51,6 +54,8 @@ pub(super) struct Claim {
     place: Place,
     token: String,
     is_over: bool,
+    /// Whether there is an answer: if it is not kept, nobody has to wait for the next one.
+    is_answered: bool,
 }
 
 impl Remote {
@@ -64,8 +69,13 @@ impl Remote {
     ) -> Turn {
         let Some(place) = self.within(self.place(key, namespace)).await else { return Turn::Alone };
         let (begun, token) = (Instant::now(), fresh());
-        let claim =
-            || Claim { remote: Arc::downgrade(self), place: place.clone(), token: token.clone(), is_over: false };
+        let claim = || Claim {
+            remote: Arc::downgrade(self),
+            place: place.clone(),
+            token: token.clone(),
+            is_over: false,
+            is_answered: false,
+        };
         let (mut holder, mut handovers) = (Bytes::new(), 0);
         loop {
             // Left in the middle of it, or without an answer, nobody knows whether it was taken.
@@ -83,6 +93,7 @@ impl Remote {
                         Said::Answer(value) => {
                             return self.read(key, value, clock()).await.map_or(Turn::Alone, Turn::Answered);
                         }
+                        Said::Held(by) if by == NOT_KEPT => return Turn::Alone,
                         Said::Held(by) if by != holder => {
                             (holder, handovers) = (by, handovers + 1);
                             if handovers > HANDOVERS {
@@ -102,7 +113,9 @@ impl Remote {
 
     /// The lease of a question, for whoever keeps its answer.
     pub(super) fn take_claim(&self, key: &Key) -> Option<Claim> {
-        self.claims().remove(key)
+        let mut claim = self.claims().remove(key)?;
+        claim.is_answered = true;
+        Some(claim)
     }
 
     // A std mutex: nothing is awaited while it is held.
@@ -112,6 +125,13 @@ impl Remote {
 }
 
 impl Lease {
+    /// There is an answer, whether it is kept or not.
+    pub fn answered(self) {
+        if let Some(claim) = self.remote.claims().get_mut(&self.key).filter(|claim| claim.token == self.token) {
+            claim.is_answered = true;
+        }
+    }
+
     /// Does something, and keeps the lease meanwhile.
     pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         let renews = async {
@@ -162,9 +182,10 @@ impl Drop for Claim {
         // Without a runtime it ends by itself.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (lease, token) = (std::mem::take(&mut self.place.lease), std::mem::take(&mut self.token));
+        let note = if self.is_answered { NOT_KEPT } else { "" };
         runtime.spawn(async move {
             // What cannot be ended ends by itself.
-            _ = remote.values.release(&lease, &token).await;
+            _ = remote.values.release(&lease, &token, note).await;
         });
     }
 }
