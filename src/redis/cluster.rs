@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Endpoint;
@@ -30,6 +31,8 @@ pub(super) struct Cluster {
     state: Mutex<State>,
     /// Held by whoever asks for the table.
     refreshing: tokio::sync::Mutex<()>,
+    /// Told whenever another node may have a slot.
+    changes: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -43,7 +46,13 @@ struct State {
 
 impl Cluster {
     pub fn new(seeds: Vec<Endpoint>, settings: Settings) -> Self {
-        Self { seeds, settings, state: Mutex::default(), refreshing: tokio::sync::Mutex::default() }
+        Self {
+            seeds,
+            settings,
+            state: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            changes: watch::Sender::new(()),
+        }
     }
 
     /// Runs a command of this key on the node that has it.
@@ -65,6 +74,7 @@ impl Cluster {
                     let to = Endpoint::redirected(&to, &endpoint.host);
                     if let Some(to) = to.as_ref().filter(|_| !ask) {
                         self.lock().moved(slot, to);
+                        self.changes.send_replace(());
                     }
                     next = to.map(|to| (to, ask));
                 }
@@ -82,6 +92,27 @@ impl Cluster {
     /// Why a node is away, if one is.
     pub fn fault(&self) -> Option<Fault> {
         self.lock().nodes.iter().find_map(|(_, node)| node.fault())
+    }
+
+    /// Why the node that has the slot of this key is away, as soon as it is.
+    pub async fn lost(&self, key: &[u8]) -> Fault {
+        let slot = slot(key);
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            let owner = self.lock().owner(slot);
+            let owner = owner.map(|owner| self.node(&owner));
+            let lost = async {
+                match owner {
+                    Some(node) => node.lost().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                fault = lost => return fault,
+                _ = changes.changed() => {}
+            }
+        }
     }
 
     async fn refresh_if_due(&self, slot: u16) -> Result<(), Fault> {
@@ -113,6 +144,7 @@ impl Cluster {
                 Ok(table) => match read(table, &endpoint) {
                     Some(ranges) => {
                         self.lock().take(ranges);
+                        self.changes.send_replace(());
                         return Ok(());
                     }
                     None => last = Fault::refused(format!("{endpoint} gave no table of slots")),
@@ -194,16 +226,4 @@ fn slot(key: &[u8]) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_go_where_a_cluster_says() {
-        // As `CLUSTER KEYSLOT` answers.
-        let known =
-            [("123456789", 12739), ("foo", 12182), ("{foo}bar", 12182), ("a{foo}{bar}", 12182), ("{}foo", 9500)];
-        for (key, expected) in known {
-            assert_eq!(slot(key.as_bytes()), expected, "{key}");
-        }
-    }
-}
+mod tests;

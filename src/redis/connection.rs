@@ -1,11 +1,12 @@
 //! One connection to one server: opened, made known, and used by any number of commands at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use secrecy::ExposeSecret;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -37,13 +38,21 @@ pub(super) struct Connection {
 }
 
 /// The task that reads and writes.
-struct Driver(AbortHandle);
+struct Driver {
+    task: AbortHandle,
+    /// Closed when the task ends.
+    end: watch::Receiver<()>,
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
+
+/// Tells a connection from others, without keeping it open.
+#[derive(Clone)]
+pub(super) struct Identity(Weak<Driver>);
 
 impl Connection {
     /// Connects and says who it is.
@@ -74,7 +83,12 @@ impl Connection {
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
         let (multiplexed, driver) = opened.map_err(|error| Fault::of(&error, endpoint, &credentials))?;
-        let driver = Arc::new(Driver(tokio::spawn(driver).abort_handle()));
+        let (ending, end) = watch::channel(());
+        let task = tokio::spawn(async move {
+            let _ending = ending;
+            driver.await;
+        });
+        let driver = Arc::new(Driver { task: task.abort_handle(), end });
         let connection =
             Self { endpoint: endpoint.clone(), credentials, timeout: settings.timeout, multiplexed, driver };
         // A server that was not told who asks closes the connection at the first long command, without a word.
@@ -82,9 +96,18 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether it is the same one.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.driver, &other.driver)
+    /// What tells it from others.
+    pub fn identity(&self) -> Identity {
+        Identity(Arc::downgrade(&self.driver))
+    }
+
+    /// Done when it is closed, by whichever side. Does not keep it open.
+    pub fn end(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut end = self.driver.end.clone();
+        async move {
+            // Nothing is ever sent.
+            drop(end.changed().await);
+        }
     }
 
     /// Where it leads.
@@ -125,6 +148,12 @@ impl Connection {
             Ok(answer) => answer.map_err(|error| Fault::of(&error, &self.endpoint, &self.credentials)),
             Err(_) => Err(Fault::slow(&self.endpoint, self.timeout)),
         }
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
     }
 }
 

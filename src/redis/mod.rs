@@ -8,6 +8,8 @@
 mod address;
 mod cluster;
 mod connection;
+#[cfg(test)]
+mod fake;
 mod fault;
 pub mod limits;
 mod node;
@@ -94,6 +96,16 @@ impl Redis {
         match &*self.routes {
             Routes::One(node) => node.run(command, false).await,
             Routes::Many(cluster) => cluster.run(key, command).await,
+        }
+    }
+
+    /// Why the server that has this key is away: as soon as it is, also where nobody asks it anything. Never, as long as it is
+    /// there, or was not needed yet.
+    #[allow(dead_code, reason = "for whoever has to know at once")]
+    pub(crate) async fn lost(&self, key: &[u8]) -> Fault {
+        match &*self.routes {
+            Routes::One(node) => node.lost().await,
+            Routes::Many(cluster) => cluster.lost(key).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Endpoint;
-use super::connection::{Connection, Settings};
+use super::connection::{Connection, Identity, Settings};
 use super::fault::Fault;
 
 /// How long nobody tries to connect after a failure, doubled with each further one: whoever is back is found within a second.
@@ -64,7 +64,7 @@ impl Node {
         if let Err(fault) = &answer
             && fault.ends_connection()
         {
-            self.lose(&connection, fault);
+            lose(&self.state, &connection.identity(), fault);
         }
         answer
     }
@@ -74,6 +74,28 @@ impl Node {
         match &*self.state.borrow() {
             State::Down { fault, .. } => Some(fault.clone()),
             _ => None,
+        }
+    }
+
+    /// Why it is away: as soon as it is, or a connection that there is now has ended. As long as nobody needs it, never.
+    pub async fn lost(&self) -> Fault {
+        let mut state = self.state.subscribe();
+        let mut first = None;
+        loop {
+            match &*state.borrow_and_update() {
+                State::Down { fault, .. } => return fault.clone(),
+                State::Up(connection) => {
+                    let (now, before) = (connection.identity(), first.take());
+                    if before.is_some_and(|before| before != now) {
+                        return closed(connection);
+                    }
+                    first = Some(now);
+                }
+                State::Idle | State::Connecting => {}
+            }
+            if state.changed().await.is_err() {
+                return Fault::away("the connection is gone");
+            }
         }
     }
 
@@ -113,24 +135,42 @@ impl Node {
         let Some(before) = before else { return };
         let (connecting, sender) = ((self.connect)(), Arc::clone(&self.state));
         tokio::spawn(async move {
-            let state = match connecting.await {
-                Ok(connection) => State::Up(connection),
-                Err(fault) => down(fault, before),
+            let connection = match connecting.await {
+                Ok(connection) => connection,
+                Err(fault) => {
+                    sender.send_replace(down(fault, before));
+                    return;
+                }
             };
-            sender.send_replace(state);
-        });
-    }
-
-    /// This connection is of no more use.
-    fn lose(&self, connection: &Connection, fault: &Fault) {
-        self.state.send_if_modified(|state| {
-            let is_current = matches!(state, State::Up(current) if current.is_same(connection));
-            if is_current {
-                *state = down(fault.clone(), Duration::ZERO);
+            let (end, identity, fault) = (connection.end(), connection.identity(), closed(&connection));
+            sender.send_replace(State::Up(connection));
+            // Whoever has no use for the server any more need not wait for its end.
+            let sender = {
+                let weak = Arc::downgrade(&sender);
+                drop(sender);
+                weak
+            };
+            end.await;
+            if let Some(sender) = sender.upgrade() {
+                lose(&sender, &identity, &fault);
             }
-            is_current
         });
     }
+}
+
+/// This connection is of no more use.
+fn lose(state: &watch::Sender<State>, connection: &Identity, fault: &Fault) {
+    state.send_if_modified(|state| {
+        let is_current = matches!(state, State::Up(current) if current.identity() == *connection);
+        if is_current {
+            *state = down(fault.clone(), Duration::ZERO);
+        }
+        is_current
+    });
+}
+
+fn closed(connection: &Connection) -> Fault {
+    Fault::away(format!("{}: the connection was closed", connection.endpoint()))
 }
 
 fn down(fault: Fault, before: Duration) -> State {
@@ -139,3 +179,6 @@ fn down(fault: Fault, before: Duration) -> State {
     let again = Instant::now() + pause.mul_f64(fastrand::f64() * 0.5 + 0.75);
     State::Down { fault, again, pause, is_trying: false }
 }
+
+#[cfg(test)]
+mod tests;
