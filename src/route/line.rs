@@ -5,7 +5,7 @@
 //! moment at which there will be some; nobody polls. A waiter that goes, however it goes, hands its turn on.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,8 @@ struct State {
     is_closed: bool,
     /// Whether the head waits for an answer alone.
     is_asked: bool,
+    /// Those who have no patience left but for that answer.
+    overdue: BTreeSet<Ticket>,
 }
 
 struct Waiter {
@@ -169,7 +171,7 @@ impl Line {
                     }
                 },
             };
-            let deadline = deadline_now().filter(|_| !is_asked);
+            let deadline = deadline_now().filter(|deadline| *deadline > now || !is_asked || !place.stand_by());
             if let Some(deadline) = deadline {
                 let is_over = deadline <= now;
                 if is_over || earliest.is_some_and(|at| at > deadline) {
@@ -249,11 +251,13 @@ impl Line {
         if state.is_closed { Err(Refusal::Gone) } else { Ok((is_free, !is_free && state.is_asked)) }
     }
 
-    /// Whether the head waits for an answer alone. If it no longer does, those behind it may have no patience left.
+    /// Whether the head waits for an answer alone. If it no longer does, those who waited for nothing else leave.
     fn note_asked(&self, is_asked: bool) {
         let mut state = self.lock();
-        let was_asked = std::mem::replace(&mut state.is_asked, is_asked);
-        let bells = if was_asked && !is_asked { state.bells() } else { Vec::new() };
+        state.is_asked = is_asked;
+        let overdue = if is_asked { BTreeSet::new() } else { std::mem::take(&mut state.overdue) };
+        let waiters = overdue.iter().filter_map(|ticket| state.waiting.get(ticket));
+        let bells: Vec<_> = waiters.map(|waiter| Arc::clone(&waiter.bell)).collect();
         drop(state);
         for bell in bells {
             bell.ring();
@@ -337,6 +341,15 @@ impl<'a> Place<'a> {
             Turn::Later { is_asked: state.is_asked }
         }
     }
+
+    /// Whether it waits, without any patience left, for the answer that the head waits for; it is told when there is one.
+    fn stand_by(&self) -> bool {
+        let mut state = self.line.lock();
+        if state.is_asked {
+            state.overdue.insert(self.ticket);
+        }
+        state.is_asked
+    }
 }
 
 impl Drop for Place<'_> {
@@ -344,6 +357,7 @@ impl Drop for Place<'_> {
         let mut state = self.line.lock();
         let was_head = state.waiting.first_key_value().is_some_and(|(ticket, _)| *ticket == self.ticket);
         let Some(waiter) = state.waiting.remove(&self.ticket) else { return };
+        state.overdue.remove(&self.ticket);
         let priority = Reverse(self.ticket.priority());
         if let Some(total) = state.totals.get_mut(&priority) {
             total.leave(waiter.tokens);

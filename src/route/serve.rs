@@ -219,7 +219,12 @@ impl<K: Kind> CallState<'_, K> {
             };
             let waiting = line.admit_until(tokens, priority, || patience.queue_end(spent), pick, estimate);
             let (raised, left_alone) = (pin!(patience.raised()), pin!(group.until_left_alone(&able)));
-            match select(pin!(waiting), select(raised, left_alone)).await {
+            let waiting = pin!(waiting);
+            // The line itself goes by the deadline, but while it waits for an answer about room.
+            let Ok(first) = patience.within(pin!(select(waiting, select(raised, left_alone)))).await else {
+                break Err(Refusal::TimedOut { retry_after: Duration::ZERO });
+            };
+            match first {
                 Either::Left((admitted, _)) => break admitted,
                 // Somebody more urgent waits for it too: it stands further ahead.
                 Either::Right((Either::Left(_), _)) => {}

@@ -32,7 +32,7 @@ impl Tracker {
             Some(ledger) => {
                 let limits = own.counter.limits_at(self.since_origin(now));
                 let below = account.as_mut().map(|(below, account)| account.counter.limits_at(below.since_origin(now)));
-                self.take_from(ledger, &mut own, (limits, below), tokens, now, turn)?
+                self.take_from((ledger, basis), &mut own, (limits, below), tokens, now, turn)?
             }
         };
         let account = account.map(|(below, mut account)| below.take(&mut account, tokens, now));
@@ -42,7 +42,7 @@ impl Tracker {
     /// Takes a request from the ledger, if there is any limit that it counts for.
     fn take_from(
         &self,
-        ledger: Arc<dyn Ledger>,
+        (ledger, basis): (Arc<dyn Ledger>, Basis),
         state: &mut State,
         (limits, account): (Limits, Option<Limits>),
         tokens: u64,
@@ -54,7 +54,7 @@ impl Tracker {
             return Ok(None);
         }
         let waiting = turn.as_ref().map_or(1, |turn| turn.waiting.max(1));
-        match ledger.take(Asked { tokens, waiting, limits, account }, now) {
+        match ledger.take(Asked { tokens, waiting, limits, account }, basis, now) {
             Ok(receipt) => Ok(Some(Box::new(Remote { ledger, receipt }))),
             Err(wait) => {
                 if let Some(turn) = turn.as_deref_mut().filter(|_| wait == Wait::Asked) {

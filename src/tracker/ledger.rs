@@ -20,11 +20,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// By what is admitted now.
     fn basis(&self) -> Basis;
 
-    /// One request, which nothing else is in the way of.
+    /// One request, which nothing else is in the way of, and whose window was looked at by this basis.
     ///
     /// # Errors
     /// Why not now: [`Wait::Asked`] or [`Wait::Until`]. The tracker is told ([`Told`]) when it is worth trying again.
-    fn take(&self, asked: Asked, now: Instant) -> Result<Receipt, Wait>;
+    fn take(&self, asked: Asked, basis: Basis, now: Instant) -> Result<Receipt, Wait>;
 
     /// A request has ended, and gave back or cost what this says.
     fn end(&self, receipt: Receipt, ended: Ended);

@@ -1,8 +1,7 @@
 //! What one deployment of this process may spend of limits that several processes share.
 //!
-//! A ledger holds requests that Redis has granted and nobody has begun, and notes who has use for more. Two tasks do the rest: one
-//! [asks](super::ask), the other [keeps](super::keep) the books: it tells Redis what requests cost, gives back what nobody used,
-//! and finds out when a Redis that was away is back.
+//! A ledger holds requests that Redis has granted and nobody has begun, and notes who has use for more. A task does the rest: it
+//! [speaks](super::speak) with Redis, and finds out when one that was away is [back](super::back).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -24,9 +23,8 @@ pub(super) struct Inner {
     pub keys: Keys,
     pub speaker: Speaker,
     pub told: Told,
-    /// Wakes who asks, and who keeps the books.
-    pub asks: Notify,
-    pub keeps: Notify,
+    /// Wakes who speaks.
+    pub news: Notify,
     pub status: Arc<Status>,
     state: Mutex<State>,
 }
@@ -43,8 +41,8 @@ impl RedisLedger {
     pub fn new(redis: Redis, keys: Keys, speaker: Speaker, told: Told, processes: u64, status: Arc<Status>) -> Self {
         let siblings = siblings(&format!("{} {}", redis.options().address, keys.window()));
         let state = Mutex::new(State::new(processes, Instant::now()));
-        let (asks, keeps) = (Notify::new(), Notify::new());
-        Self { inner: Arc::new(Inner { redis, keys, speaker, told, asks, keeps, status, state }), siblings }
+        let news = Notify::new();
+        Self { inner: Arc::new(Inner { redis, keys, speaker, told, news, status, state }), siblings }
     }
 }
 
@@ -54,26 +52,30 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes what a request cost more than was granted. Whoever speaks is woken by the first of several.
+    fn correct(&self, state: &mut State, at: (u64, u64), requests: i64, tokens: (u64, u64), now: Instant) {
+        let was_unsettled = state.is_unsettled();
+        state.correct(at.0, at.1, requests, tokens, now);
+        if state.is_unsettled() && !was_unsettled {
+            self.news.notify_one();
+        }
+    }
+
     /// Redis is away: from now on this process is alone with its share.
     pub fn go_local(&self, fault: &Fault) {
         {
             let mut state = self.lock();
-            state.shelve();
-            if !matches!(state.mode, Mode::Local) {
-                state.mode = Mode::Local;
-            }
-            state.is_queued = false;
+            state.shelve(Instant::now());
+            state.mode = Mode::Local;
         }
         self.status.lost(&self.speaker.ledger, fault);
         self.told.tell();
-        self.keeps.notify_one();
     }
 
-    /// Begins the tasks, the first time that there is something for them to do.
+    /// Begins the task, the first time that there is something for it to do.
     fn begin(self: &Arc<Self>, state: &mut State) {
         if !std::mem::replace(&mut state.is_running, true) {
-            tokio::spawn(super::ask::run(Arc::clone(self)));
-            tokio::spawn(super::keep::run(Arc::clone(self)));
+            tokio::spawn(super::speak::run(Arc::clone(self)));
         }
     }
 }
@@ -90,12 +92,20 @@ impl Ledger for RedisLedger {
         }
     }
 
-    fn take(&self, asked: Asked, now: Instant) -> Result<Receipt, Wait> {
+    fn take(&self, asked: Asked, basis: Basis, now: Instant) -> Result<Receipt, Wait> {
         let inner = &self.inner;
         let mut state = inner.lock();
         inner.begin(&mut state);
+        if matches!(state.mode, Mode::Local) && !state.is_of_use(now) {
+            // Nobody has tried for a while.
+            inner.news.notify_one();
+        }
         (state.used, state.left) = (now, None);
         (state.limits, state.account) = (asked.limits, asked.account);
+        if matches!(state.mode, Mode::Local) != matches!(basis, Basis::Share(_)) {
+            // It changed between the look at the window and now; whoever changed it tells.
+            return Err(Wait::Asked);
+        }
         if matches!(state.mode, Mode::Local) {
             return Ok(state.note(asked.tokens, now));
         }
@@ -103,10 +113,7 @@ impl Ledger for RedisLedger {
         if let Some(grant) = fit.and_then(|place| state.granted.remove(place)) {
             state.in_flight += 1;
             state.wanted = None;
-            state.correct(grant.epoch, grant.tick, 0, grant.tokens, asked.tokens);
-            if state.has_corrections() {
-                inner.keeps.notify_one();
-            }
+            inner.correct(&mut state, (grant.epoch, grant.tick), 0, (grant.tokens, asked.tokens), now);
             return Ok(Receipt { place: grant.tick, book: grant.epoch, tokens: asked.tokens, charge: None });
         }
         state.wanted = Some(asked);
@@ -116,13 +123,13 @@ impl Ledger for RedisLedger {
         {
             return Err(Wait::Until(refused.until));
         }
-        state.refused = None;
-        inner.asks.notify_one();
+        (state.refused, state.paused) = (None, None);
+        inner.news.notify_one();
         Err(Wait::Asked)
     }
 
     fn end(&self, receipt: Receipt, ended: Ended) {
-        let inner = &self.inner;
+        let (inner, now) = (&self.inner, Instant::now());
         let mut state = inner.lock();
         state.in_flight -= 1;
         let cost = match ended {
@@ -131,14 +138,15 @@ impl Ledger for RedisLedger {
             Ended::Cost(tokens) => Some(tokens),
         };
         if receipt.book == LOCAL {
-            state.end_local(receipt, cost);
+            state.end_local(receipt, cost, now);
         } else {
             let requests = if cost.is_none() { -1 } else { 0 };
-            state.correct(receipt.book, receipt.place, requests, receipt.tokens, cost.unwrap_or(0));
+            let tokens = (receipt.tokens, cost.unwrap_or(0));
+            inner.correct(&mut state, (receipt.book, receipt.place), requests, tokens, now);
         }
-        state.is_held_less |= [state.limits, state.account].iter().any(|limits| limits.max_concurrent.is_some());
-        if state.has_corrections() || state.is_held_less {
-            inner.keeps.notify_one();
+        if state.has_slots() {
+            state.is_held_less = true;
+            inner.news.notify_one();
         }
     }
 
@@ -146,7 +154,7 @@ impl Ledger for RedisLedger {
         let mut state = self.inner.lock();
         if state.wanted.is_some() || state.is_queued {
             state.left = Some(Instant::now());
-            self.inner.keeps.notify_one();
+            self.inner.news.notify_one();
         }
     }
 
@@ -159,8 +167,7 @@ impl Drop for RedisLedger {
     fn drop(&mut self) {
         self.inner.status.forget(&self.inner.speaker.ledger);
         self.inner.lock().is_over = true;
-        self.inner.asks.notify_one();
-        self.inner.keeps.notify_one();
+        self.inner.news.notify_one();
     }
 }
 

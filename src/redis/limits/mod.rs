@@ -4,10 +4,10 @@
 //! given the same room. What a script answers is either requests that may begin, or when to ask again; a queue in Redis gives what
 //! becomes free to whoever has been given least.
 
-mod ask;
-mod keep;
+mod back;
 mod ledger;
 mod options;
+mod speak;
 mod state;
 mod status;
 #[cfg(test)]
@@ -54,7 +54,8 @@ impl SharedLimits {
         let process = process();
         let ledger = next_name(process);
         let speaker = Speaker { ledger, process: process.to_owned(), lease: self.options.lease, clock: None };
-        let processes = self.options.processes;
+        // As many as are known, if a deployment comes while Redis is away.
+        let processes = self.options.processes.max(self.status.processes());
         let status = Arc::clone(&self.status);
         Arc::new(RedisLedger::new(self.redis.clone(), keys, speaker, told, processes, status))
     }

@@ -5,12 +5,29 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::wire::{Epoch, Reservation};
+use super::wire::{Answer, Ask, Epoch};
 use crate::tracker::window::Window;
 use crate::tracker::{Asked, Limits, Receipt};
 
-/// How long a granted request waits for somebody to begin it, before it is given back.
-pub(super) const UNUSED: Duration = Duration::from_millis(100);
+/// How long after it was asked for a granted request may be begun, before it is given back: windows in Redis forget that much later
+/// than after a minute, and a little more.
+pub(super) const UNUSED: Duration = Duration::from_millis(200);
+
+/// A grant of a Redis that takes longer than that to answer is there for this long nevertheless, or nobody could ever use one.
+const AT_LEAST: Duration = Duration::from_millis(20);
+
+/// How long nobody waits before it gives up its place in the queue: whoever is next in the line asks sooner.
+const LEAVES_AFTER: Duration = Duration::from_millis(20);
+
+/// How long what requests cost waits for a request that it can be told along with.
+const SETTLED_WITHIN: Duration = Duration::from_millis(5);
+
+/// How often a process says that it is alive by the way, and how often at least, whatever its lease.
+const COUNTED_EVERY: Duration = Duration::from_secs(1);
+const COUNTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A process counts as alive for this long after it was last of use: for as long as what it admitted counts.
+pub(super) const COUNTS_FOR: Duration = Duration::from_secs(60);
 
 /// Most requests that are granted at once, and the part of a minute that they may be: what a process takes with it when it dies.
 const MOST_AT_ONCE: u64 = 32;
@@ -27,7 +44,7 @@ pub(super) const LOCAL: u64 = 0;
 #[allow(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub(super) struct State {
     pub mode: Mode,
-    /// Whether the two tasks run.
+    /// Whether its task runs.
     pub is_running: bool,
     /// Whether its tracker is gone.
     pub is_over: bool,
@@ -40,6 +57,8 @@ pub(super) struct State {
     /// What there is use for.
     pub wanted: Option<Asked>,
     pub refused: Option<Refused>,
+    /// Until when it does not ask again.
+    pub paused: Option<Instant>,
     /// Whether Redis has it in its queue.
     pub is_queued: bool,
     /// Since when nobody waits.
@@ -48,6 +67,8 @@ pub(super) struct State {
     pub in_flight: u64,
     /// What requests cost more than was granted.
     corrections: Vec<Correction>,
+    /// Since when there are some.
+    unsettled: Option<Instant>,
     /// What was admitted without asking, and not told to Redis yet; of which time, so that receipts of another are known.
     away: Window,
     away_number: u64,
@@ -58,8 +79,8 @@ pub(super) struct State {
     /// When its process was last counted, and when it was last of use.
     pub counted: Option<Instant>,
     pub used: Instant,
-    /// Whether whoever keeps the books looks at them soon, whatever happens.
-    pub is_kept_soon: bool,
+    /// When a Redis that had forgotten everything was told what this process admitted.
+    pub told: Option<Instant>,
     /// Whether slots were freed that Redis takes for held.
     pub is_held_less: bool,
 }
@@ -73,6 +94,33 @@ pub(super) enum Mode {
     Local,
     /// Redis is back, and is being told what was admitted without it.
     Returning,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The tracker is gone.
+    End,
+    /// Redis is away, and is to be tried.
+    ComeBack,
+    /// This is to be said.
+    Say(Say),
+    /// Nothing until then, or until something changes.
+    Wait(Option<Instant>),
+}
+
+/// What is to be said, beside how many requests it holds under which limits.
+#[derive(Debug)]
+pub(super) struct Say {
+    pub ask: Option<Ask>,
+    /// When, how many requests and how many tokens more than were granted.
+    pub costs: Vec<(u64, i64, i64)>,
+    pub leaves: bool,
+    pub counts: bool,
+    pub holds: u64,
+    pub limits: Limits,
+    pub account: Limits,
+    pub epoch: Option<Epoch>,
 }
 
 /// Requests and tokens more than were granted, in one bucket of one epoch.
@@ -115,10 +163,12 @@ impl State {
             granted: VecDeque::new(),
             wanted: None,
             refused: None,
+            paused: None,
             is_queued: false,
             left: None,
             in_flight: 0,
             corrections: Vec::new(),
+            unsettled: None,
             away: Window::default(),
             away_number: 1,
             away_since: now,
@@ -126,7 +176,7 @@ impl State {
             account: Limits::default(),
             counted: None,
             used: now,
-            is_kept_soon: false,
+            told: None,
             is_held_less: false,
         }
     }
@@ -136,32 +186,98 @@ impl State {
         self.in_flight + self.granted.len() as u64
     }
 
+    /// What there is to do now, with a lease of this length. What is to be said is taken.
+    pub fn next(&mut self, lease: Duration, now: Instant) -> Next {
+        if self.is_over {
+            return Next::End;
+        }
+        if matches!(self.mode, Mode::Local) {
+            return Next::ComeBack;
+        }
+        self.give_back_unused(now);
+        if self.left.is_some_and(|left| left + LEAVES_AFTER <= now) {
+            (self.wanted, self.refused, self.paused) = (None, None, None);
+        }
+        let ask = self.ask();
+        let has_left = ask.is_none() && self.left.take().is_some();
+        let leaves = has_left && std::mem::take(&mut self.is_queued);
+        let asks_at = ask.map(|_| self.paused.unwrap_or(now));
+        let settles_at = self.unsettled.map(|since| since + SETTLED_WITHIN);
+        let beats_at = self.next_beat(lease, now);
+        let is_due = [asks_at, settles_at, beats_at].into_iter().flatten().any(|at| at <= now);
+        if !(is_due || leaves || self.is_held_less) {
+            let leaves_at = self.left.map(|left| left + LEAVES_AFTER);
+            let unused_at = self.granted.front().map(|grant| grant.until);
+            let all = [asks_at, settles_at, beats_at, leaves_at, unused_at];
+            // Later than now in any case, whatever was overlooked: a task that never waits is worse.
+            let soonest = now + Duration::from_millis(1);
+            return Next::Wait(all.into_iter().flatten().min().map(|at| at.max(soonest)));
+        }
+        self.is_held_less = false;
+        Next::Say(Say {
+            ask,
+            costs: self.take_corrections(),
+            leaves,
+            counts: self.counted.is_none_or(|counted| now - counted >= COUNTED_EVERY),
+            holds: self.holds(),
+            limits: self.limits,
+            account: self.account,
+            epoch: self.epoch,
+        })
+    }
+
+    /// Whether what it does counts: it holds something, or what it admitted is in the window.
+    pub fn is_of_use(&self, at: Instant) -> bool {
+        self.holds() > 0 || at < self.used + COUNTS_FOR
+    }
+
+    /// When it is to say that it is alive, for others to count it and to leave it what it holds.
+    fn next_beat(&self, lease: Duration, now: Instant) -> Option<Instant> {
+        let due = self.counted? + (lease / 3).min(COUNTED_WITHIN);
+        self.is_of_use(due.max(now)).then_some(due)
+    }
+
     /// What is to be reserved, if there is use for anything.
-    pub fn reservation(&self, counts: bool) -> Option<Reservation> {
+    fn ask(&self) -> Option<Ask> {
         let Asked { tokens, waiting, limits, account } = self.wanted?;
         let slice =
             |limit: Option<u64>, size: u64| limit.map_or(MOST_AT_ONCE, |limit| limit / SLICES_PER_MINUTE / size.max(1));
         let all = [limits, account];
         let most = all.iter().flat_map(|of| [slice(of.rpm, 1), slice(of.tpm, tokens), slice(of.max_concurrent, 1)]);
         let most = most.min().unwrap_or(1).clamp(1, MOST_AT_ONCE);
-        Some(Reservation { want: waiting.max(1), most, tokens, limits, account, holds: self.holds(), counts })
+        Some(Ask { want: waiting.max(1), most, tokens })
     }
 
-    /// Takes what was granted.
-    pub fn grant(&mut self, count: u64, tick: u64, epoch: Epoch, tokens: u64, now: Instant) {
-        let grants = (0..count).map(|_| Grant { epoch: epoch.own, tick, tokens, until: now + UNUSED });
-        self.granted.extend(grants);
-        (self.tick, self.wanted, self.refused) = (tick, None, None);
+    /// Takes what was granted when it was asked for at this moment, of a Redis that may take so long to answer.
+    pub fn grant(&mut self, answer: &Answer, tokens: u64, asked: Instant, patience: Duration, now: Instant) {
+        let on_time = asked + UNUSED;
+        let until = if now - asked <= patience { on_time.max(now + AT_LEAST) } else { on_time };
+        let Answer { count, tick, epoch, .. } = *answer;
+        self.granted.extend((0..count).map(|_| Grant { epoch: epoch.own, tick, tokens, until }));
+        (self.tick, self.wanted, self.refused, self.paused) = (tick, None, None, None);
     }
 
-    /// Remembers until when nothing will be granted.
-    pub fn refuse(&mut self, asked: &Reservation, until: Instant) {
-        self.refused = Some(Refused { tokens: asked.tokens, limits: (asked.limits, asked.account), until });
+    /// Remembers until when nothing will be granted, and gives it.
+    pub fn refuse(&mut self, ask: Ask, limits: (Limits, Limits), answer: &Answer, now: Instant) -> Instant {
+        let until = now + answer.wait;
+        self.refused = Some(Refused { tokens: ask.tokens, limits, until });
+        self.paused = Some(now + answer.pause);
+        until
     }
 
-    /// When the first request that nobody has begun is to be given back.
-    pub fn next_unused(&self) -> Option<Instant> {
-        self.granted.front().map(|grant| grant.until)
+    /// Whether something was admitted without asking that Redis does not know of.
+    pub fn has_been_away(&mut self, now: Instant) -> bool {
+        matches!(self.mode, Mode::Local) && !self.away(now).is_empty()
+    }
+
+    /// What is to be said when nothing more comes, if anything is; all that was granted is given back by then.
+    pub fn last_words(&mut self, then: Instant) -> Option<Say> {
+        self.give_back_unused(then);
+        let (leaves, holds) = (self.is_queued, self.holds());
+        let costs = self.take_corrections();
+        let (limits, account, epoch) = (self.limits, self.account, self.epoch);
+        let is_any = leaves || self.is_held_less || !costs.is_empty();
+        is_any.then_some(Say { ask: None, costs, leaves, counts: false, holds, limits, account, epoch })
     }
 
     /// Gives back what nobody has begun in time.
@@ -169,27 +285,32 @@ impl State {
         while let Some(grant) = self.granted.front().filter(|grant| grant.until <= now) {
             let (epoch, tick, tokens) = (grant.epoch, grant.tick, grant.tokens);
             self.granted.pop_front();
-            self.correct(epoch, tick, -1, tokens, 0);
-            self.is_held_less = true;
+            self.correct(epoch, tick, -1, (tokens, 0), now);
+            self.is_held_less |= self.has_slots();
         }
+    }
+
+    /// Whether requests in flight are limited.
+    pub fn has_slots(&self) -> bool {
+        [self.limits, self.account].iter().any(|limits| limits.max_concurrent.is_some())
     }
 
     /// Gives all of it back, to be told when Redis is back.
-    pub fn shelve(&mut self) {
+    pub fn shelve(&mut self, now: Instant) {
         while let Some(grant) = self.granted.pop_front() {
-            self.correct(grant.epoch, grant.tick, -1, grant.tokens, 0);
+            self.correct(grant.epoch, grant.tick, -1, (grant.tokens, 0), now);
         }
-        (self.refused, self.wanted) = (None, None);
+        (self.refused, self.wanted, self.paused, self.is_queued) = (None, None, None, false);
     }
 
-    pub fn correct(&mut self, epoch: u64, tick: u64, requests: i64, from: u64, to: u64) {
-        let difference = |from: u64, to: u64| {
-            i64::try_from(to).unwrap_or(i64::MAX).saturating_sub(i64::try_from(from).unwrap_or(i64::MAX))
-        };
-        let tokens = difference(from, to);
+    /// So many requests more than were granted there, and these tokens instead of those.
+    pub fn correct(&mut self, epoch: u64, tick: u64, requests: i64, (from, to): (u64, u64), now: Instant) {
+        let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+        let tokens = signed(to).saturating_sub(signed(from));
         if requests == 0 && tokens == 0 {
             return;
         }
+        self.unsettled.get_or_insert(now);
         self.add(Correction { epoch, tick, requests, tokens });
     }
 
@@ -208,22 +329,28 @@ impl State {
     }
 
     /// Whether there is something to tell Redis.
-    pub fn has_corrections(&self) -> bool {
-        !self.corrections.is_empty()
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled.is_some()
     }
 
     /// Takes the corrections of the present epoch; those of others are void.
-    pub fn take_corrections(&mut self) -> Vec<(u64, i64, i64)> {
+    fn take_corrections(&mut self) -> Vec<(u64, i64, i64)> {
         let epoch = self.epoch.map_or(0, |epoch| epoch.own);
+        self.unsettled = None;
         let all = std::mem::take(&mut self.corrections);
         all.iter().filter(|it| it.epoch == epoch).map(|it| (it.tick, it.requests, it.tokens)).collect()
     }
 
-    /// Puts back what could not be told.
-    pub fn restore_corrections(&mut self, all: Vec<(u64, i64, i64)>) {
+    /// Puts back what could not be told. Where nobody knows whether it was, only what makes the window fuller: said twice that
+    /// costs room, and the other would give away room that there is not.
+    pub fn restore_corrections(&mut self, all: Vec<(u64, i64, i64)>, is_unheard: bool, now: Instant) {
         let epoch = self.epoch.map_or(0, |epoch| epoch.own);
         for (tick, requests, tokens) in all {
-            self.add(Correction { epoch, tick, requests, tokens });
+            let more = if is_unheard { (requests, tokens) } else { (requests.max(0), tokens.max(0)) };
+            if more != (0, 0) {
+                self.unsettled.get_or_insert(now);
+                self.add(Correction { epoch, tick, requests: more.0, tokens: more.1 });
+            }
         }
     }
 
@@ -244,12 +371,12 @@ impl State {
         Receipt { place: self.away_number, book: LOCAL, tokens, charge: Some(charge) }
     }
 
-    pub fn end_local(&mut self, receipt: Receipt, cost: Option<u64>) {
+    pub fn end_local(&mut self, receipt: Receipt, cost: Option<u64>, now: Instant) {
         let Some(mut charge) = receipt.charge.filter(|_| receipt.place == self.away_number) else {
             // Told already, with what was reserved: that stays, and what is beyond it is added to a later bucket.
             let cost = cost.unwrap_or(0).max(receipt.tokens);
             if let Some(epoch) = self.epoch {
-                self.correct(epoch.own, self.tick, 0, receipt.tokens, cost);
+                self.correct(epoch.own, self.tick, 0, (receipt.tokens, cost), now);
             }
             return;
         };

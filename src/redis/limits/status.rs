@@ -71,6 +71,11 @@ impl Status {
         LimitsStats { redis }
     }
 
+    /// Processes that were alive when Redis was last heard of.
+    pub fn processes(&self) -> u64 {
+        self.lock().processes
+    }
+
     /// A ledger is alone.
     pub fn lost(&self, ledger: &str, fault: &Fault) {
         let mut state = self.lock();

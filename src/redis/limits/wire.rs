@@ -1,4 +1,4 @@
-//! The scripts of limits: what they are told, and what they answer.
+//! The script of limits: what it is told, and what it answers.
 
 use std::time::Duration;
 
@@ -10,13 +10,11 @@ use super::super::script::Script;
 use crate::constants::BUCKET_WIDTH;
 use crate::tracker::Limits;
 
-/// What both scripts need where the first part of each does not answer already.
-const WINDOW: &str = include_str!("../scripts/window.lua");
-
-static RESERVE: Script =
-    Script::new([include_str!("../scripts/reserve-one.lua"), WINDOW, include_str!("../scripts/reserve.lua")]);
-static ADJUST: Script =
-    Script::new([include_str!("../scripts/adjust-one.lua"), WINDOW, include_str!("../scripts/adjust.lua")]);
+static COUNT: Script = Script::new([
+    include_str!("../scripts/count-one.lua"),
+    include_str!("../scripts/window.lua"),
+    include_str!("../scripts/count.lua"),
+]);
 
 /// Whoever waits comes again this soon, whatever the script foresees, which cannot foresee what others give back; where many wait,
 /// later.
@@ -28,30 +26,42 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The keys of one deployment, all of one slot: that of its account.
 #[derive(Clone, Debug)]
-pub(super) struct Keys([String; 7]);
+pub(super) struct Keys([String; 9]);
 
-/// What a reservation asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reservation {
-    /// How many requests there is use for, and how many are wanted at once.
-    pub want: u64,
-    pub most: u64,
-    /// Of each of them.
-    pub tokens: u64,
+/// What is said to Redis at once: what requests cost, and what there is use for.
+#[derive(Clone, Debug)]
+pub(super) struct Words<'a> {
+    /// What is to be reserved, if anything is.
+    pub ask: Option<Ask>,
     pub limits: Limits,
     pub account: Limits,
     /// Requests that are held already.
     pub holds: u64,
+    /// Whether it waits no longer.
+    pub leaves: bool,
     /// Whether the process is to be counted.
     pub counts: bool,
+    pub changes: Changes<'a>,
+    /// The windows that are meant by the changes, if not any.
+    pub epoch: Option<Epoch>,
 }
 
-/// What was granted.
+/// Requests that are to be reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Granted {
+pub(super) struct Ask {
+    /// How many there is use for, and how many are wanted at once.
+    pub want: u64,
+    pub most: u64,
+    /// Tokens of each of them.
+    pub tokens: u64,
+}
+
+/// What was granted, and how it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
     pub count: u64,
     pub tick: u64,
-    /// Until there may be room, if nothing was.
+    /// Until there may be room, if nothing was granted.
     pub wait: Duration,
     /// Until it is to ask again.
     pub pause: Duration,
@@ -66,21 +76,6 @@ pub(super) struct Epoch {
     pub own: u64,
     /// 0 if the account has no limits.
     pub account: u64,
-}
-
-/// What windows are told.
-#[derive(Clone, Debug)]
-pub(super) struct Adjustment<'a> {
-    pub limits: Limits,
-    pub account: Limits,
-    pub holds: u64,
-    /// Whether it waits no longer.
-    pub leaves: bool,
-    /// Whether the process is to be counted.
-    pub counts: bool,
-    pub changes: Changes<'a>,
-    /// The windows that are meant, if not any.
-    pub epoch: Option<Epoch>,
 }
 
 /// When, how many requests and how many tokens more.
@@ -102,13 +97,23 @@ pub(super) struct Speaker {
     pub clock: Option<u64>,
 }
 
+impl Epoch {
+    /// Whether one of the windows is another, where both are known.
+    pub fn is_other_than(self, other: Self) -> bool {
+        let differ = |one: u64, other: u64| one != 0 && other != 0 && one != other;
+        differ(self.own, other.own) || differ(self.account, other.account)
+    }
+}
+
 impl Keys {
     /// Those of a model of this account, below a prefix.
     pub fn new(prefix: &str, account: &str, model: &str) -> Self {
         let key = |what: &str| format!("{prefix}:limits:{{{account}}}:{what}");
         let own = |what: &str| key(&format!("{what}:{model}"));
-        let (held, account_held) = (own("held"), key("account-held"));
-        Self([own("window"), own("queue"), own("waits"), key("processes"), key("account"), held, account_held])
+        let [window, queue, waits, held] = ["window", "queue", "waits", "held"].map(own);
+        let [account, account_queue, account_waits] = ["account", "account-queue", "account-waits"].map(key);
+        let (processes, account_held) = (key("processes"), key("account-held"));
+        Self([window, queue, waits, processes, account, account_queue, account_waits, held, account_held])
     }
 
     /// That of the deployment's window.
@@ -116,60 +121,30 @@ impl Keys {
         &self.0[0]
     }
 
-    /// Those that a script needs under these limits.
+    /// Those that the script needs under these limits.
     fn needed(&self, limits: Limits, account: Limits) -> Vec<&str> {
         let is_all = limits.max_concurrent.is_some() || account != Limits::default();
-        self.0.iter().take(if is_all { 7 } else { 4 }).map(String::as_str).collect()
+        self.0.iter().take(if is_all { 9 } else { 4 }).map(String::as_str).collect()
     }
 }
 
-/// Reserves.
+/// Tells the windows what requests really were, and reserves others.
 ///
 /// # Errors
 /// As [`Redis::run`].
-pub(super) async fn reserve(redis: &Redis, keys: &Keys, speaker: &Speaker, ask: Reservation) -> Result<Granted, Fault> {
-    let numbers = |limits: Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| limit.unwrap_or(0));
+pub(super) async fn count(redis: &Redis, keys: &Keys, speaker: &Speaker, words: &Words<'_>) -> Result<Answer, Fault> {
+    let Words { ask, limits, account, holds, leaves, counts, changes, epoch } = words;
+    let numbers = |limits: &Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| limit.unwrap_or(0));
     let [lease, again, grace] = [speaker.lease, AGAIN, GRACE].map(milliseconds);
-    let mut told = Vec::with_capacity(15 * 8);
-    for three in [[ask.want, ask.most, ask.tokens], numbers(ask.limits), numbers(ask.account)] {
-        put(&mut told, &three);
-    }
-    put(&mut told, &[ask.holds, lease, again, grace, u64::from(ask.counts), speaker.clock.unwrap_or(0)]);
-    let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told];
-    let answer = RESERVE.run(redis, &keys.needed(ask.limits, ask.account), &told).await?;
-    let [count, tick, wait, own, account, processes, pause] = numbers_of(answer)?.map(whole);
-    let number = |number: Option<u64>| number.unwrap_or(0);
-    Ok(Granted {
-        count: number(count),
-        tick: number(tick),
-        wait: Duration::from_millis(number(wait)),
-        pause: Duration::from_millis(number(pause)),
-        epoch: Epoch { own: number(own), account: number(account) },
-        processes,
-    })
-}
-
-/// Tells windows what requests really were. Gives their epoch, and how many processes are alive if
-/// that was asked.
-///
-/// # Errors
-/// As [`Redis::run`].
-pub(super) async fn adjust(
-    redis: &Redis,
-    keys: &Keys,
-    speaker: &Speaker,
-    adjustment: &Adjustment<'_>,
-) -> Result<(Epoch, Option<u64>), Fault> {
-    let Adjustment { limits, account, holds, leaves, counts, changes, epoch } = adjustment;
-    let is_age = matches!(changes, Changes::Ages(_));
-    let of = [*account != Limits::default(), limits.max_concurrent.is_some(), account.max_concurrent.is_some()];
-    let [is_charged, is_held, is_account_held] = of;
-    let flags = [is_charged, is_held, is_account_held, *leaves, *counts, is_age].map(u64::from);
+    let flags = [*counts, *leaves, matches!(changes, Changes::Ages(_))].map(u64::from);
     let epoch = epoch.unwrap_or_default();
-    let mut told = Vec::with_capacity(11 * 8);
-    put(&mut told, &[*holds, milliseconds(speaker.lease)]);
+    let mut told = Vec::with_capacity(19 * 8);
+    put(&mut told, &ask.map_or([0; 3], |ask| [ask.want, ask.most, ask.tokens]));
+    put(&mut told, &numbers(limits));
+    put(&mut told, &numbers(account));
+    put(&mut told, &[*holds, lease, again, grace]);
     put(&mut told, &flags);
-    put(&mut told, &[speaker.clock.unwrap_or(0), epoch.own, epoch.account]);
+    put(&mut told, &[epoch.own, epoch.account, speaker.clock.unwrap_or(0)]);
     let mut threes = Vec::new();
     match changes {
         Changes::Ticks(all) => {
@@ -183,10 +158,17 @@ pub(super) async fn adjust(
         }
     }
     let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told, &threes];
-    let answer = ADJUST.run(redis, &keys.needed(*limits, *account), &told).await?;
-    let [own, account, processes] = numbers_of(answer)?.map(whole);
+    let answer = COUNT.run(redis, &keys.needed(*limits, *account), &told).await?;
+    let [count, tick, wait, own, account, processes, pause] = numbers_of(answer)?.map(whole);
     let number = |number: Option<u64>| number.unwrap_or(0);
-    Ok((Epoch { own: number(own), account: number(account) }, processes))
+    Ok(Answer {
+        count: number(count),
+        tick: number(tick),
+        wait: Duration::from_millis(number(wait)),
+        pause: Duration::from_millis(number(pause)),
+        epoch: Epoch { own: number(own), account: number(account) },
+        processes,
+    })
 }
 
 /// Appends numbers as scripts unpack them. All are below 2^53, as doubles can tell apart.

@@ -1,31 +1,28 @@
--- A usage window in one string: what was charged in the last 60 s, in 241 buckets of 250 ms, by the server's clock.
+-- A usage window in one string: what was charged lately, in SPAN buckets of WIDTH ms, by the server's clock.
 --
--- Header, 56 bytes: "thryd", a byte of version, one that is 1 if somebody may be waiting, one of nothing; then as doubles: epoch
+-- Header, HEAD bytes: "thryd", a byte of version, one that is 1 if somebody may be waiting, one of nothing; then as doubles: epoch
 -- (when it was made, in microseconds), tick (the bucket in which the clock stands), requests and tokens of the whole window,
 -- requests and tokens of that bucket.
--- Then the buckets, 12 bytes each (requests as a 32-bit number, tokens as a double), tick after tick, round and round. That of
+-- Then the buckets, CELL bytes each (requests as a 32-bit number, tokens as a double), tick after tick, round and round. That of
 -- the tick itself is written when the clock moves on.
---
--- A bucket leaves when its whole content is older than 60 s, 241 ticks after it was begun: late by a bucket, never early.
-local WIDTH, SPAN, HEAD, CELL, VERSION = 250, 241, 56, 12, 1
 
--- nil and an error if the key holds something else. Raises one if it is of another type.
-local function load(key, now)
-  local head = redis.call('GETRANGE', key, 0, HEAD - 1)
-  local tick = math.floor(now / 1000 / WIDTH)
+-- Reads a window's head. Gives an error if the key holds something else, and raises one if it is of another type.
+local function load(w)
+  local head = redis.call('GETRANGE', w.key, 0, HEAD - 1)
+  w.at = math.floor(now / 1000 / WIDTH)
   if head == '' then
-    return { key = key, is_new = true, epoch = now, tick = tick, r = 0, t = 0, cr = 0, ct = 0, at = tick, queue = 0 }
+    w.is_new, w.epoch, w.tick, w.r, w.t, w.cr, w.ct, w.flag = true, now, w.at, 0, 0, 0, 0, 0
+    return
   end
   if #head < HEAD or string.sub(head, 1, 5) ~= 'thryd' then
-    return nil, redis.error_reply('FOREIGN the key ' .. key .. ' holds something that is not a window of thryd')
+    return redis.error_reply('FOREIGN the key ' .. w.key .. ' holds something that is not a window of thryd')
   end
   local version = string.byte(head, 6)
-  if version > VERSION then
-    return nil, redis.error_reply('NEWER the key ' .. key .. ' has layout ' .. version .. ' of a newer thryd, and this one knows ' .. VERSION)
+  if version ~= VERSION then
+    return redis.error_reply('LAYOUT the key ' .. w.key .. ' has layout ' .. version .. ' of a newer thryd, and this one knows ' .. VERSION)
   end
-  local epoch, old, r, t, cr, ct = struct.unpack('<dddddd', head, 9)
-  local queue = string.byte(head, 7)
-  return { key = key, epoch = epoch, tick = old, r = r, t = t, cr = cr, ct = ct, at = tick, queue = queue }
+  w.epoch, w.tick, w.r, w.t, w.cr, w.ct = struct.unpack('<dddddd', head, 9)
+  w.flag = string.byte(head, 7)
 end
 
 local function place(tick) return HEAD + (tick % SPAN) * CELL end
@@ -61,8 +58,13 @@ local function advance(w)
   w.tick, w.cr, w.ct = w.at, 0, 0
 end
 
+-- Lets a key last at least so long: others may have reasons to let it last longer.
+local function lengthen(key, ms)
+  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
+end
+
 local function save(w)
-  local head = 'thryd' .. string.char(VERSION, w.queue, 0) .. struct.pack('<dddddd', w.epoch, w.tick, w.r, w.t, w.cr, w.ct)
+  local head = 'thryd' .. string.char(VERSION, w.flag, 0) .. struct.pack('<dddddd', w.epoch, w.tick, w.r, w.t, w.cr, w.ct)
   if w.is_blank then
     redis.call('SET', w.key, head .. string.rep('\0', SPAN * CELL))
   else
@@ -91,11 +93,11 @@ local function add(w, tick, requests, tokens)
   w.r, w.t = w.r + r - had_r, w.t + t - had_t
 end
 
--- Milliseconds until so much has left that this fits; 0 is now.
-local function wait(w, rpm, tpm, requests, tokens, now)
+-- Milliseconds until so much has left that this fits; 0 is now. What is larger than a limit waits for an empty window.
+local function wait(w, requests, tokens)
   local over_r, over_t = 0, 0
-  if rpm > 0 then over_r = w.r + math.min(requests, rpm) - rpm end
-  if tpm > 0 then over_t = w.t + math.min(tokens, tpm) - tpm end
+  if w.rpm > 0 then over_r = w.r + math.min(requests, w.rpm) - w.rpm end
+  if w.tpm > 0 then over_t = w.t + math.min(tokens, w.tpm) - w.tpm end
   if over_r <= 0 and over_t <= 0 then return 0 end
   local first = w.tick - SPAN + 1
   if not w.is_blank then
@@ -112,16 +114,16 @@ local function wait(w, rpm, tpm, requests, tokens, now)
 end
 
 -- Says that this process is alive, and how many are.
-local function present(key, id, now, lease)
+local function present(key, id)
   local ms = math.floor(now / 1000)
   redis.call('ZADD', key, ms + lease, id)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', ms)
-  redis.call('PEXPIRE', key, lease)
+  lengthen(key, lease)
   return redis.call('ZCARD', key)
 end
 
 -- How many requests others hold, of those who have been heard of within their lease.
-local function held_by_others(key, id, now)
+local function held_by_others(key, id)
   local all, sum = redis.call('HGETALL', key), 0
   for i = 1, #all, 2 do
     local count, ends = string.match(all[i + 1], '^(%d+):(%d+)$')
@@ -134,11 +136,12 @@ local function held_by_others(key, id, now)
   return sum
 end
 
-local function hold(key, id, count, now, lease)
+local function hold(key, id, count)
   if count > 0 then
     redis.call('HSET', key, id, string.format('%d:%d', count, math.floor(now / 1000) + lease))
-    redis.call('PEXPIRE', key, lease)
+    lengthen(key, lease)
   else
     redis.call('HDEL', key, id)
   end
 end
+

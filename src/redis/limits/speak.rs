@@ -1,0 +1,162 @@
+//! Speaks with Redis for one deployment: asks for what its line has use for, tells what requests cost, gives back what nobody began,
+//! and says that this process is alive.
+//!
+//! One script after another, never two at once: what is held, what is charged and what is asked for is said together, so that no
+//! order in which answers come can make one of them untrue. What requests cost waits a moment for a request that it can be told
+//! along with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::super::fault::Fault;
+use super::ledger::Inner;
+use super::state::{COUNTS_FOR, Mode, Next, Say};
+use super::wire::{Answer, Changes, Epoch, Words, count};
+
+/// A wait that is said anew is worth a look at the line if it differs by this much.
+const NOTABLE: Duration = Duration::from_millis(20);
+
+/// How often a Redis that was away is tried: by whoever has use for it, and by others.
+const TRIED_EVERY: Duration = Duration::from_millis(100);
+const TRIED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Speaks until the ledger is gone.
+pub(super) async fn run(inner: Arc<Inner>) {
+    let running = Running(&inner);
+    loop {
+        let now = Instant::now();
+        let next = inner.lock().next(inner.speaker.lease, now);
+        match next {
+            Next::End => break,
+            Next::ComeBack => {
+                if !inner.come_back().await {
+                    let pause = if inner.lock().is_of_use(now) { TRIED_EVERY } else { TRIED_WITHIN };
+                    drop(timeout_at(now + pause, inner.news.notified()).await);
+                }
+            }
+            Next::Say(say) => inner.say(say, now).await,
+            Next::Wait(until) => inner.wait(until, now).await,
+        }
+    }
+    inner.end().await;
+    drop(running);
+}
+
+/// Says that nobody speaks any longer, however that came about: whoever asks next begins anew, and goes on alone until then.
+struct Running<'a>(&'a Inner);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let is_over = {
+            let mut state = self.0.lock();
+            (state.is_running, state.mode) = (false, Mode::Local);
+            state.is_over
+        };
+        if !is_over {
+            self.0.told.tell();
+        }
+    }
+}
+
+impl Inner {
+    /// Waits for something to do. Of a connection that breaks is heard at once, as long as what was admitted counts: a Redis that was
+    /// started again is to be told before anybody is granted anything by it.
+    async fn wait(&self, until: Option<Instant>, now: Instant) {
+        let until = until.unwrap_or(now + COUNTS_FOR);
+        let is_of_use = self.lock().is_of_use(now);
+        let news = timeout_at(until, self.news.notified());
+        if !is_of_use {
+            drop(news.await);
+            return;
+        }
+        tokio::select! {
+            _ = news => {}
+            fault = self.redis.lost(self.keys.window().as_bytes()) => self.go_local(&fault),
+        }
+    }
+
+    async fn say(&self, say: Say, asked: Instant) {
+        let Say { ask, costs, leaves, counts, holds, limits, account, epoch } = say;
+        let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), epoch };
+        match count(&self.redis, &self.keys, &self.speaker, &words).await {
+            Ok(answer) => self.hear(&words, &answer, asked),
+            Err(fault) => {
+                self.lock().restore_corrections(costs, fault.is_refusal(), Instant::now());
+                self.go_local(&fault);
+            }
+        }
+    }
+
+    /// Takes an answer.
+    fn hear(&self, words: &Words<'_>, answer: &Answer, asked: Instant) {
+        let now = Instant::now();
+        if self.has_forgotten(answer.epoch, now) {
+            return;
+        }
+        let is_news = {
+            let mut state = self.lock();
+            if let Some(processes) = answer.processes {
+                (state.processes, state.counted) = (processes.max(1), Some(now));
+            }
+            match words.ask {
+                None => false,
+                Some(ask) => {
+                    state.epoch = Some(answer.epoch);
+                    state.is_queued = ask.want > answer.count;
+                    if state.is_queued && state.wanted.is_none() {
+                        state.left.get_or_insert(now);
+                    }
+                    if answer.count > 0 {
+                        state.grant(answer, ask.tokens, asked, self.redis.options().timeout, now);
+                        true
+                    } else {
+                        let before = state.refused.map(|refused| refused.until);
+                        let until = state.refuse(ask, (words.limits, words.account), answer, now);
+                        let apart = before.map(|before| before.max(until) - before.min(until));
+                        apart.is_none_or(|apart| apart > NOTABLE)
+                    }
+                }
+            }
+        };
+        self.status.found(&self.speaker.ledger, answer.processes);
+        if is_news {
+            self.told.tell();
+        }
+    }
+
+    /// Whether windows are others than before, that do not know what this process admitted: then it goes on alone until they
+    /// were told.
+    fn has_forgotten(&self, epoch: Epoch, now: Instant) -> bool {
+        let known = self.lock().epoch;
+        let Some(known) = known.filter(|known| known.is_other_than(epoch)) else { return false };
+        if self.told.history(now).is_empty() {
+            // It expired, and there was nothing in it.
+            let mut state = self.lock();
+            state.epoch = state.epoch.filter(|epoch| *epoch != known);
+            return false;
+        }
+        self.go_local(&Fault::refused("Redis has lost what was counted in the last minute, and is told again"));
+        true
+    }
+
+    /// Tells what is left to be told when the tracker is gone: what was admitted without Redis, as long as that counts, what was granted
+    /// and not begun. If it cannot be told, it stays charged.
+    async fn end(&self) {
+        let until = Instant::now() + COUNTS_FOR;
+        while Instant::now() < until && self.lock().has_been_away(Instant::now()) {
+            if !self.come_back().await {
+                sleep(TRIED_EVERY).await;
+            }
+        }
+        let last = {
+            let mut state = self.lock();
+            if matches!(state.mode, Mode::Local) { None } else { state.last_words(until) }
+        };
+        if let Some(Say { ask, costs, leaves, counts, holds, limits, account, epoch }) = last {
+            let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), epoch };
+            drop(count(&self.redis, &self.keys, &self.speaker, &words).await);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+-- All else.
+--
+-- Who waits for a window is in its queue, by what it was given while it was in it: who was given least goes first, then who has waited
+-- longest. Whoever asks leaves as much room as those who go before it have use for, as long as they come when they said. So
+-- nobody is overtaken by more than one request, and whatever nobody else has use for is given at once.
+--
+-- A score is what was given, and behind the point since when it waits: in ms since the window was begun, of 2^32.
+local id = ARGV[1]
+local windows = {
+  { key = KEYS[1], queue = KEYS[2], waits = KEYS[3], held = slots > 0 and KEYS[8], rpm = rpm, tpm = tpm, slots = slots, meant = epoch },
+}
+if has_account then
+  windows[2] = {
+    key = KEYS[5], queue = KEYS[6], waits = KEYS[7], held = account_slots > 0 and KEYS[9],
+    rpm = account_rpm, tpm = account_tpm, slots = account_slots, meant = account_epoch,
+  }
+end
+
+-- Whatever holds something else is found before anything is written.
+for _, w in ipairs(windows) do
+  local fault = load(w)
+  if fault then return fault end
+  w.waiting = redis.call('ZCARD', w.queue)
+  redis.call('HLEN', w.waits)
+  if w.held then redis.call('HLEN', w.held) end
+end
+redis.call('ZCARD', KEYS[4])
+
+for _, w in ipairs(windows) do
+  -- A window that is not there has nothing to be corrected, but may be told what was.
+  w.is_used = want > 0 or not w.is_new or is_age == 1
+  if w.is_used then
+    advance(w)
+    if (w.meant == 0 or w.meant == w.epoch) and (is_age == 1 or not w.is_new) then
+      for i = 1, #changes, 24 do
+        local at, r, t = struct.unpack('<ddd', changes, i)
+        add(w, is_age == 1 and math.min(math.floor((now / 1000 - at) / WIDTH), w.tick) or at, r, t)
+      end
+    end
+  end
+end
+
+local function score(w, served)
+  local since = math.min(math.max((w.arrived - w.epoch) / 1000, 0), 4294967295) / 4294967296
+  return string.format('%.17g', served + since)
+end
+
+-- Who goes before it there, and how much is free.
+local function look(w)
+  w.free_r = w.rpm > 0 and w.rpm - w.r or math.huge
+  w.free_t = w.tpm > 0 and w.tpm - w.t or math.huge
+  w.free_slots = w.held and w.slots - held_by_others(w.held, id) - holds or math.huge
+  w.others, w.served, w.arrived = {}, 0, now
+  if w.flag == 0 or w.waiting == 0 then return end
+  local own = redis.call('ZSCORE', w.queue, id)
+  local since = own and string.match(redis.call('HGET', w.waits, id) or '', '^%d+:%d+:%d+:(%d+)$')
+  if since then w.is_queued, w.served, w.arrived = true, math.floor(own), tonumber(since) end
+  local front = redis.call('ZRANGE', w.queue, 0, 127, 'WITHSCORES')
+  local names, least = {}, since and w.served
+  for i = 1, #front, 2 do names[#names + 1] = front[i] end
+  local waits = redis.call('HMGET', w.waits, unpack(names))
+  for i, name in ipairs(names) do
+    local served = math.floor(front[i * 2])
+    local due, has_use, size, came = string.match(waits[i] or '', '^(%d+):(%d+):(%d+):(%d+)$')
+    if not due or (name ~= id and tonumber(due) * 1000 < now) then
+      redis.call('ZREM', w.queue, name)
+      redis.call('HDEL', w.waits, name)
+    elseif name ~= id then
+      least = math.min(least or served, served)
+      if w.tpm > 0 then size = math.min(tonumber(size), w.tpm) end
+      w.others[#w.others + 1] = { served = served, since = tonumber(came), want = tonumber(has_use), tokens = tonumber(size) }
+    end
+  end
+  if not w.is_queued then w.served = least or 0 end
+  -- Of those further behind than are looked at: how many go before it, how many do not, and what they were given at least.
+  local unseen = w.waiting - #names
+  if unseen > 0 then
+    local before = redis.call('ZCOUNT', w.queue, '-inf', '(' .. score(w, w.served)) - #names
+    w.before = math.min(math.max(before, 0), unseen)
+    w.after, w.last = unseen - w.before, math.floor(front[#front])
+  end
+end
+
+-- What is to be left for those who go before it, if it is given so many.
+local function kept(w, count)
+  local r, t = 0, 0
+  for _, other in ipairs(w.others) do
+    local behind = w.served + count - 1 - other.served
+    if behind >= 0 and (other.since < w.arrived or behind > 0) then
+      if other.since < w.arrived then behind = behind + 1 end
+      local use = math.min(behind, other.want)
+      r, t = r + use, t + use * other.tokens
+    end
+  end
+  if w.before and #w.others > 0 then
+    local behind = math.max(w.served + count - 1 - w.last, 0)
+    local use = (w.before + w.after) * behind + w.before
+    r, t = r + use, t + use * w.others[#w.others].tokens
+  end
+  return r, t
+end
+
+local function fits(w, count)
+  local r, t = kept(w, count)
+  local all = count * tokens
+  if count == 1 and w.tpm > 0 then all = math.min(all, w.tpm) end
+  return count + r <= w.free_r and all + t <= w.free_t and count + r <= w.free_slots
+end
+
+local function all_fit(count)
+  for _, w in ipairs(windows) do
+    if not fits(w, count) then return false end
+  end
+  return true
+end
+
+local granted, until_then, pause = 0, 0, 0
+if want > 0 then
+  local waiting = 0
+  for _, w in ipairs(windows) do
+    look(w)
+    if w.flag == 1 then waiting = math.max(waiting, w.waiting) end
+  end
+  granted = math.min(want, most)
+  while granted > 0 and not all_fit(granted) do
+    -- The largest that fits is looked for by halves: what fits does so with fewer.
+    granted = math.floor(granted / 2)
+  end
+  local left = want - granted
+  if granted == 0 then
+    -- The more wait, the less often each of them looks whether something was given back.
+    local stretch = math.max(math.floor(waiting / 64), 1)
+    local alone = 0
+    for _, w in ipairs(windows) do
+      local r, t = kept(w, 1)
+      until_then = math.max(until_then, wait(w, 1 + r, tokens + t))
+      alone = math.max(alone, wait(w, 1, tokens))
+    end
+    again = again * stretch
+    -- There is room, which is kept for those who go before it, or no slot: neither says when.
+    if alone == 0 then until_then = math.min(again, 50 * stretch) end
+    pause = math.min(until_then, again)
+  end
+  for _, w in ipairs(windows) do
+    -- Who was given a part asks for more at once, and goes on waiting where it did.
+    local is_short = left > 0 and (not fits(w, granted + 1) or (granted > 0 and w.is_queued))
+    w.flag = (is_short or #w.others > 0 or w.waiting > 128) and 1 or 0
+    if is_short then
+      if granted > 0 then w.arrived = now end
+      local due = math.floor(now / 1000) + grace + pause
+      redis.call('ZADD', w.queue, score(w, w.served + granted), id)
+      redis.call('HSET', w.waits, id, string.format('%d:%d:%d:%d', due, left, tokens, w.arrived))
+      lengthen(w.queue, lease + grace + pause)
+      lengthen(w.waits, lease + grace + pause)
+    elseif w.is_queued then
+      redis.call('ZREM', w.queue, id)
+      redis.call('HDEL', w.waits, id)
+    end
+    w.r, w.t, w.cr, w.ct = w.r + granted, w.t + granted * tokens, w.cr + granted, w.ct + granted * tokens
+  end
+end
+
+for _, w in ipairs(windows) do
+  if w.is_used then save(w) end
+  if w.held then hold(w.held, id, holds + granted) end
+  if leaves == 1 then
+    redis.call('ZREM', w.queue, id)
+    redis.call('HDEL', w.waits, id)
+  end
+end
+local processes = -1
+if counts == 1 then processes = present(KEYS[4], ARGV[2]) end
+return struct.pack('<ddddddd', granted, windows[1].tick, until_then, windows[1].epoch, windows[2] and windows[2].epoch or 0, processes, pause)
