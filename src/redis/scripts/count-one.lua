@@ -26,45 +26,48 @@ if given == 0 then
   now = time[1] * 1000000 + time[2]
 end
 
--- First what most are: there is room for all, in the bucket of whoever came before, and nobody waits. Gives what is to be written.
-local function simple(key, rpm, tpm, meant)
-  local head = redis.call('GETRANGE', key, 0, HEAD - 1)
-  if #head ~= HEAD or string.sub(head, 1, 6) ~= 'thryd\1' or (want > 0 and string.byte(head, 7) ~= 0) then return end
-  local made, tick, r, t, cr, ct = struct.unpack('<dddddd', head, 9)
-  if tick ~= math.floor(now / 1000 / WIDTH) then return end
-  local cells = {}
-  if meant == 0 or meant == made then
-    for i = 1, #changes, 24 do
-      local at, more_r, more_t = struct.unpack('<ddd', changes, i)
-      if at == tick then
-        local new_r, new_t = math.max(cr + more_r, 0), math.max(ct + more_t, 0)
-        r, t, cr, ct = r + new_r - cr, t + new_t - ct, new_r, new_t
-      elseif at < tick and at > tick - SPAN then
-        local place = HEAD + at % SPAN * CELL
-        local had_r, had_t = struct.unpack('<I4d', redis.call('GETRANGE', key, place, place + CELL - 1))
-        local new_r, new_t = math.max(had_r + more_r, 0), math.max(had_t + more_t, 0)
-        r, t = r + new_r - had_r, t + new_t - had_t
-        cells[#cells + 1] = { place, struct.pack('<I4d', new_r, new_t) }
+-- First what most are: there is room for all, in the bucket of whoever came before, and nobody waits. Nothing is written before that is
+-- known of all windows.
+if want <= most and slots + account_slots + counts + leaves + is_age == 0 then
+  local call, at_now, last = redis.call, math.floor(now / 1000 / WIDTH), has_account and 5 or 1
+  local writes, own, own_tick, rpm, tpm, meant = nil, 0, 0, rpm, tpm, epoch
+  for window = 1, last, 4 do
+    local key = KEYS[window]
+    local head = call('GETRANGE', key, 0, HEAD - 1)
+    if #head ~= HEAD or string.sub(head, 1, 6) ~= 'thryd\1' or (want > 0 and string.byte(head, 7) ~= 0) then break end
+    local made, tick, r, t, cr, ct = struct.unpack('<dddddd', head, 9)
+    if tick ~= at_now then break end
+    if meant == 0 or meant == made then
+      for i = 1, #changes, 24 do
+        local at, more_r, more_t = struct.unpack('<ddd', changes, i)
+        if at == tick then
+          local new_r, new_t = math.max(cr + more_r, 0), math.max(ct + more_t, 0)
+          r, t, cr, ct = r + new_r - cr, t + new_t - ct, new_r, new_t
+        elseif at < tick and at > tick - SPAN then
+          local place = HEAD + at % SPAN * CELL
+          local had_r, had_t = struct.unpack('<I4d', call('GETRANGE', key, place, place + CELL - 1))
+          local new_r, new_t = math.max(had_r + more_r, 0), math.max(had_t + more_t, 0)
+          r, t = r + new_r - had_r, t + new_t - had_t
+          writes = writes or {}
+          writes[#writes + 1] = { key, place, struct.pack('<I4d', new_r, new_t) }
+        end
       end
     end
-  end
-  if want > 0 then
-    local all = want * tokens
-    if (rpm > 0 and r + want > rpm) or (tpm > 0 and t + all > tpm) then return end
-    r, t, cr, ct = r + want, t + all, cr + want, ct + all
-  end
-  cells[#cells + 1] = { 24, struct.pack('<dddd', r, t, cr, ct) }
-  return cells, made, tick
-end
-
-if want <= most and slots + account_slots + counts + leaves + is_age == 0 then
-  local cells, made, tick = simple(KEYS[1], rpm, tpm, epoch)
-  local account_cells, account_made = nil, 0
-  if cells and has_account then account_cells, account_made = simple(KEYS[5], account_rpm, account_tpm, account_epoch) end
-  if cells and (account_cells or not has_account) then
-    for _, cell in ipairs(cells) do redis.call('SETRANGE', KEYS[1], cell[1], cell[2]) end
-    for _, cell in ipairs(account_cells or {}) do redis.call('SETRANGE', KEYS[5], cell[1], cell[2]) end
-    return struct.pack('<ddddddd', want, tick, 0, made, account_made, -1, 0)
+    if want > 0 then
+      local all = want * tokens
+      if (rpm > 0 and r + want > rpm) or (tpm > 0 and t + all > tpm) then break end
+      r, t, cr, ct = r + want, t + all, cr + want, ct + all
+    end
+    local counted = struct.pack('<dddd', r, t, cr, ct)
+    if window == last then
+      for _, write in ipairs(writes or {}) do call('SETRANGE', write[1], write[2], write[3]) end
+      call('SETRANGE', key, 24, counted)
+      if last == 1 then return struct.pack('<ddddddd', want, tick, 0, made, 0, -1, 0) end
+      return struct.pack('<ddddddd', want, own_tick, 0, own, made, -1, 0)
+    end
+    writes = writes or {}
+    writes[#writes + 1] = { key, 24, counted }
+    own, own_tick, rpm, tpm, meant = made, tick, account_rpm, account_tpm, account_epoch
   end
 end
 
