@@ -54,9 +54,9 @@ impl Inner {
 
     /// Notes what a request cost more than was granted. Whoever speaks is woken by the first of several.
     fn correct(&self, state: &mut State, at: (u64, u64), requests: i64, tokens: (u64, u64), now: Instant) {
-        let was_unsettled = state.is_unsettled();
-        state.correct(at.0, at.1, requests, tokens, now);
-        if state.is_unsettled() && !was_unsettled {
+        let was_told = state.corrections.since().is_none();
+        state.corrections.note(at.0, at.1, requests, tokens, now);
+        if was_told && state.corrections.since().is_some() {
             self.news.notify_one();
         }
     }

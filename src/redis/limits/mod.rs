@@ -5,6 +5,7 @@
 //! becomes free to whoever has been given least.
 
 mod back;
+mod corrections;
 mod ledger;
 mod options;
 mod speak;

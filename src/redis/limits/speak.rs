@@ -83,7 +83,8 @@ impl Inner {
         match count(&self.redis, &self.keys, &self.speaker, &words).await {
             Ok(answer) => self.hear(&words, &answer, asked),
             Err(fault) => {
-                self.lock().restore_corrections(costs, fault.is_refusal(), Instant::now());
+                let epoch = epoch.map_or(0, |epoch| epoch.own);
+                self.lock().corrections.restore(costs, epoch, fault.is_refusal(), Instant::now());
                 self.go_local(&fault);
             }
         }

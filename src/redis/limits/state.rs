@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::corrections::Corrections;
 use super::wire::{Answer, Ask, Epoch};
 use crate::tracker::window::Window;
 use crate::tracker::{Asked, Limits, Receipt};
@@ -32,9 +33,6 @@ pub(super) const COUNTS_FOR: Duration = Duration::from_secs(60);
 /// Most requests that are granted at once, and the part of a minute that they may be: what a process takes with it when it dies.
 const MOST_AT_ONCE: u64 = 32;
 const SLICES_PER_MINUTE: u64 = 60;
-
-/// Corrections that are kept while Redis is away; the oldest go first, and leave the window higher than it need be.
-const MAX_CORRECTIONS: usize = 512;
 
 /// The book of what was admitted without asking. Others are epochs.
 pub(super) const LOCAL: u64 = 0;
@@ -66,9 +64,7 @@ pub(super) struct State {
     /// Requests that were taken and have not ended.
     pub in_flight: u64,
     /// What requests cost more than was granted.
-    corrections: Vec<Correction>,
-    /// Since when there are some.
-    unsettled: Option<Instant>,
+    pub corrections: Corrections,
     /// What was admitted without asking, and not told to Redis yet; of which time, so that receipts of another are known.
     away: Window,
     away_number: u64,
@@ -123,15 +119,6 @@ pub(super) struct Say {
     pub epoch: Option<Epoch>,
 }
 
-/// Requests and tokens more than were granted, in one bucket of one epoch.
-#[derive(Clone, Copy, Debug)]
-struct Correction {
-    epoch: u64,
-    tick: u64,
-    requests: i64,
-    tokens: i64,
-}
-
 /// A request that may be begun.
 #[derive(Debug)]
 pub(super) struct Grant {
@@ -167,8 +154,7 @@ impl State {
             is_queued: false,
             left: None,
             in_flight: 0,
-            corrections: Vec::new(),
-            unsettled: None,
+            corrections: Corrections::default(),
             away: Window::default(),
             away_number: 1,
             away_since: now,
@@ -202,7 +188,7 @@ impl State {
         let has_left = ask.is_none() && self.left.take().is_some();
         let leaves = has_left && std::mem::take(&mut self.is_queued);
         let asks_at = ask.map(|_| self.paused.unwrap_or(now));
-        let settles_at = self.unsettled.map(|since| since + SETTLED_WITHIN);
+        let settles_at = self.corrections.since().map(|since| since + SETTLED_WITHIN);
         let beats_at = self.next_beat(lease, now);
         let is_due = [asks_at, settles_at, beats_at].into_iter().flatten().any(|at| at <= now);
         if !(is_due || leaves || self.is_held_less) {
@@ -216,7 +202,7 @@ impl State {
         self.is_held_less = false;
         Next::Say(Say {
             ask,
-            costs: self.take_corrections(),
+            costs: self.corrections.take(self.own_epoch()),
             leaves,
             counts: self.counted.is_none_or(|counted| now - counted >= COUNTED_EVERY),
             holds: self.holds(),
@@ -224,6 +210,11 @@ impl State {
             account: self.account,
             epoch: self.epoch,
         })
+    }
+
+    /// The epoch of the deployment's window, 0 if it is not known.
+    pub fn own_epoch(&self) -> u64 {
+        self.epoch.map_or(0, |epoch| epoch.own)
     }
 
     /// Whether what it does counts: it holds something, or what it admitted is in the window.
@@ -274,7 +265,7 @@ impl State {
     pub fn last_words(&mut self, then: Instant) -> Option<Say> {
         self.give_back_unused(then);
         let (leaves, holds) = (self.is_queued, self.holds());
-        let costs = self.take_corrections();
+        let costs = self.corrections.take(self.own_epoch());
         let (limits, account, epoch) = (self.limits, self.account, self.epoch);
         let is_any = leaves || self.is_held_less || !costs.is_empty();
         is_any.then_some(Say { ask: None, costs, leaves, counts: false, holds, limits, account, epoch })
@@ -285,7 +276,7 @@ impl State {
         while let Some(grant) = self.granted.front().filter(|grant| grant.until <= now) {
             let (epoch, tick, tokens) = (grant.epoch, grant.tick, grant.tokens);
             self.granted.pop_front();
-            self.correct(epoch, tick, -1, (tokens, 0), now);
+            self.corrections.note(epoch, tick, -1, (tokens, 0), now);
             self.is_held_less |= self.has_slots();
         }
     }
@@ -298,60 +289,9 @@ impl State {
     /// Gives all of it back, to be told when Redis is back.
     pub fn shelve(&mut self, now: Instant) {
         while let Some(grant) = self.granted.pop_front() {
-            self.correct(grant.epoch, grant.tick, -1, (grant.tokens, 0), now);
+            self.corrections.note(grant.epoch, grant.tick, -1, (grant.tokens, 0), now);
         }
         (self.refused, self.wanted, self.paused, self.is_queued) = (None, None, None, false);
-    }
-
-    /// So many requests more than were granted there, and these tokens instead of those.
-    pub fn correct(&mut self, epoch: u64, tick: u64, requests: i64, (from, to): (u64, u64), now: Instant) {
-        let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-        let tokens = signed(to).saturating_sub(signed(from));
-        if requests == 0 && tokens == 0 {
-            return;
-        }
-        self.unsettled.get_or_insert(now);
-        self.add(Correction { epoch, tick, requests, tokens });
-    }
-
-    fn add(&mut self, more: Correction) {
-        let known = self.corrections.iter_mut().find(|it| it.epoch == more.epoch && it.tick == more.tick);
-        match known {
-            Some(known) => {
-                known.requests += more.requests;
-                known.tokens = known.tokens.saturating_add(more.tokens);
-            }
-            None => self.corrections.push(more),
-        }
-        if self.corrections.len() > MAX_CORRECTIONS {
-            self.corrections.remove(0);
-        }
-    }
-
-    /// Whether there is something to tell Redis.
-    pub fn is_unsettled(&self) -> bool {
-        self.unsettled.is_some()
-    }
-
-    /// Takes the corrections of the present epoch; those of others are void.
-    fn take_corrections(&mut self) -> Vec<(u64, i64, i64)> {
-        let epoch = self.epoch.map_or(0, |epoch| epoch.own);
-        self.unsettled = None;
-        let all = std::mem::take(&mut self.corrections);
-        all.iter().filter(|it| it.epoch == epoch).map(|it| (it.tick, it.requests, it.tokens)).collect()
-    }
-
-    /// Puts back what could not be told. Where nobody knows whether it was, only what makes the window fuller: said twice that
-    /// costs room, and the other would give away room that there is not.
-    pub fn restore_corrections(&mut self, all: Vec<(u64, i64, i64)>, is_unheard: bool, now: Instant) {
-        let epoch = self.epoch.map_or(0, |epoch| epoch.own);
-        for (tick, requests, tokens) in all {
-            let more = if is_unheard { (requests, tokens) } else { (requests.max(0), tokens.max(0)) };
-            if more != (0, 0) {
-                self.unsettled.get_or_insert(now);
-                self.add(Correction { epoch, tick, requests: more.0, tokens: more.1 });
-            }
-        }
     }
 
     /// What was admitted without asking and is not told yet, as a copy.
@@ -376,7 +316,7 @@ impl State {
             // Told already, with what was reserved: that stays, and what is beyond it is added to a later bucket.
             let cost = cost.unwrap_or(0).max(receipt.tokens);
             if let Some(epoch) = self.epoch {
-                self.correct(epoch.own, self.tick, 0, (receipt.tokens, cost), now);
+                self.corrections.note(epoch.own, self.tick, 0, (receipt.tokens, cost), now);
             }
             return;
         };
@@ -388,3 +328,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
