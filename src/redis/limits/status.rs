@@ -1,11 +1,15 @@
 //! Whether the limits of a router are counted together with other processes, as can be watched.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::super::fault::Fault;
+
+/// How long nothing more is said after it was said that a Redis is away, however often it comes and goes: `stats()` says it always.
+const QUIET_FOR: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -20,6 +24,9 @@ struct State {
     has_answered: bool,
     processes: u64,
     since: Option<Instant>,
+    /// When it was said last that one is alone, and whether that is not taken back yet.
+    said: Option<Instant>,
+    is_said: bool,
     /// The ledgers that are alone, and why.
     alone: Vec<(String, String)>,
 }
@@ -82,8 +89,14 @@ impl Status {
         let is_first = state.alone.is_empty();
         state.alone.retain(|(known, _)| known != ledger);
         state.alone.push((ledger.to_owned(), fault.message.clone()));
-        if is_first {
-            state.since = Some(Instant::now());
+        if !is_first {
+            return;
+        }
+        let now = Instant::now();
+        state.since = Some(now);
+        state.is_said = state.said.is_none_or(|said| now - said >= QUIET_FOR);
+        if state.is_said {
+            state.said = Some(now);
             let processes = state.processes;
             drop(state);
             say(&format!("limits are counted without Redis, as one of {processes}: {fault}"));
@@ -100,8 +113,9 @@ impl Status {
         if is_over || !state.has_answered {
             (state.has_answered, state.since) = (true, Some(Instant::now()));
         }
+        let is_news = is_over && std::mem::take(&mut state.is_said);
         drop(state);
-        if is_over {
+        if is_news {
             say(&format!("limits are counted over Redis again: {}", self.url));
         }
     }

@@ -8,6 +8,7 @@ use super::super::{Redis, RedisOptions};
 use super::wire::{Answer, Ask, Changes, Keys, Speaker, Words, count};
 use crate::tracker::Limits;
 
+mod away;
 mod laws;
 mod queue;
 #[path = "../../../tests/redis/server.rs"]

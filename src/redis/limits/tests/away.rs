@@ -1,0 +1,96 @@
+//! What becomes of what several processes may do when their Redis has forgotten everything.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep};
+
+use super::super::ledger::RedisLedger;
+use super::super::status::Status;
+use super::*;
+use crate::tracker::{Tracker, Wait};
+
+/// A deployment as another process would have it, with connections of its own.
+fn process(server: &Server, number: u64, limits: Limits) -> (Tracker, Arc<Status>) {
+    let mut options = RedisOptions::at("url", &server.url()).unwrap();
+    options.timeout = Duration::from_millis(3000 + number);
+    let status = Arc::new(Status::new(server.url(), 1));
+    let tracker = Tracker::new(limits);
+    let speaker = Speaker {
+        ledger: format!("{number}.1"),
+        process: number.to_string(),
+        lease: Duration::from_secs(10),
+        clock: None,
+    };
+    tracker.count_with(|told| {
+        let keys = Keys::new("test", "account", "m");
+        Arc::new(RedisLedger::new(Redis::shared(options), keys, speaker, told, 1, Arc::clone(&status)))
+    });
+    (tracker, status)
+}
+
+/// Begins as many as are admitted until then, and has use for one more.
+async fn take(tracker: &Tracker, until: Instant, most: usize) -> usize {
+    let mut taken = 0;
+    while Instant::now() < until && taken < most {
+        match tracker.try_acquire(0, Instant::now()) {
+            Ok(mut permit) => {
+                permit.sent();
+                taken += 1;
+            }
+            Err(Wait::Never) => panic!("it fits"),
+            Err(_) => sleep(Duration::from_millis(2)).await,
+        }
+    }
+    taken
+}
+
+async fn until(mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not within 20 s");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_empty_grants_nothing_before_everyone_has_told_it_what_it_admitted() {
+    let Some(mut server) = Server::start() else { return };
+    let limits = Limits { rpm: Some(40), ..Limits::default() };
+    let all: Vec<_> = (0..2).map(|number| process(&server, number, limits)).collect();
+    let far = Instant::now() + Duration::from_secs(30);
+    for _ in 0..2 {
+        for (tracker, _) in &all {
+            assert_eq!(take(tracker, far, 10).await, 10);
+        }
+        // How many there are is heard along with a request, once a second.
+        sleep(Duration::from_millis(1100)).await;
+    }
+    assert!(all.iter().all(|(_, status)| status.processes() == 2));
+    server.kill();
+    server.restart();
+    // One of them has nothing to do, and tells all the same.
+    let (busy, status) = &all[0];
+    assert_eq!(take(busy, Instant::now() + Duration::from_secs(4), 1).await, 0);
+    until(|| status.stats(Instant::now()).redis.status == "connected").await;
+    assert_eq!(take(busy, Instant::now() + Duration::from_millis(500), 1).await, 0);
+}
+
+#[tokio::test]
+async fn a_deployment_that_comes_while_redis_is_away_takes_the_share_that_is_known() {
+    let Some(mut server) = Server::start() else { return };
+    let limits = Limits { rpm: Some(40), ..Limits::default() };
+    let [(first, status), (second, _)] = [0, 1].map(|number| process(&server, number, limits));
+    let far = Instant::now() + Duration::from_secs(30);
+    take(&second, far, 1).await;
+    take(&first, far, 1).await;
+    assert_eq!(status.processes(), 2);
+    server.kill();
+    let shared = super::super::SharedLimits {
+        redis: Redis::shared(RedisOptions::at("url", &server.url()).unwrap()),
+        options: super::super::SharedLimitsOptions::at(&server.url()).unwrap(),
+        status,
+    };
+    let later = Tracker::new(limits);
+    later.count_with(|told| shared.ledger(&[7; 32], "later", told));
+    assert_eq!(take(&later, Instant::now() + Duration::from_secs(2), 40).await, 20, "half of it");
+}
