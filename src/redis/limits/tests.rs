@@ -48,19 +48,19 @@ impl Stage {
 
     fn reserve(&self, ledger: &str, want: u64, tokens: u64, limits: Limits, account: Limits) -> Answer {
         let ask = Some(Ask { want, most: want, tokens });
-        self.count(ledger, &Words { ask, ..self.silence(limits, account) })
+        self.count(ledger, &Words { ask, ..silence(limits, account) })
     }
 
     fn correct(&self, ledger: &str, changes: &[(u64, i64, i64)], account: Limits) {
         let changes = Changes::Ticks(changes);
-        self.count(ledger, &Words { changes, ..self.silence(Limits::default(), account) });
+        self.count(ledger, &Words { changes, ..silence(Limits::default(), account) });
     }
+}
 
-    /// Says nothing.
-    fn silence(&self, limits: Limits, account: Limits) -> Words<'static> {
-        let changes = Changes::Ticks(&[]);
-        Words { ask: None, limits, account, holds: 0, leaves: false, counts: false, changes, epoch: None }
-    }
+/// Says nothing.
+fn silence(limits: Limits, account: Limits) -> Words<'static> {
+    let changes = Changes::Ticks(&[]);
+    Words { ask: None, limits, account, holds: 0, leaves: false, counts: false, changes, epoch: None }
 }
 
 fn limits(rpm: u64, tpm: u64) -> Limits {
@@ -125,7 +125,7 @@ fn a_shorter_lease_of_another_process_ends_nobody_elses() {
     let (two, none) = (Limits { max_concurrent: Some(2), ..Limits::default() }, Limits::default());
     let mut ask = |lease: u64, ledger: &str| {
         let speaker = Speaker { lease: Duration::from_secs(lease), ..stage.speaker(ledger) };
-        let words = Words { ask: Some(Ask { want: 1, most: 1, tokens: 0 }), ..stage.silence(two, none) };
+        let words = Words { ask: Some(Ask { want: 1, most: 1, tokens: 0 }), ..silence(two, none) };
         let count = stage.runtime.block_on(count(&stage.redis, &stage.keys, &speaker, &words)).unwrap().count;
         stage.now += Duration::from_secs(2);
         count
@@ -162,7 +162,7 @@ fn nothing_is_written_where_one_of_the_keys_is_somebody_elses() {
         let shown = |name: &str| server.ask(&["DUMP", &format!("test:limits:{{account}}:{name}")]);
         let before: Vec<_> = ["window:m", "account", "held:m"].map(shown).into();
         stage.now += Duration::from_secs(1);
-        let words = Words { ask: Some(Ask { want: 1, most: 1, tokens: 1 }), counts: true, ..stage.silence(all, all) };
+        let words = Words { ask: Some(Ask { want: 1, most: 1, tokens: 1 }), counts: true, ..silence(all, all) };
         let fault =
             stage.runtime.block_on(count(&stage.redis, &stage.keys, &stage.speaker("one"), &words)).unwrap_err();
         assert!(fault.message.contains("WRONGTYPE"), "{key}: {fault}");

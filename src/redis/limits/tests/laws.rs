@@ -50,7 +50,7 @@ impl Told {
             requests < limits.rpm.unwrap() && spent + tokens <= limits.tpm.unwrap()
         };
         let first = Self::tick(now);
-        match (first..).find(|tick| fits(*tick)).unwrap() {
+        match (first..=first + self.span).find(|tick| fits(*tick)).unwrap() {
             tick if tick == first => now,
             tick => Duration::from_millis(tick * Self::WIDTH),
         }
@@ -89,7 +89,7 @@ fn redis_admits_what_the_window_of_a_process_would_a_bucket_later_and_foresees_a
                             prop_assert_eq!(own, here.room(limits, tokens, stage.now));
                             // Alone in the queue, so that nothing is kept for anybody.
                             let (ask, changes) = (Some(Ask { want: 1, most: 1, tokens }), Changes::Ticks(&unsaid));
-                            let answer = stage.count("one", &Words { ask, changes, ..stage.silence(limits, account) });
+                            let answer = stage.count("one", &Words { ask, changes, ..silence(limits, account) });
                             unsaid.clear();
                             let room = there.room(limits, tokens, stage.now);
                             prop_assert!(room >= own);

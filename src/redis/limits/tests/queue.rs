@@ -99,7 +99,7 @@ fn a_slot_that_becomes_free_goes_to_whoever_has_waited_longest() {
     let (one, none) = (Limits { max_concurrent: Some(1), ..Limits::default() }, Limits::default());
     let holding = |stage: &Stage, ledger: &str, holds: u64, want: u64| {
         let ask = (want > 0).then_some(Ask { want, most: want, tokens: 0 });
-        stage.count(ledger, &Words { ask, holds, ..stage.silence(one, none) }).count
+        stage.count(ledger, &Words { ask, holds, ..silence(one, none) }).count
     };
     assert_eq!(holding(&stage, "holder", 0, 1), 1);
     stage.now += Duration::from_millis(10);
