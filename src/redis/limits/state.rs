@@ -181,12 +181,12 @@ impl State {
             return Next::ComeBack;
         }
         self.give_back_unused(now);
-        if self.left.is_some_and(|left| left + LEAVES_AFTER <= now) {
-            (self.wanted, self.refused, self.paused) = (None, None, None);
+        let has_left = self.left.is_some_and(|left| left + LEAVES_AFTER <= now);
+        if has_left {
+            (self.wanted, self.refused, self.paused, self.left) = (None, None, None, None);
         }
-        let ask = self.ask();
-        let has_left = ask.is_none() && self.left.take().is_some();
         let leaves = has_left && std::mem::take(&mut self.is_queued);
+        let ask = self.ask();
         let asks_at = ask.map(|_| self.paused.unwrap_or(now));
         let settles_at = self.corrections.since().map(|since| since + SETTLED_WITHIN);
         let beats_at = self.next_beat(lease, now);

@@ -142,8 +142,8 @@ if want > 0 then
     pause = math.min(until_then, again)
   end
   for _, w in ipairs(windows) do
-    -- Who was given a part asks for more at once, and goes on waiting where it did.
-    local is_short = left > 0 and (not fits(w, granted + 1) or (granted > 0 and w.is_queued))
+    -- Who was given a part asks for the rest at once; of others, a window that is not in the way is not waited for.
+    local is_short = left > 0 and (granted > 0 or not fits(w, 1))
     w.flag = (is_short or #w.others > 0 or w.waiting > 128) and 1 or 0
     if is_short then
       if granted > 0 then w.arrived = now end
