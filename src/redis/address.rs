@@ -20,6 +20,8 @@ const SENTINEL_PORT: u16 = 26379;
 
 const EXPECTED: &str = "a redis:// or rediss:// URL, redis+sentinel://host,…/master or redis+cluster://host,…";
 
+const PARAMETERS: &str = "no parameters but db, sentinelMasterId, sentinel_username and sentinel_password";
+
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Endpoint {
@@ -70,13 +72,9 @@ impl Address {
             },
             None => return Err(wrong(EXPECTED)),
         };
+        let (user, rest) = apart(rest).ok_or_else(|| wrong("parameters without an @, which is %40 there"))?;
         let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // A password may hold a slash where it is not encoded, hosts may not hold an `@`.
-        let (user, rest) = match rest.rsplit_once('@') {
-            Some((user, rest)) => (Some(user), rest),
-            None => (None, rest),
-        };
         let (hosts, segments) = rest.split_once('/').unwrap_or((rest, ""));
         let mut segments: Vec<&str> = segments.split('/').filter(|segment| !segment.is_empty()).collect();
         let credentials = match user {
@@ -88,6 +86,9 @@ impl Address {
         let port = if is_sentinel { SENTINEL_PORT } else { PORT };
         let hosts = hosts.split(',').map(|host| Endpoint::read(host, port)).collect::<Option<Vec<_>>>();
         let mut hosts = hosts.ok_or_else(|| wrong("host[:port], separated by commas"))?;
+        if !fragment.is_empty() && !is_sentinel {
+            return Err(wrong("nothing after a #, which is %23 in a password"));
+        }
         let layout = match kind {
             _ if is_sentinel => {
                 let fragment = (!fragment.is_empty()).then(|| decoded(fragment)).flatten();
@@ -116,9 +117,11 @@ impl Address {
         if database != 0 && matches!(layout, Layout::Cluster(_)) {
             return Err(wrong("database 0, the only one that a Cluster has"));
         }
-        match parameters.first_name() {
-            Some(name) => Err(wrong(&format!("no parameter \"{name}\""))),
-            None => Ok(Self { layout, is_secure, credentials, database }),
+        // Not by its name, which may be a part of a password.
+        if parameters.0.is_empty() {
+            Ok(Self { layout, is_secure, credentials, database })
+        } else {
+            Err(wrong(PARAMETERS))
         }
     }
 }
@@ -168,7 +171,8 @@ impl Credentials {
     /// The text without the password, which a server may repeat.
     pub fn taken_out_of(&self, text: String) -> String {
         match self.parts().1 {
-            Some(password) if text.contains(password) => text.replace(password, "***"),
+            // One that is part of any text is told by nothing but its absence.
+            Some(password) if password.len() > 3 => text.replace(password, "***"),
             _ => text,
         }
     }
@@ -190,10 +194,6 @@ impl Parameters {
         let place = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.remove(place).1)
     }
-
-    fn first_name(&self) -> Option<&str> {
-        self.0.first().map(|(name, _)| name.as_str())
-    }
 }
 
 /// Undoes percent-encoding; `None` if it is none, or hides no UTF-8.
@@ -203,9 +203,10 @@ fn decoded(text: &str) -> Option<String> {
     while let Some((first, after)) = rest.split_first() {
         rest = after;
         if *first == b'%' {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            let (digits, after) = after.split_at_checked(2)?;
+            let digits = std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|it| it.is_ascii_hexdigit()))?;
             bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = after.get(2..)?;
+            rest = after;
         } else {
             bytes.push(*first);
         }
@@ -213,14 +214,29 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A URL that may be wrong in any way, without what may be secret in it: credentials and parameters.
+/// User and password, and what follows them: up to the last `@`, since they may hold anything where they are not encoded, and hosts
+/// may not hold one. `None` if it may as well be one of a parameter.
+fn apart(rest: &str) -> Option<(Option<&str>, &str)> {
+    let Some((user, rest)) = rest.rsplit_once('@') else { return Some((None, rest)) };
+    let has_parameter = user.split_once('?').is_some_and(|(_, after)| after.contains('='));
+    (!has_parameter).then_some((Some(user), rest))
+}
+
+/// A URL that may be wrong in any way, without what may be secret in it: credentials and parameters, or what may be meant as such.
 fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return if url.is_empty() { "\"\"".to_owned() } else { "a text without ://".to_owned() };
     };
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let is_scheme = |it: u8| it.is_ascii_alphanumeric() || b"+-.".contains(&it);
+    if !scheme.bytes().all(is_scheme) {
+        return "a text before :// that is no scheme".to_owned();
+    }
+    let rest = apart(rest).map_or("…", |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    format!("\"{scheme}://{rest}\"")
+    let hosts = rest.split('/').next().unwrap_or_default();
+    // What should be a port may be the password of somebody who forgot the host.
+    let is_shown = hosts.split(',').all(|host| Endpoint::read(host, PORT).is_some());
+    format!("{:?}", format!("{scheme}://{}", if is_shown { rest } else { "…" }))
 }
 
 impl fmt::Display for Endpoint {

@@ -1,3 +1,7 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use super::*;
 
 fn shown(url: &str) -> String {
@@ -60,6 +64,12 @@ fn what_is_no_such_url_is_refused_by_its_field_and_without_its_password() {
         "redis+sentinel://me:hunter2@host",
         "redis+cluster://me:hunter2@host/3",
         "redis+sentinel://h/m?sentinel_password=hunter2&more=1",
+        "redis+sentinel://h/m?sentinel_password=more&hunter2=1",
+        "redis://user:hunter2",
+        "redis://user:hunter2/1",
+        "redis://me:pass@host#hunter2",
+        "redis://me:pass%+1hunter2@host",
+        "me:hunter2@redis://host",
     ] {
         let message = Address::parse("limits options.redis", url).unwrap_err().to_string();
         assert!(message.starts_with("limits options.redis: expected "), "{url}: {message}");
@@ -71,4 +81,41 @@ fn what_is_no_such_url_is_refused_by_its_field_and_without_its_password() {
 fn a_node_that_names_no_host_means_the_one_that_was_asked() {
     let to = |text| Endpoint::redirected(text, "same").unwrap().to_string();
     assert_eq!([to("10.0.0.1:7"), to(":7"), to("?:7"), to("::1:7")], ["10.0.0.1:7", "same:7", "same:7", "[::1]:7"]);
+}
+
+#[test]
+fn what_is_not_encoded_in_a_password_is_of_it() {
+    for (url, password, shown) in [
+        ("redis://user:12?3abc@host", "12?3abc", "redis://host:6379"),
+        ("redis://user:12#3abc@host", "12#3abc", "redis://host:6379"),
+        ("redis://user:a/b?c#d@e@host:1/2?db=3", "a/b?c#d@e", "redis://host:1/3"),
+    ] {
+        let address = Address::parse("url", url).unwrap();
+        assert_eq!((address.credentials.parts().1, address.to_string().as_str()), (Some(password), shown));
+    }
+    // Nobody can tell what this one is.
+    let error = Address::parse("url", "redis://user:12?db=3@host").unwrap_err().to_string();
+    assert_eq!(error, "url: expected parameters without an @, which is %40 there, got \"redis://…\"");
+}
+
+proptest! {
+    #[test]
+    fn a_password_is_never_shown_whatever_it_is_made_of(
+        parts in vec(select(vec![
+            "hunter", "hunter2", "@", ":", "/", "?", "#", "%", "%40", "%23", "=", "&", "[", "]", ",", " ", "\n", "db=", "1", "é",
+            "://", "+", "redis", "sentinel_password=",
+        ]), 1..8),
+        form in select(vec![
+            "redis://me:{}@host", "rediss://:{}@a:1,b/0?db=0", "redis://{}@host:7000/1", "redis+cluster://me:{}@a,b", "http://me:{}@h",
+            "redis+sentinel://me:{}@a,b:2/main/3", "redis+sentinel://a/main?sentinel_password={}", "redis://me:{}@host#more",
+            "redis+sentinel://me:word@a/main?db=1&sentinel_username=me&sentinel_password={}", "redis://me:{}@host?more=1",
+        ]),
+    ) {
+        let url = form.replace("{}", &parts.concat());
+        let shown = match Address::parse("url", &url) {
+            Ok(address) => format!("{address} {address:?} {:?}", address.credentials),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        prop_assert!(!shown.contains("hunter"), "{url:?}: {shown}");
+    }
 }
