@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::address::Endpoint;
 use super::connection::Settings;
 use super::fault::{Fault, FaultKind};
+use super::first::first_of;
 use super::node::Node;
 
 /// Slots of a Cluster, by its specification.
@@ -23,6 +24,9 @@ const REDIRECTIONS: u32 = 3;
 
 /// The table is not asked for more often than this.
 const REFRESH_AFTER: Duration = Duration::from_millis(250);
+
+/// First slot, last slot, who has them.
+type Range = (u16, u16, Endpoint);
 
 /// See the module.
 pub(super) struct Cluster {
@@ -37,8 +41,7 @@ pub(super) struct Cluster {
 
 #[derive(Default)]
 struct State {
-    /// First slot, last slot, who has them.
-    ranges: Vec<(u16, u16, Endpoint)>,
+    ranges: Vec<Range>,
     nodes: Vec<(Endpoint, Arc<Node>)>,
     asked: Option<Instant>,
     is_stale: bool,
@@ -55,20 +58,20 @@ impl Cluster {
         }
     }
 
-    /// Runs a command of this key on the node that has it.
+    /// Runs a command of this key on the node that has it, until then at the latest.
     ///
     /// # Errors
     /// If nobody has it, or whoever has it is away.
-    pub async fn run(&self, key: &[u8], command: &Cmd) -> Result<Value, Fault> {
+    pub async fn run(&self, key: &[u8], command: &Cmd, deadline: Instant) -> Result<Value, Fault> {
         let slot = slot(key);
-        self.refresh_if_due(slot).await?;
+        self.refresh_if_due(slot, deadline).await?;
         let mut next = self.lock().owner(slot).map(|owner| (owner, false));
         for _ in 0..REDIRECTIONS {
             let Some((endpoint, is_asking)) = next.take() else {
                 self.lock().is_stale = true;
                 return Err(Fault::away(format!("no node of the Cluster has slot {slot}")));
             };
-            let answer = self.node(&endpoint).run(command, is_asking).await;
+            let answer = self.node(&endpoint).run(command, is_asking, deadline).await;
             match answer {
                 Err(Fault { kind: FaultKind::Moved { to, ask }, .. }) => {
                     let to = Endpoint::redirected(&to, &endpoint.host);
@@ -80,7 +83,7 @@ impl Cluster {
                 }
                 Err(fault) => {
                     // It may have died, and another have taken its slots.
-                    self.lock().is_stale |= fault.ends_connection() || fault.message.contains("CLUSTERDOWN");
+                    self.lock().is_stale |= fault.is_of_old_table();
                     return Err(fault);
                 }
                 answer => return answer,
@@ -115,7 +118,7 @@ impl Cluster {
         }
     }
 
-    async fn refresh_if_due(&self, slot: u16) -> Result<(), Fault> {
+    async fn refresh_if_due(&self, slot: u16, deadline: Instant) -> Result<(), Fault> {
         let is_due = |state: &State| {
             let is_wanted = state.is_stale || state.owner(slot).is_none();
             is_wanted && state.asked.is_none_or(|asked| asked.elapsed() >= REFRESH_AFTER)
@@ -123,38 +126,46 @@ impl Cluster {
         if !is_due(&self.lock()) {
             return Ok(());
         }
-        let _one = self.refreshing.lock().await;
+        let begun = Instant::now();
+        let Ok(_one) = timeout_at(deadline, self.refreshing.lock()).await else {
+            return Err(Fault::slow("the Cluster", deadline.saturating_duration_since(begun)));
+        };
         if !is_due(&self.lock()) {
             return Ok(());
         }
-        let known: Vec<Endpoint> = {
-            let mut state = self.lock();
-            state.asked = Some(Instant::now());
-            state.ranges.iter().map(|(_, _, node)| node.clone()).chain(self.seeds.iter().cloned()).collect()
-        };
-        let mut last = Fault::away("no node of the Cluster is known");
-        let mut asked = Vec::new();
+        let mut known: Vec<Endpoint> = self.lock().ranges.iter().map(|(_, _, node)| node.clone()).collect();
+        // Not all processes the same one, and not the same one again, which may be cut off from the others.
+        fastrand::shuffle(&mut known);
+        known.extend(self.seeds.iter().cloned());
+        let mut asked: Vec<Endpoint> = Vec::new();
         for endpoint in known {
-            if asked.contains(&endpoint) {
-                continue;
+            if !asked.contains(&endpoint) {
+                asked.push(endpoint);
             }
-            let mut command = redis::cmd("CLUSTER");
-            command.arg("SLOTS");
-            match self.node(&endpoint).run(&command, false).await {
-                Ok(table) => match read(table, &endpoint) {
-                    Some(ranges) => {
-                        self.lock().take(ranges);
-                        self.changes.send_replace(());
-                        return Ok(());
-                    }
-                    None => last = Fault::refused(format!("{endpoint} gave no table of slots")),
-                },
-                Err(fault) => last = fault,
-            }
-            asked.push(endpoint);
         }
-        // An old table may still be right for this slot.
-        if self.lock().owner(slot).is_some() { Ok(()) } else { Err(last) }
+        let tables = asked.iter().map(|endpoint| self.table(endpoint, deadline)).collect();
+        let table = first_of(tables, "no node of the Cluster is known").await;
+        let mut state = self.lock();
+        // Only now: whoever lost patience before leaves it to the next.
+        state.asked = Some(Instant::now());
+        match table {
+            Ok(ranges) => {
+                state.take(ranges);
+                self.changes.send_replace(());
+                Ok(())
+            }
+            // An old table may still be right for this slot.
+            Err(_) if state.owner(slot).is_some() => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Who has which slots, by the word of this node.
+    async fn table(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Vec<Range>, Fault> {
+        let mut command = redis::cmd("CLUSTER");
+        command.arg("SLOTS");
+        let table = self.node(endpoint).run(&command, false, deadline).await?;
+        read(table, endpoint).ok_or_else(|| Fault::refused(format!("{endpoint} gave no table of slots")))
     }
 
     fn node(&self, endpoint: &Endpoint) -> Arc<Node> {
@@ -185,7 +196,7 @@ impl State {
         self.is_stale = true;
     }
 
-    fn take(&mut self, ranges: Vec<(u16, u16, Endpoint)>) {
+    fn take(&mut self, ranges: Vec<Range>) {
         self.nodes.retain(|(known, _)| ranges.iter().any(|(_, _, owner)| owner == known));
         self.ranges = ranges;
         self.is_stale = false;
@@ -193,7 +204,7 @@ impl State {
 }
 
 /// What `CLUSTER SLOTS` answered: first slot, last slot, the master's host and port, then replicas.
-fn read(table: Value, from: &Endpoint) -> Option<Vec<(u16, u16, Endpoint)>> {
+fn read(table: Value, from: &Endpoint) -> Option<Vec<Range>> {
     let rows: Vec<Vec<Value>> = redis::from_redis_value(table).ok()?;
     let rows = rows.into_iter().map(|row| {
         let mut row = row.into_iter();

@@ -1,14 +1,15 @@
 //! One connection to one server: opened, made known, and used by any number of commands at a time.
 
+mod greeting;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
-use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::address::{Credentials, Endpoint};
 use super::fault::Fault;
@@ -58,29 +59,23 @@ impl Connection {
     /// Connects and says who it is.
     ///
     /// # Errors
-    /// If nobody answers in time, or refuses.
-    pub async fn open(endpoint: &Endpoint, settings: &Settings) -> Result<Self, Fault> {
-        match timeout(CONNECT_WITHIN, Self::connect(endpoint, settings)).await {
+    /// If nobody answers by then, or refuses, or is too old.
+    pub async fn open(endpoint: &Endpoint, settings: &Settings, deadline: Instant) -> Result<Self, Fault> {
+        let begun = Instant::now();
+        match timeout_at(deadline, Self::connect(endpoint, settings, deadline)).await {
             Ok(connected) => connected,
-            Err(_) => Err(Fault::slow(endpoint, CONNECT_WITHIN)),
+            Err(_) => Err(Fault::slow(endpoint, deadline - begun)),
         }
     }
 
-    async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self, Fault> {
+    async fn connect(endpoint: &Endpoint, settings: &Settings, deadline: Instant) -> Result<Self, Fault> {
         let Endpoint { host, port } = endpoint;
         let stream = open_stream(host, *port, settings.is_secure).await.map_err(|error| (endpoint, error))?;
-        let credentials = settings.credentials.clone();
-        let mut info = RedisConnectionInfo::default()
-            .set_db(settings.database.into())
-            .set_lib_name("thryd", env!("CARGO_PKG_VERSION"));
-        if let Some(username) = &credentials.username {
-            info = info.set_username(username);
-        }
-        if let Some(password) = &credentials.password {
-            info = info.set_password(password.expose_secret());
-        }
+        // What is said first is said below, where its answers can be told apart.
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         // Its own clock of half a second would be in the way of ours.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let credentials = settings.credentials.clone();
         let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
         let (multiplexed, driver) = opened.map_err(|error| Fault::of(&error, endpoint, &credentials))?;
         let (ending, end) = watch::channel(());
@@ -91,8 +86,7 @@ impl Connection {
         let driver = Arc::new(Driver { task: task.abort_handle(), end });
         let connection =
             Self { endpoint: endpoint.clone(), credentials, timeout: settings.timeout, multiplexed, driver };
-        // A server that was not told who asks closes the connection at the first long command, without a word.
-        connection.run(&redis::cmd("PING")).await?;
+        connection.greet(settings.database, deadline).await?;
         Ok(connection)
     }
 
@@ -115,27 +109,32 @@ impl Connection {
         &self.endpoint
     }
 
-    /// Runs a command.
+    /// Runs a command, within its timeout and until then at the latest.
     ///
     /// # Errors
     /// If it is refused, or not answered in time.
-    pub async fn run(&self, command: &Cmd) -> Result<Value, Fault> {
-        let mut multiplexed = self.multiplexed.clone();
-        let value = self.in_time(multiplexed.send_packed_command(command)).await?;
-        self.checked(value)
+    pub async fn run(&self, command: &Cmd, deadline: Instant) -> Result<Value, Fault> {
+        self.run_until(command, deadline.min(Instant::now() + self.timeout)).await
     }
 
     /// Runs a command of a slot that is on its way to this node.
     ///
     /// # Errors
     /// As [`Connection::run`].
-    pub async fn run_asking(&self, command: &Cmd) -> Result<Value, Fault> {
+    pub async fn run_asking(&self, command: &Cmd, deadline: Instant) -> Result<Value, Fault> {
         let mut pipeline = redis::Pipeline::with_capacity(2);
         pipeline.cmd("ASKING").add_command(command.clone());
         let mut multiplexed = self.multiplexed.clone();
-        let values = self.in_time(multiplexed.send_packed_commands(&pipeline, 1, 1)).await?;
+        let deadline = deadline.min(Instant::now() + self.timeout);
+        let values = self.in_time(multiplexed.send_packed_commands(&pipeline, 1, 1), deadline).await?;
         let first = values.into_iter().next().ok_or_else(|| Fault::refused("a node answered nothing"))?;
         self.checked(first)
+    }
+
+    pub(super) async fn run_until(&self, command: &Cmd, deadline: Instant) -> Result<Value, Fault> {
+        let mut multiplexed = self.multiplexed.clone();
+        let value = self.in_time(multiplexed.send_packed_command(command), deadline).await?;
+        self.checked(value)
     }
 
     /// What was answered, unless it is an error.
@@ -143,10 +142,15 @@ impl Connection {
         value.extract_error().map_err(|error| Fault::of(&error, &self.endpoint, &self.credentials))
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Fault> {
-        match timeout(self.timeout, work).await {
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = redis::RedisResult<T>>,
+        deadline: Instant,
+    ) -> Result<T, Fault> {
+        let begun = Instant::now();
+        match timeout_at(deadline, work).await {
             Ok(answer) => answer.map_err(|error| Fault::of(&error, &self.endpoint, &self.credentials)),
-            Err(_) => Err(Fault::slow(&self.endpoint, self.timeout)),
+            Err(_) => Err(Fault::slow(&self.endpoint, deadline.saturating_duration_since(begun))),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// Answers commands by this; what is said when a connection begins is accepted.
+    /// Answers commands by this; of what is said when a connection begins, who asks and for which database is accepted.
     pub async fn start(answers: impl Fn(u16, &[String]) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -71,7 +71,7 @@ async fn serve(stream: TcpStream, port: u16, answers: &Answers) {
     while let Some(words) = command(&mut stream).await {
         let name = words.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
         let answer = match name.as_str() {
-            "CLIENT" | "SELECT" | "AUTH" => "+OK\r\n".to_owned(),
+            "CLIENT" | "SELECT" => "+OK\r\n".to_owned(),
             _ => answers(port, &words),
         };
         if stream.write_all(answer.as_bytes()).await.is_err() {

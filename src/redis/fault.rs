@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -46,8 +47,8 @@ impl Fault {
         Self { kind: FaultKind::Refused, message: message.into() }
     }
 
-    pub(super) fn slow(endpoint: &Endpoint, limit: std::time::Duration) -> Self {
-        Self { kind: FaultKind::Slow, message: format!("{endpoint} did not answer within {} ms", limit.as_millis()) }
+    pub(super) fn slow(who: impl fmt::Display, limit: Duration) -> Self {
+        Self { kind: FaultKind::Slow, message: format!("{who} did not answer within {} ms", limit.as_millis()) }
     }
 
     /// What the client library says, of a command to this server.
@@ -62,8 +63,10 @@ impl Fault {
             _ => FaultKind::Refused,
         };
         let words = match (error.code(), error.detail()) {
-            _ if error.kind() == ErrorKind::AuthenticationFailed => "user and password are not accepted".to_owned(),
-            (Some(code), Some(detail)) => format!("{code} {detail}"),
+            (Some("WRONGPASS"), _) => "user and password are not accepted".to_owned(),
+            // A command that it does not know is repeated with all that it was told.
+            (Some(code), Some(detail)) => format!("{code} {}", detail.split(", with args").next().unwrap_or_default()),
+            (Some(code), None) => code.to_owned(),
             _ => error.to_string(),
         };
         Self { kind, message: format!("{endpoint}: {}", credentials.taken_out_of(words)) }
@@ -74,10 +77,16 @@ impl Fault {
         !matches!(self.kind, FaultKind::Away | FaultKind::Slow)
     }
 
-    /// Whether the connection it came over is of no more use: it broke, or leads to a server that is no longer the one to ask.
+    /// Whether the connection it came over is of no more use: it broke, or leads to a server that is no longer the one to ask, or
+    /// no longer accepts who asks. Scripts of old servers have the word amid others.
     pub(super) fn ends_connection(&self) -> bool {
-        let is_demoted = || ["READONLY", "MASTERDOWN"].iter().any(|code| self.message.contains(code));
-        matches!(self.kind, FaultKind::Away | FaultKind::Slow) || is_demoted()
+        let ends = || ["READONLY", "MASTERDOWN", "NOAUTH"].iter().any(|code| self.message.contains(code));
+        matches!(self.kind, FaultKind::Away | FaultKind::Slow) || ends()
+    }
+
+    /// Whether a Cluster has to be asked again who has which slots.
+    pub(super) fn is_of_old_table(&self) -> bool {
+        self.ends_connection() || self.message.contains("CLUSTERDOWN")
     }
 }
 
@@ -92,3 +101,6 @@ impl fmt::Display for Fault {
         f.write_str(&self.message)
     }
 }
+
+#[cfg(test)]
+mod tests;

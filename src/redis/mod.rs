@@ -11,6 +11,7 @@ mod connection;
 #[cfg(test)]
 mod fake;
 mod fault;
+mod first;
 pub mod limits;
 mod node;
 mod options;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use redis::{Cmd, Value};
+use tokio::time::Instant;
 
 pub use address::Address;
 pub use fault::{Fault, FaultKind};
@@ -30,8 +32,8 @@ pub(crate) use values::{Found, Keeping, Kept, Turn, Values};
 
 use address::Layout;
 use cluster::Cluster;
-use connection::Settings;
-use node::Node;
+use connection::{CONNECT_WITHIN, Settings};
+use node::{Connect, Node};
 use sentinel::connect_to_master;
 
 /// The handles of this process, by their options.
@@ -88,14 +90,27 @@ impl Redis {
         self.run(b"", &redis::cmd("PING")).await.map(drop)
     }
 
-    /// Runs a command of this key. Needs a Tokio runtime.
+    /// Runs a command of this key. Needs a Tokio runtime. Takes no longer than its timeout, or than a second where whoever has
+    /// the key was not asked anything before.
     ///
     /// # Errors
     /// At once while the server is away; if it refuses, or does not answer in time.
     pub(crate) async fn run(&self, key: &[u8], command: &Cmd) -> Result<Value, Fault> {
+        let deadline = Instant::now() + self.options.timeout.max(CONNECT_WITHIN);
         match &*self.routes {
-            Routes::One(node) => node.run(command, false).await,
-            Routes::Many(cluster) => cluster.run(key, command).await,
+            Routes::One(node) => node.run(command, false, deadline).await.map_err(|fault| self.explained(fault)),
+            Routes::Many(cluster) => cluster.run(key, command, deadline).await,
+        }
+    }
+
+    /// One server that sends elsewhere is not alone.
+    fn explained(&self, fault: Fault) -> Fault {
+        match fault.kind {
+            FaultKind::Moved { .. } => {
+                let address = &self.options.address;
+                Fault::refused(format!("{address} is of a Cluster, whose URL begins with redis+cluster:// ({fault})"))
+            }
+            _ => fault,
         }
     }
 
@@ -112,16 +127,18 @@ impl Redis {
 
 impl Routes {
     fn of(options: &RedisOptions) -> Self {
+        let name = options.address.to_string();
         let Address { layout, is_secure, credentials, database } = options.address.clone();
         let settings = Settings { is_secure, credentials, database, timeout: options.timeout };
         match layout {
             Layout::Server(endpoint) => Self::One(Node::at(endpoint, settings)),
             Layout::Sentinels { sentinels, master, credentials } => {
                 let (sentinels, master): (Arc<[_]>, Arc<str>) = (sentinels.into(), master.into());
-                Self::One(Node::new(Arc::new(move || {
+                let connect: Connect = Arc::new(move |deadline| {
                     let (sentinels, master) = (Arc::clone(&sentinels), Arc::clone(&master));
-                    Box::pin(connect_to_master(sentinels, master, credentials.clone(), settings.clone()))
-                })))
+                    Box::pin(connect_to_master(sentinels, master, credentials.clone(), settings.clone(), deadline))
+                });
+                Self::One(Node::new(&name, connect))
             }
             Layout::Cluster(seeds) => Self::Many(Box::new(Cluster::new(seeds, settings))),
         }

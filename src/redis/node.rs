@@ -1,26 +1,28 @@
 //! One server, and whether it can be asked: connected when it is first needed, given up when it fails, and found again by itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use redis::{Cmd, Value};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::address::Endpoint;
-use super::connection::{Connection, Identity, Settings};
+use super::connection::{CONNECT_WITHIN, Connection, Identity, Settings};
 use super::fault::Fault;
 
 /// How long nobody tries to connect after a failure, doubled with each further one: whoever is back is found within a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Makes a connection to it.
-pub(super) type Connect = Arc<dyn Fn() -> BoxFuture<'static, Result<Connection, Fault>> + Send + Sync>;
+/// Makes a connection to it, until then at the latest.
+pub(super) type Connect = Arc<dyn Fn(Instant) -> BoxFuture<'static, Result<Connection, Fault>> + Send + Sync>;
 
 /// See the module.
 pub(super) struct Node {
+    /// What messages call it.
+    name: Arc<str>,
     connect: Connect,
     state: Arc<watch::Sender<State>>,
 }
@@ -43,24 +45,36 @@ enum State {
 impl Node {
     /// The server there.
     pub fn at(endpoint: Endpoint, settings: Settings) -> Self {
-        Self::new(Arc::new(move || {
-            let (endpoint, settings) = (endpoint.clone(), settings.clone());
-            Box::pin(async move { Connection::open(&endpoint, &settings).await })
-        }))
+        let name = endpoint.to_string();
+        Self::new(
+            &name,
+            Arc::new(move |deadline| {
+                let (endpoint, settings) = (endpoint.clone(), settings.clone());
+                Box::pin(async move { Connection::open(&endpoint, &settings, deadline).await })
+            }),
+        )
     }
 
     /// Whoever is connected to by this.
-    pub fn new(connect: Connect) -> Self {
-        Self { connect, state: Arc::new(watch::Sender::new(State::Idle)) }
+    pub fn new(name: &str, connect: Connect) -> Self {
+        Self { name: name.into(), connect, state: Arc::new(watch::Sender::new(State::Idle)) }
     }
 
-    /// Runs a command.
+    /// Runs a command, within its timeout and until then at the latest.
     ///
     /// # Errors
     /// At once while it is away; otherwise as [`Connection::run`].
-    pub async fn run(&self, command: &Cmd, is_asking: bool) -> Result<Value, Fault> {
-        let connection = self.connection().await?;
-        let answer = if is_asking { connection.run_asking(command).await } else { connection.run(command).await };
+    pub async fn run(&self, command: &Cmd, is_asking: bool, deadline: Instant) -> Result<Value, Fault> {
+        let begun = Instant::now();
+        let connection = match timeout_at(deadline, self.connection()).await {
+            Ok(connection) => connection?,
+            Err(_) => return Err(Fault::slow(&self.name, deadline.saturating_duration_since(begun))),
+        };
+        let answer = if is_asking {
+            connection.run_asking(command, deadline).await
+        } else {
+            connection.run(command, deadline).await
+        };
         if let Err(fault) = &answer
             && fault.ends_connection()
         {
@@ -133,28 +147,56 @@ impl Node {
             before.is_some()
         });
         let Some(before) = before else { return };
-        let (connecting, sender) = ((self.connect)(), Arc::clone(&self.state));
+        let (begun, fault) = (Instant::now(), Fault::away(format!("{}: connecting was given up", self.name)));
+        let (deadline, name) = (begun + CONNECT_WITHIN, Arc::clone(&self.name));
+        let connecting = (self.connect)(deadline);
+        // Whoever has no use for the server any more need not wait for the end of the connection.
+        let mut task = Task { state: Arc::downgrade(&self.state), begun, before, connection: None, fault };
         tokio::spawn(async move {
-            let connection = match connecting.await {
-                Ok(connection) => connection,
-                Err(fault) => {
-                    sender.send_replace(down(fault, before));
-                    return;
+            let connected = timeout_at(deadline, connecting).await;
+            match connected.unwrap_or_else(|_| Err(Fault::slow(&name, CONNECT_WITHIN))) {
+                Ok(connection) => {
+                    let end = connection.end();
+                    task.has(connection);
+                    end.await;
                 }
-            };
-            let (end, identity, fault) = (connection.end(), connection.identity(), closed(&connection));
-            sender.send_replace(State::Up(connection));
-            // Whoever has no use for the server any more need not wait for its end.
-            let sender = {
-                let weak = Arc::downgrade(&sender);
-                drop(sender);
-                weak
-            };
-            end.await;
-            if let Some(sender) = sender.upgrade() {
-                lose(&sender, &identity, &fault);
+                Err(fault) => task.failed(fault),
             }
         });
+    }
+}
+
+/// The task that connects, then waits for the end of the connection. However it ends itself, nobody waits for it any more.
+struct Task {
+    state: Weak<watch::Sender<State>>,
+    begun: Instant,
+    /// The pause before.
+    before: Duration,
+    connection: Option<Identity>,
+    /// What it is if it ends now.
+    fault: Fault,
+}
+
+impl Task {
+    fn failed(mut self, fault: Fault) {
+        self.fault = fault;
+    }
+
+    fn has(&mut self, connection: Connection) {
+        (self.connection, self.fault) = (Some(connection.identity()), closed(&connection));
+        if let Some(state) = self.state.upgrade() {
+            state.send_replace(State::Up(connection));
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let Some(state) = self.state.upgrade() else { return };
+        match &self.connection {
+            Some(connection) => lose(&state, connection, &self.fault),
+            None => drop(state.send_replace(down(self.fault.clone(), self.before, self.begun))),
+        }
     }
 }
 
@@ -163,7 +205,7 @@ fn lose(state: &watch::Sender<State>, connection: &Identity, fault: &Fault) {
     state.send_if_modified(|state| {
         let is_current = matches!(state, State::Up(current) if current.identity() == *connection);
         if is_current {
-            *state = down(fault.clone(), Duration::ZERO);
+            *state = down(fault.clone(), Duration::ZERO, Instant::now());
         }
         is_current
     });
@@ -173,10 +215,12 @@ fn closed(connection: &Connection) -> Fault {
     Fault::away(format!("{}: the connection was closed", connection.endpoint()))
 }
 
-fn down(fault: Fault, before: Duration) -> State {
+/// Away from now on, after a try that was begun then.
+fn down(fault: Fault, before: Duration, begun: Instant) -> State {
     let pause = (before * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-    // Not all processes at once.
-    let again = Instant::now() + pause.mul_f64(fastrand::f64() * 0.5 + 0.75);
+    // Not all processes at once. A try that took long was a pause itself.
+    let spread = fastrand::f64() * 0.5 + 0.75;
+    let again = (begun + pause.mul_f64(spread)).max(Instant::now() + FIRST_PAUSE.mul_f64(spread));
     State::Down { fault, again, pause, is_trying: false }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 
@@ -15,7 +15,7 @@ async fn fake() -> (Fake, Node) {
 }
 
 async fn ping(node: &Node) -> Result<Value, Fault> {
-    node.run(&redis::cmd("PING"), false).await
+    node.run(&redis::cmd("PING"), false, Instant::now() + CONNECT_WITHIN).await
 }
 
 #[tokio::test]
@@ -31,9 +31,7 @@ async fn a_connection_that_ends_is_noticed_while_nobody_asks_anything() {
     assert_eq!(fault.message, format!("127.0.0.1:{}: the connection was closed", fake.port));
     assert_eq!(node.fault(), Some(fault));
     // Until it is back.
-    while ping(&node).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_up(&node).await;
     assert!(node.lost().now_or_never().is_none());
     assert_eq!(fake.connections.load(Ordering::SeqCst), 2);
 }
@@ -47,9 +45,7 @@ async fn a_connection_that_ended_and_another_that_came_before_anybody_looked_is_
     assert!(lost.as_mut().now_or_never().is_none());
     fake.hang_up();
     node.lost().await;
-    while ping(&node).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_up(&node).await;
     assert_eq!(lost.await.kind, FaultKind::Away);
 }
 
@@ -59,4 +55,106 @@ async fn a_node_that_nobody_uses_any_more_closes_its_connection() {
     let end = node.connection().await.unwrap().end();
     drop(node);
     end.await;
+}
+
+/// What connects once, by this, and then to the fake.
+async fn first_by(
+    first: impl Fn() -> BoxFuture<'static, Result<Connection, Fault>> + Send + Sync + 'static,
+) -> (Fake, Node) {
+    let fake = Fake::start(|_, _| PONG.to_owned()).await;
+    let (endpoint, is_first) = (fake.endpoint(), AtomicBool::new(true));
+    let connect: Connect = Arc::new(move |deadline| {
+        let endpoint = endpoint.clone();
+        if is_first.swap(false, Ordering::SeqCst) {
+            first()
+        } else {
+            Box::pin(async move { Connection::open(&endpoint, &settings(), deadline).await })
+        }
+    });
+    (fake, Node::new("host:1", connect))
+}
+
+async fn until_up(node: &Node) {
+    while ping(node).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_whoever_panicked_while_connecting() {
+    let (_fake, node) = first_by(|| Box::pin(async { panic!("a defect") })).await;
+    assert_eq!(ping(&node).await.unwrap_err().message, "host:1: connecting was given up");
+    until_up(&node).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_runtime_that_ended_while_connecting_or_connected() {
+    let (_fake, node) = first_by(|| Box::pin(std::future::pending())).await;
+    let node = Arc::new(node);
+    let elsewhere = |work: fn(Arc<Node>) -> BoxFuture<'static, ()>| {
+        let node = Arc::clone(&node);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(work(node));
+        })
+        .join()
+        .unwrap();
+    };
+    elsewhere(|node| Box::pin(async move { assert!(node.connection().now_or_never().is_none()) }));
+    assert_eq!(ping(&node).await.unwrap_err().message, "host:1: connecting was given up");
+    while ping(&node).await.is_err() {
+        elsewhere(|node| Box::pin(async move { drop(ping(&node).await) }));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_keeps_still_is_waited_for_a_second_once_and_then_by_nobody() {
+    let node = Node::new("host:1", Arc::new(|_| Box::pin(std::future::pending())));
+    let begun = Instant::now();
+    let expected = Fault::slow("host:1", CONNECT_WITHIN);
+    assert_eq!(ping(&node).await, Err(expected.clone()));
+    assert_eq!(begun.elapsed().as_millis(), 1000);
+    for _ in 0..100 {
+        assert_eq!(ping(&node).await, Err(expected.clone()));
+        tokio::time::advance(Duration::from_millis(33)).await;
+    }
+    assert!(begun.elapsed() < Duration::from_millis(4500), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_that_carries_nothing_any_more_is_given_up_for_another() {
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let cut = Arc::clone(&is_cut);
+    let fake = Fake::start(move |_, _| if cut.load(Ordering::SeqCst) { String::new() } else { PONG.to_owned() }).await;
+    let node = Node::at(fake.endpoint(), Settings { timeout: Duration::from_millis(200), ..settings() });
+    ping(&node).await.unwrap();
+    is_cut.store(true, Ordering::SeqCst);
+    assert_eq!(ping(&node).await.unwrap_err().kind, FaultKind::Slow);
+    assert_eq!(node.lost().await.kind, FaultKind::Slow);
+    is_cut.store(false, Ordering::SeqCst);
+    until_up(&node).await;
+    assert_eq!(fake.connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_or_loads_its_data_or_has_no_room_is_named_by_that() {
+    for (replies, expected) in [
+        (["+PONG", "$21\r\nredis_version:4.0.14\n"], "is Redis 4.0.14: 5 or newer is needed, or Valkey"),
+        (
+            ["-LOADING Redis is loading the dataset in memory", "$0\r\n"],
+            "LOADING Redis is loading the dataset in memory",
+        ),
+        (["-NOAUTH Authentication required.", "-NOAUTH"], "NOAUTH Authentication required."),
+    ] {
+        let fake = Fake::start(move |_, words| format!("{}\r\n", replies[usize::from(words[0] == "INFO")])).await;
+        let fault = ping(&Node::at(fake.endpoint(), settings())).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Refused);
+        assert!(fault.message.ends_with(expected), "{fault}");
+    }
+    for info in ["-NOPERM no", "$20\r\nredis_version:5.0.1\n", "$20\r\nredis_version:7.2.4\n", "$-1", "$2\r\nhi"] {
+        let fake =
+            Fake::start(move |_, words| format!("{}\r\n", if words[0] == "INFO" { info } else { "+PONG" })).await;
+        ping(&Node::at(fake.endpoint(), settings())).await.unwrap();
+    }
 }
