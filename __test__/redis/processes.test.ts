@@ -70,20 +70,21 @@ describe.skipIf(!hasRedis)('processes that name the same Redis', () => {
   })
 
   test('go on with their shares while it stands still, and together when it goes on', async () => {
-    const processes = await begin(2, { limits: { rpm: 40 } }, { leaseMs: 2000 })
+    const processes = await begin(2, { limits: { rpm: 40 } }, { leaseMs: 2000, timeoutMs: 1000 })
     for (const child of processes) await ask(child, 1)
     // How many there are is heard within a third of the lease.
     for (const child of processes) {
       await expect.poll(async () => (await ask(child, 0)).redis.processes, { timeout: 5000 }).toBe(2)
     }
     redis.signal('SIGSTOP')
-    const alone = await Promise.all(processes.map((child) => ask(child, 40, 1000)))
-    // Half of the limit each, one of which was spent.
+    const alone = await Promise.all(processes.map((child) => ask(child, 40, 3000)))
+    // Half of the limit each, of which one is spent, and what Redis may have granted just before.
     for (const { answered, redis: stats } of alone) {
-      expect(answered).toBe(19)
+      expect(answered).toBeLessThanOrEqual(19)
+      expect(answered).toBeGreaterThanOrEqual(15)
       expect(stats).toMatchObject({ status: 'local', processes: 2 })
     }
     redis.signal('SIGCONT')
-    await expect.poll(async () => (await ask(processes[0]!, 1)).redis.status, { timeout: 2000 }).toBe('connected')
+    await expect.poll(async () => (await ask(processes[0]!, 1)).redis.status, { timeout: 5000 }).toBe('connected')
   })
 })

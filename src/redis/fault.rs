@@ -48,7 +48,8 @@ impl Fault {
     }
 
     pub(super) fn slow(who: impl fmt::Display, limit: Duration) -> Self {
-        Self { kind: FaultKind::Slow, message: format!("{who} did not answer within {} ms", limit.as_millis()) }
+        let milliseconds = limit.as_micros().div_ceil(1000);
+        Self { kind: FaultKind::Slow, message: format!("{who} did not answer within {milliseconds} ms") }
     }
 
     /// What the client library says, of a command to this server.

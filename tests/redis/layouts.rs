@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::server::Server;
-use super::{ask, redis_of, router, until};
+use super::{ask, at, redis_of, router, until};
 
 /// A Cluster of two nodes, each with half of the slots.
 pub async fn cluster() -> Option<(Server, Server)> {
@@ -13,7 +13,7 @@ pub async fn cluster() -> Option<(Server, Server)> {
     two.ask(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
     // One of them cannot be the same as the other.
     two.ask(&["CLUSTER", "SET-CONFIG-EPOCH", "2"]);
-    one.ask(&["CLUSTER", "MEET", "127.0.0.1", &two.port.to_string()]);
+    one.ask(&["CLUSTER", "MEET", "127.0.0.1", &two.port.to_string(), &two.bus.to_string()]);
     let is_up = |server: &Server| server.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
     until(Duration::from_secs(20), || is_up(&one) && is_up(&two)).await;
     Some((one, two))
@@ -23,7 +23,7 @@ pub async fn cluster() -> Option<(Server, Server)> {
 async fn each_key_goes_to_the_node_of_a_cluster_that_has_it() {
     // Which of both has the slot is left to the name: one of these is on each.
     let Some((one, two)) = cluster().await else { return };
-    let limits = format!(r#"{{"redis": {{"url": "redis+cluster://127.0.0.1:{}", "timeoutMs": 3000}}}}"#, one.port);
+    let limits = at(&format!("redis+cluster://127.0.0.1:{}", one.port));
     for name in 0..8 {
         let provider = format!(r#"{{"type": "dummy", "apiKey": "key number {name}"}}"#);
         let router = super::router_of(&limits, r#""rpm": 2"#, &provider);
@@ -44,7 +44,7 @@ async fn the_master_is_whoever_sentinels_say_it_is_also_after_a_failover() {
     let Some(sentinel) = Server::sentinel(first.port) else { return };
     let knows = || sentinel.ask(&["SENTINEL", "REPLICAS", "main"]).contains(&second.port.to_string());
     until(Duration::from_secs(30), knows).await;
-    let limits = format!(r#"{{"redis": "redis+sentinel://127.0.0.1:{}/main"}}"#, sentinel.port);
+    let limits = at(&format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port));
     let router = router(&limits, r#""rpm": 10"#, "{}");
     for _ in 0..4 {
         ask(&router).await.unwrap();
@@ -69,7 +69,7 @@ async fn the_master_is_whoever_sentinels_say_it_is_also_after_a_failover() {
 async fn sentinels_that_do_not_know_the_name_say_so() {
     let Some(server) = Server::start() else { return };
     let Some(sentinel) = Server::sentinel(server.port) else { return };
-    let limits = format!(r#"{{"redis": "redis+sentinel://127.0.0.1:{}/other"}}"#, sentinel.port);
+    let limits = at(&format!("redis+sentinel://127.0.0.1:{}/other", sentinel.port));
     let router = router(&limits, r#""rpm": 10"#, "{}");
     ask(&router).await.unwrap();
     let redis = redis_of(&router);

@@ -1,11 +1,13 @@
 //! Limits and a cache over Redis, on real servers: what several routers that share one may do together, and what becomes of them
 //! without it.
+#![cfg(unix)]
 
 mod cache;
 mod faults;
 mod joining;
 mod layouts;
 mod limits;
+mod network;
 mod server;
 
 use std::time::Duration;
@@ -32,7 +34,12 @@ pub fn router_of(limits: &str, deploy: &str, provider: &str) -> Router<Completio
 
 /// With more patience than the default, for machines that are busy with tests.
 pub fn url(server: &server::Server) -> String {
-    format!(r#"{{"redis": {{"url": "{}", "timeoutMs": 3000}}}}"#, server.url())
+    at(&server.url())
+}
+
+/// The same at any URL.
+pub fn at(url: &str) -> String {
+    format!(r#"{{"redis": {{"url": "{url}", "timeoutMs": 3000}}}}"#)
 }
 
 /// With the default patience.

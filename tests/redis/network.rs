@@ -1,0 +1,69 @@
+//! What becomes of routers whose network loses what is sent, so that nobody is told anything.
+
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::server::Server;
+use super::{ask, redis_of, router, until};
+
+/// A way to a server that can be cut: what was opened before carries nothing ever after, what is opened meanwhile neither.
+struct Way {
+    port: u16,
+    is_cut: watch::Sender<bool>,
+}
+
+impl Way {
+    async fn to(server: &Server) -> Self {
+        let (listener, to) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), server.port);
+        let (port, is_cut) = (listener.local_addr().unwrap().port(), watch::Sender::new(false));
+        let cut = is_cut.subscribe();
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(carry(near, to, cut.clone()));
+            }
+        });
+        Self { port, is_cut }
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.is_cut.send_replace(is_cut);
+    }
+}
+
+async fn carry(mut near: TcpStream, to: u16, mut cut: watch::Receiver<bool>) {
+    if !*cut.borrow_and_update() {
+        let mut far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+        let both = tokio::io::copy_bidirectional(&mut near, &mut far);
+        tokio::select! {
+            _ = both => return,
+            _ = cut.changed() => {}
+        }
+        // Open on both sides, and silent.
+        std::future::pending::<()>().await;
+    }
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_carries_nothing_any_more_is_given_up_and_another_is_made() {
+    let Some(server) = Server::start() else { return };
+    let way = Way::to(&server).await;
+    let limits = format!(r#"{{"redis": {{"url": "redis://127.0.0.1:{}", "timeoutMs": 1000}}}}"#, way.port);
+    let router = router(&limits, r#""rpm": 100"#, "{}");
+    ask(&router).await.unwrap();
+    assert_eq!(redis_of(&router).status, "connected");
+    way.cut(true);
+    for _ in 0..5 {
+        ask(&router).await.unwrap();
+    }
+    let redis = redis_of(&router);
+    assert_eq!(redis.status, "local");
+    assert!(redis.error.unwrap().contains("did not answer within 1000 ms"));
+    // New ones are no better meanwhile.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(redis_of(&router).status, "local");
+    way.cut(false);
+    until(Duration::from_secs(2), || redis_of(&router).status == "connected").await;
+}
