@@ -22,7 +22,8 @@ pub struct RedisOptions {
     pub address: Address,
     /// What all keys begin with, without braces, at most 64 bytes. Default `thryd`.
     pub prefix: String,
-    /// How long one command may take, 1 ms to 10 s, before Redis counts as away. Default 100 ms.
+    /// How long one command may take, 1 ms to 10 s, before Redis counts as away. Default 100 ms. One that has to wait for a
+    /// connection takes a second at most if this is less.
     pub timeout: Duration,
 }
 

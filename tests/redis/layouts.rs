@@ -40,7 +40,7 @@ async fn each_key_goes_to_the_node_of_a_cluster_that_has_it() {
 #[tokio::test]
 async fn the_master_is_whoever_sentinels_say_it_is_also_after_a_failover() {
     let Some(first) = Server::start() else { return };
-    let Some(second) = Server::start_with(&["--replicaof", &format!("127.0.0.1 {}", first.port)]) else { return };
+    let Some(second) = Server::start_with(&["--replicaof", "127.0.0.1", &first.port.to_string()]) else { return };
     let Some(sentinel) = Server::sentinel(first.port) else { return };
     let knows = || sentinel.ask(&["SENTINEL", "REPLICAS", "main"]).contains(&second.port.to_string());
     until(Duration::from_secs(30), knows).await;

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod cache;
+mod changes;
 mod faults;
 mod joining;
 mod layouts;
