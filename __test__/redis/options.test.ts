@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 import { describe, expect, test } from 'vitest'
 
 import { CompletionRouter, type RouterOptions } from '../..'
@@ -11,6 +13,10 @@ describe('limits over Redis', () => {
     ['', /limits\.redis: expected .*got ""/],
     ['redis://me:hunter2@host/nowhere', /limits\.redis: expected the number of a database/],
     ['redis+sentinel://me:hunter2@host', /limits\.redis: expected the name of the master/],
+    ['redis://me:hunter2', /limits\.redis: expected host\[:port\].*got "redis:\/\/…"/],
+    ['redis://host#hunter2', /limits\.redis: expected nothing after a #/],
+    ['redis://me:1?a=hunter2@host', /limits\.redis: expected parameters without an @.*got "redis:\/\/…"/],
+    ['redis://host?password=hunter2', /limits\.redis: expected no parameters but db, /],
     [5, /limits\.redis: expected a redis:\/\/ URL, or an object with one, got 5/],
     [{}, /limits\.redis\.url: expected a string, got nothing/],
     [{ url: 'host' }, /limits\.redis\.url: expected /],
@@ -38,7 +44,7 @@ describe('limits over Redis', () => {
     const router = made('rediss://me:hunter2@host/3')
     const { redis } = router.stats().limits ?? {}
     expect(redis).toEqual({ url: 'rediss://host:6379/3', status: 'idle', forMs: 0, processes: 1 })
-    expect(JSON.stringify(router.stats())).not.toContain('hunter2')
+    expect(JSON.stringify(router.stats()) + inspect(router, { depth: 9 })).not.toContain('hunter2')
   })
 
   test('that nobody asked for are not in the statistics', () => {
