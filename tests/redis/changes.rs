@@ -28,7 +28,10 @@ async fn router_on(node: &Server, named: &Server) -> Router<Completion> {
 
 fn keys(node: &Server) -> Vec<String> {
     let all = node.ask(&["KEYS", "*"]);
-    all.lines().filter(|line| !line.starts_with(['*', '$'])).map(str::to_owned).collect()
+    let mut keys: Vec<_> = all.lines().filter(|line| !line.starts_with(['*', '$'])).map(str::to_owned).collect();
+    // Each server has an order of its own.
+    keys.sort();
+    keys
 }
 
 fn id(node: &Server) -> String {
