@@ -22,6 +22,9 @@ const EXPECTED: &str = "a redis:// or rediss:// URL, redis+sentinel://host,…/m
 
 const PARAMETERS: &str = "no parameters but db, sentinelMasterId, sentinel_username and sentinel_password";
 
+/// What is there twice may be a part of a password that is not encoded.
+const ONCE: &str = "one name of the master and one number of a database";
+
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Endpoint {
@@ -92,7 +95,11 @@ impl Address {
         let layout = match kind {
             _ if is_sentinel => {
                 let fragment = (!fragment.is_empty()).then(|| decoded(fragment)).flatten();
-                let named = fragment.or_else(|| parameters.take("sentinelMasterId"));
+                let parameter = parameters.take("sentinelMasterId");
+                if fragment.is_some() && parameter.is_some() {
+                    return Err(wrong(ONCE));
+                }
+                let named = fragment.or(parameter);
                 let named = named.or_else(|| (!segments.is_empty()).then(|| decoded(segments.remove(0))).flatten());
                 let master = named.filter(|name| !name.is_empty());
                 Layout::Sentinels {
@@ -109,7 +116,11 @@ impl Address {
             _ => return Err(wrong(EXPECTED)),
         };
         let database = parameters.take("db").or_else(|| parameters.take("database"));
-        let database = database.or_else(|| segments.first().map(|text| (*text).to_owned()));
+        let path = segments.first().map(|text| (*text).to_owned());
+        if database.is_some() && path.is_some() {
+            return Err(wrong(ONCE));
+        }
+        let database = database.or(path);
         let database = database.map_or(Ok(0), |text| text.parse().map_err(|_| wrong("the number of a database")))?;
         if segments.len() > 1 {
             return Err(wrong(EXPECTED));
