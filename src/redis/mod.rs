@@ -116,7 +116,6 @@ impl Redis {
 
     /// Why the server that has this key is away: as soon as it is, also where nobody asks it anything. Never, as long as it is
     /// there, or was not needed yet.
-    #[allow(dead_code, reason = "for whoever has to know at once")]
     pub(crate) async fn lost(&self, key: &[u8]) -> Fault {
         match &*self.routes {
             Routes::One(node) => node.lost().await,
