@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use thryd::kinds::CompletionRequest;
+
 use super::server::Server;
-use super::{ask, impatient, redis_of, router, until, url};
+use super::{ask, ask_alone, impatient, options, redis_of, router, until, url};
 
 #[tokio::test]
 async fn a_redis_that_was_never_there_costs_a_share_and_no_call() {
@@ -16,6 +18,30 @@ async fn a_redis_that_was_never_there_costs_a_share_and_no_call() {
     let redis = redis_of(&router);
     assert_eq!(redis.status, "local");
     assert!(redis.error.unwrap().contains("127.0.0.1:1"));
+}
+
+#[tokio::test]
+async fn a_redis_that_accepts_and_says_nothing_costs_no_call_and_no_more_time_than_it_has() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let limits = format!(r#"{{"redis": "redis://127.0.0.1:{}"}}"#, silent.local_addr().unwrap().port());
+    let router = router(&limits, r#""rpm": 10"#, "{}");
+    let mut options = options(&router, Duration::from_secs(60));
+    options.timeouts.as_mut().unwrap().total = Some(Duration::from_millis(200));
+    let hasty = router.invoke("g", CompletionRequest::message("Hi"), options);
+    let begun = std::time::Instant::now();
+    let (hasty, patient) = futures_util::future::join(async { (hasty.await, begun.elapsed()) }, async {
+        (ask_alone(&router, Duration::ZERO).await, begun.elapsed())
+    })
+    .await;
+    let error = hasty.0.unwrap_err();
+    assert_eq!(error.code(), "ERR_TIMEOUT", "{error}");
+    assert!(hasty.1 < patient.1, "{:?}, {:?}", hasty.1, patient.1);
+    patient.0.unwrap();
+    assert_eq!(redis_of(&router).status, "local");
+    // What is known needs no waiting.
+    let begun = std::time::Instant::now();
+    ask(&router).await.unwrap();
+    assert!(begun.elapsed() < patient.1, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
