@@ -42,6 +42,7 @@ impl Cache {
         if let Glance::Hit(record) = &found {
             inner.memory.promote(*key, record, since);
             inner.disk_hits.fetch_add(1, Ordering::Relaxed);
+            self.note_use();
         }
         found
     }

@@ -218,6 +218,7 @@ impl Cache {
         }
         let found = self.0.memory.get(key, (self.0.clock)())?;
         self.0.memory_hits.fetch_add(1, Ordering::Relaxed);
+        self.note_use();
         Some(found)
     }
 
@@ -248,6 +249,7 @@ impl Cache {
                 }
                 None => None,
             };
+            cache.note_use();
             match &found {
                 Some(_) => _ = inner.disk_hits.fetch_add(1, Ordering::Relaxed),
                 None if inner.remote.is_some() => {}

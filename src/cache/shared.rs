@@ -33,14 +33,20 @@ impl Cache {
         self.0.options.joins_processes && !self.is_closed()
     }
 
-    /// Whose it is to ask a question, which is waited for for at most so long.
+    /// Whose it is to ask a question, if the answer is not in Redis, which is looked for in the place of a [`Cache::redis_get`];
+    /// another process is waited for for at most so long. Counts a hit or a miss, and who joined another.
     pub async fn turn(&self, key: &Key, namespace: &str, limit: Duration) -> Turn {
         let Some(remote) = self.remote().filter(|_| self.joins_processes()) else { return Turn::Alone };
         let inner = &self.0;
         let (since, cleared) = (inner.memory.epoch(), inner.memory.cleared());
         let turn = remote.turn(key, inner.codec.namespace(namespace), limit, || (inner.clock)()).await;
-        if let Turn::Answered(record) = &turn {
-            inner.joined.fetch_add(1, Ordering::Relaxed);
+        match &turn {
+            Turn::Found(_) => &inner.redis_hits,
+            Turn::Answered(_) => &inner.joined,
+            Turn::Ours(_) | Turn::Alone => &inner.misses,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+        if let Turn::Found(record) | Turn::Answered(record) = &turn {
             inner.memory.promote(*key, record, since);
             self.keep_below(*key, record, cleared);
         }
@@ -60,18 +66,26 @@ impl Cache {
         remote.clear(namespace).await.map_err(|fault| Error::cache("Redis", fault.message))
     }
 
-    /// Redis, once it is used; from then on what others clear is cleared here.
+    /// Redis, which is used from here on.
     pub(super) fn remote(&self) -> Option<&Arc<Remote>> {
         let remote = self.0.remote.as_ref().filter(|_| !self.is_closed())?;
+        self.note_use();
+        Some(remote)
+    }
+
+    /// Whichever tier answers: from the first use on what others clear is cleared here.
+    pub(super) fn note_use(&self) {
+        let Some(remote) = &self.0.remote else { return };
         if remote.is_first_use() {
             let inner = Arc::downgrade(&self.0);
             remote.watch(move |cleared| {
-                let Some(cache) = inner.upgrade().map(Cache) else { return false };
-                tokio::spawn(async move { cache.clear_as_told(cleared).await });
+                let Some(cache) = inner.upgrade().map(Cache).filter(|cache| !cache.is_closed()) else { return false };
+                if !cleared.is_empty() {
+                    tokio::spawn(async move { cache.clear_as_told(cleared).await });
+                }
                 true
             });
         }
-        Some(remote)
     }
 
     async fn clear_as_told(self, cleared: Vec<Cleared>) {

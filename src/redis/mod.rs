@@ -15,6 +15,7 @@ mod first;
 pub mod limits;
 mod node;
 mod options;
+mod say;
 mod script;
 mod sentinel;
 mod values;
@@ -28,7 +29,8 @@ use tokio::time::Instant;
 pub use address::Address;
 pub use fault::{Fault, FaultKind};
 pub use options::RedisOptions;
-pub(crate) use values::{Found, Keeping, Kept, Turn, Values};
+pub(crate) use say::say;
+pub(crate) use values::{Found, History, Keeping, Kept, Turn, Values};
 
 use address::Layout;
 use cluster::Cluster;

@@ -11,7 +11,11 @@ use super::{Redis, RedisOptions};
 
 static KEEP: Script = Script::new(["", "", include_str!("scripts/keep.lua")]);
 static TURN: Script = Script::new(["", "", include_str!("scripts/turn.lua")]);
+static CLEARED: Script = Script::new(["", "", include_str!("scripts/cleared.lua")]);
 static LEASE: Script = Script::new(["", "", include_str!("scripts/lease.lua")]);
+
+/// Most that is told at once of what was cleared.
+const TOLD_AT_ONCE: usize = 1000;
 
 /// Longest that a server can be told to keep something, about a hundred years.
 const LONGEST_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
@@ -54,6 +58,39 @@ pub(crate) enum Turn {
     Unfit,
 }
 
+/// What was cleared. Times are in microseconds of the server's clock, each later than all before.
+#[derive(Debug)]
+pub(crate) struct History {
+    /// Up to when this tells.
+    pub told: u64,
+    /// What is of before is of nobody, whatever it was.
+    pub since: u64,
+    /// When what was asked for was cleared, or 0.
+    pub own: u64,
+    /// What was cleared, the earliest first.
+    pub news: Vec<(String, u64)>,
+    /// Whether there is more to be told.
+    pub is_part: bool,
+}
+
+impl History {
+    fn read(said: Value) -> Option<Self> {
+        let Value::Array(parts) = said else { return None };
+        let mut texts = parts.into_iter().map(|part| match part {
+            Value::BulkString(text) => String::from_utf8(text).ok(),
+            _ => None,
+        });
+        let mut number = || texts.next()??.parse().ok();
+        let (told, since, own) = (number()?, number()?, number()?);
+        let mut news = Vec::new();
+        while let Some(name) = texts.next() {
+            news.push((name?, texts.next()??.parse().ok()?));
+        }
+        let is_part = news.len() >= TOLD_AT_ONCE;
+        Some(Self { told, since, own, news, is_part })
+    }
+}
+
 /// A value that is to be kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keeping<'a> {
@@ -73,12 +110,9 @@ impl Values {
         Self { redis: Redis::shared(options.clone()) }
     }
 
-    /// Waits until the server can be asked, or is known to be away.
-    ///
-    /// # Errors
-    /// Why it cannot be.
-    pub async fn open(&self) -> Result<(), Fault> {
-        self.redis.ping().await
+    /// Whether a server is away.
+    pub fn is_away(&self) -> bool {
+        self.redis.fault().is_some()
     }
 
     /// # Errors
@@ -95,17 +129,30 @@ impl Values {
         }
     }
 
-    /// Sets a value without an end, whatever was there, or only if nothing was.
+    /// Whether this set tells of anything since `seen`, or of less: by a command that costs the server next to nothing.
     ///
     /// # Errors
     /// As [`Redis::run`].
-    pub async fn set(&self, key: &str, value: &str, is_only_new: bool) -> Result<(), Fault> {
-        let mut command = redis::cmd("SET");
-        command.arg(key).arg(value);
-        if is_only_new {
-            command.arg("NX");
-        }
-        self.redis.run(key.as_bytes(), &command).await.map(drop)
+    pub async fn has_cleared_since(&self, set: &str, seen: u64) -> Result<bool, Fault> {
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(set).arg(-1).arg(-1).arg("WITHSCORES");
+        let said = self.redis.run(set.as_bytes(), &command).await?;
+        let is_same = matches!(&said, Value::Array(last)
+            if matches!(&last[..], [_, Value::BulkString(at)] if *at == seen.to_string().as_bytes()));
+        Ok(!is_same)
+    }
+
+    /// What this set says was cleared since `seen`, and when the name was, which is cleared now if so asked.
+    ///
+    /// # Errors
+    /// As [`Redis::run`]; if something else than such a set is there, which stays.
+    pub async fn cleared(&self, set: &str, seen: u64, name: &str, clears: bool) -> Result<History, Fault> {
+        // Who asks for one name is told of that alone.
+        let most = if clears || name.is_empty() { TOLD_AT_ONCE } else { 0 };
+        let (seen, most, clears) = (seen.to_string(), most.to_string(), if clears { "1" } else { "" });
+        let told = [seen.as_bytes(), name.as_bytes(), clears.as_bytes(), most.as_bytes()];
+        let said = CLEARED.run(&self.redis, &[set], &told).await?;
+        History::read(said).ok_or_else(|| Fault::refused(format!("{set} was not told of as it should be")))
     }
 
     /// Keeps a value, and ends the lease of its question.

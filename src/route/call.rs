@@ -153,6 +153,14 @@ impl<K: Kind> Prepared<K> {
     /// # Errors
     /// `ERR_NOT_CACHED` if only the cache may answer and cannot.
     pub async fn in_cache(&self) -> Result<Option<Answer<K>>> {
+        self.in_cache_but(|_| false).await
+    }
+
+    /// The same without Redis, if that is looked into later.
+    ///
+    /// # Errors
+    /// Those of [`Prepared::in_cache`].
+    pub async fn in_cache_but(&self, is_later: impl Fn(&Cache) -> bool) -> Result<Option<Answer<K>>> {
         let is_cache_only = self.options.cache == CacheUse::OnlyIfCached || self.core.is_replay();
         if self.options.cache == CacheUse::NoStore && !is_cache_only {
             // It neither reads nor keeps, so it does not wait for the file.
@@ -166,9 +174,11 @@ impl<K: Kind> Prepared<K> {
                 None => match cache.disk_get_since(&self.key, self.seen).await {
                     Some(record) => self.hit(&record, CacheStatus::Disk),
                     // Boxed, as calls without one are to take no more room for it.
-                    None if cache.has_redis() => Box::pin(cache.redis_get(&self.key, &self.namespace))
-                        .await
-                        .and_then(|record| self.hit(&record, CacheStatus::Redis)),
+                    None if cache.has_redis() && (is_cache_only || !is_later(cache)) => {
+                        Box::pin(cache.redis_get(&self.key, &self.namespace))
+                            .await
+                            .and_then(|record| self.hit(&record, CacheStatus::Redis))
+                    }
                     None => None,
                 },
             },

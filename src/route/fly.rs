@@ -164,13 +164,12 @@ impl<K: Kind> Prepared<K> {
         let start = |shared: Arc<Shared>| {
             let call = self.again();
             async move {
-                if let Some(answer) = call.in_cache().await? {
+                let takes_turns = |cache: &Cache| cache.joins_processes() && call.joins();
+                if let Some(answer) = call.in_cache_but(takes_turns).await? {
                     return Ok(answer);
                 }
                 match call.core.open_cache() {
-                    Some(cache) if cache.joins_processes() && call.joins() => {
-                        Box::pin(call.send_in_turn(reading, shared, cache)).await
-                    }
+                    Some(cache) if takes_turns(&cache) => Box::pin(call.send_in_turn(reading, shared, cache)).await,
                     cache => call.send(reading, shared, cache).await,
                 }
             }

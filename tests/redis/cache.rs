@@ -15,8 +15,12 @@ use super::layouts::cluster;
 use super::server::Server;
 use super::until;
 
-/// How much later than the bound an answer may be on a machine that has other things to do.
-const LENIENCE: Duration = Duration::from_millis(40);
+/// How much later than the bound an answer may be on a machine that has other things to do, once, and in the middle of many times.
+const ONCE: Duration = Duration::from_secs(1);
+const MEDIAN: Duration = Duration::from_millis(25);
+
+/// How long what is bound to happen is waited for there.
+const SOON: Duration = Duration::from_secs(20);
 
 fn key(number: u32) -> Key {
     Key(*blake3::hash(&number.to_le_bytes()).as_bytes())
@@ -26,9 +30,20 @@ fn options(server: &Server) -> CacheOptions {
     options_at(&server.url())
 }
 
+/// With more patience than the default, for machines that are busy with tests.
 fn options_at(url: &str) -> CacheOptions {
+    let mut options = impatient(url);
+    options.redis.as_mut().unwrap().redis.timeout = Duration::from_secs(3);
+    options
+}
+
+/// With the default patience.
+fn impatient(url: &str) -> CacheOptions {
     CacheOptions { redis: Some(RedisCacheOptions::at(url).unwrap()), ..CacheOptions::default() }
 }
+
+/// Where it stands what was cleared.
+const CLEARED: &str = "thryd:cache:cleared";
 
 fn open(server: &Server) -> Cache {
     Cache::open(options(server)).unwrap()
@@ -110,11 +125,11 @@ async fn namespaces_are_apart_and_are_cleared_apart() {
     assert_eq!(found(&one, &key(1), "a").await, None);
     assert!(found(&one, &key(2), "b").await.is_some());
     // Also what another process has in its memory.
-    until(Duration::from_secs(3), || other.memory_get(&key(1)).is_none()).await;
+    until(SOON, || other.memory_get(&key(1)).is_none()).await;
     assert!(other.memory_get(&key(2)).is_some());
     assert_eq!(found(&other, &key(1), "a").await, None);
     one.clear(None).await.unwrap();
-    until(Duration::from_secs(3), || other.memory_get(&key(2)).is_none()).await;
+    until(SOON, || other.memory_get(&key(2)).is_none()).await;
     assert_eq!(found(&open(&server), &key(2), "b").await, None, "nor does who comes later");
 }
 
@@ -122,11 +137,11 @@ async fn namespaces_are_apart_and_are_cleared_apart() {
 async fn what_was_asked_before_a_clear_is_not_kept_after_it() {
     let Some(server) = Server::start() else { return };
     let (one, other) = (open(&server), open(&server));
-    assert_eq!(found(&one, &key(1), "").await, None);
+    one.put(key(2), entry("an answer"));
+    one.flush().await.unwrap();
     let since = Some(one.moment());
     other.clear(None).await.unwrap();
-    // It is told within a second or so.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    until(SOON, || one.memory_get(&key(2)).is_none()).await;
     one.put(key(1), Entry { since, ..entry("an old answer") });
     one.flush().await.unwrap();
     assert_eq!(found(&other, &key(1), "").await, None);
@@ -140,7 +155,8 @@ async fn a_redis_that_lost_everything_takes_nothing_else_with_it() {
     cache.flush().await.unwrap();
     assert!(found(&cache, &key(1), "").await.is_some());
     server.ask(&["FLUSHALL"]);
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    // It has looked since.
+    until(SOON, || server.ask(&["EXISTS", CLEARED]).contains(":1")).await;
     assert!(cache.memory_get(&key(1)).is_some(), "that was no clear");
     cache.put(key(2), entry("another"));
     cache.flush().await.unwrap();
@@ -177,24 +193,28 @@ async fn a_value_that_is_not_as_it_should_be_is_a_miss_and_stays_if_it_is_anothe
         let hex = blake3::Hash::from_bytes(key(number).0).to_hex().to_string();
         keys(&server).into_iter().find(|key| key.contains(&hex)).unwrap()
     };
-    let (list, damaged, newer) = (place(1).await, place(2).await, place(3).await);
+    let (list, damaged, newer, plain) = (place(1).await, place(2).await, place(3).await, place(4).await);
     server.ask(&["DEL", &list]);
     server.ask(&["RPUSH", &list, "mine"]);
     server.ask(&["SETRANGE", &damaged, "20", "xxxx"]);
     server.ask(&["SETRANGE", &newer, "3", "\u{3}"]);
+    server.ask(&["SET", &plain, "the text of another"]);
     let other = open(&server);
-    for number in 1..=3 {
+    for number in 1..=4 {
         assert_eq!(found(&other, &key(number), "").await, None);
     }
     let redis = other.stats().redis.unwrap();
-    assert_eq!((redis.read_errors, redis.skipped, redis.status), (3, 0, "connected"));
-    for number in 1..=3 {
+    assert_eq!((redis.read_errors, redis.skipped, redis.status), (4, 0, "connected"));
+    for number in 1..=4 {
         other.put(key(number), entry("a new answer"));
+        other.flush().await.unwrap();
     }
-    other.flush().await.unwrap();
     assert!(server.ask(&["LRANGE", &list, "0", "-1"]).contains("mine"));
     assert!(server.ask(&["GETRANGE", &newer, "0", "3"]).contains("thR\u{3}"));
-    assert_eq!(other.stats().redis.unwrap().write_errors, 2);
+    assert!(server.ask(&["GET", &plain]).contains("the text of another"));
+    let redis = other.stats().redis.unwrap();
+    assert_eq!((redis.write_errors, redis.status), (3, "connected"));
+    assert!(redis.last_error.unwrap().contains(&plain), "it is named");
     assert_eq!(found(&open(&server), &key(2), "").await.unwrap(), "a new answer");
 }
 
@@ -214,52 +234,49 @@ async fn an_answer_that_was_asked_for_earlier_does_not_take_the_place_of_a_newer
     assert_eq!(found(&open(&server), &key(1), "").await.unwrap(), "the newest");
 }
 
+/// How long a look that finds nothing takes, again and again for so long: the median.
+async fn looks(cache: &Cache, count: u32) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let asked = Instant::now();
+        assert_eq!(found(cache, &key(1), "").await, None);
+        times.push(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
 #[tokio::test]
 async fn a_frozen_redis_delays_one_answer_by_the_bound_and_the_next_by_nothing() {
     let Some(server) = Server::start() else { return };
-    let cache = open(&server);
-    cache.put(key(1), entry("an answer"));
-    cache.flush().await.unwrap();
-    assert!(found(&cache, &key(1), "").await.is_some());
+    let cache = Cache::open(impatient(&server.url())).unwrap();
+    until_found(&cache, 1).await;
     server.signal("STOP");
     let begun = Instant::now();
     assert_eq!(found(&cache, &key(1), "").await, None);
     let first = begun.elapsed();
-    let (begun, mut longest) = (Instant::now(), Duration::ZERO);
-    while begun.elapsed() < Duration::from_secs(2) {
-        let asked = Instant::now();
-        assert_eq!(found(&cache, &key(1), "").await, None);
-        longest = longest.max(asked.elapsed());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(first >= Duration::from_millis(45) && first < Duration::from_millis(50) + LENIENCE, "{first:?}");
-    assert!(longest < LENIENCE, "{longest:?}");
+    let median = looks(&cache, 100).await;
+    assert!(first >= Duration::from_millis(45) && first < Duration::from_millis(50) + ONCE, "{first:?}");
+    assert!(median < MEDIAN, "{median:?}");
     let redis = cache.stats().redis.unwrap();
     assert_eq!(redis.status, "away");
-    assert!(redis.skipped > 50 && redis.last_error.as_ref().unwrap().contains("did not answer"), "{redis:?}");
+    assert!(redis.skipped > 100 && redis.last_error.as_ref().unwrap().contains("did not answer"), "{redis:?}");
     server.signal("CONT");
-    let begun = Instant::now();
-    while found(&cache, &key(1), "").await.is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(2), "it is back");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(cache.stats().redis.unwrap().status, "connected");
+    until_found(&cache, 1).await;
+    until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
 }
 
 #[tokio::test]
 async fn a_redis_that_was_frozen_before_it_was_first_asked_delays_by_no_more_than_the_bound() {
     let Some(server) = Server::start() else { return };
     server.signal("STOP");
-    let cache = open(&server);
+    let cache = Cache::open(impatient(&server.url())).unwrap();
     let begun = Instant::now();
     assert_eq!(found(&cache, &key(1), "").await, None);
-    assert!(begun.elapsed() < Duration::from_millis(50) + LENIENCE, "{:?}", begun.elapsed());
-    for _ in 0..20 {
-        let asked = Instant::now();
-        assert_eq!(found(&cache, &key(1), "").await, None);
-        assert!(asked.elapsed() < LENIENCE, "{:?}", asked.elapsed());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    assert!(begun.elapsed() < Duration::from_millis(50) + ONCE, "{:?}", begun.elapsed());
+    let median = looks(&cache, 50).await;
+    assert!(median < MEDIAN, "{median:?}");
     server.signal("CONT");
 }
 
@@ -275,20 +292,13 @@ async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
         assert_eq!(found(&cache, &key(1), "").await, None);
     }
     cache.flush().await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(3), "not even once for the timeout: {:?}", begun.elapsed());
     assert_eq!(cache.stats().redis.unwrap().write_errors, 50);
     assert!(cache.memory_get(&key(1)).is_some());
     server.restart();
-    let begun = Instant::now();
-    loop {
-        cache.put(key(2), entry("an answer"));
-        cache.flush().await.unwrap();
-        if found(&open(&server), &key(2), "").await.is_some() {
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(2), "it is back");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
+    until_found(&cache, 2).await;
+    assert!(found(&open(&server), &key(2), "").await.is_some());
 }
 
 #[tokio::test]
@@ -302,6 +312,13 @@ async fn a_full_or_read_only_redis_still_answers_and_says_that_it_keeps_nothing(
         cache.flush().await.unwrap();
         found(&open(&server), &key(number), "").await.is_some()
     };
+    let until_kept = async |number| {
+        let begun = Instant::now();
+        while !is_kept(number).await {
+            assert!(begun.elapsed() < SOON, "{:?}", cache.stats());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     assert!(!is_kept(2).await);
     let redis = cache.stats().redis.unwrap();
@@ -309,15 +326,13 @@ async fn a_full_or_read_only_redis_still_answers_and_says_that_it_keeps_nothing(
     assert!(redis.last_error.unwrap().contains("OOM"));
     assert!(found(&cache, &key(1), "").await.is_some());
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
-    assert!(is_kept(3).await);
+    until_kept(3).await;
     let master = Server::start().unwrap();
     server.ask(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
     assert!(!is_kept(4).await);
     assert!(cache.stats().redis.unwrap().last_error.unwrap().contains("READONLY"));
     server.ask(&["REPLICAOF", "NO", "ONE"]);
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert!(is_kept(5).await);
+    until_kept(5).await;
 }
 
 #[tokio::test]
@@ -375,7 +390,7 @@ async fn more_than_redis_takes_in_is_dropped_and_counted() {
 #[tokio::test]
 async fn a_file_that_cannot_be_opened_costs_the_file_and_not_redis() {
     let Some(server) = Server::start() else { return };
-    let cache = format!(r#"{{"path": "/nowhere/cache", "redis": "{}"}}"#, server.url());
+    let cache = format!(r#"{{"path": "/nowhere/cache", "redis": {{"url": "{}", "timeoutMs": 3000}}}}"#, server.url());
     for expected in [CacheStatus::Miss, CacheStatus::Redis] {
         let router = router(&cache, r#"{"cache": true}"#);
         let answer = router.invoke("g", CompletionRequest::message("Hi"), InvokeOptions::default()).await.unwrap();
@@ -410,7 +425,7 @@ async fn a_cluster_has_the_answers_on_all_of_its_nodes_and_loses_only_those_of_o
     count(&other).await;
     let begun = Instant::now();
     let left = count(&other).await;
-    assert!(left <= there && begun.elapsed() < Duration::from_millis(500), "{left} in {:?}", begun.elapsed());
+    assert!(left <= there && begun.elapsed() < Duration::from_secs(3), "{left} in {:?}", begun.elapsed());
 }
 
 /// Puts and looks until it is there.
@@ -419,10 +434,11 @@ async fn until_found(cache: &Cache, number: u32) {
     loop {
         cache.put(key(number), entry("an answer"));
         cache.flush().await.unwrap();
-        if found(cache, &key(number), "").await.is_some() {
+        let record = cache.redis_get(&key(number), "").await;
+        if record.is_some() {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", cache.stats());
+        assert!(begun.elapsed() < SOON, "{:?}", cache.stats());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -4,6 +4,7 @@
 
 mod cache;
 mod changes;
+mod clearing;
 mod faults;
 mod joining;
 mod layouts;

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 pub use options::RedisCacheOptions;
@@ -34,8 +35,10 @@ pub(super) use writer::flush_within_bounds;
 /// How much longer than the bound a look is given to say that it took longer, so that the connection is known to be of no use.
 const GRACE: Duration = Duration::from_millis(2);
 
-/// How often it is asked whether somebody else has cleared anything.
+/// How often it is asked whether somebody else has cleared anything: of a cache that was used in the last while, and of another.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_SELDOM: Duration = Duration::from_secs(5);
+const IN_USE: Duration = Duration::from_secs(60);
 
 /// How soon that is asked again of a Redis that is away: it may come back without anything.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -54,10 +57,14 @@ pub(super) struct Remote {
     writer: Writer,
     /// The leases that calls of this process have, by question.
     claims: Mutex<HashMap<Key, Claim>>,
+    /// Where what it does behind the callers' backs runs, when they are in none.
+    runtime: Option<Handle>,
     /// When it was first needed.
     first: OnceLock<Instant>,
     /// Whether it has been reached, or found not to be there.
     is_open: AtomicBool,
+    /// Whether it was used since anybody last looked.
+    is_used: AtomicBool,
     /// How often something was found to be cleared: what was to be kept before is not kept after.
     cleared: AtomicU64,
 }
@@ -74,8 +81,10 @@ impl Remote {
             status: Status::new(options.redis.address.to_string()),
             writer: Writer::default(),
             claims: Mutex::default(),
+            runtime: Handle::try_current().ok(),
             first: OnceLock::new(),
             is_open: AtomicBool::new(false),
+            is_used: AtomicBool::new(false),
             cleared: AtomicU64::new(0),
         });
         writer::note(&remote);
@@ -97,7 +106,7 @@ impl Remote {
             Found::Nothing => None,
             Found::Value(value) => self.read(key, value, now_ms).await,
             Found::Foreign => {
-                self.status.unreadable("a value is of another type than thryd's are");
+                self.status.unreadable("a value is not thryd's");
                 None
             }
         }
@@ -137,30 +146,12 @@ impl Remote {
         outcome
     }
 
-    /// Asks, for as long as it is there, whether somebody else has cleared anything, and tells.
-    pub fn watch(self: &Arc<Self>, tell: impl Fn(Vec<Cleared>) -> bool + Send + 'static) {
-        let remote = Arc::downgrade(self);
-        tokio::spawn(async move {
-            let mut pause = LOOK_EVERY;
-            loop {
-                tokio::time::sleep(pause).await;
-                let Some(remote) = remote.upgrade() else { return };
-                let looked = remote.generations.look(&remote.values).await;
-                pause = if looked.is_ok() { LOOK_EVERY } else { LOOK_AGAIN };
-                let cleared = looked.unwrap_or_default();
-                if !cleared.is_empty() {
-                    remote.cleared.fetch_add(1, Ordering::SeqCst);
-                    if !tell(cleared) {
-                        return;
-                    }
-                }
-            }
-        });
-    }
-
-    /// Whether this is the first time that it is needed, in a runtime. Begins to connect then.
-    pub fn is_first_use(self: &Arc<Self>) -> bool {
-        if self.first.get().is_some() || tokio::runtime::Handle::try_current().is_err() {
+    /// Notes that the cache is used, and whether that is the first time, in which case it has to be watched from then on.
+    pub fn is_first_use(&self) -> bool {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+        if self.first.get().is_some() || self.runtime().is_none() {
             return false;
         }
         let mut is_first = false;
@@ -168,37 +159,78 @@ impl Remote {
             is_first = true;
             Instant::now()
         });
-        if is_first {
-            let remote = Arc::clone(self);
-            tokio::spawn(async move {
-                if let Err(fault) = remote.values.open().await {
-                    remote.status.lost(&fault.message);
+        is_first
+    }
+
+    fn runtime(&self) -> Option<Handle> {
+        Handle::try_current().ok().or_else(|| self.runtime.clone())
+    }
+
+    /// Connects, and asks again and again whether somebody else has cleared anything, and tells, until that is of no interest to
+    /// whoever is told.
+    pub fn watch(self: &Arc<Self>, tell: impl Fn(Vec<Cleared>) -> bool + Send + 'static) {
+        let Some(runtime) = self.runtime() else { return };
+        let remote = Arc::downgrade(self);
+        runtime.spawn(async move {
+            let mut used = Instant::now();
+            while tell(Vec::new()) {
+                let Some(remote) = remote.upgrade() else { return };
+                let looked = remote.generations.look(&remote.values).await;
+                match &looked {
+                    Ok(_) => remote.status.found(),
+                    Err(fault) => remote.status.lost(&fault.message),
                 }
                 remote.is_open.store(true, Ordering::Release);
-            });
-        }
-        is_first
+                if remote.is_used.swap(false, Ordering::Relaxed) {
+                    used = Instant::now();
+                }
+                let pause = match &looked {
+                    _ if used.elapsed() > IN_USE => LOOK_SELDOM,
+                    Ok(_) => LOOK_EVERY,
+                    Err(_) => LOOK_AGAIN,
+                };
+                let cleared = looked.unwrap_or_default();
+                if !cleared.is_empty() {
+                    remote.cleared.fetch_add(1, Ordering::SeqCst);
+                    if !tell(cleared) {
+                        return;
+                    }
+                }
+                drop(remote);
+                // Not all processes at once.
+                tokio::time::sleep(pause.mul_f64(fastrand::f64() * 0.5 + 0.75)).await;
+            }
+        });
     }
 
     /// Does something that somebody waits for, within the bound. `None` if Redis is away, or did not do it in time.
     async fn within<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Option<T> {
-        let now = Instant::now();
-        let mut end = now + self.limit + GRACE;
-        if !self.is_open.load(Ordering::Acquire) {
-            // Nobody waits for the first connection longer than the first who came.
-            end = end.min(self.first.get().copied().unwrap_or(now) + self.limit + GRACE);
-        }
-        let why = match timeout_at(end, work).await {
+        match timeout_at(self.end(), work).await {
             Ok(Ok(done)) => {
                 self.status.found();
                 return Some(done);
             }
-            Ok(Err(fault)) => fault.message,
-            Err(_) => format!("no answer within {} ms", self.limit.as_millis()),
-        };
-        self.status.lost(&why);
-        self.status.skipped();
+            outcome => self.without(outcome.ok().and_then(Result::err)),
+        }
         None
+    }
+
+    /// Until when an answer waits that begins to now.
+    fn end(&self) -> Instant {
+        let now = Instant::now();
+        let end = now + self.limit + GRACE;
+        if self.is_open.load(Ordering::Acquire) {
+            return end;
+        }
+        // Nobody waits for the first connection longer than the first who came.
+        end.min(self.first.get().copied().unwrap_or(now) + self.limit + GRACE)
+    }
+
+    /// A lookup did without, for this reason, or because there was no answer in time.
+    fn without(&self, fault: Option<Fault>) {
+        let late = || format!("no answer within {} ms", self.limit.as_millis());
+        self.status.lost(&fault.map_or_else(late, |fault| fault.message));
+        self.status.skipped();
     }
 }
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// How long nothing more is said of what goes wrong.
-const QUIET: Duration = Duration::from_secs(10);
+use crate::redis::say;
+
+/// How long it is not said again that something is wrong, however often that comes and goes.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// A Redis that keeps answers, at one moment. What is counted is what this cache did, from its opening on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,7 +22,8 @@ pub struct RedisCacheStats {
     pub status: &'static str,
     /// Lookups that did without it, because it was away.
     pub skipped: u64,
-    /// Answers that did not get there: it was away or full, or did not keep up, or the answer is longer than a mebibyte.
+    /// Answers that did not get there: it was away or full, or did not keep up, or the answer is longer than a mebibyte, or what is
+    /// not thryd's, or of a newer version, has its place.
     pub write_errors: u64,
     /// Values that could not be read: damaged, of a newer version, sealed with another key, or not thryd's. They count as misses.
     pub read_errors: u64,
@@ -41,13 +44,36 @@ pub(super) struct Status {
     write_errors: AtomicU64,
     read_errors: AtomicU64,
     last_error: Mutex<Option<String>>,
-    /// Whether it was said that it is away.
-    is_said: AtomicBool,
-    last_said: Mutex<Option<Instant>>,
+    /// Whether all that was said is that it is well, and it is.
+    is_well: AtomicBool,
+    said: Mutex<Said>,
+    /// Where it is said.
+    voice: fn(&str),
+}
+
+/// How it is, for whoever reads what the process says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum News {
+    #[default]
+    Well,
+    Away,
+    /// It answers, and keeps nothing.
+    Refusing,
+}
+
+/// What was said last, and when it was said that something is wrong.
+#[derive(Debug, Default)]
+struct Said {
+    news: News,
+    at: Option<Instant>,
 }
 
 impl Status {
     pub fn new(url: String) -> Self {
+        Self::with_voice(url, say)
+    }
+
+    fn with_voice(url: String, voice: fn(&str)) -> Self {
         Self {
             url,
             has_answered: AtomicBool::default(),
@@ -57,8 +83,9 @@ impl Status {
             write_errors: AtomicU64::default(),
             read_errors: AtomicU64::default(),
             last_error: Mutex::default(),
-            is_said: AtomicBool::default(),
-            last_said: Mutex::default(),
+            is_well: AtomicBool::new(true),
+            said: Mutex::default(),
+            voice,
         }
     }
 
@@ -74,28 +101,22 @@ impl Status {
             skipped: self.skipped.load(Ordering::Relaxed),
             write_errors: self.write_errors.load(Ordering::Relaxed),
             read_errors: self.read_errors.load(Ordering::Relaxed),
-            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error: self.last_error(),
         }
     }
 
     /// It answered.
     pub fn found(&self) {
         self.has_answered.store(true, Ordering::Relaxed);
-        if self.is_away.load(Ordering::Relaxed)
-            && self.is_away.swap(false, Ordering::Relaxed)
-            && self.is_said.swap(false, Ordering::Relaxed)
-        {
-            say(&format!("answers are kept in Redis again: {}", self.url));
-        }
+        self.is_away.store(false, Ordering::Relaxed);
+        self.tell("");
     }
 
     /// It did not.
     pub fn lost(&self, why: &str) {
         self.note(why);
-        if !self.is_away.swap(true, Ordering::Relaxed) && self.may_say() {
-            self.is_said.store(true, Ordering::Relaxed);
-            say(&format!("the cache goes on without Redis: {why}"));
-        }
+        self.is_away.store(true, Ordering::Relaxed);
+        self.tell(why);
     }
 
     /// A lookup did without it.
@@ -109,46 +130,123 @@ impl Status {
         self.note(why);
     }
 
-    /// It answered, and said no.
-    pub fn refused(&self) {
-        self.has_answered.store(true, Ordering::Relaxed);
-    }
-
     /// An answer got there.
     pub fn kept(&self) {
-        self.found();
         self.is_refusing.store(false, Ordering::Relaxed);
+        self.found();
     }
 
-    /// So many answers did not get there.
+    /// It answered, and does not keep what it is given.
+    pub fn refused(&self, why: &str) {
+        self.note(why);
+        self.has_answered.store(true, Ordering::Relaxed);
+        self.is_refusing.store(true, Ordering::Relaxed);
+        self.tell(why);
+    }
+
+    /// So many answers did not get there; without a reason it is the last one.
     pub fn not_kept(&self, answers: u64, why: &str) {
         self.write_errors.fetch_add(answers, Ordering::Relaxed);
         self.note(why);
-        if !self.is_away.load(Ordering::Relaxed) && !self.is_refusing.swap(true, Ordering::Relaxed) && self.may_say() {
-            say(&format!("answers are not kept in Redis: {why}"));
-        }
     }
 
-    /// Not again and again, as of a Cluster of which one node is away.
-    fn may_say(&self) -> bool {
-        let now = Instant::now();
-        let mut last = self.last_said.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|last| now - last >= QUIET);
-        if may {
-            *last = Some(now);
+    /// Says how it is if that is another thing than was said last: that something is wrong at most once in a while, and that it
+    /// is over whenever it had been said.
+    fn tell(&self, why: &str) {
+        let news = match (self.is_away.load(Ordering::Relaxed), self.is_refusing.load(Ordering::Relaxed)) {
+            (true, _) => News::Away,
+            (false, true) => News::Refusing,
+            (false, false) => News::Well,
+        };
+        if news == News::Well && self.is_well.load(Ordering::Relaxed) {
+            return;
         }
-        may
+        let now = Instant::now();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = news == News::Well || said.at.is_none_or(|at| now - at >= QUIET);
+        if said.news == news || !is_due {
+            return;
+        }
+        said.news = news;
+        self.is_well.store(news == News::Well, Ordering::Relaxed);
+        if news != News::Well {
+            said.at = Some(now);
+        }
+        drop(said);
+        let why = if why.is_empty() { self.last_error().unwrap_or_default() } else { why.to_owned() };
+        (self.voice)(&match news {
+            News::Well => format!("answers are kept in Redis again: {}", self.url),
+            News::Away => format!("the cache goes on without Redis: {why}"),
+            News::Refusing => format!("answers are not kept in Redis: {why}"),
+        });
+    }
+
+    fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn note(&self, why: &str) {
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_deref() != Some(why) {
+        if !why.is_empty() && last.as_deref() != Some(why) {
             *last = Some(why.to_owned());
         }
     }
 }
 
-/// One line for whoever reads what the process says.
-fn say(line: &str) {
-    eprintln!("thryd: {line}");
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local!(static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) });
+
+    fn hear(line: &str) {
+        LINES.with_borrow_mut(|lines| lines.push(line.to_owned()));
+    }
+
+    fn heard() -> Vec<String> {
+        LINES.take()
+    }
+
+    fn status() -> Status {
+        Status::with_voice("redis://host".to_owned(), hear)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_and_goes_is_told_of_once_a_minute_and_its_last_state_in_the_end() {
+        let status = status();
+        for _ in 0..50 {
+            status.lost("no answer");
+            status.found();
+        }
+        assert_eq!(
+            heard(),
+            ["the cache goes on without Redis: no answer", "answers are kept in Redis again: redis://host"]
+        );
+        status.lost("gone for good");
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        status.lost("gone for good");
+        assert_eq!(heard(), Vec::<String>::new());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for _ in 0..9 {
+            status.lost("gone for good");
+        }
+        assert_eq!(heard(), ["the cache goes on without Redis: gone for good"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_answers_and_keeps_nothing_is_not_said_to_be_back_until_it_keeps_something() {
+        let status = status();
+        for _ in 0..9 {
+            status.refused("OOM");
+            status.found();
+        }
+        assert_eq!(
+            (heard(), status.stats().status),
+            (vec!["answers are not kept in Redis: OOM".to_owned()], "connected")
+        );
+        status.kept();
+        assert_eq!(heard(), ["answers are kept in Redis again: redis://host"]);
+    }
 }

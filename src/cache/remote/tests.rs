@@ -1,16 +1,39 @@
-//! What Redis costs, on a server of its own. Measured, not tested: `cargo test --release --no-default-features --lib
-//! what_redis_costs -- --ignored --nocapture`.
+//! How often Redis is asked, and what it costs, on a server of its own: that is measured, not tested: `cargo test --release
+//! --no-default-features --lib what_redis_costs -- --ignored --nocapture`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::cache::{Cache, CacheOptions, Entry, Glance, Key, RedisCacheOptions};
+use super::Remote;
+use crate::cache::{Cache, CacheOptions, Codec, Entry, Glance, Key, RedisCacheOptions};
 
 #[allow(clippy::duplicate_mod, reason = "tests of other folders use it too")]
 #[path = "../../../tests/redis/server.rs"]
 mod server;
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_nobody_uses_asks_seldom_until_somebody_does() {
+    // Nobody is there, which is an answer too.
+    let remote = Remote::new(&RedisCacheOptions::at("redis://127.0.0.1:1").unwrap(), Codec::default());
+    let asked = Arc::new(AtomicU32::new(0));
+    let asks = Arc::clone(&asked);
+    remote.watch(move |_| asks.fetch_add(1, Ordering::Relaxed) < u32::MAX);
+    let asked_within = async |seconds| {
+        asked.store(0, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        asked.load(Ordering::Relaxed)
+    };
+    assert!(asked_within(59).await > 40);
+    asked_within(10).await;
+    assert!(asked_within(60).await < 20);
+    assert!(remote.is_first_use());
+    asked_within(10).await;
+    assert!(asked_within(40).await > 20);
+}
 
 /// Of each kind, in rounds that alternate.
 const ROUNDS: usize = 20;

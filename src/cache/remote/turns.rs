@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::generations::fresh;
 use super::{Place, Remote};
 use crate::cache::{Key, Namespace, Record};
-use crate::redis::Turn as Said;
+use crate::redis::{Fault, Found, Turn as Said};
 
 /// How much of what it has waited somebody waits until it looks again, and the bounds of that.
 const PART: u32 = 16;
@@ -32,6 +32,8 @@ const NOT_KEPT: &str = "not kept";
 
 /// Whose it is to ask.
 pub enum Turn {
+    /// Nobody's: the answer was there.
+    Found(Arc<Record>),
     /// Nobody's any more: another process has.
     Answered(Arc<Record>),
     /// The caller's, while it has this.
@@ -59,7 +61,8 @@ pub(super) struct Claim {
 }
 
 impl Remote {
-    /// Waits, for at most so long, until another process has answered the question or it is the caller's turn to ask it.
+    /// Looks for the answer to the question, and waits, for at most so long, until another process has got it or it is the caller's
+    /// turn to ask.
     pub async fn turn(
         self: &Arc<Self>,
         key: &Key,
@@ -67,48 +70,86 @@ impl Remote {
         limit: Duration,
         clock: impl Fn() -> u64,
     ) -> Turn {
-        let Some(place) = self.within(self.place(key, namespace)).await else { return Turn::Alone };
         let (begun, token) = (Instant::now(), fresh());
-        let claim = || Claim {
-            remote: Arc::downgrade(self),
-            place: place.clone(),
-            token: token.clone(),
-            is_over: false,
-            is_answered: false,
-        };
-        let (mut holder, mut handovers) = (Bytes::new(), 0);
+        let (mut place, mut holder, mut handovers) = (None, Bytes::new(), 0);
         loop {
-            // Left in the middle of it, or without an answer, nobody knows whether it was taken.
-            let mut claim = claim();
-            let said = self.within(self.values.turn(&place.answer, &place.lease, &token, self.lease)).await;
-            match said {
-                None => return Turn::Alone,
-                Some(Said::Taken) => {
-                    self.claims().insert(*key, claim);
-                    return Turn::Ours(Lease { remote: Arc::clone(self), key: *key, token, place });
+            let asked = timeout_at(self.end(), self.ask_turn(key, namespace, &token, &mut place)).await;
+            let said = match asked {
+                Ok(Ok(said)) => said,
+                // A server that is full, or may not be written, is there all the same.
+                Ok(Err(fault)) if fault.is_refusal() && place.is_some() && !self.values.is_away() => {
+                    self.refused(0, &fault);
+                    return Turn::Alone;
                 }
-                Some(other) => {
-                    claim.is_over();
-                    match other {
-                        Said::Answer(value) => {
-                            return self.read(key, value, clock()).await.map_or(Turn::Alone, Turn::Answered);
-                        }
-                        Said::Held(by) if by == NOT_KEPT => return Turn::Alone,
-                        Said::Held(by) if by != holder => {
-                            (holder, handovers) = (by, handovers + 1);
-                            if handovers > HANDOVERS {
-                                return Turn::Alone;
-                            }
-                        }
-                        Said::Held(_) => {}
-                        _ => return Turn::Alone,
+                outcome => {
+                    self.without(outcome.ok().and_then(Result::err));
+                    return Turn::Alone;
+                }
+            };
+            self.status.found();
+            match (said, &place) {
+                (Said::Answer(value), _) => {
+                    let found = if holder.is_empty() { Turn::Found } else { Turn::Answered };
+                    return self.read(key, value, clock()).await.map_or(Turn::Alone, found);
+                }
+                (Said::Taken, Some(place)) => {
+                    return Turn::Ours(Lease { remote: Arc::clone(self), key: *key, token, place: place.clone() });
+                }
+                (Said::Held(by), _) if by == NOT_KEPT => return Turn::Alone,
+                (Said::Held(by), _) => {
+                    if by != holder {
+                        (holder, handovers) = (by, handovers + 1);
                     }
+                    if handovers > HANDOVERS {
+                        return Turn::Alone;
+                    }
+                }
+                _ => {
+                    self.status.unreadable("a value or a lease is not thryd's");
+                    return Turn::Alone;
                 }
             }
             let waited = begun.elapsed();
             let Some(left) = limit.checked_sub(waited).filter(|left| !left.is_zero()) else { return Turn::Alone };
             sleep((waited / PART).clamp(SOONEST, LATEST).min(left)).await;
         }
+    }
+
+    /// Asks once; the lease, if it was taken, is noted.
+    async fn ask_turn(
+        self: &Arc<Self>,
+        key: &Key,
+        namespace: Namespace,
+        token: &str,
+        known: &mut Option<Place>,
+    ) -> Result<Said, Fault> {
+        let place = match known {
+            Some(place) => &*place,
+            None => known.insert(self.place(key, namespace).await?),
+        };
+        if self.writer.is_resting() {
+            // What cannot be kept cannot be leased, but may be there.
+            return Ok(match self.values.get(&place.answer).await? {
+                Found::Value(value) => Said::Answer(value),
+                Found::Nothing => Said::Held(NOT_KEPT.into()),
+                Found::Foreign => Said::Unfit,
+            });
+        }
+        // Left in the middle of it, or without an answer, nobody knows whether it was taken.
+        let mut claim = Claim {
+            remote: Arc::downgrade(self),
+            place: place.clone(),
+            token: token.to_owned(),
+            is_over: false,
+            is_answered: false,
+        };
+        let said = self.values.turn(&place.answer, &place.lease, token, self.lease).await?;
+        if let Said::Taken = said {
+            self.claims().insert(*key, claim);
+        } else {
+            claim.is_over();
+        }
+        Ok(said)
     }
 
     /// The lease of a question, for whoever keeps its answer.

@@ -107,8 +107,9 @@ impl Remote {
 
     async fn send(&self, batch: Vec<Entry>) {
         let count = batch.len() as u64;
-        if self.writer.lock().rests_until.is_some_and(|until| Instant::now() < until) {
-            self.status.not_kept(count, "Redis refused what was to be kept, and is left alone for a second");
+        if self.writer.is_resting() {
+            // For the reason that is known.
+            self.status.not_kept(count, "");
             return;
         }
         let letters = match self.letters(batch).await {
@@ -133,8 +134,11 @@ impl Remote {
                     }
                     match kept {
                         Kept::Yes => self.status.kept(),
-                        Kept::Overtaken => {}
-                        Kept::Foreign => self.status.not_kept(1, "a value that is not this version's has the place"),
+                        Kept::Overtaken => self.status.found(),
+                        Kept::Foreign => {
+                            let key = &letter.place.answer;
+                            self.status.not_kept(1, &format!("{key} is not thryd's, or of a newer version: it stays"));
+                        }
                     }
                 }
                 Err(fault) => self.refused(1, &fault),
@@ -173,9 +177,10 @@ impl Remote {
         Ok(letters)
     }
 
-    fn refused(&self, count: u64, fault: &Fault) {
+    /// So many answers do not get there.
+    pub(super) fn refused(&self, count: u64, fault: &Fault) {
         if fault.is_refusal() {
-            self.status.refused();
+            self.status.refused(&fault.message);
             self.writer.lock().rests_until = Some(Instant::now() + REST);
         } else {
             self.status.lost(&fault.message);
@@ -198,6 +203,11 @@ impl Writer {
         state.bytes -= bytes;
         state.is_running = !batch.is_empty();
         (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Whether nothing is sent for now, because it would be refused.
+    pub fn is_resting(&self) -> bool {
+        self.lock().rests_until.is_some_and(|until| Instant::now() < until)
     }
 
     // A std mutex: nothing is awaited while it is held.

@@ -25,9 +25,9 @@ end
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'none' and kind ~= 'string' then return ended(-1) end
 if kind == 'string' then
-  local head = redis.call('GETRANGE', KEYS[1], 0, 12)
-  local version, own = head:sub(1, 3) == 'thR' and head:byte(4) or 0, ARGV[1]:byte(4)
-  if version > own then return ended(-1) end
+  local head = redis.call('GETRANGE', KEYS[1], 0, 14)
+  local version, own = head:byte(4), ARGV[1]:byte(4)
+  if head:sub(1, 3) ~= 'thR' or not version or version > own then return ended(-1) end
   if version == own then
     local made = created(head)
     -- A minute for clocks that differ; what is from later than that is damaged.

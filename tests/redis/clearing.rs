@@ -1,0 +1,194 @@
+//! What is cleared by one process of those that share a cache in Redis: who learns of it, and what becomes of it where Redis is not as
+//! it should be.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use thryd::cache::{Cache, CacheOptions, Entry, Glance, Key, RedisCacheOptions};
+
+use super::server::Server;
+use super::until;
+
+/// How long what is bound to happen is waited for on a machine that has other things to do.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Where it stands what was cleared.
+const CLEARED: &str = "thryd:cache:cleared";
+
+fn key(number: u32) -> Key {
+    Key(*blake3::hash(&number.to_le_bytes()).as_bytes())
+}
+
+fn options(server: &Server) -> CacheOptions {
+    let mut redis = RedisCacheOptions::at(&server.url()).unwrap();
+    redis.redis.timeout = Duration::from_secs(3);
+    CacheOptions { redis: Some(redis), ..CacheOptions::default() }
+}
+
+fn open(server: &Server) -> Cache {
+    Cache::open(options(server)).unwrap()
+}
+
+async fn keep(cache: &Cache, number: u32, namespace: &str) {
+    cache.put(key(number), Entry { namespace, payload: Bytes::from_static(b"an answer"), ..Entry::default() });
+    cache.flush().await.unwrap();
+}
+
+async fn is_found(cache: &Cache, number: u32, namespace: &str) -> bool {
+    cache.redis_get(&key(number), namespace).await.is_some()
+}
+
+/// What the server calls a namespace of which there is an answer to this question.
+fn tag_of(server: &Server, number: u32) -> String {
+    let hex = blake3::Hash::from_bytes(key(number).0).to_hex().to_string();
+    let said = server.ask(&["KEYS", "*{*"]);
+    let line = said.lines().find(|line| line.contains(&hex)).unwrap();
+    line.trim_start_matches("thryd:cache:").split('.').next().unwrap().to_owned()
+}
+
+/// Microseconds since 1970, so long from now.
+fn later(seconds: u128) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    (now.as_micros() + seconds * 1_000_000).to_string()
+}
+
+#[tokio::test]
+async fn who_answers_from_a_file_or_memory_alone_learns_that_another_has_cleared_it() {
+    let Some(server) = Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, memory_bytes) in [("file", 0), ("both", 1 << 20)] {
+        let file = CacheOptions { path: Some(folder.path().join(name)), memory_bytes, ..CacheOptions::default() };
+        let before = Cache::open(file.clone()).unwrap();
+        keep(&before, 1, "a").await;
+        keep(&before, 2, "b").await;
+        for number in [1, 2, 1, 2] {
+            // What is read at once from then on.
+            assert!(before.disk_get(&key(number)).await.is_some());
+        }
+        let warm = Cache::open(CacheOptions { redis: options(&server).redis, ..file }).unwrap();
+        // By a thread that is in no runtime, as JavaScript's is.
+        let looks = |cache: Cache, number| {
+            let look = move || match cache.memory_get(&key(number)) {
+                Some(_) => true,
+                None => matches!(cache.disk_now(&key(number)), Glance::Hit(_)),
+            };
+            std::thread::spawn(look).join().unwrap()
+        };
+        // A file that is slow for a moment is not looked into at once.
+        until(SOON, || looks(warm.clone(), 1) && looks(warm.clone(), 2)).await;
+        until(SOON, || warm.stats().redis.unwrap().status == "connected").await;
+        open(&server).clear(Some("a")).await.unwrap();
+        until(SOON, || !looks(warm.clone(), 1)).await;
+        assert!(before.disk_get(&key(2)).await.is_some(), "of another namespace");
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_takes_no_key_until_it_is_cleared_and_then_a_place_in_one() {
+    let Some(server) = Server::start() else { return };
+    let cache = open(&server);
+    for (number, namespace) in [(1, "a"), (2, "b"), (3, "c")] {
+        keep(&cache, number, namespace).await;
+    }
+    assert!(server.ask(&["DBSIZE"]).contains(":4"), "the answers, and the set");
+    assert!(server.ask(&["ZCARD", CLEARED]).contains(":1"));
+    for _ in 0..3 {
+        cache.clear(Some("a")).await.unwrap();
+    }
+    assert!(server.ask(&["DBSIZE"]).contains(":4"));
+    assert!(server.ask(&["ZCARD", CLEARED]).contains(":2"));
+    cache.clear(None).await.unwrap();
+    assert!(server.ask(&["ZCARD", CLEARED]).contains(":2"), "all, which a is one of");
+}
+
+#[tokio::test]
+async fn a_clear_that_redis_has_lost_in_a_failover_does_not_bring_back_what_was_cleared() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (open(&server), open(&server));
+    keep(&one, 1, "a").await;
+    keep(&one, 2, "b").await;
+    assert!(is_found(&other, 1, "a").await && is_found(&other, 2, "b").await);
+    let tag = tag_of(&server, 1);
+    one.clear(Some("a")).await.unwrap();
+    until(SOON, || other.memory_get(&key(1)).is_none()).await;
+    // As if the replica that is now asked had not heard of it.
+    server.ask(&["ZREM", CLEARED, &tag]);
+    // Nobody knows what was lost, so all is cleared.
+    until(SOON, || other.memory_get(&key(2)).is_none()).await;
+    assert!(!is_found(&open(&server), 1, "a").await);
+}
+
+#[tokio::test]
+async fn who_was_cut_off_while_thousands_of_namespaces_were_cleared_clears_those_and_no_others() {
+    let Some(server) = Server::start() else { return };
+    let cache = open(&server);
+    keep(&cache, 1, "a").await;
+    keep(&cache, 2, "b").await;
+    until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
+    let mut words = vec!["ZADD".to_owned(), CLEARED.to_owned()];
+    for number in 0..2_500 {
+        words.extend([format!("{}{number:04}", &later(0)[..12]), format!("{number:016x}")]);
+    }
+    words.extend([later(1), tag_of(&server, 1)]);
+    server.ask(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    until(SOON, || cache.memory_get(&key(1)).is_none()).await;
+    assert!(cache.memory_get(&key(2)).is_some());
+}
+
+#[tokio::test]
+async fn more_namespaces_than_are_remembered_count_as_all_to_those_who_have_not_heard_of_them() {
+    let Some(server) = Server::start() else { return };
+    let (late, warned) = (open(&server), open(&server));
+    keep(&late, 1, "a").await;
+    assert!(is_found(&warned, 1, "a").await);
+    let mut words = vec!["ZADD".to_owned(), CLEARED.to_owned()];
+    for number in 0..65_536 {
+        words.extend([later(0), format!("{number:016x}")]);
+    }
+    server.ask(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    warned.clear(Some("b")).await.unwrap();
+    let count = server.ask(&["ZCARD", CLEARED]).trim().trim_start_matches(':').parse::<u32>().unwrap();
+    assert!(count < 40_000, "{count}");
+    assert!(!is_found(&open(&server), 1, "a").await, "of before what is remembered");
+    until(SOON, || late.memory_get(&key(1)).is_none()).await;
+}
+
+#[tokio::test]
+async fn a_set_that_is_something_else_or_newer_is_refused_by_name_and_stays() {
+    let Some(server) = Server::start() else { return };
+    for (words, says) in [
+        (vec!["SET", CLEARED, "mine"], "WRONGTYPE"),
+        (vec!["ZADD", CLEARED, "5", "thryd 2"], "thryd:cache:cleared is not a set of what was cleared, of layout 1"),
+    ] {
+        server.ask(&["DEL", CLEARED]);
+        server.ask(&words);
+        let before = server.ask(&["DUMP", CLEARED]);
+        let cache = open(&server);
+        keep(&cache, 1, "").await;
+        assert!(cache.memory_get(&key(1)).is_some());
+        assert!(!is_found(&cache, 1, "").await);
+        let error = cache.clear(None).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        let redis = cache.stats().redis.unwrap();
+        assert!((redis.write_errors, redis.status) == (1, "away") && redis.last_error.unwrap().contains(says));
+        assert_eq!(server.ask(&["DUMP", CLEARED]), before);
+        assert!(server.ask(&["DBSIZE"]).contains(":1"));
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_is_closed_asks_nothing_any_more() {
+    let Some(server) = Server::start() else { return };
+    let cache = open(&server);
+    keep(&cache, 1, "").await;
+    let other = open(&server);
+    assert!(is_found(&other, 1, "").await);
+    cache.close().await.unwrap();
+    other.close().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    // As long as two looks.
+    tokio::time::sleep(Duration::from_millis(2_600)).await;
+    let asked = server.ask(&["INFO", "commandstats"]);
+    assert!(!asked.contains("evalsha") && !asked.contains("zrange"), "{asked}");
+}
