@@ -32,6 +32,9 @@ afterEach(async () => {
   await provider.close()
 })
 
+/** How long what is bound to happen is waited for on a machine that has other things to do. */
+const SOON = 20_000
+
 /** Answers after a while. */
 const after =
   (milliseconds: number): Answer =>
@@ -43,14 +46,20 @@ const after =
 /** A process with a cache in the Redis. */
 class Process {
   static #last = 0
+  /** On its standard error. */
+  says = ''
   private constructor(readonly child: ChildProcess) {}
 
   static async start(cache: Omit<CacheOptions, 'redis'> = {}, more: object = {}): Promise<Process> {
-    const options = { cache: { ...cache, redis: { url: redis.url, ...more } }, baseUrl: provider.url }
-    const child = fork(join(import.meta.dirname, 'cache-process.mjs'), [JSON.stringify(options)])
+    // More patience than the default, for machines that are busy with tests.
+    const options = { cache: { ...cache, redis: { url: redis.url, timeoutMs: 3000, ...more } }, baseUrl: provider.url }
+    const stdio = ['ignore', 'inherit', 'pipe', 'ipc'] as const
+    const child = fork(join(import.meta.dirname, 'cache-process.mjs'), [JSON.stringify(options)], { stdio: [...stdio] })
     children.push(child)
+    const process = new Process(child)
+    child.stderr!.on('data', (text: Buffer) => (process.says += text))
     await new Promise((resolve) => child.once('message', resolve))
-    return new Process(child)
+    return process
   }
 
   do<T = Said>(verb: 'invoke' | 'stream' | 'clear' | 'stats' | 'last', ...parameters: unknown[]): Promise<T> {
@@ -68,7 +77,7 @@ class Process {
   }
 }
 
-describe.skipIf(!hasRedis)('processes that share a cache in Redis', () => {
+describe.skipIf(!hasRedis)('processes that share a cache in Redis', { timeout: 60_000 }, () => {
   test('find what others were answered, also by one that has ended since', async () => {
     const first = await Process.start()
     expect(await first.do('last', 'Hi')).toMatchObject({ cache: 'miss' })
@@ -85,10 +94,10 @@ describe.skipIf(!hasRedis)('processes that share a cache in Redis', () => {
   test('learn that one of them has cleared it', async () => {
     const [one, other] = await Promise.all([Process.start(), Process.start()])
     await one.do('invoke', 'Hi')
-    await expect.poll(async () => (await other.do('invoke', 'Hi')).cache).toMatch(/redis|memory/)
+    await expect.poll(async () => (await other.do('invoke', 'Hi')).cache, { timeout: SOON }).toMatch(/redis|memory/)
     await one.do('clear')
     provider.answer = (_seen, response) => void response.writeHead(400).end('{"error":{"message":"asked anew"}}')
-    await expect.poll(async () => (await other.do('invoke', 'Hi')).code, { timeout: 4000 }).toBe('ERR_PROVIDER')
+    await expect.poll(async () => (await other.do('invoke', 'Hi')).code, { timeout: SOON }).toBe('ERR_PROVIDER')
   })
 
   test('are kept waiting by one that stands still for no longer than they say', async () => {
@@ -97,21 +106,58 @@ describe.skipIf(!hasRedis)('processes that share a cache in Redis', () => {
     redis.signal('SIGSTOP')
     const first = await cache.do('invoke', 'one')
     expect(first).toMatchObject({ cache: 'miss' })
-    expect(first.tookMs).toBeLessThan(250)
+    // One that waited for it would not come back at all.
+    expect(first.tookMs).toBeLessThan(2000)
     const times = []
-    for (let call = 0; call < 20; call += 1) times.push((await cache.do('invoke', `two ${call}`)).tookMs)
-    expect(times.toSorted((a, b) => a - b)[10]).toBeLessThan(50)
+    for (let call = 0; call < 40; call += 1) times.push((await cache.do('invoke', `two ${call}`)).tookMs)
+    expect(times.toSorted((a, b) => a - b)[20]).toBeLessThan(80)
     expect((await cache.do<CacheStats>('stats')).redis).toMatchObject({ status: 'away' })
     redis.signal('SIGCONT')
-    const status = async () => {
-      await cache.do('invoke', `three ${Math.random()}`)
-      return (await cache.do<CacheStats>('stats')).redis?.status
+    // By itself, without a call.
+    await expect
+      .poll(async () => (await cache.do<CacheStats>('stats')).redis?.status, { timeout: SOON })
+      .toBe('connected')
+  })
+
+  test('say once that it is away and once that it is back, however often it comes and goes', async () => {
+    const cache = await Process.start({}, { timeoutMs: 300 })
+    const status = (expected: string) =>
+      expect
+        .poll(
+          async () => {
+            await cache.do('invoke', `${Math.random()}`)
+            return (await cache.do<CacheStats>('stats')).redis?.status
+          },
+          { timeout: SOON },
+        )
+        .toBe(expected)
+    await status('connected')
+    for (let round = 0; round < 3; round += 1) {
+      redis.signal('SIGSTOP')
+      await status('away')
+      redis.signal('SIGCONT')
+      await status('connected')
     }
-    await expect.poll(status, { timeout: 2500 }).toBe('connected')
+    const lines = cache.says.split('\n').filter((line) => line.startsWith('thryd:'))
+    expect(lines).toEqual([
+      expect.stringMatching(/^thryd: the cache goes on without Redis: /),
+      expect.stringMatching(/^thryd: answers are kept in Redis again: /),
+    ])
+  })
+
+  test('answer when nobody reads what they say', async () => {
+    const cache = await Process.start()
+    expect(await cache.do('invoke', 'Hi')).toMatchObject({ cache: 'miss' })
+    cache.child.stderr!.destroy()
+    redis.signal('SIGKILL')
+    for (let call = 0; call < 5; call += 1) {
+      expect(await cache.do('invoke', `${call}`)).toMatchObject({ cache: 'miss', text: `${call}` })
+    }
+    await expect.poll(async () => (await cache.do<CacheStats>('stats')).redis?.status, { timeout: SOON }).toBe('away')
   })
 
   test('ask once for what they ask at once, if they are to', async () => {
-    provider.answer = after(500)
+    provider.answer = after(2000)
     const processes = await Promise.all(Array.from({ length: 4 }, () => Process.start({ join: 'redis' })))
     const all = await Promise.all(processes.map((process) => process.do('invoke', 'Hi')))
     expect(provider.seen).toHaveLength(1)
@@ -120,7 +166,7 @@ describe.skipIf(!hasRedis)('processes that share a cache in Redis', () => {
   })
 
   test('give a stream that waited for another the whole answer', async () => {
-    provider.answer = after(300)
+    provider.answer = after(1500)
     const [one, other] = await Promise.all([Process.start({ join: 'redis' }), Process.start({ join: 'redis' })])
     const first = one.do('invoke', 'Hi')
     await provider.received()
@@ -131,24 +177,23 @@ describe.skipIf(!hasRedis)('processes that share a cache in Redis', () => {
 
   test('go on when the one that they wait for is killed, within its lease', async () => {
     provider.answer = after(60_000)
-    const [one, other] = await Promise.all([0, 1].map(() => Process.start({ join: 'redis' }, { leaseMs: 1000 })))
+    const [one, other] = await Promise.all([0, 1].map(() => Process.start({ join: 'redis' }, { leaseMs: 2000 })))
     void one!.do('invoke', 'Hi')
     await provider.received()
     const second = other!.do('invoke', 'Hi')
     // Longer than the lease: as long as it lives it is waited for.
-    await sleep(1500)
+    await sleep(3000)
     expect(provider.seen).toHaveLength(1)
     provider.answer = echo
     one!.child.kill('SIGKILL')
-    const killed = performance.now()
+    // One that waited for longer than the lease would wait for the answer that does not come.
     expect(await second).toMatchObject({ cache: 'miss', text: 'Hi' })
-    expect(performance.now() - killed).toBeLessThan(1500)
     expect(provider.seen).toHaveLength(2)
   })
 
   test('are not failed by the failure of another', async () => {
     provider.answer = async (_seen, response) => {
-      await sleep(300)
+      await sleep(1500)
       provider.answer = echo
       response.writeHead(400).end('{"error":{"message":"no"}}')
     }
