@@ -745,7 +745,10 @@ export declare interface RedisCacheStats {
     status: 'idle' | 'connected' | 'away';
     /** Lookups that did without it. */
     skipped: number;
-    /** Answers that did not get there: it was away or full, or did not keep up, or the answer is longer than 1 MiB. */
+    /**
+     * Answers that did not get there: it was away or full, or did not keep up, or the answer is longer than 1 MiB, or what is not
+     * thryd's has its place.
+     */
     writeErrors: number;
     /** Values that were damaged, of a newer version, sealed with another key or not thryd's: misses. */
     readErrors: number;
