@@ -81,7 +81,11 @@ impl Cache {
             remote.watch(move |cleared| {
                 let Some(cache) = inner.upgrade().map(Cache).filter(|cache| !cache.is_closed()) else { return false };
                 if !cleared.is_empty() {
-                    tokio::spawn(async move { cache.clear_as_told(cleared).await });
+                    // At once: what was asked for before is not kept from here on.
+                    cleared.iter().for_each(|what| cache.0.memory.clear(what.namespace()));
+                    if cache.disk().is_some() {
+                        tokio::spawn(async move { cache.clear_as_told(cleared).await });
+                    }
                 }
                 true
             });
@@ -90,12 +94,8 @@ impl Cache {
 
     async fn clear_as_told(self, cleared: Vec<Cleared>) {
         for what in cleared {
-            let namespace = match what {
-                Cleared::All => None,
-                Cleared::One(namespace) => Some(namespace),
-            };
             // What cannot be cleared of a file expires.
-            _ = self.clear_here(namespace).await;
+            _ = self.clear_here(what.namespace()).await;
         }
     }
 }

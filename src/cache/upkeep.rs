@@ -31,6 +31,10 @@ impl Cache {
     pub async fn clear(&self, namespace: Option<&str>) -> Result<()> {
         self.check_open()?;
         let namespace = namespace.map(|name| self.0.codec.namespace(name));
+        if self.has_redis() {
+            // Before the new generation is there, in which nothing may be kept that was asked for before.
+            self.0.memory.clear(namespace);
+        }
         let remote = self.clear_redis(namespace).await;
         self.clear_here(namespace).await.and(remote)
     }

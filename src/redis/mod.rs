@@ -30,7 +30,7 @@ pub use address::Address;
 pub use fault::{Fault, FaultKind};
 pub use options::RedisOptions;
 pub(crate) use say::say;
-pub(crate) use values::{Found, History, Keeping, Kept, Turn, Values};
+pub(crate) use values::{Found, Keeping, Kept, Turn, Values};
 
 use address::Layout;
 use cluster::Cluster;

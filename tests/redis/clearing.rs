@@ -84,6 +84,26 @@ async fn who_answers_from_a_file_or_memory_alone_learns_that_another_has_cleared
 }
 
 #[tokio::test]
+async fn what_was_asked_for_before_a_clear_that_is_not_known_yet_is_not_kept_in_what_was_begun_by_it() {
+    let Some(server) = Server::start() else { return };
+    let cache = open(&server);
+    keep(&cache, 9, "b").await;
+    let since = Some(cache.moment());
+    open(&server).clear(Some("a")).await.unwrap();
+    let payload = Bytes::from_static(b"an old answer");
+    cache.put(key(1), Entry { namespace: "a", payload, since, ..Entry::default() });
+    cache.flush().await.unwrap();
+    assert!(!is_found(&open(&server), 1, "a").await);
+    // Once it is known, what is asked for from then on is.
+    let begun = std::time::Instant::now();
+    while !is_found(&open(&server), 2, "a").await {
+        assert!(begun.elapsed() < SOON, "{:?}", cache.stats());
+        keep(&cache, 2, "a").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_namespace_takes_no_key_until_it_is_cleared_and_then_a_place_in_one() {
     let Some(server) = Server::start() else { return };
     let cache = open(&server);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cache::Namespace;
-use crate::redis::{Fault, History, Values};
+use crate::redis::{Fault, Values};
 
 /// Namespaces that are known at a time; beyond that all are asked for anew.
 const MOST: usize = 1 << 16;
@@ -51,33 +51,34 @@ impl Generations {
         Self { prefix, set, known: Mutex::default(), changing: tokio::sync::Mutex::default() }
     }
 
-    /// What the keys of a namespace's answers have in common: its tag and its generation, which is asked for if it is not known.
+    /// What the keys of a namespace's answers have in common: its tag and its generation, which is asked for if it is not known; and
+    /// whether it was cleared so lately that it has not been told, so that what was asked for before may yet come.
     ///
     /// # Errors
     /// If Redis has to be asked and does not answer.
-    pub async fn of(&self, values: &Values, namespace: Namespace) -> Result<String, Fault> {
+    pub async fn of(&self, values: &Values, namespace: Namespace) -> Result<(String, bool), Fault> {
         let seen = {
             let known = self.lock();
             if let Some(own) = known.each.get(&namespace) {
-                return Ok(self.name(namespace, known.since.max(*own)));
+                return Ok((self.name(namespace, known.since.max(*own)), false));
             }
             known.seen
         };
         let said = values.cleared(&self.set, seen, &name(namespace), false).await?;
-        let mut known = self.lock();
-        known.take_in(&said);
+        let (mut known, generation) = (self.lock(), said.since.max(said.own));
         if known.seen == 0 {
             // What was cleared before it was first asked is no news.
-            known.seen = said.told;
+            (known.seen, known.since) = (said.told, said.since);
         }
-        // What is older than what has become known meanwhile is not remembered.
-        if said.told >= known.seen {
+        let is_news = generation > known.seen;
+        // What is older than what has become known meanwhile is not remembered, and what is newer not before it is told.
+        if said.told >= known.seen && !is_news {
             if known.each.len() >= MOST {
                 known.each.clear();
             }
             known.each.insert(namespace, said.own);
         }
-        Ok(self.name(namespace, known.since.max(said.own)))
+        Ok((self.name(namespace, generation), is_news))
     }
 
     /// Begins a new generation of a namespace, or of all.
@@ -89,7 +90,7 @@ impl Generations {
         let (seen, name) = (self.lock().seen, namespace.map_or_else(|| ALL.to_owned(), name));
         let said = values.cleared(&self.set, seen, &name, true).await?;
         let mut known = self.lock();
-        known.take_in(&said);
+        known.since = known.since.max(said.since);
         // Nothing else was: what else was is told when it is looked for.
         if said.news.iter().all(|(news, _)| *news == name) {
             known.seen = known.seen.max(said.told);
@@ -100,38 +101,36 @@ impl Generations {
         Ok(())
     }
 
-    /// Looks whether anything was cleared, and if so what.
+    /// Looks whether anything was cleared, and tells what. Nothing goes by it before it is told: from then on nothing may be kept that
+    /// was asked for before.
     ///
     /// # Errors
-    /// If Redis does not answer.
-    pub async fn look(&self, values: &Values) -> Result<Vec<Cleared>, Fault> {
+    /// If Redis does not answer; the rest is told the next time.
+    pub async fn look(&self, values: &Values, tell: impl Fn(Vec<Cleared>)) -> Result<(), Fault> {
         let _one = self.changing.lock().await;
-        let (mut cleared, mut seen) = (Vec::new(), self.lock().seen);
+        let mut seen = self.lock().seen;
         if seen > 0 && !values.has_cleared_since(&self.set, seen).await? {
-            return Ok(cleared);
+            return Ok(());
         }
         loop {
-            let said = match values.cleared(&self.set, seen, "", false).await {
-                Ok(said) => said,
-                // The rest is told when it is looked for again.
-                Err(_) if !cleared.is_empty() => return Ok(cleared),
-                Err(fault) => return Err(fault),
-            };
+            let said = values.cleared(&self.set, seen, "", false).await?;
+            let news = || said.news.iter().filter_map(|(name, at)| Some((Cleared::read(name)?, *at)));
+            if news().next().is_some() {
+                tell(news().map(|(what, _)| what).collect());
+            }
             let mut known = self.lock();
-            known.take_in(&said);
+            known.since = known.since.max(said.since);
             known.seen = known.seen.max(said.told);
             seen = known.seen;
-            for (name, at) in said.news {
-                let Some(what) = Cleared::read(&name) else { continue };
+            for (what, at) in news() {
                 if let Cleared::One(namespace) = what
                     && let Some(own) = known.each.get_mut(&namespace)
                 {
                     *own = at.max(*own);
                 }
-                cleared.push(what);
             }
             if !said.is_part {
-                return Ok(cleared);
+                return Ok(());
             }
         }
     }
@@ -146,13 +145,15 @@ impl Generations {
     }
 }
 
-impl Known {
-    fn take_in(&mut self, said: &History) {
-        self.since = self.since.max(said.since);
-    }
-}
-
 impl Cleared {
+    /// None is all.
+    pub fn namespace(self) -> Option<Namespace> {
+        match self {
+            Self::All => None,
+            Self::One(namespace) => Some(namespace),
+        }
+    }
+
     /// What a name stands for; `None` for what says how the set is to be read.
     fn read(name: &str) -> Option<Self> {
         match name {

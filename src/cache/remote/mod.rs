@@ -129,9 +129,10 @@ impl Remote {
 
     /// Where the answer to a question is kept, and its lease: of one slot.
     async fn place(&self, key: &Key, namespace: Namespace) -> Result<Place, Fault> {
-        let generation = self.generations.of(&self.values, namespace).await?;
+        let (generation, is_news) = self.generations.of(&self.values, namespace).await?;
         let place = blake3::Hash::from_bytes(self.codec.place(key).0).to_hex();
-        Ok(Place { answer: format!("{generation}:{{{place}}}"), lease: format!("{generation}:{{{place}}}:lease") })
+        let answer = format!("{generation}:{{{place}}}");
+        Ok(Place { lease: format!("{answer}:lease"), answer, is_news })
     }
 
     /// Begins a new generation of a namespace, or of all.
@@ -168,16 +169,20 @@ impl Remote {
 
     /// Connects, and asks again and again whether somebody else has cleared anything, and tells, until that is of no interest to
     /// whoever is told.
-    pub fn watch(self: &Arc<Self>, tell: impl Fn(Vec<Cleared>) -> bool + Send + 'static) {
+    pub fn watch(self: &Arc<Self>, tell: impl Fn(Vec<Cleared>) -> bool + Send + Sync + 'static) {
         let Some(runtime) = self.runtime() else { return };
         let remote = Arc::downgrade(self);
         runtime.spawn(async move {
             let mut used = Instant::now();
             while tell(Vec::new()) {
                 let Some(remote) = remote.upgrade() else { return };
-                let looked = remote.generations.look(&remote.values).await;
+                let tell = |cleared| {
+                    tell(cleared);
+                    remote.cleared.fetch_add(1, Ordering::SeqCst);
+                };
+                let looked = remote.generations.look(&remote.values, tell).await;
                 match &looked {
-                    Ok(_) => remote.status.found(),
+                    Ok(()) => remote.status.found(),
                     Err(fault) => remote.status.lost(&fault.message),
                 }
                 remote.is_open.store(true, Ordering::Release);
@@ -186,16 +191,9 @@ impl Remote {
                 }
                 let pause = match &looked {
                     _ if used.elapsed() > IN_USE => LOOK_SELDOM,
-                    Ok(_) => LOOK_EVERY,
+                    Ok(()) => LOOK_EVERY,
                     Err(_) => LOOK_AGAIN,
                 };
-                let cleared = looked.unwrap_or_default();
-                if !cleared.is_empty() {
-                    remote.cleared.fetch_add(1, Ordering::SeqCst);
-                    if !tell(cleared) {
-                        return;
-                    }
-                }
                 drop(remote);
                 // Not all processes at once.
                 tokio::time::sleep(pause.mul_f64(fastrand::f64() * 0.5 + 0.75)).await;
@@ -239,6 +237,8 @@ impl Remote {
 struct Place {
     answer: String,
     lease: String,
+    /// Whether the generation was begun since it was last told what was cleared.
+    is_news: bool,
 }
 
 #[cfg(all(test, unix))]

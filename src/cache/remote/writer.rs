@@ -156,7 +156,10 @@ impl Remote {
                 Some(claim) => claim.place().clone(),
                 None => self.place(&entry.key, entry.record.record.namespace).await?,
             };
-            placed.push((place, entry));
+            // What may have been asked for before its namespace was cleared is not kept in what was begun then.
+            if entry.claim.is_some() || !place.is_news {
+                placed.push((place, entry));
+            }
         }
         let (codec, now_ms, count) = (self.codec.clone(), super::super::now_ms(), placed.len() as u64);
         let encode = move || {
