@@ -82,7 +82,9 @@ impl Cache {
                 let Some(cache) = inner.upgrade().map(Cache).filter(|cache| !cache.is_closed()) else { return false };
                 if !cleared.is_empty() {
                     // At once: what was asked for before is not kept from here on.
-                    cleared.iter().for_each(|what| cache.0.memory.clear(what.namespace()));
+                    for what in &cleared {
+                        cache.0.memory.clear(what.namespace());
+                    }
                     if cache.disk().is_some() {
                         tokio::spawn(async move { cache.clear_as_told(cleared).await });
                     }
