@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::super::fault::Fault;
+use super::super::say::say;
 
 /// How long nothing more is said after it was said that a Redis is away, however often it comes and goes: `stats()` says it always.
 const QUIET_FOR: Duration = Duration::from_secs(10);
@@ -129,9 +130,4 @@ impl Status {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// One line for whoever reads what the process says.
-fn say(line: &str) {
-    eprintln!("thryd: {line}");
 }
