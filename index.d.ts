@@ -766,7 +766,11 @@ export declare interface RedisLimitsOptions {
     url: string;
     /** What all keys begin with: 1 to 64 bytes, without braces. @default 'thryd' */
     prefix?: string;
-    /** How long one command may take before Redis counts as away, in milliseconds, 1 to 10,000. @default 100 */
+    /**
+     * How long one command may take before Redis counts as away, in milliseconds, 1 to 10,000. The very first one may take a
+     * second, for connecting.
+     * @default 100
+     */
     timeoutMs?: number;
     /** How long what a process holds is held for it without a sign of life, in milliseconds, 1,000 to 600,000. @default 10_000 */
     leaseMs?: number;
