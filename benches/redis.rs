@@ -28,7 +28,15 @@ struct Deployment {
 impl Deployment {
     fn new(limits: &SharedLimits, model: &str) -> Self {
         let wide = Limits { rpm: Some(1_000_000_000), tpm: Some(1_000_000_000_000), max_concurrent: None };
-        let (tracker, told) = (Tracker::new(wide), Arc::new(Notify::new()));
+        Self::with(limits, model, wide, Limits::default())
+    }
+
+    /// With these limits, and these of its account.
+    fn with(limits: &SharedLimits, model: &str, own: Limits, account: Limits) -> Self {
+        let (tracker, told) = (Tracker::new(own), Arc::new(Notify::new()));
+        if account != Limits::default() {
+            tracker.stand_on(Some(Tracker::new(account)));
+        }
         tracker.count_with(|way| limits.ledger(&[7; 32], model, way));
         let heard = Arc::clone(&told);
         tracker.on_release(move || heard.notify_one());
@@ -40,7 +48,21 @@ impl Deployment {
             match self.tracker.try_acquire(100, tokio::time::Instant::now()) {
                 Ok(permit) => return permit,
                 Err(Wait::Never) => panic!("it fits"),
+                Err(Wait::Until(at)) => drop(tokio::time::timeout_at(at, self.told.notified()).await),
                 Err(_) => self.told.notified().await,
+            }
+        }
+    }
+
+    /// Admissions that settle, one after the other: how long each took.
+    async fn work(&self, settles: bool, times: &mut Vec<Duration>) {
+        for _ in 0..EACH {
+            let begun = Instant::now();
+            let mut permit = self.admit().await;
+            times.push(begun.elapsed());
+            permit.sent();
+            if settles {
+                permit.settle(90);
             }
         }
     }
@@ -67,31 +89,33 @@ fn main() {
     let limits = SharedLimits::new(SharedLimitsOptions::at(&server.url()).unwrap());
     runtime.block_on(async {
         let one = Deployment::new(&limits, "one");
-        let (mut pings, mut admissions, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        let of = |rpm, max_concurrent| Limits { rpm: Some(rpm), tpm: None, max_concurrent };
+        let wide = of(1_000_000_000, None);
+        let below = Deployment::with(&limits, "below", wide, wide);
+        let slots = Deployment::with(&limits, "slots", of(1_000_000_000, Some(1_000_000)), Limits::default());
+        let mut pings = Vec::new();
+        let mut rows = [
+            ("an admission", &one, false, Vec::new()),
+            ("an admission, and the one before is settled", &one, true, Vec::new()),
+            ("the same on an account with limits", &below, true, Vec::new()),
+            ("the same with maxConcurrent", &slots, true, Vec::new()),
+        ];
         for _ in 0..ROUNDS {
             for _ in 0..EACH {
                 let begun = Instant::now();
                 redis.ping().await.unwrap();
                 pings.push(begun.elapsed());
             }
-            for _ in 0..EACH {
-                let begun = Instant::now();
-                let mut permit = one.admit().await;
-                admissions.push(begun.elapsed());
-                permit.sent();
-            }
-            for _ in 0..EACH {
-                let begun = Instant::now();
-                let mut permit = one.admit().await;
-                settled.push(begun.elapsed());
-                permit.sent();
-                permit.settle(90);
+            for (_, deployment, settles, times) in &mut rows {
+                deployment.work(*settles, times).await;
             }
         }
-        let (ping, admission, settled) = (median(pings), median(admissions), median(settled));
-        println!("PING                          {ping:8.1} us");
-        println!("admission                     {admission:8.1} us   {:.2} times a PING", admission / ping);
-        println!("admission while others settle {settled:8.1} us   {:.2} times a PING", settled / ping);
+        let ping = median(pings);
+        println!("{:44} {ping:8.1} us", "a PING");
+        for (name, _, _, times) in rows {
+            let time = median(times);
+            println!("{name:44} {time:8.1} us   {:.2} times a PING", time / ping);
+        }
 
         // As many as one core of Redis can do, by the time that it used.
         let many: Vec<_> = (0..64).map(|number| Deployment::new(&limits, &format!("many {number}"))).collect();
@@ -117,6 +141,33 @@ fn main() {
                 "{name}: 64,000 in {took:.2} s, {cpu:.2} s of Redis' processor: {:.0} a second of one core; {script} scripts; {each}",
                 64_000.0 / cpu
             );
+        }
+        // What it costs that many processes wait for one deployment, of which ten requests a second become free.
+        for count in [100, 1000, 10_000] {
+            let narrow = Limits { rpm: Some(600), ..Limits::default() };
+            let model = format!("waited for by {count}");
+            let waiting: Vec<_> =
+                (0..count).map(|_| Deployment::with(&limits, &model, narrow, Limits::default())).collect();
+            let work = futures_util::future::join_all(waiting.iter().map(|deployment| async {
+                loop {
+                    deployment.admit().await.sent();
+                }
+            }));
+            let used = || info(&server, "cpu", "used_cpu_user:") + info(&server, "cpu", "used_cpu_sys:");
+            let measured = async {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                server.ask(&["CONFIG", "RESETSTAT"]);
+                let (cpu, begun) = (used(), Instant::now());
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                let scripts = info(&server, "commandstats", "cmdstat_evalsha:calls=");
+                let took = begun.elapsed().as_secs_f64();
+                println!(
+                    "{count} wait for one deployment: {:.1} % of a core of Redis, {:.0} scripts a second",
+                    (used() - cpu) / took * 100.0,
+                    scripts / took
+                );
+            };
+            futures_util::future::select(std::pin::pin!(work), std::pin::pin!(measured)).await;
         }
         let keys = server.ask(&["KEYS", "*one"]);
         let account = server.ask(&["KEYS", "*processes"]);
