@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::fault::Fault;
+use super::super::fault::{Fault, FaultKind};
 use super::ledger::Inner;
 use super::state::Mode;
 use super::wire::{Answer, Changes, Words, count};
@@ -18,8 +18,14 @@ impl Inner {
     /// Tries whether Redis is back. Gives whether this process counts with it again.
     pub async fn come_back(&self) -> bool {
         match self.try_to_come_back().await {
-            Ok(is_back) => is_back,
+            Ok(is_back) => {
+                self.lock().refusals = 0;
+                is_back
+            }
             Err(fault) => {
+                // A server that is not there has nothing to do for it.
+                let is_there = fault.kind != FaultKind::Away;
+                self.lock().refusals += u32::from(is_there);
                 self.status.lost(&self.speaker.ledger, &fault);
                 false
             }

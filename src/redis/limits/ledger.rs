@@ -56,7 +56,7 @@ impl Inner {
     fn correct(&self, state: &mut State, at: (u64, u64), requests: i64, tokens: (u64, u64), now: Instant) {
         let was_told = state.corrections.since().is_none();
         state.corrections.note(at.0, at.1, requests, tokens, now);
-        if was_told && state.corrections.since().is_some() {
+        if was_told && state.corrections.since().is_some() && !matches!(state.mode, Mode::Local) {
             self.news.notify_one();
         }
     }
@@ -146,7 +146,10 @@ impl Ledger for RedisLedger {
         }
         if state.has_slots() {
             state.is_held_less = true;
-            inner.news.notify_one();
+            // While Redis is away it is told when it is back.
+            if !matches!(state.mode, Mode::Local) {
+                inner.news.notify_one();
+            }
         }
     }
 

@@ -12,15 +12,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::fault::Fault;
 use super::ledger::Inner;
-use super::state::{COUNTS_FOR, Mode, Next, Say};
+use super::state::{COUNTS_FOR, Mode, Next, Say, TRIED_WITHIN};
 use super::wire::{Answer, Changes, Epoch, Words, count};
 
 /// A wait that is said anew is worth a look at the line if it differs by this much.
 const NOTABLE: Duration = Duration::from_millis(20);
-
-/// How often a Redis that was away is tried: by whoever has use for it, and by others.
-const TRIED_EVERY: Duration = Duration::from_millis(100);
-const TRIED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Speaks until the ledger is gone.
 pub(super) async fn run(inner: Arc<Inner>) {
@@ -32,7 +28,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
             Next::End => break,
             Next::ComeBack => {
                 if !inner.come_back().await {
-                    let pause = if inner.lock().is_of_use(now) { TRIED_EVERY } else { TRIED_WITHIN };
+                    let pause = inner.lock().pause(now);
                     drop(timeout_at(now + pause, inner.news.notified()).await);
                 }
             }
@@ -148,7 +144,7 @@ impl Inner {
         let until = Instant::now() + COUNTS_FOR;
         while Instant::now() < until && self.lock().has_been_away(Instant::now()) {
             if !self.come_back().await {
-                sleep(TRIED_EVERY).await;
+                sleep(TRIED_WITHIN).await;
             }
         }
         let last = {

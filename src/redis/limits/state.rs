@@ -30,6 +30,14 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(10);
 /// A process counts as alive for this long after it was last of use: for as long as what it admitted counts.
 pub(super) const COUNTS_FOR: Duration = Duration::from_secs(60);
 
+/// How often a Redis that was away is tried, by whoever has use for it; doubled with each further answer that says no or comes too
+/// late, up to this: a server that cannot follow is not to be asked all the more.
+const TRIED_EVERY: Duration = Duration::from_millis(100);
+pub(super) const TRIED_WITHIN: Duration = Duration::from_millis(800);
+
+/// How often one is tried that nobody has use for.
+const TRIED_IDLY: Duration = Duration::from_secs(5);
+
 /// Most requests that are granted at once, and the part of a minute that they may be: what a process takes with it when it dies.
 const MOST_AT_ONCE: u64 = 32;
 const SLICES_PER_MINUTE: u64 = 60;
@@ -77,6 +85,8 @@ pub(super) struct State {
     pub used: Instant,
     /// When a Redis that had forgotten everything was told what this process admitted.
     pub told: Option<Instant>,
+    /// How often Redis has said no or nothing since it was away.
+    pub refusals: u32,
     /// Whether slots were freed that Redis takes for held.
     pub is_held_less: bool,
 }
@@ -163,6 +173,7 @@ impl State {
             counted: None,
             used: now,
             told: None,
+            refusals: 0,
             is_held_less: false,
         }
     }
@@ -220,6 +231,16 @@ impl State {
     /// Whether what it does counts: it holds something, or what it admitted is in the window.
     pub fn is_of_use(&self, at: Instant) -> bool {
         self.holds() > 0 || at < self.used + COUNTS_FOR
+    }
+
+    /// How long to wait before Redis is tried again. Not all processes at once.
+    pub fn pause(&self, now: Instant) -> Duration {
+        let pause = if self.is_of_use(now) {
+            (TRIED_EVERY * 2u32.pow(self.refusals.min(10))).min(TRIED_WITHIN)
+        } else {
+            TRIED_IDLY
+        };
+        pause.mul_f64(fastrand::f64() * 0.5 + 0.75)
     }
 
     /// When it is to say that it is alive, for others to count it and to leave it what it holds.

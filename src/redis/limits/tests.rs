@@ -151,7 +151,9 @@ fn nothing_is_written_where_one_of_the_keys_is_somebody_elses() {
         "account-queue",
         "account-waits",
         "held:m",
+        "held-until:m",
         "account-held",
+        "account-held-until",
     ] {
         server.ask(&["FLUSHALL"]);
         assert_eq!(stage.reserve("one", 1, 1, all, all).count, 1);

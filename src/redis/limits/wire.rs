@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The keys of one deployment, all of one slot: that of its account.
 #[derive(Clone, Debug)]
-pub(super) struct Keys([String; 9]);
+pub(super) struct Keys([String; 11]);
 
 /// What is said to Redis at once: what requests cost, and what there is use for.
 #[derive(Clone, Debug)]
@@ -110,10 +110,10 @@ impl Keys {
     pub fn new(prefix: &str, account: &str, model: &str) -> Self {
         let key = |what: &str| format!("{prefix}:limits:{{{account}}}:{what}");
         let own = |what: &str| key(&format!("{what}:{model}"));
-        let [window, queue, waits, held] = ["window", "queue", "waits", "held"].map(own);
-        let [account, account_queue, account_waits] = ["account", "account-queue", "account-waits"].map(key);
-        let (processes, account_held) = (key("processes"), key("account-held"));
-        Self([window, queue, waits, processes, account, account_queue, account_waits, held, account_held])
+        let [window, queue, waits, held, held_until] = ["window", "queue", "waits", "held", "held-until"].map(own);
+        let [processes, account, of_queue, of_waits, of_held, of_held_until] =
+            ["processes", "account", "account-queue", "account-waits", "account-held", "account-held-until"].map(key);
+        Self([window, queue, waits, processes, account, of_queue, of_waits, held, held_until, of_held, of_held_until])
     }
 
     /// That of the deployment's window.
@@ -124,7 +124,7 @@ impl Keys {
     /// Those that the script needs under these limits.
     fn needed(&self, limits: Limits, account: Limits) -> Vec<&str> {
         let is_all = limits.max_concurrent.is_some() || account != Limits::default();
-        self.0.iter().take(if is_all { 9 } else { 4 }).map(String::as_str).collect()
+        self.0.iter().take(if is_all { 11 } else { 4 }).map(String::as_str).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 -- tokens each on both, all or nothing each.
 --
 -- KEYS: window, queue, waits, processes; then, if the account has limits or requests in flight are limited, account, account's
---   queue, account's waits, held, account's held.
+--   queue, account's waits, held and until when, account's held and until when.
 -- ARGV: ledger, process, and as doubles: how many it has use for (0 reserves nothing), how many it may have at once, tokens of each;
 --   rpm, tpm and maxConcurrent of the deployment, the same of the account (0 is unlimited); how many it holds, lease in ms, how soon
 --   it comes again at the latest and how much later than it said it may be, in ms; 1 if its process is to be counted, if it waits no

@@ -7,11 +7,14 @@
 -- A score is what was given, and behind the point since when it waits: in ms since the window was begun, of 2^32.
 local id = ARGV[1]
 local windows = {
-  { key = KEYS[1], queue = KEYS[2], waits = KEYS[3], held = slots > 0 and KEYS[8], rpm = rpm, tpm = tpm, slots = slots, meant = epoch },
+  {
+    key = KEYS[1], queue = KEYS[2], waits = KEYS[3], held = slots > 0 and KEYS[8], held_until = KEYS[9],
+    rpm = rpm, tpm = tpm, slots = slots, meant = epoch,
+  },
 }
 if has_account then
   windows[2] = {
-    key = KEYS[5], queue = KEYS[6], waits = KEYS[7], held = account_slots > 0 and KEYS[9],
+    key = KEYS[5], queue = KEYS[6], waits = KEYS[7], held = account_slots > 0 and KEYS[10], held_until = KEYS[11],
     rpm = account_rpm, tpm = account_tpm, slots = account_slots, meant = account_epoch,
   }
 end
@@ -22,9 +25,15 @@ for _, w in ipairs(windows) do
   if fault then return fault end
   w.waiting = redis.call('ZCARD', w.queue)
   redis.call('HLEN', w.waits)
-  if w.held then redis.call('HLEN', w.held) end
+  if w.held then
+    redis.call('HLEN', w.held)
+    redis.call('ZCARD', w.held_until)
+  end
 end
 redis.call('ZCARD', KEYS[4])
+for _, w in ipairs(windows) do
+  if w.held then w.others_hold = held_by_others(w, id) end
+end
 
 for _, w in ipairs(windows) do
   -- A window that is not there has nothing to be corrected, but may be told what was.
@@ -45,36 +54,45 @@ local function score(w, served)
   return string.format('%.17g', served + since)
 end
 
+-- So many of those in front are looked at one by one.
+local FRONT = 8
+
 -- Who goes before it there, and how much is free.
 local function look(w)
   w.free_r = w.rpm > 0 and w.rpm - w.r or math.huge
   w.free_t = w.tpm > 0 and w.tpm - w.t or math.huge
-  w.free_slots = w.held and w.slots - held_by_others(w.held, id) - holds or math.huge
+  w.free_slots = w.held and w.slots - w.others_hold - holds or math.huge
+  -- Of the others, one after the other: what they were given, since when they wait, what they have use for, of how many tokens.
   w.others, w.served, w.arrived = {}, 0, now
   if w.flag == 0 or w.waiting == 0 then return end
   local own = redis.call('ZSCORE', w.queue, id)
-  local since = own and string.match(redis.call('HGET', w.waits, id) or '', '^%d+:%d+:%d+:(%d+)$')
-  if since then w.is_queued, w.served, w.arrived = true, math.floor(own), tonumber(since) end
-  local front = redis.call('ZRANGE', w.queue, 0, 127, 'WITHSCORES')
-  local names, least = {}, since and w.served
+  local entry = own and redis.call('HGET', w.waits, id)
+  if entry and #entry == 32 then
+    local _, _, _, since = struct.unpack('<dddd', entry)
+    w.is_queued, w.served, w.arrived = true, math.floor(own), since
+  end
+  local front = redis.call('ZRANGE', w.queue, 0, FRONT - 1, 'WITHSCORES')
+  local names, least, others = {}, w.is_queued and w.served, w.others
   for i = 1, #front, 2 do names[#names + 1] = front[i] end
   local waits = redis.call('HMGET', w.waits, unpack(names))
   for i, name in ipairs(names) do
-    local served = math.floor(front[i * 2])
-    local due, has_use, size, came = string.match(waits[i] or '', '^(%d+):(%d+):(%d+):(%d+)$')
-    if not due or (name ~= id and tonumber(due) * 1000 < now) then
+    local due, has_use, size, since = 0, 0, 0, 0
+    if waits[i] and #waits[i] == 32 then due, has_use, size, since = struct.unpack('<dddd', waits[i]) end
+    if name ~= id and due * 1000 < now then
       redis.call('ZREM', w.queue, name)
       redis.call('HDEL', w.waits, name)
     elseif name ~= id then
+      local served = math.floor(front[i * 2])
       least = math.min(least or served, served)
-      if w.tpm > 0 then size = math.min(tonumber(size), w.tpm) end
-      w.others[#w.others + 1] = { served = served, since = tonumber(came), want = tonumber(has_use), tokens = tonumber(size) }
+      if w.tpm > 0 then size = math.min(size, w.tpm) end
+      local n = #others
+      others[n + 1], others[n + 2], others[n + 3], others[n + 4] = served, since, has_use, size
     end
   end
   if not w.is_queued then w.served = least or 0 end
-  -- Of those further behind than are looked at: how many go before it, how many do not, and what they were given at least.
+  -- Of those further behind: how many go before it, how many do not, and what they were given at least.
   local unseen = w.waiting - #names
-  if unseen > 0 then
+  if unseen > 0 and #others > 0 then
     local before = redis.call('ZCOUNT', w.queue, '-inf', '(' .. score(w, w.served)) - #names
     w.before = math.min(math.max(before, 0), unseen)
     w.after, w.last = unseen - w.before, math.floor(front[#front])
@@ -83,19 +101,18 @@ end
 
 -- What is to be left for those who go before it, if it is given so many.
 local function kept(w, count)
-  local r, t = 0, 0
-  for _, other in ipairs(w.others) do
-    local behind = w.served + count - 1 - other.served
-    if behind >= 0 and (other.since < w.arrived or behind > 0) then
-      if other.since < w.arrived then behind = behind + 1 end
-      local use = math.min(behind, other.want)
-      r, t = r + use, t + use * other.tokens
+  local r, t, others = 0, 0, w.others
+  for i = 1, #others, 4 do
+    local behind, is_before = w.served + count - 1 - others[i], others[i + 1] < w.arrived
+    if behind >= 0 and (is_before or behind > 0) then
+      local use = math.min(is_before and behind + 1 or behind, others[i + 2])
+      r, t = r + use, t + use * others[i + 3]
     end
   end
-  if w.before and #w.others > 0 then
+  if w.before then
     local behind = math.max(w.served + count - 1 - w.last, 0)
     local use = (w.before + w.after) * behind + w.before
-    r, t = r + use, t + use * w.others[#w.others].tokens
+    r, t = r + use, t + use * others[#others]
   end
   return r, t
 end
@@ -132,9 +149,8 @@ if want > 0 then
     local stretch = math.max(math.floor(waiting / 64), 1)
     local alone = 0
     for _, w in ipairs(windows) do
-      local r, t = kept(w, 1)
-      until_then = math.max(until_then, wait(w, 1 + r, tokens + t))
-      alone = math.max(alone, wait(w, 1, tokens))
+      local one, all = wait(w, tokens, kept(w, 1))
+      alone, until_then = math.max(alone, one), math.max(until_then, all)
     end
     again = again * stretch
     -- There is room, which is kept for those who go before it, or no slot: neither says when.
@@ -144,12 +160,12 @@ if want > 0 then
   for _, w in ipairs(windows) do
     -- Who was given a part asks for the rest at once; of others, a window that is not in the way is not waited for.
     local is_short = left > 0 and (granted > 0 or not fits(w, 1))
-    w.flag = (is_short or #w.others > 0 or w.waiting > 128) and 1 or 0
+    w.flag = (is_short or #w.others > 0 or w.waiting > FRONT) and 1 or 0
     if is_short then
       if granted > 0 then w.arrived = now end
       local due = math.floor(now / 1000) + grace + pause
       redis.call('ZADD', w.queue, score(w, w.served + granted), id)
-      redis.call('HSET', w.waits, id, string.format('%d:%d:%d:%d', due, left, tokens, w.arrived))
+      redis.call('HSET', w.waits, id, struct.pack('<dddd', due, left, tokens, w.arrived))
       lengthen(w.queue, lease + grace + pause)
       lengthen(w.waits, lease + grace + pause)
     elseif w.is_queued then
@@ -162,7 +178,7 @@ end
 
 for _, w in ipairs(windows) do
   if w.is_used then save(w) end
-  if w.held then hold(w.held, id, holds + granted) end
+  if w.held then hold(w, id, holds + granted) end
   if leaves == 1 then
     redis.call('ZREM', w.queue, id)
     redis.call('HDEL', w.waits, id)

@@ -46,13 +46,15 @@ local function advance(w)
   local from, left = (w.tick + 1) % SPAN, gap
   while left > 0 do
     local count = math.min(left, SPAN - from)
-    local cells = redis.call('GETRANGE', w.key, HEAD + from * CELL, HEAD + (from + count) * CELL - 1)
-    local at, r, t = 1, 0, 0
-    for _ = 1, count do
-      r, t, at = struct.unpack('<I4d', cells, at)
-      w.r, w.t = w.r - r, w.t - t
+    local cells, nothing = redis.call('GETRANGE', w.key, HEAD + from * CELL, HEAD + (from + count) * CELL - 1), string.rep('\0', count * CELL)
+    if cells ~= nothing then
+      local at, r, t = 1, 0, 0
+      for _ = 1, count do
+        r, t, at = struct.unpack('<I4d', cells, at)
+        w.r, w.t = w.r - r, w.t - t
+      end
+      redis.call('SETRANGE', w.key, HEAD + from * CELL, nothing)
     end
-    redis.call('SETRANGE', w.key, HEAD + from * CELL, string.rep('\0', count * CELL))
     from, left = 0, left - count
   end
   w.tick, w.cr, w.ct = w.at, 0, 0
@@ -93,24 +95,37 @@ local function add(w, tick, requests, tokens)
   w.r, w.t = w.r + r - had_r, w.t + t - had_t
 end
 
--- Milliseconds until so much has left that this fits; 0 is now. What is larger than a limit waits for an empty window.
-local function wait(w, requests, tokens)
-  local over_r, over_t = 0, 0
-  if w.rpm > 0 then over_r = w.r + math.min(requests, w.rpm) - w.rpm end
-  if w.tpm > 0 then over_t = w.t + math.min(tokens, w.tpm) - w.tpm end
-  if over_r <= 0 and over_t <= 0 then return 0 end
-  local first = w.tick - SPAN + 1
+-- How much too much there is of each for this to fit; what is larger than a limit waits for an empty window.
+local function over(w, requests, tokens)
+  local r = w.rpm > 0 and w.r + math.min(requests, w.rpm) - w.rpm or 0
+  local t = w.tpm > 0 and w.t + math.min(tokens, w.tpm) - w.tpm or 0
+  return r, t
+end
+
+-- Milliseconds until so much has left that one such request fits, and until it fits beside what is kept; 0 is now.
+local function wait(w, tokens, kept_r, kept_t)
+  local one_r, one_t = over(w, 1, tokens)
+  local all_r, all_t = over(w, 1 + kept_r, tokens + kept_t)
+  if all_r <= 0 and all_t <= 0 then return 0, 0 end
+  local first, one = w.tick - SPAN + 1, (one_r <= 0 and one_t <= 0) and 0 or nil
+  local function moment(step) return math.max(math.ceil((first + step + SPAN) * WIDTH - now / 1000), 1) end
+  local step, last, gone_r, gone_t = 0, SPAN - 1, 0, 0
   if not w.is_blank then
-    local cells, from = redis.call('GETRANGE', w.key, HEAD, -1), first % SPAN
-    for step = 0, SPAN - 2 do
-      local r, t = struct.unpack('<I4d', cells, ((from + step) % SPAN) * CELL + 1)
-      over_r, over_t = over_r - r, over_t - t
-      if over_r <= 0 and over_t <= 0 then
-        return math.max(math.ceil((first + step + SPAN) * WIDTH - now / 1000), 1)
+    local cells, from, nothing = redis.call('GETRANGE', w.key, HEAD, -1), first % SPAN, string.rep('\0', 16 * CELL)
+    while step < last do
+      local at = (from + step) % SPAN
+      if step % 16 == 0 and step + 16 <= last and at + 16 <= SPAN and string.sub(cells, at * CELL + 1, (at + 16) * CELL) == nothing then
+        step = step + 16
+      else
+        local r, t = struct.unpack('<I4d', cells, at * CELL + 1)
+        gone_r, gone_t = gone_r + r, gone_t + t
+        if not one and one_r <= gone_r and one_t <= gone_t then one = moment(step) end
+        if all_r <= gone_r and all_t <= gone_t then return one, moment(step) end
+        step = step + 1
       end
     end
   end
-  return math.max(math.ceil((w.tick + SPAN) * WIDTH - now / 1000), 1)
+  return one or moment(last), moment(last)
 end
 
 -- Says that this process is alive, and how many are.
@@ -122,26 +137,32 @@ local function present(key, id)
   return redis.call('ZCARD', key)
 end
 
--- How many requests others hold, of those who have been heard of within their lease.
-local function held_by_others(key, id)
-  local all, sum = redis.call('HGETALL', key), 0
-  for i = 1, #all, 2 do
-    local count, ends = string.match(all[i + 1], '^(%d+):(%d+)$')
-    if not count or tonumber(ends) * 1000 <= now then
-      redis.call('HDEL', key, all[i])
-    elseif all[i] ~= id then
-      sum = sum + tonumber(count)
-    end
+-- How many requests others hold, of those who have been heard of within their lease. A hash has each ledger's, and under '' all of them
+-- together; a sorted set says until when they count.
+local function held_by_others(w, id)
+  local gone = redis.call('ZRANGEBYSCORE', w.held_until, '-inf', math.floor(now / 1000))
+  for _, name in ipairs(gone) do
+    redis.call('HINCRBY', w.held, '', -(tonumber(redis.call('HGET', w.held, name)) or 0))
+    redis.call('HDEL', w.held, name)
+    redis.call('ZREM', w.held_until, name)
   end
-  return sum
+  -- Evicted on its own: nobody would ever end what it said the end of.
+  if redis.call('ZCARD', w.held_until) == 0 then redis.call('DEL', w.held) end
+  local counts = redis.call('HMGET', w.held, '', id)
+  w.had = tonumber(counts[2]) or 0
+  return (tonumber(counts[1]) or 0) - w.had
 end
 
-local function hold(key, id, count)
+local function hold(w, id, count)
+  if count ~= w.had then redis.call('HINCRBY', w.held, '', count - w.had) end
   if count > 0 then
-    redis.call('HSET', key, id, string.format('%d:%d', count, math.floor(now / 1000) + lease))
-    lengthen(key, lease)
-  else
-    redis.call('HDEL', key, id)
+    redis.call('HSET', w.held, id, count)
+    redis.call('ZADD', w.held_until, math.floor(now / 1000) + lease, id)
+    lengthen(w.held, lease)
+    lengthen(w.held_until, lease)
+  elseif w.had > 0 then
+    redis.call('HDEL', w.held, id)
+    redis.call('ZREM', w.held_until, id)
   end
 end
 
