@@ -167,19 +167,23 @@ impl Group {
         let deployments = self.deployments();
         let is_able = |deployment: &Arc<Deployment>| deployment.can_serve(demand, excluded);
         let is_alone = self.is_lone(demand);
-        // Whoever was asked in the round before has its answer for this request.
-        let asked = turn.take_asked();
-        let asked = asked.and_then(|asked| deployments.iter().find(|one| one.tracker.is_same(&asked)));
-        if let Some(asked) = asked.filter(|one| is_able(one)) {
-            match pick_one(asked, demand, is_alone, now, turn) {
-                Err(wait) if wait != Wait::Asked => {}
-                answer => return answer,
-            }
-        }
         let strategy = self.options.read().unwrap_or_else(PoisonError::into_inner).strategy;
         // A std mutex: nothing is awaited while it is held.
         let mut choice = self.choice.lock().unwrap_or_else(PoisonError::into_inner);
         choice.begin(strategy, &deployments, now);
+        // Whoever was asked in the round before has its answer for this request.
+        let asked = turn.take_asked();
+        let asked = asked.and_then(|asked| deployments.iter().position(|one| one.tracker.is_same(&asked)));
+        if let Some(index) = asked.filter(|index| is_able(&deployments[*index])) {
+            match pick_one(&deployments[index], demand, is_alone, now, turn) {
+                Ok(picked) => {
+                    choice.picked(index);
+                    return Ok(picked);
+                }
+                Err(Wait::Asked) => return Err(Wait::Asked),
+                Err(_) => {}
+            }
+        }
         let mut wait = Wait::Never;
         let mut last = Vec::new();
         loop {

@@ -205,3 +205,19 @@ async fn a_redis_that_was_flushed_is_told_what_it_has_forgotten() {
     // One may have been granted by the window that had forgotten, and used by nobody.
     assert!((4..=5).contains(&admitted), "{admitted}");
 }
+
+#[tokio::test]
+async fn a_redis_that_starts_again_from_an_older_copy_is_told_what_it_has_forgotten() {
+    let Some(mut server) = Server::start() else { return };
+    let router = router(&url(&server), r#""rpm": 20"#, "{}");
+    assert_eq!(rush(&router, 5).await.0, 5);
+    server.ask(&["SAVE"]);
+    assert_eq!(rush(&router, 15).await.0, 15);
+    server.kill();
+    server.restart();
+    assert_eq!(rush(&router, 20).await.0, 0);
+    until(Duration::from_secs(3), || redis_of(&router).status == "connected").await;
+    assert_eq!(rush(&router, 20).await.0, 0);
+    let other = super::router(&url(&server), r#""rpm": 20"#, "{}");
+    assert_eq!(rush(&other, 20).await.0, 0);
+}

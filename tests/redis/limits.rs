@@ -112,3 +112,31 @@ async fn what_was_granted_to_callers_who_left_others_may_spend() {
     let other = router(&url(&server), limits, "{}");
     super::ask_within(&other, Duration::from_secs(2)).await.unwrap();
 }
+
+#[tokio::test]
+async fn strategies_take_turns_over_redis_as_they_do_without() {
+    let Some(server) = Server::start() else { return };
+    for (strategy, expected) in [("round-robin", [10, 10, 10, 10]), ("weighted", [16, 12, 8, 4])] {
+        let deployments: Vec<_> = (0..4)
+            .map(|number| {
+                let model = format!("{strategy} {number}");
+                format!(r#"{{"model": "dummy::{model}", "rpm": 1000, "weight": {}}}"#, 4 - number)
+            })
+            .collect();
+        let options = format!(
+            r#"{{"limits": {}, "providers": [{{"type": "dummy"}}],
+                "groups": {{"g": {{"strategy": "{strategy}", "deployments": [{}]}}}}}}"#,
+            url(&server),
+            deployments.join(", ")
+        );
+        let router =
+            Router::<Completion>::new(RouterOptions::read(Fields::parse("router options", &options).unwrap()).unwrap())
+                .unwrap();
+        let mut sent = [0; 4];
+        for _ in 0..40 {
+            let name = invoke(&router, Duration::ZERO).await.unwrap().deployment;
+            sent[name.chars().last().unwrap().to_digit(10).unwrap() as usize] += 1;
+        }
+        assert_eq!(sent, expected, "{strategy}");
+    }
+}

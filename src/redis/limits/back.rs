@@ -7,12 +7,15 @@ use tokio::time::Instant;
 
 use super::super::fault::{Fault, FaultKind};
 use super::ledger::Inner;
-use super::state::Mode;
-use super::wire::{Answer, Changes, Words, count};
+use super::state::{Awaited, Mode};
+use super::wire::{Answer, Changes, Epoch, Found, Meant, Words, count};
 
 /// How long whoever told a Redis that has forgotten everything waits for the others who were alive. They find it within half a second
 /// ([`super::super::node`]); one that has died is waited for in vain.
-const OTHERS_TELL_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const OTHERS_TELL_WITHIN: Duration = Duration::from_secs(1);
+
+/// Nobody waits for more than this many to have told, which is as far as a window counts them.
+const MOST_TOLD: u64 = 4000;
 
 impl Inner {
     /// Tries whether Redis is back. Gives whether this process counts with it again.
@@ -23,48 +26,60 @@ impl Inner {
                 is_back
             }
             Err(fault) => {
-                // A server that is not there has nothing to do for it.
-                let is_there = fault.kind != FaultKind::Away;
-                self.lock().refusals += u32::from(is_there);
-                self.status.lost(&self.speaker.ledger, &fault);
+                let is_over = {
+                    let mut state = self.lock();
+                    // A server that is not there has nothing to do for it.
+                    state.refusals += u32::from(fault.kind != FaultKind::Away);
+                    state.is_over
+                };
+                if !is_over {
+                    self.status.lost(&self.speaker.ledger, &fault);
+                }
                 false
             }
         }
     }
 
     async fn try_to_come_back(&self) -> Result<bool, Fault> {
-        let (is_told, known, processes) = {
+        let (known, is_over) = {
             let state = self.lock();
-            (state.told.is_some(), state.epoch, state.processes)
+            (state.epoch, state.is_over)
         };
-        // Counted only when it has told, as others wait for that.
-        let found = self.tell(Changes::Ticks(&[]), is_told).await?;
-        // One that was never reached may be as new to all the others.
-        if known.is_none_or(|known| known.is_other_than(found.epoch)) {
-            self.lock().forget_away();
-            let history = self.told.history(Instant::now());
-            let told = self.tell(Changes::Ages(&history), true).await?;
+        let found = self.tell(Changes::Ticks(&[]), Meant::default()).await?.epoch;
+        let forgotten = known.map_or([true; 2], |known| known.has_forgotten(found));
+        if forgotten != [false; 2] && !is_over {
+            // Of one that was never asked before, only what was admitted without it: others may have told the rest.
+            let told = if known.is_some() {
+                let (since, now) = (self.lock().remembers_until(found), Instant::now());
+                let mut history = self.told.history(now);
+                history.retain(|(age, ..)| since.is_none_or(|since| now - *age >= since));
+                self.tell(Changes::History(&history), Meant::only(forgotten)).await?
+            } else {
+                let away = self.lock().away(Instant::now());
+                self.tell(Changes::Ages(&away), Meant::default()).await?
+            };
             let mut state = self.lock();
-            (state.epoch, state.told) = (Some(told.epoch), Some(Instant::now()));
+            state.forget_away();
+            state.found(told.epoch, Instant::now());
+            let until = Instant::now() + state.patience.max(OTHERS_TELL_WITHIN);
+            state.awaited = Some(Awaited { processes: state.processes, windows: forgotten, until });
             return Ok(false);
         }
-        let is_waiting = |told: Instant| {
-            found.processes.is_none_or(|others| others < processes) && told.elapsed() < OTHERS_TELL_WITHIN
-        };
-        if self.lock().told.is_some_and(is_waiting) {
+        if self.lock().awaited.is_some_and(|awaited| awaited.is_open(found)) {
             return Ok(false);
         }
         let away = {
             let mut state = self.lock();
-            (state.mode, state.told) = (Mode::Returning, None);
+            (state.mode, state.awaited, state.patience) = (Mode::Returning, None, Duration::ZERO);
             state.away(Instant::now())
         };
-        let told = self.tell(Changes::Ages(&away), true).await;
+        let told = self.tell(Changes::Ages(&away), Meant::default()).await;
         {
             let (mut state, now) = (self.lock(), Instant::now());
             match &told {
                 Ok(answer) => {
-                    (state.mode, state.epoch) = (Mode::Granted, Some(answer.epoch));
+                    (state.mode, state.tick) = (Mode::Granted, answer.tick);
+                    state.found(answer.epoch, now);
                     if let Some(processes) = answer.processes {
                         (state.processes, state.counted) = (processes.max(1), Some(now));
                     }
@@ -80,12 +95,24 @@ impl Inner {
         told.map(|_| true)
     }
 
-    async fn tell(&self, changes: Changes<'_>, counts: bool) -> Result<Answer, Fault> {
+    /// Tells these windows what was admitted without them. It waits for nothing meanwhile.
+    async fn tell(&self, changes: Changes<'_>, meant: Meant) -> Result<Answer, Fault> {
         let words = {
             let state = self.lock();
             let (limits, account, holds) = (state.limits, state.account, state.holds());
-            Words { ask: None, limits, account, holds, leaves: false, counts, changes, epoch: None }
+            Words { ask: None, limits, account, holds, leaves: true, counts: true, changes, meant }
         };
         count(&self.redis, &self.keys, &self.speaker, &words).await
+    }
+}
+
+impl Awaited {
+    /// Whether somebody has not told yet who may.
+    fn is_open(&self, found: Epoch) -> bool {
+        let mut told = [found.own, found.account].into_iter().zip(self.windows);
+        let is_short = |(found, is_meant): (Found, bool)| {
+            is_meant && found.epoch != 0 && found.told < self.processes.min(MOST_TOLD)
+        };
+        Instant::now() < self.until && told.any(is_short)
     }
 }

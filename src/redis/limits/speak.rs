@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::fault::Fault;
+use super::back::OTHERS_TELL_WITHIN;
 use super::ledger::Inner;
-use super::state::{COUNTS_FOR, Mode, Next, Say, TRIED_WITHIN};
+use super::state::{COUNTS_FOR, Mode, Next, Say, TRIED_WITHIN, beats_every};
 use super::wire::{Answer, Changes, Epoch, Words, count};
 
 /// A wait that is said anew is worth a look at the line if it differs by this much.
@@ -74,13 +75,12 @@ impl Inner {
     }
 
     async fn say(&self, say: Say, asked: Instant) {
-        let Say { ask, costs, leaves, counts, holds, limits, account, epoch } = say;
-        let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), epoch };
+        let Say { ask, costs, leaves, counts, holds, limits, account, meant } = say;
+        let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), meant };
         match count(&self.redis, &self.keys, &self.speaker, &words).await {
             Ok(answer) => self.hear(&words, &answer, asked),
             Err(fault) => {
-                let epoch = epoch.map_or(0, |epoch| epoch.own);
-                self.lock().corrections.restore(costs, epoch, fault.is_refusal(), Instant::now());
+                self.lock().corrections.restore(costs, meant.own, fault.is_refusal(), Instant::now());
                 self.go_local(&fault);
             }
         }
@@ -97,10 +97,14 @@ impl Inner {
             if let Some(processes) = answer.processes {
                 (state.processes, state.counted) = (processes.max(1), Some(now));
             }
+            state.tick = answer.tick;
+            // A window that is not there is begun by whoever asks.
+            if words.ask.is_some() || state.epoch.is_some() {
+                state.found(answer.epoch, asked);
+            }
             match words.ask {
                 None => false,
                 Some(ask) => {
-                    state.epoch = Some(answer.epoch);
                     state.is_queued = ask.want > answer.count;
                     if state.is_queued && state.wanted.is_none() {
                         state.left.get_or_insert(now);
@@ -123,17 +127,21 @@ impl Inner {
         }
     }
 
-    /// Whether windows are others than before, that do not know what this process admitted: then it goes on alone until they
-    /// were told.
-    fn has_forgotten(&self, epoch: Epoch, now: Instant) -> bool {
+    /// Whether windows have forgotten what this process was charged with: then it goes on alone until they were told.
+    fn has_forgotten(&self, found: Epoch, now: Instant) -> bool {
         let known = self.lock().epoch;
-        let Some(known) = known.filter(|known| known.is_other_than(epoch)) else { return false };
-        if self.told.history(now).is_empty() {
-            // It expired, and there was nothing in it.
-            let mut state = self.lock();
-            state.epoch = state.epoch.filter(|epoch| *epoch != known);
+        let forgotten = known.map_or([false; 2], |known| known.has_forgotten(found));
+        if forgotten == [false; 2] {
             return false;
         }
+        if self.told.history(now).is_empty() {
+            // It expired, and there was nothing in it.
+            self.lock().epoch = None;
+            return false;
+        }
+        // Nobody else need have noticed, before it says again that it is alive.
+        let patience = beats_every(self.speaker.lease) + OTHERS_TELL_WITHIN;
+        self.lock().patience = patience;
         self.go_local(&Fault::refused("Redis has lost what was counted in the last minute, and is told again"));
         true
     }
@@ -151,8 +159,8 @@ impl Inner {
             let mut state = self.lock();
             if matches!(state.mode, Mode::Local) { None } else { state.last_words(until) }
         };
-        if let Some(Say { ask, costs, leaves, counts, holds, limits, account, epoch }) = last {
-            let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), epoch };
+        if let Some(Say { ask, costs, leaves, counts, holds, limits, account, meant }) = last {
+            let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), meant };
             drop(count(&self.redis, &self.keys, &self.speaker, &words).await);
         }
     }

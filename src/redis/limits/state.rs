@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::corrections::Corrections;
-use super::wire::{Answer, Ask, Epoch};
+use super::wire::{Answer, Ask, Epoch, Meant};
 use crate::tracker::window::Window;
 use crate::tracker::{Asked, Limits, Receipt};
 
@@ -33,10 +33,13 @@ pub(super) const COUNTS_FOR: Duration = Duration::from_secs(60);
 /// How often a Redis that was away is tried, by whoever has use for it; doubled with each further answer that says no or comes too
 /// late, up to this: a server that cannot follow is not to be asked all the more.
 const TRIED_EVERY: Duration = Duration::from_millis(100);
-pub(super) const TRIED_WITHIN: Duration = Duration::from_millis(800);
+pub(super) const TRIED_WITHIN: Duration = Duration::from_millis(400);
 
 /// How often one is tried that nobody has use for.
 const TRIED_IDLY: Duration = Duration::from_secs(5);
+
+/// How often is noted how far the window has come.
+const MARKED_EVERY: Duration = Duration::from_millis(250);
 
 /// Most requests that are granted at once, and the part of a minute that they may be: what a process takes with it when it dies.
 const MOST_AT_ONCE: u64 = 32;
@@ -57,8 +60,8 @@ pub(super) struct State {
     /// Processes that were alive when Redis was last heard of.
     pub processes: u64,
     pub epoch: Option<Epoch>,
-    /// The bucket in which something was granted last.
-    tick: u64,
+    /// The bucket in which Redis was when it was last heard of.
+    pub tick: u64,
     pub granted: VecDeque<Grant>,
     /// What there is use for.
     pub wanted: Option<Asked>,
@@ -83,12 +86,26 @@ pub(super) struct State {
     /// When its process was last counted, and when it was last of use.
     pub counted: Option<Instant>,
     pub used: Instant,
-    /// When a Redis that had forgotten everything was told what this process admitted.
-    pub told: Option<Instant>,
+    /// How often the window had been written at some moments of the last minute.
+    marks: VecDeque<(u64, Instant)>,
+    /// How long others are waited for to tell a Redis that has forgotten something.
+    pub patience: Duration,
+    /// Until when those who were alive are waited for, of a Redis that has forgotten something.
+    pub awaited: Option<Awaited>,
     /// How often Redis has said no or nothing since it was away.
     pub refusals: u32,
     /// Whether slots were freed that Redis takes for held.
     pub is_held_less: bool,
+}
+
+/// Whoever is to tell a window that has forgotten what it was charged with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    /// How many they are.
+    pub processes: u64,
+    /// Which windows: the deployment's, its account's.
+    pub windows: [bool; 2],
+    pub until: Instant,
 }
 
 /// By what is admitted.
@@ -126,7 +143,7 @@ pub(super) struct Say {
     pub holds: u64,
     pub limits: Limits,
     pub account: Limits,
-    pub epoch: Option<Epoch>,
+    pub meant: Meant,
 }
 
 /// A request that may be begun.
@@ -172,7 +189,9 @@ impl State {
             account: Limits::default(),
             counted: None,
             used: now,
-            told: None,
+            marks: VecDeque::new(),
+            patience: Duration::ZERO,
+            awaited: None,
             refusals: 0,
             is_held_less: false,
         }
@@ -215,17 +234,21 @@ impl State {
             ask,
             costs: self.corrections.take(self.own_epoch()),
             leaves,
-            counts: self.counted.is_none_or(|counted| now - counted >= COUNTED_EVERY),
+            counts: self.counted.is_none_or(|counted| now - counted >= COUNTED_EVERY.min(lease / 3)),
             holds: self.holds(),
             limits: self.limits,
             account: self.account,
-            epoch: self.epoch,
+            meant: self.meant(),
         })
     }
 
     /// The epoch of the deployment's window, 0 if it is not known.
     pub fn own_epoch(&self) -> u64 {
-        self.epoch.map_or(0, |epoch| epoch.own)
+        self.epoch.map_or(0, |epoch| epoch.own.epoch)
+    }
+
+    fn meant(&self) -> Meant {
+        self.epoch.map_or_else(Meant::default, Epoch::meant)
     }
 
     /// Whether what it does counts: it holds something, or what it admitted is in the window.
@@ -243,9 +266,32 @@ impl State {
         pause.mul_f64(fastrand::f64() * 0.5 + 0.75)
     }
 
+    /// Notes what an answer said of the windows that was asked for then.
+    pub fn found(&mut self, epoch: Epoch, asked: Instant) {
+        let is_same = self.epoch.is_some_and(|known| known.own.epoch == epoch.own.epoch);
+        if !is_same {
+            self.marks.clear();
+        }
+        while self.marks.front().is_some_and(|(_, at)| *at + COUNTS_FOR < asked) {
+            self.marks.pop_front();
+        }
+        if self.marks.back().is_none_or(|(_, at)| *at + MARKED_EVERY <= asked) {
+            self.marks.push_back((epoch.own.number, asked));
+        }
+        self.epoch = Some(epoch);
+    }
+
+    /// Since when a window that was found like this may have forgotten what it was charged with, if not all of it.
+    pub fn remembers_until(&self, found: Epoch) -> Option<Instant> {
+        let known = self.epoch.filter(|known| known.own.epoch == found.own.epoch)?;
+        let marks = self.marks.iter().rev();
+        let last = marks.copied().find(|(number, _)| *number <= found.own.number.min(known.own.number));
+        last.map(|(_, at)| at)
+    }
+
     /// When it is to say that it is alive, for others to count it and to leave it what it holds.
     fn next_beat(&self, lease: Duration, now: Instant) -> Option<Instant> {
-        let due = self.counted? + (lease / 3).min(COUNTED_WITHIN);
+        let due = self.counted? + beats_every(lease);
         self.is_of_use(due.max(now)).then_some(due)
     }
 
@@ -265,8 +311,8 @@ impl State {
         let on_time = asked + UNUSED;
         let until = if now - asked <= patience { on_time.max(now + AT_LEAST) } else { on_time };
         let Answer { count, tick, epoch, .. } = *answer;
-        self.granted.extend((0..count).map(|_| Grant { epoch: epoch.own, tick, tokens, until }));
-        (self.tick, self.wanted, self.refused, self.paused) = (tick, None, None, None);
+        self.granted.extend((0..count).map(|_| Grant { epoch: epoch.own.epoch, tick, tokens, until }));
+        (self.wanted, self.refused, self.paused) = (None, None, None);
     }
 
     /// Remembers until when nothing will be granted, and gives it.
@@ -287,9 +333,9 @@ impl State {
         self.give_back_unused(then);
         let (leaves, holds) = (self.is_queued, self.holds());
         let costs = self.corrections.take(self.own_epoch());
-        let (limits, account, epoch) = (self.limits, self.account, self.epoch);
+        let (limits, account, meant) = (self.limits, self.account, self.meant());
         let is_any = leaves || self.is_held_less || !costs.is_empty();
-        is_any.then_some(Say { ask: None, costs, leaves, counts: false, holds, limits, account, epoch })
+        is_any.then_some(Say { ask: None, costs, leaves, counts: false, holds, limits, account, meant })
     }
 
     /// Gives back what nobody has begun in time.
@@ -337,7 +383,7 @@ impl State {
             // Told already, with what was reserved: that stays, and what is beyond it is added to a later bucket.
             let cost = cost.unwrap_or(0).max(receipt.tokens);
             if let Some(epoch) = self.epoch {
-                self.corrections.note(epoch.own, self.tick, 0, (receipt.tokens, cost), now);
+                self.corrections.note(epoch.own.epoch, self.tick, 0, (receipt.tokens, cost), now);
             }
             return;
         };
@@ -348,6 +394,11 @@ impl State {
             None => self.away.refund(&mut charge),
         }
     }
+}
+
+/// How often a process says that it is alive, at least.
+pub(super) fn beats_every(lease: Duration) -> Duration {
+    (lease / 3).min(COUNTED_WITHIN)
 }
 
 #[cfg(test)]

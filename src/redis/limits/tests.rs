@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::super::{Redis, RedisOptions};
-use super::wire::{Answer, Ask, Changes, Keys, Speaker, Words, count};
+use super::wire::{Answer, Ask, Changes, Keys, Meant, Speaker, Words, count};
 use crate::tracker::Limits;
 
 mod away;
@@ -60,7 +60,7 @@ impl Stage {
 /// Says nothing.
 fn silence(limits: Limits, account: Limits) -> Words<'static> {
     let changes = Changes::Ticks(&[]);
-    Words { ask: None, limits, account, holds: 0, leaves: false, counts: false, changes, epoch: None }
+    Words { ask: None, limits, account, holds: 0, leaves: false, counts: false, changes, meant: Meant::default() }
 }
 
 fn limits(rpm: u64, tpm: u64) -> Limits {

@@ -42,8 +42,8 @@ pub(super) struct Words<'a> {
     /// Whether the process is to be counted.
     pub counts: bool,
     pub changes: Changes<'a>,
-    /// The windows that are meant by the changes, if not any.
-    pub epoch: Option<Epoch>,
+    /// The windows that are meant by the changes.
+    pub meant: Meant,
 }
 
 /// Requests that are to be reserved.
@@ -70,11 +70,29 @@ pub(super) struct Answer {
     pub processes: Option<u64>,
 }
 
-/// When the windows of a deployment and of its account were begun: others than before have forgotten what was charged.
+/// The windows of a deployment and of its account, as they were found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Epoch {
+    pub own: Found,
+    /// Nothing if the account has no limits.
+    pub account: Found,
+}
+
+/// A window, as it was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// When it was begun: others than before have forgotten what was charged. 0 is none.
+    pub epoch: u64,
+    /// How often it was written: with a smaller number than before it has forgotten what was charged since.
+    pub number: u64,
+    /// How many have told it all that they were charged with in the last minute, because it had forgotten.
+    pub told: u64,
+}
+
+/// What a change is for: the windows with these epochs, or any where that is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Meant {
     pub own: u64,
-    /// 0 if the account has no limits.
     pub account: u64,
 }
 
@@ -85,6 +103,8 @@ pub(super) enum Changes<'a> {
     Ticks(&'a [(u64, i64, i64)]),
     /// So long ago.
     Ages(&'a [(Duration, u64, u64)]),
+    /// So long ago, and all of the last minute.
+    History(&'a [(Duration, u64, u64)]),
 }
 
 /// Who speaks: a ledger of a process.
@@ -98,10 +118,28 @@ pub(super) struct Speaker {
 }
 
 impl Epoch {
-    /// Whether one of the windows is another, where both are known.
-    pub fn is_other_than(self, other: Self) -> bool {
-        let differ = |one: u64, other: u64| one != 0 && other != 0 && one != other;
-        differ(self.own, other.own) || differ(self.account, other.account)
+    /// Whether a window that was found later has forgotten something: the deployment's, its account's.
+    pub fn has_forgotten(self, later: Self) -> [bool; 2] {
+        [(self.own, later.own), (self.account, later.account)].map(|(known, found)| {
+            let are_both = known.epoch != 0 && found.epoch != 0;
+            are_both && (known.epoch != found.epoch || found.number < known.number)
+        })
+    }
+
+    /// These windows.
+    pub fn meant(self) -> Meant {
+        Meant { own: self.own.epoch, account: self.account.epoch }
+    }
+}
+
+impl Meant {
+    /// None; no window was begun then.
+    const NONE: u64 = 1;
+
+    /// Those of the two that this is true of.
+    pub fn only([own, account]: [bool; 2]) -> Self {
+        let any_if = |is: bool| if is { 0 } else { Self::NONE };
+        Self { own: any_if(own), account: any_if(account) }
     }
 }
 
@@ -133,18 +171,21 @@ impl Keys {
 /// # Errors
 /// As [`Redis::run`].
 pub(super) async fn count(redis: &Redis, keys: &Keys, speaker: &Speaker, words: &Words<'_>) -> Result<Answer, Fault> {
-    let Words { ask, limits, account, holds, leaves, counts, changes, epoch } = words;
+    let Words { ask, limits, account, holds, leaves, counts, changes, meant } = words;
     let numbers = |limits: &Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| limit.unwrap_or(0));
     let [lease, again, grace] = [speaker.lease, AGAIN, GRACE].map(milliseconds);
-    let flags = [*counts, *leaves, matches!(changes, Changes::Ages(_))].map(u64::from);
-    let epoch = epoch.unwrap_or_default();
+    let kind = match changes {
+        Changes::Ticks(_) => 0,
+        Changes::Ages(_) => 1,
+        Changes::History(_) => 2,
+    };
     let mut told = Vec::with_capacity(19 * 8);
     put(&mut told, &ask.map_or([0; 3], |ask| [ask.want, ask.most, ask.tokens]));
     put(&mut told, &numbers(limits));
     put(&mut told, &numbers(account));
     put(&mut told, &[*holds, lease, again, grace]);
-    put(&mut told, &flags);
-    put(&mut told, &[epoch.own, epoch.account, speaker.clock.unwrap_or(0)]);
+    put(&mut told, &[u64::from(*counts), u64::from(*leaves), kind]);
+    put(&mut told, &[meant.own, meant.account, speaker.clock.unwrap_or(0)]);
     let mut threes = Vec::new();
     match changes {
         Changes::Ticks(all) => {
@@ -153,21 +194,23 @@ pub(super) async fn count(redis: &Redis, keys: &Keys, speaker: &Speaker, words: 
                 put_signed(&mut threes, &[*requests, *tokens]);
             }
         }
-        Changes::Ages(all) => {
+        Changes::Ages(all) | Changes::History(all) => {
             all.iter().for_each(|(age, requests, tokens)| put(&mut threes, &[milliseconds(*age), *requests, *tokens]));
         }
     }
     let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told, &threes];
     let answer = COUNT.run(redis, &keys.needed(*limits, *account), &told).await?;
-    let [count, tick, wait, own, account, processes, pause] = numbers_of(answer)?.map(whole);
-    let number = |number: Option<u64>| number.unwrap_or(0);
+    let numbers: [Option<u64>; 11] = numbers_of(answer)?.map(whole);
+    let [count, tick, wait, _, pause, own @ .., epoch, number, told] = numbers.map(Option::unwrap_or_default);
+    let account = Found { epoch, number, told };
+    let [epoch, number, told] = own;
     Ok(Answer {
-        count: number(count),
-        tick: number(tick),
-        wait: Duration::from_millis(number(wait)),
-        pause: Duration::from_millis(number(pause)),
-        epoch: Epoch { own: number(own), account: number(account) },
-        processes,
+        count,
+        tick,
+        wait: Duration::from_millis(wait),
+        pause: Duration::from_millis(pause),
+        epoch: Epoch { own: Found { epoch, number, told }, account },
+        processes: numbers[3],
     })
 }
 

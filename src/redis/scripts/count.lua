@@ -37,13 +37,14 @@ end
 
 for _, w in ipairs(windows) do
   -- A window that is not there has nothing to be corrected, but may be told what was.
-  w.is_used = want > 0 or not w.is_new or is_age == 1
+  w.is_used = want > 0 or not w.is_new or is_age > 0
   if w.is_used then
     advance(w)
-    if (w.meant == 0 or w.meant == w.epoch) and (is_age == 1 or not w.is_new) then
+    if (w.meant == 0 or w.meant == w.epoch) and (is_age > 0 or not w.is_new) then
+      if is_age == 2 then w.told = w.tick * MOST_TOLD + math.min(told_by(w) + 1, MOST_TOLD - 1) end
       for i = 1, #changes, 24 do
         local at, r, t = struct.unpack('<ddd', changes, i)
-        add(w, is_age == 1 and math.min(math.floor((now / 1000 - at) / WIDTH), w.tick) or at, r, t)
+        add(w, is_age > 0 and math.min(math.floor((now / 1000 - at) / WIDTH), w.tick) or at, r, t)
       end
     end
   end
@@ -56,6 +57,9 @@ end
 
 -- So many of those in front are looked at one by one.
 local FRONT = 8
+
+-- Nobody who waits stays away for longer, in ms, however many they are.
+local AWAY = 60000
 
 -- Who goes before it there, and how much is free.
 local function look(w)
@@ -78,7 +82,8 @@ local function look(w)
   for i, name in ipairs(names) do
     local due, has_use, size, since = 0, 0, 0, 0
     if waits[i] and #waits[i] == 32 then due, has_use, size, since = struct.unpack('<dddd', waits[i]) end
-    if name ~= id and due * 1000 < now then
+    -- Late, or of a clock that went back.
+    if name ~= id and (due * 1000 < now or due * 1000 > now + (grace + AWAY) * 1000) then
       redis.call('ZREM', w.queue, name)
       redis.call('HDEL', w.waits, name)
     elseif name ~= id then
@@ -152,7 +157,7 @@ if want > 0 then
       local one, all = wait(w, tokens, kept(w, 1))
       alone, until_then = math.max(alone, one), math.max(until_then, all)
     end
-    again = again * stretch
+    again = math.min(again * stretch, AWAY)
     -- There is room, which is kept for those who go before it, or no slot: neither says when.
     if alone == 0 then until_then = math.min(again, 50 * stretch) end
     pause = math.min(until_then, again)
@@ -186,4 +191,6 @@ for _, w in ipairs(windows) do
 end
 local processes = -1
 if counts == 1 then processes = present(KEYS[4], ARGV[2]) end
-return struct.pack('<ddddddd', granted, windows[1].tick, until_then, windows[1].epoch, windows[2] and windows[2].epoch or 0, processes, pause)
+local own, below = windows[1], windows[2] or { epoch = 0, number = 0, told = 0, tick = 0 }
+return struct.pack('<ddddddddddd', granted, own.tick, until_then, processes, pause, own.epoch, own.number, told_by(own), below.epoch,
+  below.number, told_by(below))

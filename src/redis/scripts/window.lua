@@ -2,7 +2,8 @@
 --
 -- Header, HEAD bytes: "thryd", a byte of version, one that is 1 if somebody may be waiting, one of nothing; then as doubles: epoch
 -- (when it was made, in microseconds), tick (the bucket in which the clock stands), requests and tokens of the whole window,
--- requests and tokens of that bucket.
+-- requests and tokens of that bucket, number (how often it was written: a server that was started from a copy has a smaller one), told (who has
+-- told it all that they were charged with in the last minute, because it had forgotten).
 -- Then the buckets, CELL bytes each (requests as a 32-bit number, tokens as a double), tick after tick, round and round. That of
 -- the tick itself is written when the clock moves on.
 
@@ -11,17 +12,17 @@ local function load(w)
   local head = redis.call('GETRANGE', w.key, 0, HEAD - 1)
   w.at = math.floor(now / 1000 / WIDTH)
   if head == '' then
-    w.is_new, w.epoch, w.tick, w.r, w.t, w.cr, w.ct, w.flag = true, now, w.at, 0, 0, 0, 0, 0
+    w.is_new, w.epoch, w.tick, w.r, w.t, w.cr, w.ct, w.number, w.told, w.flag = true, now, w.at, 0, 0, 0, 0, 0, 0, 0
     return
   end
-  if #head < HEAD or string.sub(head, 1, 5) ~= 'thryd' then
-    return redis.error_reply('FOREIGN the key ' .. w.key .. ' holds something that is not a window of thryd')
-  end
-  local version = string.byte(head, 6)
-  if version ~= VERSION then
+  local version = string.sub(head, 1, 5) == 'thryd' and string.byte(head, 6)
+  if version and version ~= VERSION then
     return redis.error_reply('LAYOUT the key ' .. w.key .. ' has layout ' .. version .. ' of a newer thryd, and this one knows ' .. VERSION)
   end
-  w.epoch, w.tick, w.r, w.t, w.cr, w.ct = struct.unpack('<dddddd', head, 9)
+  if not version or #head < HEAD then
+    return redis.error_reply('FOREIGN the key ' .. w.key .. ' holds something that is not a window of thryd')
+  end
+  w.epoch, w.tick, w.r, w.t, w.cr, w.ct, w.number, w.told = struct.unpack('<dddddddd', head, 9)
   w.flag = string.byte(head, 7)
 end
 
@@ -60,13 +61,24 @@ local function advance(w)
   w.tick, w.cr, w.ct = w.at, 0, 0
 end
 
+-- How many have told it their last minute lately. Kept along with the tick of whoever did last, of which there are 2^12 times as many as
+-- that may be.
+local MOST_TOLD, TOLD_FOR = 4096, 60
+
+local function told_by(w)
+  local count = w.told % MOST_TOLD
+  return w.tick - (w.told - count) / MOST_TOLD <= TOLD_FOR and count or 0
+end
+
 -- Lets a key last at least so long: others may have reasons to let it last longer.
 local function lengthen(key, ms)
   if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
 end
 
 local function save(w)
-  local head = 'thryd' .. string.char(VERSION, w.flag, 0) .. struct.pack('<dddddd', w.epoch, w.tick, w.r, w.t, w.cr, w.ct)
+  w.number = w.number + 1
+  local head = 'thryd' .. string.char(VERSION, w.flag, 0)
+    .. struct.pack('<dddddddd', w.epoch, w.tick, w.r, w.t, w.cr, w.ct, w.number, w.told)
   if w.is_blank then
     redis.call('SET', w.key, head .. string.rep('\0', SPAN * CELL))
   else
@@ -128,11 +140,15 @@ local function wait(w, tokens, kept_r, kept_t)
   return one or moment(last), moment(last)
 end
 
+-- No lease is longer: what is said to last longer is of a clock that went back.
+local LONGEST = 600000
+
 -- Says that this process is alive, and how many are.
 local function present(key, id)
   local ms = math.floor(now / 1000)
   redis.call('ZADD', key, ms + lease, id)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', ms)
+  redis.call('ZREMRANGEBYSCORE', key, '(' .. ms + LONGEST, '+inf')
   lengthen(key, lease)
   return redis.call('ZCARD', key)
 end
@@ -140,14 +156,16 @@ end
 -- How many requests others hold, of those who have been heard of within their lease. A hash has each ledger's, and under '' all of them
 -- together; a sorted set says until when they count.
 local function held_by_others(w, id)
-  local gone = redis.call('ZRANGEBYSCORE', w.held_until, '-inf', math.floor(now / 1000))
-  for _, name in ipairs(gone) do
-    redis.call('HINCRBY', w.held, '', -(tonumber(redis.call('HGET', w.held, name)) or 0))
-    redis.call('HDEL', w.held, name)
-    redis.call('ZREM', w.held_until, name)
+  local ms = math.floor(now / 1000)
+  for _, range in ipairs({ { '-inf', ms }, { '(' .. ms + LONGEST, '+inf' } }) do
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', w.held_until, range[1], range[2])) do
+      redis.call('HINCRBY', w.held, '', -(tonumber(redis.call('HGET', w.held, name)) or 0))
+      redis.call('HDEL', w.held, name)
+      redis.call('ZREM', w.held_until, name)
+    end
   end
   -- Evicted on its own: nobody would ever end what it said the end of.
-  if redis.call('ZCARD', w.held_until) == 0 then redis.call('DEL', w.held) end
+  if redis.call('ZCARD', w.held_until) == 0 and redis.call('HEXISTS', w.held, '') == 1 then redis.call('DEL', w.held) end
   local counts = redis.call('HMGET', w.held, '', id)
   w.had = tonumber(counts[2]) or 0
   return (tonumber(counts[1]) or 0) - w.had

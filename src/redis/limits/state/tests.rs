@@ -1,10 +1,12 @@
 //! What there is to do at any moment, on a clock that the test keeps.
 
 use super::*;
+use crate::redis::limits::wire::Found;
 
 const LEASE: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
-const EPOCH: Epoch = Epoch { own: 1, account: 0 };
+const EPOCH: Epoch =
+    Epoch { own: Found { epoch: 1, number: 1, told: 0 }, account: Found { epoch: 0, number: 0, told: 0 } };
 
 fn asked(max_concurrent: Option<u64>) -> Asked {
     let limits = Limits { rpm: Some(60), max_concurrent, ..Limits::default() };
@@ -30,12 +32,12 @@ fn busy(max_concurrent: Option<u64>, now: Instant) -> State {
 }
 
 /// Lets the task run until then, each time late by so much; the moments at which it says something.
-fn says(state: &mut State, from: Instant, until: Instant, late: Duration) -> Vec<Duration> {
+fn says(state: &mut State, lease: Duration, from: Instant, until: Instant, late: Duration) -> Vec<Duration> {
     let (mut now, mut said, mut turns) = (from, Vec::new(), 0);
     while now < until {
         turns += 1;
-        assert!(turns < 1000, "it does not wait");
-        match state.next(LEASE, now) {
+        assert!(turns < 10_000, "it does not wait");
+        match state.next(lease, now) {
             Next::Say(say) => {
                 assert_eq!(say.holds, state.holds());
                 said.push(now - from);
@@ -53,12 +55,15 @@ fn says(state: &mut State, from: Instant, until: Instant, late: Duration) -> Vec
 
 #[test]
 fn a_request_that_takes_long_is_said_to_be_held_as_long_as_it_takes() {
-    let now = Instant::now();
-    let mut state = busy(Some(2), now);
-    let said = says(&mut state, now, now + Duration::from_secs(600), Duration::from_millis(1));
-    let longest = said.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap();
-    assert!(longest < LEASE / 2, "{longest:?}");
-    assert!(*said.last().unwrap() > Duration::from_secs(590), "{:?}", said.last());
+    for lease in [1, 2, 3, 10, 600].map(Duration::from_secs) {
+        let now = Instant::now();
+        let mut state = busy(Some(2), now);
+        let said = says(&mut state, lease, now, now + Duration::from_secs(600), Duration::from_millis(1));
+        let between = || said.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+        assert!(between().max().unwrap() < lease / 2, "{lease:?}: {:?}", between().max());
+        assert!(between().min().unwrap() >= lease.min(LEASE) / 4, "{lease:?}: {:?}", between().min());
+        assert!(*said.last().unwrap() > Duration::from_secs(580), "{lease:?}: {:?}", said.last());
+    }
 }
 
 #[test]
@@ -67,7 +72,7 @@ fn a_process_that_has_nothing_to_do_says_so_for_a_minute_and_then_sleeps_however
         let now = Instant::now();
         let mut state = busy(None, now);
         state.in_flight -= 1;
-        let said = says(&mut state, now, now + Duration::from_secs(600), late);
+        let said = says(&mut state, LEASE, now, now + Duration::from_secs(600), late);
         let last = *said.last().unwrap();
         assert!((Duration::from_secs(40)..Duration::from_secs(60)).contains(&last), "{late:?}: {last:?}");
     }

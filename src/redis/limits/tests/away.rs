@@ -18,7 +18,7 @@ fn process(server: &Server, number: u64, limits: Limits) -> (Tracker, Arc<Status
     let speaker = Speaker {
         ledger: format!("{number}.1"),
         process: number.to_string(),
-        lease: Duration::from_secs(10),
+        lease: Duration::from_secs(3),
         clock: None,
     };
     tracker.count_with(|told| {
@@ -93,4 +93,42 @@ async fn a_deployment_that_comes_while_redis_is_away_takes_the_share_that_is_kno
     let later = Tracker::new(limits);
     later.count_with(|told| shared.ledger(&[7; 32], "later", told));
     assert_eq!(take(&later, Instant::now() + Duration::from_secs(2), 40).await, 20, "half of it");
+}
+
+#[tokio::test]
+async fn a_window_that_was_evicted_grants_nothing_before_everyone_has_told_it_what_it_admitted() {
+    let Some(server) = Server::start() else { return };
+    let limits = Limits { rpm: Some(40), ..Limits::default() };
+    let all: Vec<_> = (0..2).map(|number| process(&server, number, limits)).collect();
+    let far = Instant::now() + Duration::from_secs(30);
+    for _ in 0..2 {
+        for (tracker, _) in &all {
+            assert_eq!(take(tracker, far, 10).await, 10);
+        }
+        sleep(Duration::from_millis(1100)).await;
+    }
+    server.ask(&["DEL", "test:limits:{account}:window:m"]);
+    // The other one hears of it when it says again that it is alive.
+    assert_eq!(take(&all[0].0, Instant::now() + Duration::from_secs(4), 1).await, 0);
+    until(|| all.iter().all(|(_, status)| status.stats(Instant::now()).redis.status == "connected")).await;
+    assert_eq!(take(&all[0].0, Instant::now() + Duration::from_millis(500), 1).await, 0);
+}
+
+#[tokio::test]
+async fn what_was_admitted_while_redis_was_away_is_told_though_its_router_is_gone() {
+    let Some(mut server) = Server::start() else { return };
+    let limits = Limits { rpm: Some(10), ..Limits::default() };
+    let far = Instant::now() + Duration::from_secs(30);
+    let (gone, status) = process(&server, 0, limits);
+    take(&gone, far, 1).await;
+    server.kill();
+    assert_eq!(take(&gone, far, 5).await, 5);
+    assert_eq!(status.stats(Instant::now()).redis.status, "local");
+    drop(gone);
+    server.restart();
+    until(|| server.ask(&["STRLEN", "test:limits:{account}:window:m"]).trim() != ":0").await;
+    let (after, _) = process(&server, 1, limits);
+    assert_eq!(take(&after, Instant::now() + Duration::from_secs(2), 10).await, 5);
+    // Nor does it say for ever that somebody is alone.
+    assert_ne!(status.stats(Instant::now()).redis.status, "local");
 }
