@@ -118,7 +118,9 @@ if (values.faults) {
   console.log(`${since()} s: Redis is frozen; all go on alone after ${(await until('local')).toFixed(0)} ms`)
   await sleep(5000)
   server.kill('SIGCONT')
-  console.log(`${since()} s: Redis goes on; all are back after ${within(2000, await until('connected'), 'all are back')} ms`)
+  console.log(
+    `${since()} s: Redis goes on; all are back after ${within(2000, await until('connected'), 'all are back')} ms`,
+  )
   await sleep(45_000)
   server.kill('SIGKILL')
   console.log(`${since()} s: Redis is killed; all go on alone after ${(await until('local')).toFixed(0)} ms`)

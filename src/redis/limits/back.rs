@@ -48,18 +48,21 @@ impl Inner {
         let found = self.tell(Changes::Ticks(&[]), Meant::default()).await?.epoch;
         let forgotten = known.map_or([true; 2], |known| known.has_forgotten(found));
         if forgotten != [false; 2] && !is_over {
-            // Of one that was never asked before, only what was admitted without it: others may have told the rest.
             let told = if known.is_some() {
-                let (since, now) = (self.lock().remembers_until(found), Instant::now());
+                // With what was admitted alone, which is told again with all the rest if this fails.
+                let (since, now) = {
+                    let mut state = self.lock();
+                    state.alone.forget();
+                    (state.remembers_until(found), Instant::now())
+                };
                 let mut history = self.told.history(now);
                 history.retain(|(age, ..)| since.is_none_or(|since| now - *age >= since));
                 self.tell(Changes::History(&history), Meant::only(forgotten)).await?
             } else {
-                let away = self.lock().away(Instant::now());
-                self.tell(Changes::Ages(&away), Meant::default()).await?
+                // One that was never asked before is told below what was admitted without it.
+                self.tell(Changes::Ages(&[]), Meant::default()).await?
             };
             let mut state = self.lock();
-            state.forget_away();
             state.found(told.epoch, Instant::now());
             let until = Instant::now() + state.patience.max(OTHERS_TELL_WITHIN);
             state.awaited = Some(Awaited { processes: state.processes, windows: forgotten, until });
@@ -71,7 +74,7 @@ impl Inner {
         let away = {
             let mut state = self.lock();
             (state.mode, state.awaited, state.patience) = (Mode::Returning, None, Duration::ZERO);
-            state.away(Instant::now())
+            state.alone.history(Instant::now())
         };
         let told = self.tell(Changes::Ages(&away), Meant::default()).await;
         {
@@ -83,7 +86,7 @@ impl Inner {
                     if let Some(processes) = answer.processes {
                         (state.processes, state.counted) = (processes.max(1), Some(now));
                     }
-                    state.forget_away();
+                    state.alone.forget();
                 }
                 Err(_) => state.mode = Mode::Local,
             }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::super::Redis;
 use super::super::fault::Fault;
-use super::state::{LOCAL, Mode, State};
+use super::alone::ALONE;
+use super::state::{Mode, State};
 use super::status::Status;
 use super::wire::{Keys, Speaker};
 use crate::tracker::{Asked, Basis, Ended, Ledger, Receipt, Told, Wait};
@@ -107,7 +108,7 @@ impl Ledger for RedisLedger {
             return Err(Wait::Asked);
         }
         if matches!(state.mode, Mode::Local) {
-            return Ok(state.note(asked.tokens, now));
+            return Ok(state.begin_alone(asked.tokens, now));
         }
         let fit = state.granted.iter().position(|grant| grant.tokens >= asked.tokens && grant.until > now);
         if let Some(grant) = fit.and_then(|place| state.granted.remove(place)) {
@@ -137,8 +138,8 @@ impl Ledger for RedisLedger {
             Ended::Kept => Some(receipt.tokens),
             Ended::Cost(tokens) => Some(tokens),
         };
-        if receipt.book == LOCAL {
-            state.end_local(receipt, cost, now);
+        if receipt.book == ALONE {
+            state.end_alone(receipt, cost, now);
         } else {
             let requests = if cost.is_none() { -1 } else { 0 };
             let tokens = (receipt.tokens, cost.unwrap_or(0));

@@ -4,9 +4,11 @@
 //! given the same room. What a script answers is either requests that may begin, or when to ask again; a queue in Redis gives what
 //! becomes free to whoever has been given least.
 
+mod alone;
 mod back;
 mod corrections;
 mod ledger;
+mod marks;
 mod options;
 mod speak;
 mod state;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::alone::Alone;
 use super::corrections::Corrections;
+use super::marks::Marks;
 use super::wire::{Answer, Ask, Epoch, Meant};
-use crate::tracker::window::Window;
 use crate::tracker::{Asked, Limits, Receipt};
 
 /// How long after it was asked for a granted request may be begun, before it is given back: windows in Redis forget that much later
@@ -38,15 +39,9 @@ pub(super) const TRIED_WITHIN: Duration = Duration::from_millis(400);
 /// How often one is tried that nobody has use for.
 const TRIED_IDLY: Duration = Duration::from_secs(5);
 
-/// How often is noted how far the window has come.
-const MARKED_EVERY: Duration = Duration::from_millis(250);
-
 /// Most requests that are granted at once, and the part of a minute that they may be: what a process takes with it when it dies.
 const MOST_AT_ONCE: u64 = 32;
 const SLICES_PER_MINUTE: u64 = 60;
-
-/// The book of what was admitted without asking. Others are epochs.
-pub(super) const LOCAL: u64 = 0;
 
 /// See the module.
 #[derive(Debug)]
@@ -76,10 +71,8 @@ pub(super) struct State {
     pub in_flight: u64,
     /// What requests cost more than was granted.
     pub corrections: Corrections,
-    /// What was admitted without asking, and not told to Redis yet; of which time, so that receipts of another are known.
-    away: Window,
-    away_number: u64,
-    away_since: Instant,
+    /// What was admitted without asking, and not told to Redis yet.
+    pub alone: Alone,
     /// The limits that were last asked with.
     pub limits: Limits,
     pub account: Limits,
@@ -87,7 +80,7 @@ pub(super) struct State {
     pub counted: Option<Instant>,
     pub used: Instant,
     /// How often the window had been written at some moments of the last minute.
-    marks: VecDeque<(u64, Instant)>,
+    marks: Marks,
     /// How long others are waited for to tell a Redis that has forgotten something.
     pub patience: Duration,
     /// Until when those who were alive are waited for, of a Redis that has forgotten something.
@@ -182,14 +175,12 @@ impl State {
             left: None,
             in_flight: 0,
             corrections: Corrections::default(),
-            away: Window::default(),
-            away_number: 1,
-            away_since: now,
+            alone: Alone::new(now),
             limits: Limits::default(),
             account: Limits::default(),
             counted: None,
             used: now,
-            marks: VecDeque::new(),
+            marks: Marks::default(),
             patience: Duration::ZERO,
             awaited: None,
             refusals: 0,
@@ -268,25 +259,17 @@ impl State {
 
     /// Notes what an answer said of the windows that was asked for then.
     pub fn found(&mut self, epoch: Epoch, asked: Instant) {
-        let is_same = self.epoch.is_some_and(|known| known.own.epoch == epoch.own.epoch);
-        if !is_same {
-            self.marks.clear();
+        if self.own_epoch() != epoch.own.epoch {
+            self.marks = Marks::default();
         }
-        while self.marks.front().is_some_and(|(_, at)| *at + COUNTS_FOR < asked) {
-            self.marks.pop_front();
-        }
-        if self.marks.back().is_none_or(|(_, at)| *at + MARKED_EVERY <= asked) {
-            self.marks.push_back((epoch.own.number, asked));
-        }
+        self.marks.note(epoch.own.number, asked);
         self.epoch = Some(epoch);
     }
 
     /// Since when a window that was found like this may have forgotten what it was charged with, if not all of it.
     pub fn remembers_until(&self, found: Epoch) -> Option<Instant> {
-        let known = self.epoch.filter(|known| known.own.epoch == found.own.epoch)?;
-        let marks = self.marks.iter().rev();
-        let last = marks.copied().find(|(number, _)| *number <= found.own.number.min(known.own.number));
-        last.map(|(_, at)| at)
+        let is_same = self.own_epoch() == found.own.epoch;
+        is_same.then(|| self.marks.until(found.own.number)).flatten()
     }
 
     /// When it is to say that it is alive, for others to count it and to leave it what it holds.
@@ -325,7 +308,7 @@ impl State {
 
     /// Whether something was admitted without asking that Redis does not know of.
     pub fn has_been_away(&mut self, now: Instant) -> bool {
-        matches!(self.mode, Mode::Local) && !self.away(now).is_empty()
+        matches!(self.mode, Mode::Local) && !self.alone.history(now).is_empty()
     }
 
     /// What is to be said when nothing more comes, if anything is; all that was granted is given back by then.
@@ -361,37 +344,19 @@ impl State {
         (self.refused, self.wanted, self.paused, self.is_queued) = (None, None, None, false);
     }
 
-    /// What was admitted without asking and is not told yet, as a copy.
-    pub fn away(&mut self, now: Instant) -> Vec<(Duration, u64, u64)> {
-        self.away.history(now - self.away_since)
-    }
-
-    /// It is told.
-    pub fn forget_away(&mut self) {
-        self.away = Window::default();
-        self.away_number += 1;
-    }
-
-    pub fn note(&mut self, tokens: u64, now: Instant) -> Receipt {
+    /// Admits one by this process's share.
+    pub fn begin_alone(&mut self, tokens: u64, now: Instant) -> Receipt {
         self.in_flight += 1;
-        let charge = self.away.charge(tokens, now - self.away_since);
-        Receipt { place: self.away_number, book: LOCAL, tokens, charge: Some(charge) }
+        self.alone.charge(tokens, now)
     }
 
-    pub fn end_local(&mut self, receipt: Receipt, cost: Option<u64>, now: Instant) {
-        let Some(mut charge) = receipt.charge.filter(|_| receipt.place == self.away_number) else {
+    /// Ends one that was admitted so.
+    pub fn end_alone(&mut self, receipt: Receipt, cost: Option<u64>, now: Instant) {
+        let (reserved, epoch) = (receipt.tokens, self.own_epoch());
+        if !self.alone.end(receipt, cost) && epoch != 0 {
             // Told already, with what was reserved: that stays, and what is beyond it is added to a later bucket.
-            let cost = cost.unwrap_or(0).max(receipt.tokens);
-            if let Some(epoch) = self.epoch {
-                self.corrections.note(epoch.own.epoch, self.tick, 0, (receipt.tokens, cost), now);
-            }
-            return;
-        };
-        match cost {
-            Some(cost) => {
-                self.away.settle(&mut charge, cost);
-            }
-            None => self.away.refund(&mut charge),
+            let cost = cost.unwrap_or(0).max(reserved);
+            self.corrections.note(epoch, self.tick, 0, (reserved, cost), now);
         }
     }
 }
