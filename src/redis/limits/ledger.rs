@@ -145,12 +145,9 @@ impl Ledger for RedisLedger {
             let tokens = (receipt.tokens, cost.unwrap_or(0));
             inner.correct(&mut state, (receipt.book, receipt.place), requests, tokens, now);
         }
-        if state.has_slots() {
-            state.is_held_less = true;
-            // While Redis is away it is told when it is back.
-            if !matches!(state.mode, Mode::Local) {
-                inner.news.notify_one();
-            }
+        // While Redis is away it is told when it is back.
+        if state.holds_less(now) && !matches!(state.mode, Mode::Local) {
+            inner.news.notify_one();
         }
     }
 

@@ -21,7 +21,7 @@ const AT_LEAST: Duration = Duration::from_millis(20);
 /// How long nobody waits before it gives up its place in the queue: whoever is next in the line asks sooner.
 const LEAVES_AFTER: Duration = Duration::from_millis(20);
 
-/// How long what requests cost waits for a request that it can be told along with.
+/// How long what requests cost, and that a slot is free, waits for a request that it can be told along with.
 const SETTLED_WITHIN: Duration = Duration::from_millis(5);
 
 /// How often a process says that it is alive by the way, and how often at least, whatever its lease.
@@ -87,8 +87,8 @@ pub(super) struct State {
     pub awaited: Option<Awaited>,
     /// How often Redis has said no or nothing since it was away.
     pub refusals: u32,
-    /// Whether slots were freed that Redis takes for held.
-    pub is_held_less: bool,
+    /// Since when it holds less than Redis takes for held.
+    pub held_less: Option<Instant>,
 }
 
 /// Whoever is to tell a window that has forgotten what it was charged with.
@@ -184,7 +184,7 @@ impl State {
             patience: Duration::ZERO,
             awaited: None,
             refusals: 0,
-            is_held_less: false,
+            held_less: None,
         }
     }
 
@@ -209,10 +209,11 @@ impl State {
         let leaves = has_left && std::mem::take(&mut self.is_queued);
         let ask = self.ask();
         let asks_at = ask.map(|_| self.paused.unwrap_or(now));
-        let settles_at = self.corrections.since().map(|since| since + SETTLED_WITHIN);
+        let settles_at = [self.corrections.since(), self.held_less].into_iter().flatten().min();
+        let settles_at = settles_at.map(|since| since + SETTLED_WITHIN);
         let beats_at = self.next_beat(lease, now);
         let is_due = [asks_at, settles_at, beats_at].into_iter().flatten().any(|at| at <= now);
-        if !(is_due || leaves || self.is_held_less) {
+        if !(is_due || leaves) {
             let leaves_at = self.left.map(|left| left + LEAVES_AFTER);
             let unused_at = self.granted.front().map(|grant| grant.until);
             let all = [asks_at, settles_at, beats_at, leaves_at, unused_at];
@@ -220,7 +221,7 @@ impl State {
             let soonest = now + Duration::from_millis(1);
             return Next::Wait(all.into_iter().flatten().min().map(|at| at.max(soonest)));
         }
-        self.is_held_less = false;
+        self.held_less = None;
         Next::Say(Say {
             ask,
             costs: self.corrections.take(self.own_epoch()),
@@ -317,7 +318,7 @@ impl State {
         let (leaves, holds) = (self.is_queued, self.holds());
         let costs = self.corrections.take(self.own_epoch());
         let (limits, account, meant) = (self.limits, self.account, self.meant());
-        let is_any = leaves || self.is_held_less || !costs.is_empty();
+        let is_any = leaves || self.held_less.is_some() || !costs.is_empty();
         is_any.then_some(Say { ask: None, costs, leaves, counts: false, holds, limits, account, meant })
     }
 
@@ -327,13 +328,18 @@ impl State {
             let (epoch, tick, tokens) = (grant.epoch, grant.tick, grant.tokens);
             self.granted.pop_front();
             self.corrections.note(epoch, tick, -1, (tokens, 0), now);
-            self.is_held_less |= self.has_slots();
+            self.holds_less(now);
         }
     }
 
-    /// Whether requests in flight are limited.
-    pub fn has_slots(&self) -> bool {
-        [self.limits, self.account].iter().any(|limits| limits.max_concurrent.is_some())
+    /// Notes that it holds less than before, where requests in flight are limited. Gives whether that is news.
+    pub fn holds_less(&mut self, now: Instant) -> bool {
+        let has_slots = [self.limits, self.account].iter().any(|limits| limits.max_concurrent.is_some());
+        let is_news = has_slots && self.held_less.is_none();
+        if is_news {
+            self.held_less = Some(now);
+        }
+        is_news
     }
 
     /// Gives all of it back, to be told when Redis is back.

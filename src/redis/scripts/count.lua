@@ -27,7 +27,7 @@ for _, w in ipairs(windows) do
   redis.call('HLEN', w.waits)
   if w.held then
     redis.call('HLEN', w.held)
-    redis.call('ZCARD', w.held_until)
+    w.holders = redis.call('ZCARD', w.held_until)
   end
 end
 redis.call('ZCARD', KEYS[4])
@@ -183,7 +183,7 @@ end
 
 for _, w in ipairs(windows) do
   if w.is_used then save(w) end
-  if w.held then hold(w, id, holds + granted) end
+  if w.held and (w.had or holds + granted > 0) then hold(w, id, holds + granted) end
   if leaves == 1 then
     redis.call('ZREM', w.queue, id)
     redis.call('HDEL', w.waits, id)

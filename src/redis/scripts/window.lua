@@ -156,31 +156,34 @@ end
 -- How many requests others hold, of those who have been heard of within their lease. A hash has each ledger's, and under '' all of them
 -- together; a sorted set says until when they count.
 local function held_by_others(w, id)
-  local ms = math.floor(now / 1000)
-  for _, range in ipairs({ { '-inf', ms }, { '(' .. ms + LONGEST, '+inf' } }) do
-    for _, name in ipairs(redis.call('ZRANGEBYSCORE', w.held_until, range[1], range[2])) do
-      redis.call('HINCRBY', w.held, '', -(tonumber(redis.call('HGET', w.held, name)) or 0))
-      redis.call('HDEL', w.held, name)
-      redis.call('ZREM', w.held_until, name)
+  local ms, gone = math.floor(now / 1000), {}
+  if w.holders > 0 then
+    gone = redis.call('ZRANGEBYSCORE', w.held_until, '-inf', ms)
+    if counts == 1 then
+      for _, name in ipairs(redis.call('ZRANGEBYSCORE', w.held_until, '(' .. ms + LONGEST, '+inf')) do gone[#gone + 1] = name end
     end
+  elseif redis.call('HEXISTS', w.held, '') == 1 then
+    -- What said the ends was evicted on its own: nobody would ever end it.
+    redis.call('DEL', w.held)
   end
-  -- Evicted on its own: nobody would ever end what it said the end of.
-  if redis.call('ZCARD', w.held_until) == 0 and redis.call('HEXISTS', w.held, '') == 1 then redis.call('DEL', w.held) end
-  local counts = redis.call('HMGET', w.held, '', id)
-  w.had = tonumber(counts[2]) or 0
-  return (tonumber(counts[1]) or 0) - w.had
+  local held = redis.call('HMGET', w.held, '', id)
+  for _, name in ipairs(gone) do
+    held[1] = (tonumber(held[1]) or 0) - (tonumber(redis.call('HGET', w.held, name)) or 0)
+    if name == id then held[2] = false end
+    redis.call('HDEL', w.held, name)
+    redis.call('ZREM', w.held_until, name)
+  end
+  w.had = tonumber(held[2])
+  return math.max((tonumber(held[1]) or 0) - (w.had or 0), 0)
 end
 
+-- It holds so many. What is said of nobody any more ends with its lease, so nothing is taken out here.
 local function hold(w, id, count)
-  if count ~= w.had then redis.call('HINCRBY', w.held, '', count - w.had) end
-  if count > 0 then
-    redis.call('HSET', w.held, id, count)
+  if count ~= (w.had or 0) or not w.had then redis.call('HSET', w.held, '', w.others_hold + count, id, count) end
+  if counts == 1 or not w.had then
     redis.call('ZADD', w.held_until, math.floor(now / 1000) + lease, id)
     lengthen(w.held, lease)
     lengthen(w.held_until, lease)
-  elseif w.had > 0 then
-    redis.call('HDEL', w.held, id)
-    redis.call('ZREM', w.held_until, id)
   end
 end
 

@@ -88,7 +88,8 @@ fn what_was_granted_and_not_begun_is_given_back_in_time_and_said() {
     assert_eq!(state.holds(), 4);
     let due = now + UNUSED;
     assert!(matches!(state.next(LEASE, now + Duration::from_millis(90)), Next::Wait(Some(at)) if at <= due));
-    match state.next(LEASE, due) {
+    assert!(matches!(state.next(LEASE, due), Next::Wait(Some(at)) if at <= due + SETTLED_WITHIN));
+    match state.next(LEASE, due + SETTLED_WITHIN) {
         Next::Say(say) => assert_eq!((say.costs, say.holds), (vec![(7, -3, -30)], 1)),
         other => panic!("{other:?}"),
     }
