@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::sync::{EntryAction, EntryResult};
 use quick_cache::{OptionsBuilder, Weighter, sync};
 
+use super::clears::Clears;
 use super::uses::Uses;
 use super::{Key, Namespace, Record};
 
@@ -24,7 +25,7 @@ pub(super) struct Memory {
     records: Option<sync::Cache<Key, Arc<Record>, Size>>,
     /// How often something was cleared or renewed: what was read before must not come back after.
     changed: AtomicU64,
-    cleared: AtomicU64,
+    cleared: Clears,
     /// Where a hit is noted, for the file below to know what is in use.
     uses: Option<Arc<Uses>>,
 }
@@ -65,7 +66,7 @@ impl Memory {
                 sync::DefaultLifecycle::default(),
             )
         });
-        Self { capacity, records, changed: AtomicU64::new(0), cleared: AtomicU64::new(0), uses }
+        Self { capacity, records, changed: AtomicU64::new(0), cleared: Clears::default(), uses }
     }
 
     /// What [`Memory::new`] was given.
@@ -128,14 +129,14 @@ impl Memory {
         }
     }
 
-    /// How often something was cleared.
-    pub fn cleared(&self) -> u64 {
-        self.cleared.load(Ordering::SeqCst)
+    /// What was cleared.
+    pub fn cleared(&self) -> &Clears {
+        &self.cleared
     }
 
     /// Removes the answers of one namespace, or all.
     pub fn clear(&self, namespace: Option<Namespace>) {
-        self.cleared.fetch_add(1, Ordering::SeqCst);
+        self.cleared.add(namespace);
         self.changed.fetch_add(1, Ordering::SeqCst);
         self.retain(|record| namespace.is_some_and(|namespace| record.namespace != namespace));
     }

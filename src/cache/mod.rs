@@ -6,6 +6,7 @@
 //! fails an answer once a cache is open. [`Flights`] joins equal calls while they are under way.
 
 mod canonical;
+mod clears;
 mod codec;
 mod disk;
 mod encryption_key;
@@ -100,7 +101,7 @@ pub struct Entry<'a> {
     pub ttl: Option<Duration>,
     /// Whom it belongs to, for [`Cache::clear`]; the empty name is the default namespace.
     pub namespace: &'a str,
-    /// When it was asked for: it is not kept if something was cleared, or a newer answer kept, since then.
+    /// When it was asked for: it is not kept if its namespace was cleared, or a newer answer kept, since then.
     pub since: Option<Moment>,
 }
 
@@ -201,7 +202,7 @@ impl Cache {
     /// How often something was cleared here, in the memory of this process.
     #[must_use]
     pub(crate) fn cleared(&self) -> u64 {
-        self.0.memory.cleared()
+        self.0.memory.cleared().count()
     }
 
     /// Whether memory has an answer, without counting a hit.
@@ -262,13 +263,16 @@ impl Cache {
     /// Now, for an answer that is asked for.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        Moment { cleared: self.0.memory.cleared(), at_ms: (self.0.clock)() }
+        // What others clear from now on is heard of.
+        self.note_use();
+        Moment { cleared: self.cleared(), at_ms: (self.0.clock)() }
     }
 
     /// Whether an answer that was asked for then is older than what was done with the cache since.
-    fn is_overtaken(&self, key: &Key, since: Moment, now_ms: u64) -> bool {
+    fn is_overtaken(&self, key: &Key, namespace: Namespace, since: Moment, now_ms: u64) -> bool {
         let is_newer = |held: Arc<Record>| held.created_ms > since.at_ms;
-        self.0.memory.cleared() != since.cleared || self.0.memory.get(key, now_ms).is_some_and(is_newer)
+        self.0.memory.cleared().is_cleared_since(namespace, since.cleared)
+            || self.0.memory.get(key, now_ms).is_some_and(is_newer)
     }
 
     /// Stores an answer: in memory at once, on disk soon. Never waits and never fails; what is lost is counted.
@@ -292,15 +296,15 @@ impl Cache {
         if ttl_ms == 0 || self.is_closed() {
             return;
         }
-        let created_ms = (self.0.clock)();
-        if entry.since.is_some_and(|since| self.is_overtaken(&key, since, created_ms)) {
+        let (created_ms, namespace) = ((self.0.clock)(), self.0.codec.namespace(entry.namespace));
+        if entry.since.is_some_and(|since| self.is_overtaken(&key, namespace, since, created_ms)) {
             return;
         }
         let record = Arc::new(Record {
             deployment: entry.deployment.to_owned(),
             created_ms,
             expires_ms: created_ms.saturating_add(ttl_ms),
-            namespace: self.0.codec.namespace(entry.namespace),
+            namespace,
             question: entry.question,
             payload: entry.payload,
         });

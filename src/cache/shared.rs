@@ -1,7 +1,7 @@
 //! What a cache that machines share does beyond its own memory and file.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::remote::{Cleared, Remote};
@@ -14,7 +14,7 @@ impl Cache {
     pub async fn redis_get(&self, key: &Key, namespace: &str) -> Option<Arc<Record>> {
         let remote = self.remote()?;
         let inner = &self.0;
-        let (since, cleared, now_ms) = (inner.memory.epoch(), inner.memory.cleared(), (inner.clock)());
+        let (since, cleared, now_ms) = (inner.memory.epoch(), self.cleared(), (inner.clock)());
         let found = remote.get(key, inner.codec.namespace(namespace), now_ms).await;
         match &found {
             None => _ = inner.misses.fetch_add(1, Ordering::Relaxed),
@@ -38,7 +38,7 @@ impl Cache {
     pub async fn turn(&self, key: &Key, namespace: &str, limit: Duration) -> Turn {
         let Some(remote) = self.remote().filter(|_| self.joins_processes()) else { return Turn::Alone };
         let inner = &self.0;
-        let (since, cleared) = (inner.memory.epoch(), inner.memory.cleared());
+        let (since, cleared) = (inner.memory.epoch(), self.cleared());
         let turn = remote.turn(key, inner.codec.namespace(namespace), limit, || (inner.clock)()).await;
         match &turn {
             Turn::Found(_) => &inner.redis_hits,
@@ -53,9 +53,10 @@ impl Cache {
         turn
     }
 
-    /// Keeps on disk what was found in Redis, unless something was cleared meanwhile.
+    /// Keeps on disk what was found in Redis, unless its namespace was cleared meanwhile.
     fn keep_below(&self, key: Key, record: &Arc<Record>, cleared: u64) {
-        if let Some(disk) = self.disk().filter(|_| self.cleared() == cleared) {
+        let is_cleared = self.0.memory.cleared().is_cleared_since(record.namespace, cleared);
+        if let Some(disk) = self.disk().filter(|_| !is_cleared) {
             disk.put(key, record, None, &self.0.memory);
         }
     }
@@ -77,16 +78,19 @@ impl Cache {
     pub(super) fn note_use(&self) {
         let Some(remote) = &self.0.remote else { return };
         if remote.is_first_use() {
-            let inner = Arc::downgrade(&self.0);
+            let (inner, owed) = (Arc::downgrade(&self.0), Arc::<Mutex<Vec<Cleared>>>::default());
             remote.watch(move |cleared| {
                 let Some(cache) = inner.upgrade().map(Cache).filter(|cache| !cache.is_closed()) else { return false };
-                if !cleared.is_empty() {
-                    // At once: what was asked for before is not kept from here on.
-                    for what in &cleared {
-                        cache.0.memory.clear(what.namespace());
-                    }
-                    if cache.disk().is_some() {
-                        tokio::spawn(async move { cache.clear_as_told(cleared).await });
+                // At once: what was asked for before is not kept from here on.
+                for what in &cleared {
+                    cache.0.memory.clear(what.namespace());
+                }
+                if cache.disk().is_some() {
+                    // Also what could not be cleared the last time.
+                    let cleared = [std::mem::take(&mut *locked(&owed)), cleared].concat();
+                    if !cleared.is_empty() {
+                        let owed = Arc::clone(&owed);
+                        tokio::spawn(async move { cache.clear_as_told(cleared, &owed).await });
                     }
                 }
                 true
@@ -94,10 +98,22 @@ impl Cache {
         }
     }
 
-    async fn clear_as_told(self, cleared: Vec<Cleared>) {
+    /// Clears the file too; what cannot be cleared is owed, once each.
+    async fn clear_as_told(self, cleared: Vec<Cleared>, owed: &Mutex<Vec<Cleared>>) {
         for what in cleared {
-            // What cannot be cleared of a file expires.
-            _ = self.clear_here(what.namespace()).await;
+            if let Err(error) = self.clear_here(what.namespace()).await {
+                let mut owed = locked(owed);
+                if !owed.contains(&what) {
+                    owed.push(what);
+                }
+                if let Some(remote) = &self.0.remote {
+                    remote.note(&format!("what others have cleared is not yet cleared in the file: {error}"));
+                }
+            }
         }
     }
+}
+
+fn locked(owed: &Mutex<Vec<Cleared>>) -> MutexGuard<'_, Vec<Cleared>> {
+    owed.lock().unwrap_or_else(PoisonError::into_inner)
 }

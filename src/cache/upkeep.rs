@@ -62,7 +62,7 @@ impl Cache {
         }
     }
 
-    /// Flushes and lets go of the file, which then is closed unless others of this process have it open. Idempotent.
+    /// Flushes and lets go of the file, and of the connection to Redis. The file then is closed unless others of this process have it open. Idempotent.
     ///
     /// # Errors
     /// If something since the last flush was lost; it is closed all the same.
@@ -70,6 +70,7 @@ impl Cache {
         self.0.is_closed.store(true, Ordering::Release);
         if let Some(remote) = &self.0.remote {
             remote.flush().await;
+            remote.close();
         }
         let disk = self.0.disk.write().unwrap_or_else(PoisonError::into_inner).take();
         match disk {

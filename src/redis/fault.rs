@@ -38,7 +38,7 @@ pub enum FaultKind {
 }
 
 impl Fault {
-    pub(super) fn away(message: impl Into<String>) -> Self {
+    pub(crate) fn away(message: impl Into<String>) -> Self {
         Self { kind: FaultKind::Away, message: message.into() }
     }
 

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 pub use address::Address;
 pub use fault::{Fault, FaultKind};
 pub use options::RedisOptions;
-pub(crate) use say::say;
+pub(crate) use say::{Topic, say};
 pub(crate) use values::{Found, Keeping, Kept, Turn, Values};
 
 use address::Layout;
@@ -38,10 +38,18 @@ use connection::{CONNECT_WITHIN, Settings};
 use node::{Connect, Node};
 use sentinel::connect_to_master;
 
-/// The handles of this process, by their options.
-static SHARED: Mutex<Vec<(RedisOptions, Weak<Routes>)>> = Mutex::new(Vec::new());
+/// The handles of this process, by what they are for and their options.
+static SHARED: Mutex<Vec<(Purpose, RedisOptions, Weak<Routes>)>> = Mutex::new(Vec::new());
 
-/// A Redis. Clones, and all that are [shared](Redis::shared) with the same options, use the same connections.
+/// What connections are for: one does not hold up the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Limits,
+    Values,
+}
+
+/// A Redis. Clones, and all that are [shared](Redis::shared) with the same options, use the same connections, but for a cache, which
+/// has its own.
 #[derive(Clone)]
 pub struct Redis {
     options: RedisOptions,
@@ -58,12 +66,17 @@ impl Redis {
     /// The handle of this process for these options. Opens nothing.
     #[must_use]
     pub fn shared(options: RedisOptions) -> Self {
+        Self::shared_by(Purpose::Limits, options)
+    }
+
+    fn shared_by(purpose: Purpose, options: RedisOptions) -> Self {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.retain(|(_, routes)| routes.strong_count() > 0);
-        let known = shared.iter().find(|(known, _)| *known == options).and_then(|(_, routes)| routes.upgrade());
+        shared.retain(|(_, _, routes)| routes.strong_count() > 0);
+        let known = shared.iter().find(|(known, of, _)| (*known, of) == (purpose, &options));
+        let known = known.and_then(|(_, _, routes)| routes.upgrade());
         let routes = known.unwrap_or_else(|| {
             let routes = Arc::new(Routes::of(&options));
-            shared.push((options.clone(), Arc::downgrade(&routes)));
+            shared.push((purpose, options.clone(), Arc::downgrade(&routes)));
             routes
         });
         Self { options, routes }
@@ -82,6 +95,11 @@ impl Redis {
             Routes::One(node) => node.fault(),
             Routes::Many(cluster) => cluster.fault(),
         }
+    }
+
+    /// Whether it is one server.
+    fn is_one(&self) -> bool {
+        matches!(&*self.routes, Routes::One(_))
     }
 
     /// Asks whether it is there. Needs a Tokio runtime.

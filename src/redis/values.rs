@@ -7,7 +7,7 @@ use redis::Value;
 
 use super::fault::Fault;
 use super::script::Script;
-use super::{Redis, RedisOptions};
+use super::{Purpose, Redis, RedisOptions};
 
 static KEEP: Script = Script::new(["", "", include_str!("scripts/keep.lua")]);
 static TURN: Script = Script::new(["", "", include_str!("scripts/turn.lua")]);
@@ -16,6 +16,9 @@ static LEASE: Script = Script::new(["", "", include_str!("scripts/lease.lua")]);
 
 /// Most that is told at once of what was cleared.
 const TOLD_AT_ONCE: usize = 1000;
+
+/// How long a command may take at least before the connection is given up: what is long is written over it too.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Longest that a server can be told to keep something, about a hundred years.
 const LONGEST_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
@@ -106,13 +109,20 @@ pub(crate) struct Keeping<'a> {
 }
 
 impl Values {
+    /// Whoever waits for less than a second has to see to that: a connection is not given up before.
     pub fn new(options: &RedisOptions) -> Self {
-        Self { redis: Redis::shared(options.clone()) }
+        let options = RedisOptions { timeout: options.timeout.max(PATIENCE), ..options.clone() };
+        Self { redis: Redis::shared_by(Purpose::Values, options) }
     }
 
     /// Whether a server is away.
     pub fn is_away(&self) -> bool {
         self.redis.fault().is_some()
+    }
+
+    /// Why the one server is away, if there is but one and it is.
+    pub fn gone(&self) -> Option<Fault> {
+        self.redis.fault().filter(|_| self.redis.is_one())
     }
 
     /// # Errors
@@ -142,11 +152,12 @@ impl Values {
         Ok(!is_same)
     }
 
-    /// What this set says was cleared since `seen`, and when the name was, which is cleared now if so asked.
+    /// What this set says was cleared since `seen`, or if that is negative in the last so many microseconds, and when the name
+    /// was, which is cleared now if so asked.
     ///
     /// # Errors
     /// As [`Redis::run`]; if something else than such a set is there, which stays.
-    pub async fn cleared(&self, set: &str, seen: u64, name: &str, clears: bool) -> Result<History, Fault> {
+    pub async fn cleared(&self, set: &str, seen: i64, name: &str, clears: bool) -> Result<History, Fault> {
         // Who asks for one name is told of that alone.
         let most = if clears || name.is_empty() { TOLD_AT_ONCE } else { 0 };
         let (seen, most, clears) = (seen.to_string(), most.to_string(), if clears { "1" } else { "" });
@@ -201,7 +212,7 @@ impl Values {
         Ok(LEASE.run(&self.redis, &[lease], &told).await? == Value::Int(1))
     }
 
-    /// Ends a lease, if it is still there. With a note, that stands in its place for a second, for those who wait.
+    /// Ends a lease, if it is still there. With a note, that stands in its place for two seconds, for those who wait.
     ///
     /// # Errors
     /// As [`Redis::run`].

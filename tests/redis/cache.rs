@@ -148,19 +148,19 @@ async fn what_was_asked_before_a_clear_is_not_kept_after_it() {
 }
 
 #[tokio::test]
-async fn a_redis_that_lost_everything_takes_nothing_else_with_it() {
+async fn a_redis_that_lost_everything_may_have_lost_a_clear_so_all_is_cleared_once_and_goes_on() {
     let Some(server) = Server::start() else { return };
     let cache = open(&server);
     cache.put(key(1), entry("an answer"));
     cache.flush().await.unwrap();
     assert!(found(&cache, &key(1), "").await.is_some());
     server.ask(&["FLUSHALL"]);
-    // It has looked since.
-    until(SOON, || server.ask(&["EXISTS", CLEARED]).contains(":1")).await;
-    assert!(cache.memory_get(&key(1)).is_some(), "that was no clear");
+    until(SOON, || cache.memory_get(&key(1)).is_none()).await;
+    assert!(server.ask(&["EXISTS", CLEARED]).contains(":1"));
     cache.put(key(2), entry("another"));
     cache.flush().await.unwrap();
     assert!(found(&open(&server), &key(2), "").await.is_some());
+    assert!(cache.memory_get(&key(2)).is_some());
 }
 
 #[tokio::test]
@@ -265,6 +265,51 @@ async fn a_frozen_redis_delays_one_answer_by_the_bound_and_the_next_by_nothing()
     server.signal("CONT");
     until_found(&cache, 1).await;
     until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_late_for_a_moment_keeps_its_connection() {
+    let Some(server) = Server::start() else { return };
+    let cache = Cache::open(impatient(&server.url())).unwrap();
+    until_found(&cache, 1).await;
+    // The connection of whoever looks at the list is the last.
+    let connection = || {
+        let list = server.ask(&["CLIENT", "LIST"]);
+        let id = list.lines().find(|line| line.starts_with("id=")).unwrap();
+        id.split(' ').next().unwrap().to_owned()
+    };
+    let before = connection();
+    server.signal("STOP");
+    assert_eq!(found(&cache, &key(1), "").await, None);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let redis = cache.stats().redis.unwrap();
+    assert_eq!((redis.status, redis.skipped), ("away", 1));
+    let begun = Instant::now();
+    assert_eq!(found(&cache, &key(1), "").await, None);
+    assert!(begun.elapsed() < MEDIAN, "nobody waits for one that is late");
+    server.signal("CONT");
+    until_found(&cache, 1).await;
+    until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
+    assert_eq!(connection(), before);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_always_late_delays_one_answer_and_the_others_by_nothing() {
+    let Some(server) = Server::start() else { return };
+    let port = super::network::slow_way(&server, Duration::from_millis(60)).await;
+    let cache = Cache::open(impatient(&format!("redis://127.0.0.1:{port}"))).unwrap();
+    let mut delayed = 0;
+    for _ in 0..150 {
+        let begun = Instant::now();
+        assert_eq!(found(&cache, &key(1), "").await, None);
+        delayed += u32::from(begun.elapsed() > Duration::from_millis(40));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!((1..=3).contains(&delayed), "{delayed}");
+    // What nobody waits for goes on.
+    cache.put(key(2), entry("an answer"));
+    cache.flush().await.unwrap();
+    assert!(found(&open(&server), &key(2), "").await.is_some());
 }
 
 #[tokio::test]

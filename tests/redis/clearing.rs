@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thryd::cache::{Cache, CacheOptions, Entry, Glance, Key, RedisCacheOptions};
 
+use super::network::Way;
 use super::server::Server;
 use super::until;
 
@@ -101,6 +102,75 @@ async fn what_was_asked_for_before_a_clear_that_is_not_known_yet_is_not_kept_in_
         keep(&cache, 2, "a").await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test]
+async fn what_was_cleared_while_redis_was_out_of_reach_from_the_start_is_cleared_once_it_is_reached() {
+    let Some(server) = Server::start() else { return };
+    let way = Way::to(&server).await;
+    way.cut(true);
+    let mut redis = RedisCacheOptions::at(&format!("redis://127.0.0.1:{}", way.port)).unwrap();
+    redis.redis.timeout = Duration::from_secs(3);
+    let cut = Cache::open(CacheOptions { redis: Some(redis), ..CacheOptions::default() }).unwrap();
+    for (number, namespace) in [(1, "a"), (2, "b")] {
+        cut.put(key(number), Entry { namespace, payload: Bytes::from_static(b"an answer"), ..Entry::default() });
+        assert!(cut.memory_get(&key(number)).is_some());
+    }
+    open(&server).clear(Some("a")).await.unwrap();
+    way.cut(false);
+    until(SOON, || cut.memory_get(&key(1)).is_none()).await;
+    assert!(cut.memory_get(&key(2)).is_some(), "of another namespace");
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_anything_else_was_done_is_not_kept_after_a_clear() {
+    let Some(server) = Server::start() else { return };
+    let cache = open(&server);
+    // As a call does that looks nowhere before it asks.
+    let since = Some(cache.moment());
+    open(&server).clear(Some("a")).await.unwrap();
+    let payload = Bytes::from_static(b"an old answer");
+    cache.put(key(1), Entry { namespace: "a", payload, since, ..Entry::default() });
+    cache.flush().await.unwrap();
+    assert!(!is_found(&open(&server), 1, "a").await);
+    until(SOON, || cache.memory_get(&key(1)).is_none()).await;
+}
+
+#[tokio::test]
+async fn a_call_under_way_is_kept_whatever_else_is_cleared_meanwhile() {
+    let Some(server) = Server::start() else { return };
+    let cache = open(&server);
+    keep(&cache, 1, "a").await;
+    keep(&cache, 2, "b").await;
+    let since = Some(cache.moment());
+    open(&server).clear(Some("b")).await.unwrap();
+    until(SOON, || cache.memory_get(&key(2)).is_none()).await;
+    let payload = Bytes::from_static(b"an answer");
+    cache.put(key(3), Entry { namespace: "a", payload, since, ..Entry::default() });
+    cache.flush().await.unwrap();
+    assert!(cache.memory_get(&key(3)).is_some() && is_found(&open(&server), 3, "a").await);
+}
+
+#[tokio::test]
+async fn a_clear_is_not_lost_with_the_set_that_nobody_else_has_read_yet() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (open(&server), open(&server));
+    keep(&one, 1, "a").await;
+    assert!(is_found(&other, 1, "a").await);
+    one.clear(Some("a")).await.unwrap();
+    server.ask(&["FLUSHALL"]);
+    until(SOON, || other.memory_get(&key(1)).is_none()).await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_after_an_own_clear_is_kept_though_another_cleared_something_too() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (open(&server), open(&server));
+    keep(&one, 1, "a").await;
+    other.clear(Some("b")).await.unwrap();
+    one.clear(Some("c")).await.unwrap();
+    keep(&one, 2, "c").await;
+    assert!(is_found(&other, 2, "c").await);
 }
 
 #[tokio::test]
@@ -203,9 +273,12 @@ async fn a_cache_that_is_closed_asks_nothing_any_more() {
     keep(&cache, 1, "").await;
     let other = open(&server);
     assert!(is_found(&other, 1, "").await);
+    let connections = || server.ask(&["CLIENT", "LIST"]).matches("id=").count();
+    assert!(connections() > 1);
     cache.close().await.unwrap();
     other.close().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // But for whoever looks.
+    until(SOON, || connections() == 1).await;
     server.ask(&["CONFIG", "RESETSTAT"]);
     // As long as two looks.
     tokio::time::sleep(Duration::from_millis(2_600)).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -9,13 +10,13 @@ use super::server::Server;
 use super::{ask, redis_of, router, until};
 
 /// A way to a server that can be cut: what was opened before carries nothing ever after, what is opened meanwhile neither.
-struct Way {
-    port: u16,
+pub struct Way {
+    pub port: u16,
     is_cut: watch::Sender<bool>,
 }
 
 impl Way {
-    async fn to(server: &Server) -> Self {
+    pub async fn to(server: &Server) -> Self {
         let (listener, to) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), server.port);
         let (port, is_cut) = (listener.local_addr().unwrap().port(), watch::Sender::new(false));
         let cut = is_cut.subscribe();
@@ -27,7 +28,7 @@ impl Way {
         Self { port, is_cut }
     }
 
-    fn cut(&self, is_cut: bool) {
+    pub fn cut(&self, is_cut: bool) {
         self.is_cut.send_replace(is_cut);
     }
 }
@@ -44,6 +45,27 @@ async fn carry(mut near: TcpStream, to: u16, mut cut: watch::Receiver<bool>) {
         std::future::pending::<()>().await;
     }
     std::future::pending::<()>().await;
+}
+
+/// A way to a server that takes so long to carry what it answers; its port.
+pub async fn slow_way(server: &Server, delay: Duration) -> u16 {
+    let (listener, to) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), server.port);
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            let ((mut asks, mut hears), (mut answers, mut asked)) = (near.into_split(), far.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut asks, &mut asked).await });
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 1 << 16];
+                while let Ok(count @ 1..) = answers.read(&mut bytes).await {
+                    tokio::time::sleep(delay).await;
+                    hears.write_all(&bytes[..count]).await.unwrap();
+                }
+            });
+        }
+    });
+    port
 }
 
 #[tokio::test]

@@ -2,11 +2,12 @@
 //! one step, however much is cleared: what is of an older generation is found by nobody and expires.
 //!
 //! Redis has one set of what was cleared, by when. A process asks for a namespace when it first needs it, and again and again for what
-//! was cleared since it last asked: it learns of each clear, and takes one step for all that it knows. A set that is gone is begun
-//! anew, and what was kept before is of nobody.
+//! was cleared since it last asked, at first since it was begun to be used: it learns of each clear, and takes one step for all that it
+//! knows. A set that is gone is begun anew: what was kept before is of nobody, and nobody knows what was cleared and not yet heard of.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::cache::Namespace;
 use crate::redis::{Fault, Values};
@@ -16,6 +17,12 @@ const MOST: usize = 1 << 16;
 
 /// What all namespaces together are called.
 const ALL: &str = "all";
+
+/// What says when the set was begun.
+const BEGUN: &str = "thryd 1";
+
+/// How much longer than it was used a process asks back at first: for the way there, and clocks of servers that differ.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Debug)]
@@ -45,6 +52,17 @@ pub(in crate::cache) enum Cleared {
     All,
 }
 
+impl Known {
+    /// This namespace was cleared then, or later if that is known.
+    fn insert(&mut self, namespace: Namespace, own: u64) {
+        if self.each.len() >= MOST {
+            self.each.clear();
+        }
+        let known = self.each.entry(namespace).or_default();
+        *known = own.max(*known);
+    }
+}
+
 impl Generations {
     pub fn new(prefix: &str) -> Self {
         let (prefix, set) = (prefix.to_owned(), format!("{prefix}:cache:cleared"));
@@ -64,21 +82,19 @@ impl Generations {
             }
             known.seen
         };
-        let said = values.cleared(&self.set, seen, &name(namespace), false).await?;
+        let said = values.cleared(&self.set, seen.cast_signed(), &name(namespace), false).await?;
         let (mut known, generation) = (self.lock(), said.since.max(said.own));
-        if known.seen == 0 {
-            // What was cleared before it was first asked is no news.
-            (known.seen, known.since) = (said.told, said.since);
-        }
         let is_news = generation > known.seen;
         // What is older than what has become known meanwhile is not remembered, and what is newer not before it is told.
         if said.told >= known.seen && !is_news {
-            if known.each.len() >= MOST {
-                known.each.clear();
-            }
-            known.each.insert(namespace, said.own);
+            known.insert(namespace, said.own);
         }
         Ok((self.name(namespace, generation), is_news))
+    }
+
+    /// Whether it has ever been told what was cleared.
+    pub fn is_begun(&self) -> bool {
+        self.lock().seen > 0
     }
 
     /// Begins a new generation of a namespace, or of all.
@@ -88,33 +104,38 @@ impl Generations {
     pub async fn clear(&self, values: &Values, namespace: Option<Namespace>) -> Result<(), Fault> {
         let _one = self.changing.lock().await;
         let (seen, name) = (self.lock().seen, namespace.map_or_else(|| ALL.to_owned(), name));
-        let said = values.cleared(&self.set, seen, &name, true).await?;
+        let said = values.cleared(&self.set, seen.cast_signed(), &name, true).await?;
         let mut known = self.lock();
         known.since = known.since.max(said.since);
         // Nothing else was: what else was is told when it is looked for.
         if said.news.iter().all(|(news, _)| *news == name) {
             known.seen = known.seen.max(said.told);
         }
-        if let Some(own) = namespace.and_then(|namespace| known.each.get_mut(&namespace)) {
-            *own = said.own.max(*own);
+        if let Some(namespace) = namespace {
+            known.insert(namespace, said.own);
         }
         Ok(())
     }
 
     /// Looks whether anything was cleared, and tells what. Nothing goes by it before it is told: from then on nothing may be kept that
-    /// was asked for before.
+    /// was asked for before. At first what was cleared since it was begun to be used, which is so long ago.
     ///
     /// # Errors
     /// If Redis does not answer; the rest is told the next time.
-    pub async fn look(&self, values: &Values, tell: impl Fn(Vec<Cleared>)) -> Result<(), Fault> {
+    pub async fn look(&self, values: &Values, used: Duration, tell: impl Fn(Vec<Cleared>)) -> Result<(), Fault> {
         let _one = self.changing.lock().await;
         let mut seen = self.lock().seen;
-        if seen > 0 && !values.has_cleared_since(&self.set, seen).await? {
+        let is_first = seen == 0;
+        if !is_first && !values.has_cleared_since(&self.set, seen).await? {
             return Ok(());
         }
         loop {
-            let said = values.cleared(&self.set, seen, "", false).await?;
-            let news = || said.news.iter().filter_map(|(name, at)| Some((Cleared::read(name)?, *at)));
+            let back = i64::try_from((used + MARGIN).as_micros()).unwrap_or(i64::MAX);
+            let from = if seen == 0 { -back } else { seen.cast_signed() };
+            let said = values.cleared(&self.set, from, "", false).await?;
+            // Who has heard of nothing has nothing to lose by a set that was begun meanwhile.
+            let told = said.news.iter().filter(|(name, _)| !is_first || name != BEGUN);
+            let news = || told.clone().filter_map(|(name, at)| Some((Cleared::read(name)?, *at)));
             if news().next().is_some() {
                 tell(news().map(|(what, _)| what).collect());
             }
@@ -133,6 +154,11 @@ impl Generations {
                 return Ok(());
             }
         }
+    }
+
+    /// A key where nothing is, of the slot of this place.
+    pub fn probe(&self, place: &str) -> String {
+        format!("{}:cache:{{{place}}}", self.prefix)
     }
 
     fn name(&self, Namespace(tag): Namespace, generation: u64) -> String {
@@ -154,10 +180,10 @@ impl Cleared {
         }
     }
 
-    /// What a name stands for; `None` for what says how the set is to be read.
+    /// What a name stands for. A set that was begun anew has lost what others did not hear of.
     fn read(name: &str) -> Option<Self> {
         match name {
-            ALL => Some(Self::All),
+            ALL | BEGUN => Some(Self::All),
             _ => u64::from_str_radix(name, 16).ok().map(|tag| Self::One(Namespace(tag))),
         }
     }

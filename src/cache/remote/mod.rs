@@ -12,7 +12,7 @@ mod writer;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ pub use options::RedisCacheOptions;
 pub use status::RedisCacheStats;
 pub use turns::{Lease, Turn};
 
+use super::clears::Clears;
 use super::{Codec, Key, Namespace, Record};
 use crate::redis::{Fault, Found, Values};
 pub(super) use generations::Cleared;
@@ -32,7 +33,7 @@ use turns::Claim;
 use writer::Writer;
 pub(super) use writer::flush_within_bounds;
 
-/// How much longer than the bound a look is given to say that it took longer, so that the connection is known to be of no use.
+/// How much longer than the bound a look may take.
 const GRACE: Duration = Duration::from_millis(2);
 
 /// How often it is asked whether somebody else has cleared anything: of a cache that was used in the last while, and of another.
@@ -43,12 +44,17 @@ const IN_USE: Duration = Duration::from_secs(60);
 /// How soon that is asked again of a Redis that is away: it may come back without anything.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How long nobody looks after a look that came too late, the second time in a row, doubled with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Longer values are decoded off the I/O thread.
 const DECODED_AT_ONCE: usize = 64 << 10;
 
 /// See the module.
 pub(super) struct Remote {
-    values: Values,
+    /// Gone after close.
+    values: RwLock<Option<Arc<Values>>>,
     codec: Codec,
     limit: Duration,
     lease: Duration,
@@ -65,15 +71,21 @@ pub(super) struct Remote {
     is_open: AtomicBool,
     /// Whether it was used since anybody last looked.
     is_used: AtomicBool,
-    /// How often something was found to be cleared: what was to be kept before is not kept after.
-    cleared: AtomicU64,
+    /// What was found to be cleared: what was to be kept before is not kept after.
+    clears: Clears,
+    /// Who is told what others have cleared, and says whether that is of any interest.
+    listener: OnceLock<Listener>,
+    /// How long nobody is to look after the next look that comes too late, in milliseconds; 0 after one that did not.
+    pause_ms: AtomicU64,
 }
+
+type Listener = Box<dyn Fn(Vec<Cleared>) -> bool + Send + Sync>;
 
 impl Remote {
     /// Opens nothing.
     pub fn new(options: &RedisCacheOptions, codec: Codec) -> Arc<Self> {
         let remote = Arc::new(Self {
-            values: Values::new(&options.redis),
+            values: RwLock::new(Some(Arc::new(Values::new(&options.redis)))),
             codec,
             limit: options.redis.timeout,
             lease: options.lease,
@@ -85,7 +97,9 @@ impl Remote {
             first: OnceLock::new(),
             is_open: AtomicBool::new(false),
             is_used: AtomicBool::new(false),
-            cleared: AtomicU64::new(0),
+            clears: Clears::default(),
+            listener: OnceLock::new(),
+            pause_ms: AtomicU64::new(0),
         });
         writer::note(&remote);
         remote
@@ -96,13 +110,18 @@ impl Remote {
         self.status.stats()
     }
 
+    /// Something else went wrong.
+    pub fn note(&self, why: &str) {
+        self.status.note(why);
+    }
+
     /// The answer to this question, if it is there, intact and not expired. Takes no longer than the bound.
     pub async fn get(self: &Arc<Self>, key: &Key, namespace: Namespace, now_ms: u64) -> Option<Arc<Record>> {
         let look = async {
             let place = self.place(key, namespace).await?;
-            self.values.get(&place.answer).await
+            self.values()?.get(&place.answer).await
         };
-        match self.within(look).await? {
+        match self.within(key, look).await? {
             Found::Nothing => None,
             Found::Value(value) => self.read(key, value, now_ms).await,
             Found::Foreign => {
@@ -129,7 +148,11 @@ impl Remote {
 
     /// Where the answer to a question is kept, and its lease: of one slot.
     async fn place(&self, key: &Key, namespace: Namespace) -> Result<Place, Fault> {
-        let (generation, is_news) = self.generations.of(&self.values, namespace).await?;
+        if !self.generations.is_begun() {
+            self.look().await?;
+        }
+        let values = self.values()?;
+        let (generation, is_news) = self.generations.of(&values, namespace).await?;
         let place = blake3::Hash::from_bytes(self.codec.place(key).0).to_hex();
         let answer = format!("{generation}:{{{place}}}");
         Ok(Place { lease: format!("{answer}:lease"), answer, is_news })
@@ -140,11 +163,28 @@ impl Remote {
     /// # Errors
     /// If Redis does not do it.
     pub async fn clear(&self, namespace: Option<Namespace>) -> Result<(), Fault> {
-        self.cleared.fetch_add(1, Ordering::SeqCst);
-        let outcome = self.generations.clear(&self.values, namespace).await;
+        self.clears.add(namespace);
+        let clear = async {
+            if !self.generations.is_begun() {
+                self.look().await?;
+            }
+            let values = self.values()?;
+            self.generations.clear(&values, namespace).await
+        };
+        let outcome = clear.await;
         // Also what came meanwhile.
-        self.cleared.fetch_add(1, Ordering::SeqCst);
+        self.clears.add(namespace);
         outcome
+    }
+
+    /// Lets go of the connection. From then on nothing is found and nothing kept.
+    pub fn close(&self) {
+        drop(self.values.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn values(&self) -> Result<Arc<Values>, Fault> {
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner).clone();
+        values.ok_or_else(|| Fault::away("the cache was closed"))
     }
 
     /// Notes that the cache is used, and whether that is the first time, in which case it has to be watched from then on.
@@ -167,20 +207,31 @@ impl Remote {
         Handle::try_current().ok().or_else(|| self.runtime.clone())
     }
 
+    /// Asks whether somebody else has cleared anything, and tells.
+    async fn look(&self) -> Result<(), Fault> {
+        let tell = |cleared: Vec<Cleared>| {
+            if let Some(listener) = self.listener.get() {
+                listener(cleared.clone());
+            }
+            cleared.into_iter().for_each(|what| self.clears.add(what.namespace()));
+        };
+        let (values, used) = (self.values()?, self.first.get().map_or(Duration::ZERO, Instant::elapsed));
+        self.generations.look(&values, used, tell).await
+    }
+
     /// Connects, and asks again and again whether somebody else has cleared anything, and tells, until that is of no interest to
     /// whoever is told.
     pub fn watch(self: &Arc<Self>, tell: impl Fn(Vec<Cleared>) -> bool + Send + Sync + 'static) {
         let Some(runtime) = self.runtime() else { return };
+        _ = self.listener.set(Box::new(tell));
         let remote = Arc::downgrade(self);
         runtime.spawn(async move {
             let mut used = Instant::now();
-            while tell(Vec::new()) {
-                let Some(remote) = remote.upgrade() else { return };
-                let tell = |cleared| {
-                    tell(cleared);
-                    remote.cleared.fetch_add(1, Ordering::SeqCst);
-                };
-                let looked = remote.generations.look(&remote.values, tell).await;
+            while let Some(remote) = remote.upgrade() {
+                if !remote.listener.get().is_some_and(|tell| tell(Vec::new())) {
+                    return;
+                }
+                let looked = remote.look().await;
                 match &looked {
                     Ok(()) => remote.status.found(),
                     Err(fault) => remote.status.lost(&fault.message),
@@ -201,16 +252,76 @@ impl Remote {
         });
     }
 
-    /// Does something that somebody waits for, within the bound. `None` if Redis is away, or did not do it in time.
-    async fn within<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Option<T> {
-        match timeout_at(self.end(), work).await {
-            Ok(Ok(done)) => {
-                self.status.found();
-                return Some(done);
+    /// Does something for this key that somebody waits for, within the bound. `None` if Redis is away, or did not do it in time.
+    async fn within<T>(self: &Arc<Self>, key: &Key, work: impl Future<Output = Result<T, Fault>>) -> Option<T> {
+        match self.in_time(key, work).await {
+            Ok(done) => Some(done),
+            Err(fault) => {
+                self.without(fault);
+                None
             }
-            outcome => self.without(outcome.ok().and_then(Result::err)),
         }
-        None
+    }
+
+    /// The same where the caller says that it did without. `None` is a look that is late, or would be.
+    async fn in_time<T>(
+        self: &Arc<Self>,
+        key: &Key,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Option<Fault>> {
+        if self.status.is_late() {
+            return Err(None);
+        }
+        let done = match timeout_at(self.end(), work).await {
+            Ok(done) => done.map_err(Some)?,
+            Err(_) => {
+                self.be_late(key);
+                return Err(None);
+            }
+        };
+        self.status.found();
+        self.pause_ms.store(0, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// A look for this key came too late. The connection stays, as it may be busy with what is long, and nobody looks until it has
+    /// answered something in time. One that answers nothing at all for a second is given up.
+    fn be_late(self: &Arc<Self>, key: &Key) {
+        let why = format!("{} did not answer within {} ms", self.status.url(), self.limit.as_millis());
+        if self.status.late(&why) {
+            return;
+        }
+        let ms = |pause: Duration| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        // Of the same node as what was looked for.
+        let probed = self.generations.probe(&blake3::Hash::from_bytes(self.codec.place(key).0).to_hex());
+        let remote = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                let Some(remote) = remote.upgrade() else { return };
+                let pause = Duration::from_millis(remote.pause_ms.load(Ordering::Relaxed));
+                let next = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                remote.pause_ms.store(ms(next), Ordering::Relaxed);
+                tokio::time::sleep(pause.mul_f64(fastrand::f64() * 0.5 + 0.75)).await;
+                let Ok(values) = remote.values() else { return };
+                let asked = Instant::now();
+                match values.get(&probed).await {
+                    Ok(_) if asked.elapsed() > remote.limit => {}
+                    // What is away is known to be.
+                    answered => {
+                        remote.status.in_time();
+                        match answered {
+                            Ok(_) => remote.status.found(),
+                            Err(fault) => remote.status.lost(&fault.message),
+                        }
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    fn is_away(&self) -> bool {
+        self.values().is_ok_and(|values| values.is_away())
     }
 
     /// Until when an answer waits that begins to now.
@@ -226,8 +337,9 @@ impl Remote {
 
     /// A lookup did without, for this reason, or because there was no answer in time.
     fn without(&self, fault: Option<Fault>) {
-        let late = || format!("no answer within {} ms", self.limit.as_millis());
-        self.status.lost(&fault.map_or_else(late, |fault| fault.message));
+        if let Some(fault) = fault {
+            self.status.lost(&fault.message);
+        }
         self.status.skipped();
     }
 }

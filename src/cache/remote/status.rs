@@ -2,15 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::Instant;
 
-use crate::redis::say;
-
-/// How long it is not said again that something is wrong, however often that comes and goes.
-const QUIET: Duration = Duration::from_secs(60);
+use crate::redis::{Topic, say};
 
 /// A Redis that keeps answers, at one moment. What is counted is what this cache did, from its opening on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,6 +34,8 @@ pub(super) struct Status {
     url: String,
     has_answered: AtomicBool,
     is_away: AtomicBool,
+    /// Whether the last that was waited for came too late.
+    is_late: AtomicBool,
     is_refusing: AtomicBool,
     skipped: AtomicU64,
     write_errors: AtomicU64,
@@ -46,45 +43,30 @@ pub(super) struct Status {
     last_error: Mutex<Option<String>>,
     /// Whether all that was said is that it is well, and it is.
     is_well: AtomicBool,
-    said: Mutex<Said>,
+    said: Topic,
     /// Where it is said.
     voice: fn(&str),
 }
 
-/// How it is, for whoever reads what the process says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum News {
-    #[default]
-    Well,
-    Away,
-    /// It answers, and keeps nothing.
-    Refusing,
-}
-
-/// What was said last, and when it was said that something is wrong.
-#[derive(Debug, Default)]
-struct Said {
-    news: News,
-    at: Option<Instant>,
-}
-
 impl Status {
     pub fn new(url: String) -> Self {
-        Self::with_voice(url, say)
+        let said = Topic::named(&url);
+        Self::with_voice(url, said, say)
     }
 
-    fn with_voice(url: String, voice: fn(&str)) -> Self {
+    fn with_voice(url: String, said: Topic, voice: fn(&str)) -> Self {
         Self {
             url,
             has_answered: AtomicBool::default(),
             is_away: AtomicBool::default(),
+            is_late: AtomicBool::default(),
             is_refusing: AtomicBool::default(),
             skipped: AtomicU64::default(),
             write_errors: AtomicU64::default(),
             read_errors: AtomicU64::default(),
             last_error: Mutex::default(),
             is_well: AtomicBool::new(true),
-            said: Mutex::default(),
+            said,
             voice,
         }
     }
@@ -105,9 +87,17 @@ impl Status {
         }
     }
 
-    /// It answered.
+    /// Where it is, without credentials.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// It answered; where answers come too late that does not make it better.
     pub fn found(&self) {
         self.has_answered.store(true, Ordering::Relaxed);
+        if self.is_late() {
+            return;
+        }
         self.is_away.store(false, Ordering::Relaxed);
         self.tell("");
     }
@@ -117,6 +107,24 @@ impl Status {
         self.note(why);
         self.is_away.store(true, Ordering::Relaxed);
         self.tell(why);
+    }
+
+    /// It answers too late. Whether that is known.
+    pub fn late(&self, why: &str) -> bool {
+        let is_known = self.is_late.swap(true, Ordering::AcqRel);
+        if !is_known {
+            self.lost(why);
+        }
+        is_known
+    }
+
+    pub fn is_late(&self) -> bool {
+        self.is_late.load(Ordering::Acquire)
+    }
+
+    /// It answered in time again, or it is known to be away.
+    pub fn in_time(&self) {
+        self.is_late.store(false, Ordering::Release);
     }
 
     /// A lookup did without it.
@@ -150,34 +158,29 @@ impl Status {
         self.note(why);
     }
 
-    /// Says how it is if that is another thing than was said last: that something is wrong at most once in a while, and that it
-    /// is over whenever it had been said.
+    /// Says how it is, if none of this process has.
     fn tell(&self, why: &str) {
         let news = match (self.is_away.load(Ordering::Relaxed), self.is_refusing.load(Ordering::Relaxed)) {
-            (true, _) => News::Away,
-            (false, true) => News::Refusing,
-            (false, false) => News::Well,
+            (true, _) => "away",
+            (false, true) => "refusing",
+            (false, false) => "",
         };
-        if news == News::Well && self.is_well.load(Ordering::Relaxed) {
+        if news.is_empty() && self.is_well.load(Ordering::Relaxed) {
             return;
         }
-        let now = Instant::now();
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = news == News::Well || said.at.is_none_or(|at| now - at >= QUIET);
-        if said.news == news || !is_due {
+        let is_to_be_said = self.said.is_to_be_said(news);
+        // Also where another of this process has said it: whoever finds first that it is over says so.
+        if self.said.is_said(news) {
+            self.is_well.store(news.is_empty(), Ordering::Relaxed);
+        }
+        if !is_to_be_said {
             return;
         }
-        said.news = news;
-        self.is_well.store(news == News::Well, Ordering::Relaxed);
-        if news != News::Well {
-            said.at = Some(now);
-        }
-        drop(said);
         let why = if why.is_empty() { self.last_error().unwrap_or_default() } else { why.to_owned() };
         (self.voice)(&match news {
-            News::Well => format!("answers are kept in Redis again: {}", self.url),
-            News::Away => format!("the cache goes on without Redis: {why}"),
-            News::Refusing => format!("answers are not kept in Redis: {why}"),
+            "" => format!("answers are kept in Redis again: {}", self.url),
+            "away" => format!("the cache goes on without Redis: {why}"),
+            _ => format!("answers are not kept in Redis: {why}"),
         });
     }
 
@@ -185,7 +188,7 @@ impl Status {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, why: &str) {
+    pub fn note(&self, why: &str) {
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         if !why.is_empty() && last.as_deref() != Some(why) {
             *last = Some(why.to_owned());
@@ -196,6 +199,7 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::time::Duration;
 
     use super::*;
 
@@ -210,7 +214,21 @@ mod tests {
     }
 
     fn status() -> Status {
-        Status::with_voice("redis://host".to_owned(), hear)
+        Status::with_voice("redis://host".to_owned(), Topic::default(), hear)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_caches_of_one_redis_say_one_line_when_it_goes_and_one_when_it_is_back() {
+        let first = status();
+        let of_it = |said: &Topic| Status::with_voice("redis://host".to_owned(), said.clone(), hear);
+        let caches = [of_it(&first.said), of_it(&first.said), first];
+        caches.iter().for_each(|cache| cache.lost("no answer"));
+        // Whichever of them is left.
+        caches[..2].iter().for_each(Status::found);
+        assert_eq!(
+            heard(),
+            ["the cache goes on without Redis: no answer", "answers are kept in Redis again: redis://host"]
+        );
     }
 
     #[tokio::test(start_paused = true)]

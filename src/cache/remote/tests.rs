@@ -99,7 +99,7 @@ async fn what_redis_costs() {
     file.flush().await.unwrap();
     shared.flush().await.unwrap();
     let remote = shared.0.remote.as_ref().unwrap();
-    let namespace = shared.0.codec.namespace("");
+    let (namespace, values) = (shared.0.codec.namespace(""), remote.values().unwrap());
     let place = remote.place(&key(0), namespace).await.unwrap();
     let generation = place.answer.split('{').next().unwrap();
     let hex = |number| blake3::Hash::from_bytes(key(number).0).to_hex();
@@ -107,7 +107,7 @@ async fn what_redis_costs() {
     let [mut plain, mut hit, mut slow, mut fast, mut miss, mut none, mut kept] =
         std::array::from_fn(|_| Times::default());
     for round in 0..ROUNDS {
-        plain.of(async |number| _ = remote.values.get(&places[number]).await.unwrap()).await;
+        plain.of(async |number| _ = values.get(&places[number]).await.unwrap()).await;
         hit.of(async |number| assert!(shared.redis_get(&key(number), "").await.is_some())).await;
         slow.of(async |number| assert!(file.disk_get(&key(number)).await.is_some())).await;
         fast.of(async |number| assert!(matches!(file.disk_now(&key(number)), Glance::Hit(_)))).await;

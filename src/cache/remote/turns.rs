@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::generations::fresh;
 use super::{Place, Remote};
@@ -20,9 +20,9 @@ use crate::cache::{Key, Namespace, Record};
 use crate::redis::{Fault, Found, Turn as Said};
 
 /// How much of what it has waited somebody waits until it looks again, and the bounds of that.
-const PART: u32 = 16;
+const PART: u32 = 10;
 const SOONEST: Duration = Duration::from_millis(5);
-const LATEST: Duration = Duration::from_millis(100);
+const LATEST: Duration = Duration::from_secs(1);
 
 /// How often somebody waits on for the next who asks, after one has asked and nothing was kept.
 const HANDOVERS: u32 = 3;
@@ -73,20 +73,18 @@ impl Remote {
         let (begun, token) = (Instant::now(), fresh());
         let (mut place, mut holder, mut handovers) = (None, Bytes::new(), 0);
         loop {
-            let asked = timeout_at(self.end(), self.ask_turn(key, namespace, &token, &mut place)).await;
-            let said = match asked {
-                Ok(Ok(said)) => said,
+            let said = match self.in_time(key, self.ask_turn(key, namespace, &token, &mut place)).await {
+                Ok(said) => said,
                 // A server that is full, or may not be written, is there all the same.
-                Ok(Err(fault)) if fault.is_refusal() && place.is_some() && !self.values.is_away() => {
+                Err(Some(fault)) if fault.is_refusal() && place.is_some() && !self.is_away() => {
                     self.refused(0, &fault);
                     return Turn::Alone;
                 }
-                outcome => {
-                    self.without(outcome.ok().and_then(Result::err));
+                Err(fault) => {
+                    self.without(fault);
                     return Turn::Alone;
                 }
             };
-            self.status.found();
             match (said, &place) {
                 (Said::Answer(value), _) => {
                     let found = if holder.is_empty() { Turn::Found } else { Turn::Answered };
@@ -129,7 +127,7 @@ impl Remote {
         };
         if self.writer.is_resting() {
             // What cannot be kept cannot be leased, but may be there.
-            return Ok(match self.values.get(&place.answer).await? {
+            return Ok(match self.values()?.get(&place.answer).await? {
                 Found::Value(value) => Said::Answer(value),
                 Found::Nothing => Said::Held(NOT_KEPT.into()),
                 Found::Foreign => Said::Unfit,
@@ -143,7 +141,7 @@ impl Remote {
             is_over: false,
             is_answered: false,
         };
-        let said = self.values.turn(&place.answer, &place.lease, token, self.lease).await?;
+        let said = self.values()?.turn(&place.answer, &place.lease, token, self.lease).await?;
         if let Said::Taken = said {
             self.claims().insert(*key, claim);
         } else {
@@ -178,7 +176,8 @@ impl Lease {
         let renews = async {
             loop {
                 sleep(self.remote.lease / 3).await;
-                let renewed = self.remote.values.renew(&self.place.lease, &self.token, self.remote.lease).await;
+                let Ok(values) = self.remote.values() else { continue };
+                let renewed = values.renew(&self.place.lease, &self.token, self.remote.lease).await;
                 if matches!(renewed, Ok(false)) {
                     // Another has it: nothing that can be done about it.
                     std::future::pending::<()>().await;
@@ -222,11 +221,12 @@ impl Drop for Claim {
         let Some(remote) = self.remote.upgrade().filter(|_| !self.is_over) else { return };
         // Without a runtime it ends by itself.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(values) = remote.values() else { return };
         let (lease, token) = (std::mem::take(&mut self.place.lease), std::mem::take(&mut self.token));
         let note = if self.is_answered { NOT_KEPT } else { "" };
         runtime.spawn(async move {
             // What cannot be ended ends by itself.
-            _ = remote.values.release(&lease, &token, note).await;
+            _ = values.release(&lease, &token, note).await;
         });
     }
 }

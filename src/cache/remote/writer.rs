@@ -1,7 +1,6 @@
 //! What is on its way to Redis: kept behind the callers' backs, in batches, of a bounded number of bytes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -49,7 +48,7 @@ struct Entry {
     record: Waiting,
     /// When it was asked for, in milliseconds since 1970.
     asked_ms: u64,
-    /// How often something had been cleared when it came.
+    /// The count of what had been cleared when it came.
     cleared: u64,
     /// The lease under which it was asked for.
     claim: Option<Claim>,
@@ -68,7 +67,7 @@ impl Remote {
     /// Keeps an answer soon. Never waits; what does not get there is counted.
     pub fn put(self: &Arc<Self>, key: Key, record: Waiting, asked_ms: u64) {
         let claim = self.take_claim(&key);
-        let cleared = self.cleared.load(Ordering::SeqCst);
+        let cleared = self.clears.count();
         {
             let mut state = self.writer.lock();
             if state.bytes + record.bytes > WAITING_BYTES {
@@ -87,12 +86,13 @@ impl Remote {
     fn begin_to_write(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if !std::mem::replace(&mut self.writer.lock().is_running, true) {
-            let running = Running(Arc::clone(self));
+            let running = Running { remote: Arc::clone(self), is_over: false };
             runtime.spawn(async move {
-                while let Some(batch) = running.0.writer.next() {
-                    let _count = Count(&running.0.writer, batch.len());
-                    running.0.send(batch).await;
+                while let Some(batch) = running.remote.writer.next() {
+                    let _count = Count(&running.remote.writer, batch.len());
+                    running.remote.send(batch).await;
                 }
+                running.end();
             });
         }
     }
@@ -112,10 +112,17 @@ impl Remote {
             self.status.not_kept(count, "");
             return;
         }
-        let letters = match self.letters(batch).await {
-            Ok(letters) => letters,
+        let begun = async {
+            let values = self.values()?;
+            // Before anything is compressed for nobody.
+            values.gone().map_or(Ok(()), Err)?;
+            Ok((self.letters(batch).await?, values))
+        };
+        let (letters, values) = match begun.await {
+            Ok(begun) => begun,
             Err(fault) => return self.refused(count, &fault),
         };
+        let values = &*values;
         let now_ms = super::super::now_ms();
         join_all(letters.into_iter().map(|mut letter| async move {
             let keeping = Keeping {
@@ -127,7 +134,7 @@ impl Remote {
                 lease: &letter.place.lease,
                 token: letter.claim.as_ref().map_or("", Claim::token),
             };
-            match self.values.keep(keeping).await {
+            match values.keep(keeping).await {
                 Ok(kept) => {
                     if let Some(claim) = &mut letter.claim {
                         claim.is_over();
@@ -150,14 +157,14 @@ impl Remote {
     /// What is sent of a batch: where to, and in which words, which are found off the I/O thread.
     async fn letters(&self, batch: Vec<Entry>) -> Result<Vec<Letter>, Fault> {
         let mut placed = Vec::with_capacity(batch.len());
-        let cleared = self.cleared.load(Ordering::SeqCst);
-        for entry in batch.into_iter().filter(|entry| entry.cleared == cleared) {
+        for entry in batch {
+            let namespace = entry.record.record.namespace;
             let place = match &entry.claim {
                 Some(claim) => claim.place().clone(),
-                None => self.place(&entry.key, entry.record.record.namespace).await?,
+                None => self.place(&entry.key, namespace).await?,
             };
             // What may have been asked for before its namespace was cleared is not kept in what was begun then.
-            if entry.claim.is_some() || !place.is_news {
+            if (entry.claim.is_some() || !place.is_news) && !self.clears.is_cleared_since(namespace, entry.cleared) {
                 placed.push((place, entry));
             }
         }
@@ -220,11 +227,23 @@ impl Writer {
 }
 
 /// The task that writes. However it ends, another may begin.
-struct Running(Arc<Remote>);
+struct Running {
+    remote: Arc<Remote>,
+    /// Whether it has ended of itself: another may have begun.
+    is_over: bool,
+}
+
+impl Running {
+    fn end(mut self) {
+        self.is_over = true;
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.writer.lock().is_running = false;
+        if !self.is_over {
+            self.remote.writer.lock().is_running = false;
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 -- `all`, by when all were cleared, and `thryd 1`, the version of its layout, by when it was begun: what is of before these is of nobody.
 --
 -- KEYS: the set.
--- ARGV: up to when the asker knows it, or 0; what is asked for, a name or `all`, or ''; '1' if that is cleared now; at most how many are told.
+-- ARGV: up to when the asker knows it, or 0, or less: it has been at work for so many us and knows nothing; what is asked for, a name or `all`, or ''; '1' if that is cleared now; at most how many are told.
 -- Returns: up to when it is told; from when on it holds for all; when what is asked for was cleared, or 0; then what was cleared since,
---   each with when, the earliest first. Who knows nothing is told of nothing.
+--   each with when, the earliest first. Who knows nothing is told of what was cleared while it was at work.
 local set, name = KEYS[1], ARGV[2]
-local seen, is_cleared = tonumber(ARGV[1]), ARGV[3] == '1'
+local seen, work, is_cleared = tonumber(ARGV[1]), 0, ARGV[3] == '1'
+if seen < 0 then seen, work = 0, -seen end
 
 local function at(member) return tonumber(redis.call('ZSCORE', set, member) or 0) end
 local function text(number) return string.format('%.0f', number) end
@@ -45,9 +46,13 @@ if is_cleared or last == 0 or last < seen then
   end
 end
 
-local told, since = last, {}
-if seen > 0 and last > seen and ARGV[4] ~= '0' then
-  since = redis.call('ZRANGEBYSCORE', set, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[4])
+local told, since, from = last, {}, seen
+if work > 0 then
+  local time = redis.call('TIME')
+  from = math.max(time[1] * 1000000 + time[2] - work, 1)
+end
+if from > 0 and last > from and ARGV[4] ~= '0' then
+  since = redis.call('ZRANGEBYSCORE', set, '(' .. text(from), '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[4])
   told = tonumber(since[#since])
 end
 local own = name ~= '' and at(name) or 0

@@ -6,6 +6,6 @@
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] ~= '0' then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 redis.call('DEL', KEYS[1])
--- Whoever waits looks again within a tenth of a second; where there is no room for it they take turns.
-if ARGV[3] ~= '' then redis.pcall('SET', KEYS[1], ARGV[3], 'PX', 1000) end
+-- Whoever waits looks again within a second; where there is no room for it they take turns.
+if ARGV[3] ~= '' then redis.pcall('SET', KEYS[1], ARGV[3], 'PX', 2000) end
 return 1
