@@ -1,8 +1,10 @@
 //! What a cache that machines share does beyond its own memory and file.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::remote::{Cleared, Remote};
 use super::{Cache, Key, Namespace, Record, Turn};
@@ -25,6 +27,18 @@ impl Cache {
             }
         }
         found
+    }
+
+    /// Whether looks of one call that began then have taken as long as one may: the next one is a miss. It begins with the first.
+    #[must_use]
+    pub(crate) fn has_waited_for_redis(&self, begun: &OnceLock<Instant>) -> bool {
+        let Some(remote) = self.remote() else { return false };
+        let has = begun.get_or_init(Instant::now).elapsed() >= remote.limit();
+        if has {
+            remote.skip();
+            self.0.misses.fetch_add(1, Ordering::Relaxed);
+        }
+        has
     }
 
     /// Whether equal calls of other processes are waited for.

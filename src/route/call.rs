@@ -148,18 +148,10 @@ impl<K: Kind> Prepared<K> {
         None
     }
 
-    /// The answer, if the cache has it, opening it first if need be.
+    /// The answer, if the cache has it, opening it first if need be; without Redis, if that is looked into later or not at all.
     ///
     /// # Errors
     /// `ERR_NOT_CACHED` if only the cache may answer and cannot.
-    pub async fn in_cache(&self) -> Result<Option<Answer<K>>> {
-        self.in_cache_but(|_| false).await
-    }
-
-    /// The same without Redis, if that is looked into later.
-    ///
-    /// # Errors
-    /// Those of [`Prepared::in_cache`].
     pub async fn in_cache_but(&self, is_later: impl Fn(&Cache) -> bool) -> Result<Option<Answer<K>>> {
         let is_cache_only = self.options.cache == CacheUse::OnlyIfCached || self.core.is_replay();
         if self.options.cache == CacheUse::NoStore && !is_cache_only {

@@ -1,12 +1,13 @@
 //! Requests of independent parts: each part is cached on its own, only the missing ones are sent, duplicates once.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Keeper, Prepared, within_total};
@@ -97,6 +98,8 @@ struct Order<K: Kind> {
     state: Mutex<State<K>>,
     decided: Notify,
     lookups: Semaphore,
+    /// Since when parts are looked for in Redis, which all of them together wait for.
+    looking: OnceLock<Instant>,
     sending: Arc<Semaphore>,
 }
 
@@ -130,6 +133,7 @@ impl<K: Kind> Order<K> {
             state: Mutex::new(State { open: 0, missing: BTreeSet::new(), batch_of: None }),
             decided: Notify::new(),
             lookups: Semaphore::new(LOOKUPS_AT_ONCE),
+            looking: OnceLock::new(),
             sending: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
         })
     }
@@ -151,7 +155,7 @@ impl<K: Kind> Order<K> {
         let found = {
             // Never closed, so there is always a permit at last.
             let _permit = self.lookups.acquire().await;
-            self.parts[place].in_cache().await?
+            self.parts[place].in_cache_but(|cache| cache.has_waited_for_redis(&self.looking)).await?
         };
         if let Some(answer) = found {
             return Ok(answer);

@@ -5,6 +5,7 @@
 mod cache;
 mod changes;
 mod clearing;
+mod embeddings;
 mod faults;
 mod joining;
 mod layouts;

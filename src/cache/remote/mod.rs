@@ -110,6 +110,16 @@ impl Remote {
         self.status.stats()
     }
 
+    /// How long an answer waits.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// A lookup did without.
+    pub fn skip(&self) {
+        self.status.skipped();
+    }
+
     /// Something else went wrong.
     pub fn note(&self, why: &str) {
         self.status.note(why);
