@@ -223,7 +223,9 @@ impl Remote {
             if let Some(listener) = self.listener.get() {
                 listener(cleared.clone());
             }
-            cleared.into_iter().for_each(|what| self.clears.add(what.namespace()));
+            for what in cleared {
+                self.clears.add(what.namespace());
+            }
         };
         let (values, used) = (self.values()?, self.first.get().map_or(Duration::ZERO, Instant::elapsed));
         self.generations.look(&values, used, tell).await
@@ -282,13 +284,11 @@ impl Remote {
         if self.status.is_late() {
             return Err(None);
         }
-        let done = match timeout_at(self.end(), work).await {
-            Ok(done) => done.map_err(Some)?,
-            Err(_) => {
-                self.be_late(key);
-                return Err(None);
-            }
+        let Ok(done) = timeout_at(self.end(), work).await else {
+            self.be_late(key);
+            return Err(None);
         };
+        let done = done.map_err(Some)?;
         self.status.found();
         self.pause_ms.store(0, Ordering::Relaxed);
         Ok(done)

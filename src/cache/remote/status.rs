@@ -222,9 +222,13 @@ mod tests {
         let first = status();
         let of_it = |said: &Topic| Status::with_voice("redis://host".to_owned(), said.clone(), hear);
         let caches = [of_it(&first.said), of_it(&first.said), first];
-        caches.iter().for_each(|cache| cache.lost("no answer"));
+        for cache in &caches {
+            cache.lost("no answer");
+        }
         // Whichever of them is left.
-        caches[..2].iter().for_each(Status::found);
+        for cache in &caches[..2] {
+            cache.found();
+        }
         assert_eq!(
             heard(),
             ["the cache goes on without Redis: no answer", "answers are kept in Redis again: redis://host"]
