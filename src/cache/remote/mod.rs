@@ -11,7 +11,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ const IN_USE: Duration = Duration::from_secs(60);
 /// How soon that is asked again of a Redis that is away: it may come back without anything.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// How long nobody looks after a look that came too late, the second time in a row, doubled with each further one.
+/// How soon one that was late is asked again whether it still is, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -75,8 +75,6 @@ pub(super) struct Remote {
     clears: Clears,
     /// Who is told what others have cleared, and says whether that is of any interest.
     listener: OnceLock<Listener>,
-    /// How long nobody is to look after the next look that comes too late, in milliseconds; 0 after one that did not.
-    pause_ms: AtomicU64,
 }
 
 type Listener = Box<dyn Fn(Vec<Cleared>) -> bool + Send + Sync>;
@@ -99,7 +97,6 @@ impl Remote {
             is_used: AtomicBool::new(false),
             clears: Clears::default(),
             listener: OnceLock::new(),
-            pause_ms: AtomicU64::new(0),
         });
         writer::note(&remote);
         remote
@@ -189,6 +186,8 @@ impl Remote {
 
     /// Lets go of the connection. From then on nothing is found and nothing kept.
     pub fn close(&self) {
+        // Whoever waits need not wait for their end.
+        self.end_claims();
         drop(self.values.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 
@@ -290,7 +289,6 @@ impl Remote {
         };
         let done = done.map_err(Some)?;
         self.status.found();
-        self.pause_ms.store(0, Ordering::Relaxed);
         Ok(done)
     }
 
@@ -301,21 +299,20 @@ impl Remote {
         if self.status.late(&why) {
             return;
         }
-        let ms = |pause: Duration| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         // Of the same node as what was looked for.
         let probed = self.generations.probe(&blake3::Hash::from_bytes(self.codec.place(key).0).to_hex());
         let remote = Arc::downgrade(self);
         tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
             loop {
                 let Some(remote) = remote.upgrade() else { return };
-                let pause = Duration::from_millis(remote.pause_ms.load(Ordering::Relaxed));
-                let next = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                remote.pause_ms.store(ms(next), Ordering::Relaxed);
-                tokio::time::sleep(pause.mul_f64(fastrand::f64() * 0.5 + 0.75)).await;
                 let Ok(values) = remote.values() else { return };
                 let asked = Instant::now();
                 match values.get(&probed).await {
-                    Ok(_) if asked.elapsed() > remote.limit => {}
+                    Ok(_) if asked.elapsed() > remote.limit => {
+                        tokio::time::sleep(pause.mul_f64(fastrand::f64() * 0.5 + 0.75)).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
                     // What is away is known to be.
                     answered => {
                         remote.status.in_time();

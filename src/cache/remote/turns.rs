@@ -157,6 +157,12 @@ impl Remote {
         Some(claim)
     }
 
+    /// Ends all leases: nothing is kept any more.
+    pub(super) fn end_claims(&self) {
+        let claims = std::mem::take(&mut *self.claims());
+        drop(claims);
+    }
+
     // A std mutex: nothing is awaited while it is held.
     fn claims(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<Key, Claim>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
