@@ -272,13 +272,7 @@ async fn a_redis_that_is_late_for_a_moment_keeps_its_connection() {
     let Some(server) = Server::start() else { return };
     let cache = Cache::open(impatient(&server.url())).unwrap();
     until_found(&cache, 1).await;
-    // The connection of whoever looks at the list is the last.
-    let connection = || {
-        let list = server.ask(&["CLIENT", "LIST"]);
-        let id = list.lines().find(|line| line.starts_with("id=")).unwrap();
-        id.split(' ').next().unwrap().to_owned()
-    };
-    let before = connection();
+    let before = connection(&server);
     server.signal("STOP");
     assert_eq!(found(&cache, &key(1), "").await, None);
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -290,7 +284,47 @@ async fn a_redis_that_is_late_for_a_moment_keeps_its_connection() {
     server.signal("CONT");
     until_found(&cache, 1).await;
     until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
-    assert_eq!(connection(), before);
+    assert_eq!(connection(&server), before);
+}
+
+/// The oldest connection that a server has. That of whoever asks is the youngest.
+fn connection(server: &Server) -> String {
+    let list = server.ask(&["CLIENT", "LIST"]);
+    let id = list
+        .lines()
+        .find_map(|line| line.trim_start_matches(|sign| sign != 'i').split(' ').find(|part| part.starts_with("id=")));
+    id.unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn long_answers_over_a_line_that_is_too_slow_for_them_take_no_others_and_no_connection_along() {
+    let Some(server) = Server::start() else { return };
+    let direct = open(&server);
+    let long = Bytes::from(std::iter::repeat_with(|| fastrand::u8(..)).take(900 << 10).collect::<Vec<_>>());
+    direct.put(key(1), Entry { payload: long.clone(), ..entry("") });
+    direct.put(key(2), entry("a short one"));
+    direct.close().await.unwrap();
+    // 64 KiB at a time, so that the long one takes 150 ms.
+    let port = super::network::slow_way(&server, Duration::from_millis(10)).await;
+    let url = format!("redis://127.0.0.1:{port}");
+    let cache = Cache::open(CacheOptions { memory_bytes: 0, ..impatient(&url) }).unwrap();
+    let until_short = async || {
+        let begun = Instant::now();
+        while found(&cache, &key(2), "").await.is_none() {
+            assert!(begun.elapsed() < SOON, "{:?}", cache.stats());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    until_short().await;
+    let before = connection(&server);
+    for number in 10..15 {
+        assert_eq!(cache.redis_get(&key(1), "").await, None, "it takes longer than anyone waits");
+        cache.put(key(number), Entry { payload: long.clone(), ..entry("") });
+        until_short().await;
+    }
+    cache.flush().await.unwrap();
+    assert_eq!(connection(&server), before);
+    assert_eq!(cache.stats().redis.unwrap().write_errors, 0);
 }
 
 #[tokio::test]
