@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use thryd::cache::{Cache, CacheOptions, Entry, Glance, Key, RedisCacheOptions};
+use thryd::cache::{Cache, CacheOptions, Entry, Glance, Key, RedisCacheOptions, Turn};
 
 use super::network::Way;
 use super::server::Server;
@@ -284,4 +284,16 @@ async fn a_cache_that_is_closed_asks_nothing_any_more() {
     tokio::time::sleep(Duration::from_millis(2_600)).await;
     let asked = server.ask(&["INFO", "commandstats"]);
     assert!(!asked.contains("evalsha") && !asked.contains("zrange"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_cache_that_is_closed_hands_over_what_it_was_about_to_ask() {
+    let Some(server) = Server::start() else { return };
+    let joins = || Cache::open(CacheOptions { joins_processes: true, ..options(&server) }).unwrap();
+    let (one, other) = (joins(), joins());
+    let Turn::Ours(_lease) = one.turn(&key(1), "", SOON).await else { panic!("nobody else asks") };
+    let begun = std::time::Instant::now();
+    let (next, closed) = futures_util::future::join(other.turn(&key(1), "", SOON), one.close()).await;
+    closed.unwrap();
+    assert!(matches!(next, Turn::Ours(_)) && begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
