@@ -156,10 +156,13 @@ async fn a_clear_is_not_lost_with_the_set_that_nobody_else_has_read_yet() {
     let Some(server) = Server::start() else { return };
     let (one, other) = (open(&server), open(&server));
     keep(&one, 1, "a").await;
-    assert!(is_found(&other, 1, "a").await);
+    keep(&one, 2, "b").await;
+    assert!(is_found(&other, 1, "a").await && is_found(&other, 2, "b").await);
     one.clear(Some("a")).await.unwrap();
     server.ask(&["FLUSHALL"]);
+    // Whoever cleared it says so again, and no more than that.
     until(SOON, || other.memory_get(&key(1)).is_none()).await;
+    assert!(other.memory_get(&key(2)).is_some());
 }
 
 #[tokio::test]

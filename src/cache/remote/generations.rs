@@ -3,11 +3,14 @@
 //!
 //! Redis has one set of what was cleared, by when. A process asks for a namespace when it first needs it, and again and again for what
 //! was cleared since it last asked, at first since it was begun to be used: it learns of each clear, and takes one step for all that it
-//! knows. A set that is gone is begun anew: what was kept before is of nobody, and nobody knows what was cleared and not yet heard of.
+//! knows. A set that is gone is begun anew: what was kept before is of nobody, and whoever has cleared something lately clears it again, for
+//! those who had not heard of it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::cache::Namespace;
 use crate::redis::{Fault, Values};
@@ -20,6 +23,10 @@ const ALL: &str = "all";
 
 /// What says when the set was begun.
 const BEGUN: &str = "thryd 1";
+
+/// For how long a process clears again what it has cleared, and how many namespaces it remembers for that; more count as all.
+const CLEARS_AGAIN: Duration = Duration::from_secs(3600);
+const MOST_AGAIN: usize = 256;
 
 /// How much longer than it was used a process asks back at first: for the way there, and clocks of servers that differ.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -43,6 +50,8 @@ struct Known {
     since: u64,
     /// When each was cleared, or 0.
     each: HashMap<Namespace, u64>,
+    /// What this process has cleared lately, and when; `None` is all.
+    own: Vec<(Option<Namespace>, Instant)>,
 }
 
 /// What was found to have been cleared.
@@ -60,6 +69,17 @@ impl Known {
         }
         let known = self.each.entry(namespace).or_default();
         *known = own.max(*known);
+    }
+
+    /// This process has cleared a namespace, or all.
+    fn note(&mut self, namespace: Option<Namespace>) {
+        let now = Instant::now();
+        self.own.retain(|(own, at)| *own != namespace && now - *at < CLEARS_AGAIN);
+        let is_all = namespace.is_none() || self.own.len() >= MOST_AGAIN;
+        if is_all {
+            self.own.clear();
+        }
+        self.own.push((namespace.filter(|_| !is_all), now));
     }
 }
 
@@ -103,6 +123,12 @@ impl Generations {
     /// If Redis does not do it.
     pub async fn clear(&self, values: &Values, namespace: Option<Namespace>) -> Result<(), Fault> {
         let _one = self.changing.lock().await;
+        self.begin(values, namespace).await?;
+        self.lock().note(namespace);
+        Ok(())
+    }
+
+    async fn begin(&self, values: &Values, namespace: Option<Namespace>) -> Result<(), Fault> {
         let (seen, name) = (self.lock().seen, namespace.map_or_else(|| ALL.to_owned(), name));
         let said = values.cleared(&self.set, seen.cast_signed(), &name, true).await?;
         let mut known = self.lock();
@@ -133,21 +159,28 @@ impl Generations {
             let back = i64::try_from((used + MARGIN).as_micros()).unwrap_or(i64::MAX);
             let from = if seen == 0 { -back } else { seen.cast_signed() };
             let said = values.cleared(&self.set, from, "", false).await?;
-            // Who has heard of nothing has nothing to lose by a set that was begun meanwhile.
-            let told = said.news.iter().filter(|(name, _)| !is_first || name != BEGUN);
-            let news = || told.clone().filter_map(|(name, at)| Some((Cleared::read(name)?, *at)));
+            let is_anew = !is_first && said.news.iter().any(|(name, _)| name == BEGUN);
+            let news = || said.news.iter().filter_map(|(name, at)| Some((Cleared::read(name)?, *at)));
             if news().next().is_some() {
                 tell(news().map(|(what, _)| what).collect());
             }
-            let mut known = self.lock();
-            known.since = known.since.max(said.since);
-            known.seen = known.seen.max(said.told);
-            seen = known.seen;
-            for (what, at) in news() {
-                if let Cleared::One(namespace) = what
-                    && let Some(own) = known.each.get_mut(&namespace)
-                {
-                    *own = at.max(*own);
+            let again = {
+                let mut known = self.lock();
+                known.since = known.since.max(said.since);
+                known.seen = known.seen.max(said.told);
+                seen = known.seen;
+                for (what, at) in news() {
+                    if let Cleared::One(namespace) = what
+                        && let Some(own) = known.each.get_mut(&namespace)
+                    {
+                        *own = at.max(*own);
+                    }
+                }
+                if is_anew { known.own.clone() } else { Vec::new() }
+            };
+            for (namespace, at) in again {
+                if at.elapsed() < CLEARS_AGAIN {
+                    self.begin(values, namespace).await?;
                 }
             }
             if !said.is_part {
@@ -180,10 +213,10 @@ impl Cleared {
         }
     }
 
-    /// What a name stands for. A set that was begun anew has lost what others did not hear of.
+    /// What a name stands for.
     fn read(name: &str) -> Option<Self> {
         match name {
-            ALL | BEGUN => Some(Self::All),
+            ALL => Some(Self::All),
             _ => u64::from_str_radix(name, 16).ok().map(|tag| Self::One(Namespace(tag))),
         }
     }
