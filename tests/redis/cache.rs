@@ -15,14 +15,10 @@ use super::layouts::cluster;
 use super::server::Server;
 use super::until;
 
-/// How much later than the bound an answer may be on a machine that has other things to do, once, and in the middle of many times.
-const ONCE: Duration = Duration::from_secs(1);
-const MEDIAN: Duration = Duration::from_millis(25);
-
 /// How long what is bound to happen is waited for there.
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
-fn key(number: u32) -> Key {
+pub fn key(number: u32) -> Key {
     Key(*blake3::hash(&number.to_le_bytes()).as_bytes())
 }
 
@@ -38,23 +34,23 @@ fn options_at(url: &str) -> CacheOptions {
 }
 
 /// With the default patience.
-fn impatient(url: &str) -> CacheOptions {
+pub fn impatient(url: &str) -> CacheOptions {
     CacheOptions { redis: Some(RedisCacheOptions::at(url).unwrap()), ..CacheOptions::default() }
 }
 
 /// Where it stands what was cleared.
 const CLEARED: &str = "thryd:cache:cleared";
 
-fn open(server: &Server) -> Cache {
+pub fn open(server: &Server) -> Cache {
     Cache::open(options(server)).unwrap()
 }
 
-fn entry(payload: &'static str) -> Entry<'static> {
+pub fn entry(payload: &'static str) -> Entry<'static> {
     Entry { deployment: "p::m", payload: Bytes::from_static(payload.as_bytes()), ..Entry::default() }
 }
 
 /// What a process of its own finds.
-async fn found(cache: &Cache, key: &Key, namespace: &str) -> Option<String> {
+pub async fn found(cache: &Cache, key: &Key, namespace: &str) -> Option<String> {
     let record = cache.redis_get(key, namespace).await?;
     Some(String::from_utf8(record.payload.to_vec()).unwrap())
 }
@@ -233,131 +229,6 @@ async fn an_answer_that_was_asked_for_earlier_does_not_take_the_place_of_a_newer
     assert_eq!(found(&open(&server), &key(1), "").await.unwrap(), "the newest");
 }
 
-/// How long a look that finds nothing takes, again and again for so long: the median.
-async fn looks(cache: &Cache, count: u32) -> Duration {
-    let mut times = Vec::new();
-    for _ in 0..count {
-        let asked = Instant::now();
-        assert_eq!(found(cache, &key(1), "").await, None);
-        times.push(asked.elapsed());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-#[tokio::test]
-async fn a_frozen_redis_delays_one_answer_by_the_bound_and_the_next_by_nothing() {
-    let Some(server) = Server::start() else { return };
-    let cache = Cache::open(impatient(&server.url())).unwrap();
-    until_found(&cache, 1).await;
-    server.signal("STOP");
-    let begun = Instant::now();
-    assert_eq!(found(&cache, &key(1), "").await, None);
-    let first = begun.elapsed();
-    let median = looks(&cache, 100).await;
-    assert!(first >= Duration::from_millis(45) && first < Duration::from_millis(50) + ONCE, "{first:?}");
-    assert!(median < MEDIAN, "{median:?}");
-    let redis = cache.stats().redis.unwrap();
-    assert_eq!(redis.status, "away");
-    assert!(redis.skipped > 100 && redis.last_error.as_ref().unwrap().contains("did not answer"), "{redis:?}");
-    server.signal("CONT");
-    until_found(&cache, 1).await;
-    until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
-}
-
-#[tokio::test]
-async fn a_redis_that_is_late_for_a_moment_keeps_its_connection() {
-    let Some(server) = Server::start() else { return };
-    let cache = Cache::open(impatient(&server.url())).unwrap();
-    until_found(&cache, 1).await;
-    let before = connection(&server);
-    server.signal("STOP");
-    assert_eq!(found(&cache, &key(1), "").await, None);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let redis = cache.stats().redis.unwrap();
-    assert_eq!((redis.status, redis.skipped), ("away", 1));
-    let begun = Instant::now();
-    assert_eq!(found(&cache, &key(1), "").await, None);
-    assert!(begun.elapsed() < MEDIAN, "nobody waits for one that is late");
-    server.signal("CONT");
-    until_found(&cache, 1).await;
-    until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
-    assert_eq!(connection(&server), before);
-}
-
-/// The oldest connection that a server has. That of whoever asks is the youngest.
-fn connection(server: &Server) -> String {
-    let list = server.ask(&["CLIENT", "LIST"]);
-    let id = list
-        .lines()
-        .find_map(|line| line.trim_start_matches(|sign| sign != 'i').split(' ').find(|part| part.starts_with("id=")));
-    id.unwrap().to_owned()
-}
-
-#[tokio::test]
-async fn long_answers_over_a_line_that_is_too_slow_for_them_take_no_others_and_no_connection_along() {
-    let Some(server) = Server::start() else { return };
-    let direct = open(&server);
-    let long = Bytes::from(std::iter::repeat_with(|| fastrand::u8(..)).take(900 << 10).collect::<Vec<_>>());
-    direct.put(key(1), Entry { payload: long.clone(), ..entry("") });
-    direct.put(key(2), entry("a short one"));
-    direct.close().await.unwrap();
-    // 64 KiB at a time, so that the long one takes 150 ms.
-    let port = super::network::slow_way(&server, Duration::from_millis(10)).await;
-    let url = format!("redis://127.0.0.1:{port}");
-    let cache = Cache::open(CacheOptions { memory_bytes: 0, ..impatient(&url) }).unwrap();
-    let until_short = async || {
-        let begun = Instant::now();
-        while found(&cache, &key(2), "").await.is_none() {
-            assert!(begun.elapsed() < SOON, "{:?}", cache.stats());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    until_short().await;
-    let before = connection(&server);
-    for number in 10..15 {
-        assert_eq!(cache.redis_get(&key(1), "").await, None, "it takes longer than anyone waits");
-        cache.put(key(number), Entry { payload: long.clone(), ..entry("") });
-        until_short().await;
-    }
-    cache.flush().await.unwrap();
-    assert_eq!(connection(&server), before);
-    assert_eq!(cache.stats().redis.unwrap().write_errors, 0);
-}
-
-#[tokio::test]
-async fn a_redis_that_is_always_late_delays_one_answer_and_the_others_by_nothing() {
-    let Some(server) = Server::start() else { return };
-    let port = super::network::slow_way(&server, Duration::from_millis(60)).await;
-    let cache = Cache::open(impatient(&format!("redis://127.0.0.1:{port}"))).unwrap();
-    let mut delayed = 0;
-    for _ in 0..150 {
-        let begun = Instant::now();
-        assert_eq!(found(&cache, &key(1), "").await, None);
-        delayed += u32::from(begun.elapsed() > Duration::from_millis(40));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!((1..=3).contains(&delayed), "{delayed}");
-    // What nobody waits for goes on.
-    cache.put(key(2), entry("an answer"));
-    cache.flush().await.unwrap();
-    assert!(found(&open(&server), &key(2), "").await.is_some());
-}
-
-#[tokio::test]
-async fn a_redis_that_was_frozen_before_it_was_first_asked_delays_by_no_more_than_the_bound() {
-    let Some(server) = Server::start() else { return };
-    server.signal("STOP");
-    let cache = Cache::open(impatient(&server.url())).unwrap();
-    let begun = Instant::now();
-    assert_eq!(found(&cache, &key(1), "").await, None);
-    assert!(begun.elapsed() < Duration::from_millis(50) + ONCE, "{:?}", begun.elapsed());
-    let median = looks(&cache, 50).await;
-    assert!(median < MEDIAN, "{median:?}");
-    server.signal("CONT");
-}
-
 #[tokio::test]
 async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
     let Some(mut server) = Server::start() else { return };
@@ -507,7 +378,7 @@ async fn a_cluster_has_the_answers_on_all_of_its_nodes_and_loses_only_those_of_o
 }
 
 /// Puts and looks until it is there.
-async fn until_found(cache: &Cache, number: u32) {
+pub async fn until_found(cache: &Cache, number: u32) {
     let begun = Instant::now();
     loop {
         cache.put(key(number), entry("an answer"));

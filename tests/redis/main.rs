@@ -8,6 +8,7 @@ mod clearing;
 mod embeddings;
 mod faults;
 mod joining;
+mod late;
 mod layouts;
 mod limits;
 mod network;
