@@ -44,6 +44,22 @@ async fn take(tracker: &Tracker, until: Instant, most: usize) -> usize {
     taken
 }
 
+/// Two processes that have spent a limit of forty, half of it each, and have heard of one another.
+async fn two_that_have_spent_all(server: &Server) -> Vec<(Tracker, Arc<Status>)> {
+    let limits = Limits { rpm: Some(40), ..Limits::default() };
+    let all: Vec<_> = (0..2).map(|number| process(server, number, limits)).collect();
+    let far = Instant::now() + Duration::from_secs(30);
+    for _ in 0..2 {
+        for (tracker, _) in &all {
+            assert_eq!(take(tracker, far, 10).await, 10);
+        }
+        // How many there are is heard along with a request, once a second.
+        sleep(Duration::from_millis(1100)).await;
+    }
+    assert!(all.iter().all(|(_, status)| status.processes() == 2));
+    all
+}
+
 async fn until(mut is: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is() {
@@ -55,17 +71,7 @@ async fn until(mut is: impl FnMut() -> bool) {
 #[tokio::test]
 async fn a_redis_that_comes_back_empty_grants_nothing_before_everyone_has_told_it_what_it_admitted() {
     let Some(mut server) = Server::start() else { return };
-    let limits = Limits { rpm: Some(40), ..Limits::default() };
-    let all: Vec<_> = (0..2).map(|number| process(&server, number, limits)).collect();
-    let far = Instant::now() + Duration::from_secs(30);
-    for _ in 0..2 {
-        for (tracker, _) in &all {
-            assert_eq!(take(tracker, far, 10).await, 10);
-        }
-        // How many there are is heard along with a request, once a second.
-        sleep(Duration::from_millis(1100)).await;
-    }
-    assert!(all.iter().all(|(_, status)| status.processes() == 2));
+    let all = two_that_have_spent_all(&server).await;
     server.kill();
     server.restart();
     // One of them has nothing to do, and tells all the same.
@@ -98,15 +104,7 @@ async fn a_deployment_that_comes_while_redis_is_away_takes_the_share_that_is_kno
 #[tokio::test]
 async fn a_window_that_was_evicted_grants_nothing_before_everyone_has_told_it_what_it_admitted() {
     let Some(server) = Server::start() else { return };
-    let limits = Limits { rpm: Some(40), ..Limits::default() };
-    let all: Vec<_> = (0..2).map(|number| process(&server, number, limits)).collect();
-    let far = Instant::now() + Duration::from_secs(30);
-    for _ in 0..2 {
-        for (tracker, _) in &all {
-            assert_eq!(take(tracker, far, 10).await, 10);
-        }
-        sleep(Duration::from_millis(1100)).await;
-    }
+    let all = two_that_have_spent_all(&server).await;
     server.ask(&["DEL", "test:limits:{account}:window:m"]);
     // The other one hears of it when it says again that it is alive.
     assert_eq!(take(&all[0].0, Instant::now() + Duration::from_secs(4), 1).await, 0);
