@@ -189,7 +189,10 @@ impl Group {
         loop {
             let (index, is_last) = match choice.next(strategy) {
                 Some(index) => (index, false),
-                None if last.is_empty() => return Err(wait),
+                None if last.is_empty() => {
+                    turn.is_refused();
+                    return Err(wait);
+                }
                 None => (last.remove(0), true),
             };
             // Strategies know deployments by their places, so those that cannot be asked keep theirs and are passed over.
@@ -204,7 +207,8 @@ impl Group {
                     return Ok(picked);
                 }
                 // One at a time, so that no more is granted than is used.
-                Err(Wait::Asked) => return Err(Wait::Asked),
+                Err(Wait::Asked) if turn.is_asked_anew(&deployment.tracker) => return Err(Wait::Asked),
+                Err(Wait::Asked) => wait = sooner(wait, Wait::ReleaseOr(now + Duration::from_millis(1))),
                 Err(refused) => wait = sooner(wait, refused),
             }
         }

@@ -57,8 +57,12 @@ impl Tracker {
         match ledger.take(Asked { tokens, waiting, limits, account }, basis, now) {
             Ok(receipt) => Ok(Some(Box::new(Remote { ledger, receipt }))),
             Err(wait) => {
+                let has_ticket = turn.as_ref().is_some_and(|turn| turn.ticket.is_some());
                 if let Some(turn) = turn.as_deref_mut().filter(|_| wait == Wait::Asked) {
                     turn.asked = Some(self.clone());
+                } else if !has_ticket && state.tickets.is_empty() {
+                    // It does not wait, and nobody else does.
+                    ledger.leave();
                 }
                 self.keep_ticket(state, turn);
                 Err(wait)

@@ -47,6 +47,8 @@ pub struct Turn {
     held: Vec<(Tracker, bool)>,
     /// Who was asked on its behalf, and has the answer by the next round.
     pub(super) asked: Option<Tracker>,
+    /// Those that were asked since all of them had refused.
+    asked_before: Vec<Tracker>,
     /// How many wait with it, itself included; 0 is itself.
     pub(super) waiting: u64,
 }
@@ -66,6 +68,23 @@ impl Turn {
     /// Who was asked in the round before.
     pub fn take_asked(&mut self) -> Option<Tracker> {
         self.asked.take()
+    }
+
+    /// Whether this one, who says that it was asked, was not asked before in a row of others: an answer that was good for a moment
+    /// only is over by the time that the last of many has given its own.
+    pub fn is_asked_anew(&mut self, tracker: &Tracker) -> bool {
+        let is_new = !self.asked_before.iter().any(|before| before.is_same(tracker));
+        if is_new {
+            self.asked_before.push(tracker.clone());
+        } else {
+            self.asked = None;
+        }
+        is_new
+    }
+
+    /// All have refused.
+    pub fn is_refused(&mut self) {
+        self.asked_before.clear();
     }
 
     /// Ends a round in which everyone refused: tickets with those that would not have refused are taken back.

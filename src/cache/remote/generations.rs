@@ -52,6 +52,8 @@ struct Known {
     each: HashMap<Namespace, u64>,
     /// What this process has cleared lately, and when; `None` is all.
     own: Vec<(Option<Namespace>, Instant)>,
+    /// What of that is still to be cleared again.
+    again: Vec<(Option<Namespace>, Instant)>,
 }
 
 /// What was found to have been cleared.
@@ -153,7 +155,7 @@ impl Generations {
         let mut seen = self.lock().seen;
         let is_first = seen == 0;
         if !is_first && !values.has_cleared_since(&self.set, seen).await? {
-            return Ok(());
+            return self.clear_again(values).await;
         }
         loop {
             let back = i64::try_from((used + MARGIN).as_micros()).unwrap_or(i64::MAX);
@@ -164,7 +166,7 @@ impl Generations {
             if news().next().is_some() {
                 tell(news().map(|(what, _)| what).collect());
             }
-            let again = {
+            {
                 let mut known = self.lock();
                 known.since = known.since.max(said.since);
                 known.seen = known.seen.max(said.told);
@@ -176,16 +178,25 @@ impl Generations {
                         *own = at.max(*own);
                     }
                 }
-                if is_anew { known.own.clone() } else { Vec::new() }
-            };
-            for (namespace, at) in again {
-                if at.elapsed() < CLEARS_AGAIN {
-                    self.begin(values, namespace).await?;
+                if is_anew {
+                    let own = known.own.clone();
+                    known.again = own;
                 }
             }
             if !said.is_part {
-                return Ok(());
+                return self.clear_again(values).await;
             }
+        }
+    }
+
+    /// Clears again what was cleared lately, until all of it is.
+    async fn clear_again(&self, values: &Values) -> Result<(), Fault> {
+        loop {
+            let Some((namespace, at)) = self.lock().again.last().copied() else { return Ok(()) };
+            if at.elapsed() < CLEARS_AGAIN {
+                self.begin(values, namespace).await?;
+            }
+            self.lock().again.pop();
         }
     }
 

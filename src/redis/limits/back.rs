@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::fault::{Fault, FaultKind};
 use super::ledger::Inner;
 use super::state::{Awaited, Mode};
-use super::wire::{Answer, Changes, Epoch, Found, Meant, Words, count};
+use super::wire::{Answer, Changes, Epoch, Meant, Words, count};
 
 /// How long whoever told a Redis that has forgotten everything waits for the others who were alive. They find it within half a second
 /// ([`super::super::node`]); one that has died is waited for in vain.
@@ -49,11 +49,17 @@ impl Inner {
         let forgotten = known.map_or([true; 2], |known| known.has_forgotten(found));
         if forgotten != [false; 2] && !is_over {
             let told = if known.is_some() {
+                if forgotten != [true; 2] {
+                    // The other window only lacks what was admitted alone.
+                    let alone = self.lock().alone.history(Instant::now());
+                    self.tell(Changes::Ages(&alone), Meant::only(forgotten.map(|is| !is))).await?;
+                }
                 // With what was admitted alone, which is told again with all the rest if this fails.
                 let (since, now) = {
-                    let mut state = self.lock();
+                    let (mut state, now) = (self.lock(), Instant::now());
                     state.alone.forget();
-                    (state.remembers_until(found), Instant::now())
+                    state.is_told_all(now);
+                    (state.remembers_until(found), now)
                 };
                 let mut history = self.told.history(now);
                 history.retain(|(age, ..)| since.is_none_or(|since| now - *age >= since));
@@ -65,7 +71,10 @@ impl Inner {
             let mut state = self.lock();
             state.found(told.epoch, Instant::now());
             let until = Instant::now() + state.patience.max(OTHERS_TELL_WITHIN);
-            state.awaited = Some(Awaited { processes: state.processes, windows: forgotten, until });
+            // Several deployments tell an account, in any order: of that nobody knows when all have.
+            let is_countable = known.is_some() && (!forgotten[1] || told.epoch.account.epoch == 0);
+            let ledgers = is_countable.then(|| state.processes.saturating_mul(self.siblings()).min(MOST_TOLD));
+            state.awaited = Some(Awaited { ledgers, until });
             return Ok(false);
         }
         if self.lock().awaited.is_some_and(|awaited| awaited.is_open(found)) {
@@ -81,7 +90,8 @@ impl Inner {
             let (mut state, now) = (self.lock(), Instant::now());
             match &told {
                 Ok(answer) => {
-                    (state.mode, state.tick) = (Mode::Granted, answer.tick);
+                    // Whoever still has use for something says so again.
+                    (state.mode, state.tick, state.wanted) = (Mode::Granted, answer.tick, None);
                     state.found(answer.epoch, now);
                     if let Some(processes) = answer.processes {
                         (state.processes, state.counted) = (processes.max(1), Some(now));
@@ -112,10 +122,6 @@ impl Inner {
 impl Awaited {
     /// Whether somebody has not told yet who may.
     fn is_open(&self, found: Epoch) -> bool {
-        let mut told = [found.own, found.account].into_iter().zip(self.windows);
-        let is_short = |(found, is_meant): (Found, bool)| {
-            is_meant && found.epoch != 0 && found.told < self.processes.min(MOST_TOLD)
-        };
-        Instant::now() < self.until && told.any(is_short)
+        Instant::now() < self.until && self.ledgers.is_none_or(|ledgers| found.own.told < ledgers)
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Inner {
     /// Wakes who speaks.
     pub news: Notify,
     pub status: Arc<Status>,
+    /// Held by the ledgers of this process that have the same keys.
+    siblings: Weak<()>,
     state: Mutex<State>,
 }
 
@@ -35,7 +37,7 @@ pub(super) struct Inner {
 pub(super) struct RedisLedger {
     inner: Arc<Inner>,
     /// How many hold it is how many ledgers of this process have the same keys.
-    siblings: Arc<()>,
+    _siblings: Arc<()>,
 }
 
 impl RedisLedger {
@@ -43,7 +45,19 @@ impl RedisLedger {
         let siblings = siblings(&format!("{} {}", redis.options().address, keys.window()));
         let state = Mutex::new(State::new(processes, Instant::now()));
         let news = Notify::new();
-        Self { inner: Arc::new(Inner { redis, keys, speaker, told, news, status, state }), siblings }
+        Self {
+            inner: Arc::new(Inner {
+                redis,
+                keys,
+                speaker,
+                told,
+                news,
+                status,
+                siblings: Arc::downgrade(&siblings),
+                state,
+            }),
+            _siblings: siblings,
+        }
     }
 }
 
@@ -51,6 +65,11 @@ impl Inner {
     // A std mutex: nothing is awaited while it is held, and no tracker's lock is taken.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many ledgers of this process have these keys: at least 1.
+    pub fn siblings(&self) -> u64 {
+        self.siblings.strong_count().max(1) as u64
     }
 
     /// Notes what a request cost more than was granted. Whoever speaks is woken by the first of several.
@@ -86,10 +105,7 @@ impl Ledger for RedisLedger {
         let state = self.inner.lock();
         match state.mode {
             Mode::Granted | Mode::Returning => Basis::Granted,
-            Mode::Local => {
-                let siblings = Arc::strong_count(&self.siblings) as u64;
-                Basis::Share(state.processes.max(1).saturating_mul(siblings))
-            }
+            Mode::Local => Basis::Share(state.processes.max(1).saturating_mul(self.inner.siblings())),
         }
     }
 

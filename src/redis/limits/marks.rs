@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_millis(250);
 pub(super) struct Marks(VecDeque<(u64, Instant)>);
 
 impl Marks {
-    /// It had been written so often when it was asked then, or more.
+    /// It had been charged so often when it was asked then, or more.
     pub fn note(&mut self, number: u64, asked: Instant) {
         while self.0.front().is_some_and(|(_, at)| *at + COUNTS_FOR < asked) {
             self.0.pop_front();
@@ -25,7 +25,7 @@ impl Marks {
         }
     }
 
-    /// The last moment up to which a window knows all that was written no more often than this.
+    /// The last moment up to which a window knows all, if it was charged no more often than this.
     pub fn until(&self, number: u64) -> Option<Instant> {
         self.0.iter().rev().find(|(noted, _)| *noted <= number).map(|(_, at)| *at)
     }

@@ -163,5 +163,6 @@ impl Inner {
             let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), meant };
             drop(count(&self.redis, &self.keys, &self.speaker, &words).await);
         }
+        self.status.forget(&self.speaker.ledger);
     }
 }

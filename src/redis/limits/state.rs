@@ -94,10 +94,8 @@ pub(super) struct State {
 /// Whoever is to tell a window that has forgotten what it was charged with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Awaited {
-    /// How many they are.
-    pub processes: u64,
-    /// Which windows: the deployment's, its account's.
-    pub windows: [bool; 2],
+    /// How many they are, if that is known.
+    pub ledgers: Option<u64>,
     pub until: Instant,
 }
 
@@ -267,10 +265,21 @@ impl State {
         self.epoch = Some(epoch);
     }
 
-    /// Since when a window that was found like this may have forgotten what it was charged with, if not all of it.
+    /// Since when windows that were found like this may have forgotten what they were charged with, if not all of it: where they are
+    /// those of an older copy.
     pub fn remembers_until(&self, found: Epoch) -> Option<Instant> {
-        let is_same = self.own_epoch() == found.own.epoch;
-        is_same.then(|| self.marks.until(found.own.number)).flatten()
+        let known = self.epoch?;
+        let is_copy = known.own.epoch == found.own.epoch
+            && known.account.epoch == found.account.epoch
+            && found.own.number < known.own.number;
+        is_copy.then(|| self.marks.until(found.own.number)).flatten()
+    }
+
+    /// Forgets what makes the window less full: it is told what requests really cost.
+    pub fn is_told_all(&mut self, now: Instant) {
+        let epoch = self.own_epoch();
+        let all = self.corrections.take(epoch);
+        self.corrections.restore(all, epoch, false, now);
     }
 
     /// When it is to say that it is alive, for others to count it and to leave it what it holds.

@@ -171,3 +171,35 @@ fn nothing_is_written_where_one_of_the_keys_is_somebody_elses() {
         assert_eq!(Vec::from(["window:m", "account", "held:m"].map(shown)), before, "{key}");
     }
 }
+
+#[test]
+fn slots_of_one_that_died_are_free_though_others_go_on_holding_theirs() {
+    let Some(server) = Server::start() else { return };
+    let mut stage = Stage::new(&server, "m");
+    let (two, none) = (Limits { max_concurrent: Some(2), ..Limits::default() }, Limits::default());
+    assert_eq!(stage.reserve("dead", 1, 0, two, none).count, 1);
+    assert_eq!(stage.reserve("alive", 1, 0, two, none).count, 1);
+    for _ in 0..6 {
+        stage.now += Duration::from_secs(3);
+        stage.count("alive", &Words { holds: 1, counts: true, ..silence(two, none) });
+    }
+    assert_eq!(stage.reserve("another", 2, 0, two, none).count, 1);
+}
+
+#[test]
+fn what_charges_nothing_does_not_hide_that_a_window_has_forgotten_something() {
+    let Some(server) = Server::start() else { return };
+    let stage = Stage::new(&server, "m");
+    let (ten, none) = (limits(10, 1000), Limits::default());
+    let known = stage.reserve("one", 1, 0, ten, none).epoch;
+    let said = stage.count("other", &Words { leaves: true, counts: true, ..silence(ten, none) }).epoch;
+    assert_eq!((said, known.has_forgotten(said)), (known, [false; 2]));
+    let later = stage.reserve("one", 1, 0, ten, none).epoch;
+    assert_eq!(later.has_forgotten(known), [true, false]);
+    // Once one has told what was forgotten, everyone finds it.
+    let changes = Changes::History(&[(Duration::from_secs(1), 1, 0)]);
+    let told = stage.count("one", &Words { changes, ..silence(ten, none) }).epoch;
+    assert_eq!((told.own.told, known.has_forgotten(told)), (1, [true, false]));
+    let told = stage.count("other", &Words { changes, ..silence(ten, none) }).epoch;
+    assert_eq!(told.own.told, 2);
+}

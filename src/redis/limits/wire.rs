@@ -83,7 +83,7 @@ pub(super) struct Epoch {
 pub(super) struct Found {
     /// When it was begun: others than before have forgotten what was charged. 0 is none.
     pub epoch: u64,
-    /// How often it was written: with a smaller number than before it has forgotten what was charged since.
+    /// How often it was charged: with a smaller number than before it has forgotten what was charged since.
     pub number: u64,
     /// How many have told it all that they were charged with in the last minute, because it had forgotten.
     pub told: u64,

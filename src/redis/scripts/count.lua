@@ -40,7 +40,10 @@ for _, w in ipairs(windows) do
   w.is_used = want > 0 or not w.is_new or is_age > 0
   if w.is_used then
     advance(w)
+    w.is_charged = #changes > 0 or is_age > 0
     if (w.meant == 0 or w.meant == w.epoch) and (is_age > 0 or not w.is_new) then
+      -- Whoever is first to find that it has forgotten lets all others find it too.
+      if is_age == 2 and not w.is_new and told_by(w) == 0 then w.epoch = math.max(now, w.epoch + 1) end
       if is_age == 2 then w.told = w.tick * MOST_TOLD + math.min(told_by(w) + 1, MOST_TOLD - 1) end
       for i = 1, #changes, 24 do
         local at, r, t = struct.unpack('<ddd', changes, i)
@@ -182,6 +185,7 @@ if want > 0 then
 end
 
 for _, w in ipairs(windows) do
+  w.is_charged = w.is_charged or granted > 0
   if w.is_used then save(w) end
   if w.held and (w.had or holds + granted > 0) then hold(w, id, holds + granted) end
   if leaves == 1 then

@@ -2,7 +2,7 @@
 --
 -- Header, HEAD bytes: "thryd", a byte of version, one that is 1 if somebody may be waiting, one of nothing; then as doubles: epoch
 -- (when it was made, in microseconds), tick (the bucket in which the clock stands), requests and tokens of the whole window,
--- requests and tokens of that bucket, number (how often it was written: a server that was started from a copy has a smaller one), told (who has
+-- requests and tokens of that bucket, number (how often it was charged: a server that was started from a copy has a smaller one), told (who has
 -- told it all that they were charged with in the last minute, because it had forgotten).
 -- Then the buckets, CELL bytes each (requests as a 32-bit number, tokens as a double), tick after tick, round and round. That of
 -- the tick itself is written when the clock moves on.
@@ -76,7 +76,8 @@ local function lengthen(key, ms)
 end
 
 local function save(w)
-  w.number = w.number + 1
+  -- What charges nothing can be forgotten.
+  if w.is_charged then w.number = w.number + 1 end
   local head = 'thryd' .. string.char(VERSION, w.flag, 0)
     .. struct.pack('<dddddddd', w.epoch, w.tick, w.r, w.t, w.cr, w.ct, w.number, w.told)
   if w.is_blank then
@@ -168,7 +169,8 @@ local function held_by_others(w, id)
   end
   local held = redis.call('HMGET', w.held, '', id)
   for _, name in ipairs(gone) do
-    held[1] = (tonumber(held[1]) or 0) - (tonumber(redis.call('HGET', w.held, name)) or 0)
+    local count = tonumber(redis.call('HGET', w.held, name)) or 0
+    if count > 0 then held[1] = redis.call('HINCRBY', w.held, '', -count) end
     if name == id then held[2] = false end
     redis.call('HDEL', w.held, name)
     redis.call('ZREM', w.held_until, name)

@@ -113,6 +113,22 @@ async fn a_window_that_was_evicted_grants_nothing_before_everyone_has_told_it_wh
 }
 
 #[tokio::test]
+async fn an_account_whose_window_alone_was_evicted_is_told_all_of_the_last_minute() {
+    let Some(server) = Server::start() else { return };
+    let (wide, forty) =
+        (Limits { rpm: Some(1000), ..Limits::default() }, Limits { rpm: Some(40), ..Limits::default() });
+    let (tracker, status) = process(&server, 0, wide);
+    tracker.stand_on(Some(Tracker::new(forty)));
+    let far = Instant::now() + Duration::from_secs(30);
+    assert_eq!(take(&tracker, far, 40).await, 40);
+    sleep(Duration::from_millis(600)).await;
+    server.ask(&["DEL", "test:limits:{account}:account"]);
+    assert_eq!(take(&tracker, Instant::now() + Duration::from_secs(4), 1).await, 0);
+    until(|| status.stats(Instant::now()).redis.status == "connected").await;
+    assert_eq!(take(&tracker, Instant::now() + Duration::from_millis(500), 1).await, 0);
+}
+
+#[tokio::test]
 async fn what_was_admitted_while_redis_was_away_is_told_though_its_router_is_gone() {
     let Some(mut server) = Server::start() else { return };
     let limits = Limits { rpm: Some(10), ..Limits::default() };
