@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use thryd::redis::limits::{SharedLimits, SharedLimitsOptions};
 use thryd::redis::{Redis, RedisOptions};
-use thryd::tracker::{Limits, Permit, Tracker, Wait};
+use thryd::tracker::{Limits, Permit, Ticket, Tracker, Turn, Wait};
 use tokio::sync::Notify;
 
 #[path = "../tests/redis/server.rs"]
@@ -44,8 +44,13 @@ impl Deployment {
     }
 
     async fn admit(&self) -> Permit {
+        // As the head of a line, which keeps its place while it waits.
+        let (mut turn, mut ticket) = (Turn::default(), None);
         loop {
-            match self.tracker.try_acquire(100, tokio::time::Instant::now()) {
+            turn.begin(ticket);
+            let tried = self.tracker.acquire_in_turn(100, tokio::time::Instant::now(), &mut turn);
+            ticket = ticket.or_else(|| tried.is_err().then(|| Ticket::draw(0)));
+            match tried {
                 Ok(permit) => return permit,
                 Err(Wait::Never) => panic!("it fits"),
                 Err(Wait::Until(at)) => drop(tokio::time::timeout_at(at, self.told.notified()).await),
