@@ -11,7 +11,6 @@ use thryd::kinds::CompletionRequest;
 use thryd::options::InvokeOptions;
 use thryd::route::CacheStatus;
 
-use super::layouts::cluster;
 use super::server::Server;
 use super::until;
 
@@ -27,7 +26,7 @@ fn options(server: &Server) -> CacheOptions {
 }
 
 /// With more patience than the default, for machines that are busy with tests.
-fn options_at(url: &str) -> CacheOptions {
+pub fn options_at(url: &str) -> CacheOptions {
     let mut options = impatient(url);
     options.redis.as_mut().unwrap().redis.timeout = Duration::from_secs(3);
     options
@@ -56,7 +55,7 @@ pub async fn found(cache: &Cache, key: &Key, namespace: &str) -> Option<String> 
 }
 
 /// The keys of answers, by asking the server.
-fn keys(server: &Server) -> Vec<String> {
+pub fn keys(server: &Server) -> Vec<String> {
     let said = server.ask(&["KEYS", "*{*"]);
     said.lines().filter(|line| line.contains('{')).map(|line| line.trim().to_owned()).collect()
 }
@@ -346,35 +345,6 @@ async fn a_file_that_cannot_be_opened_costs_the_file_and_not_redis() {
         assert_eq!(answer.cache, expected);
         router.close().await.unwrap();
     }
-}
-
-#[tokio::test]
-async fn a_cluster_has_the_answers_on_all_of_its_nodes_and_loses_only_those_of_one_with_it() {
-    let Some((mut one, two)) = cluster().await else { return };
-    let options = options_at(&format!("redis+cluster://127.0.0.1:{}", two.port));
-    let (cache, other) = (Cache::open(options.clone()).unwrap(), Cache::open(options).unwrap());
-    let count = async |cache: &Cache| {
-        let mut found = 0;
-        for number in 0..20 {
-            found += usize::from(self::found(cache, &key(number), "").await.is_some());
-        }
-        found
-    };
-    // Connected, before anyone counts.
-    until_found(&cache, 0).await;
-    for number in 0..20 {
-        cache.put(key(number), entry("an answer"));
-    }
-    cache.flush().await.unwrap();
-    until_found(&other, 0).await;
-    assert_eq!(count(&other).await, 20);
-    let (here, there) = (keys(&one).len(), keys(&two).len());
-    assert!(here > 0 && there > 0 && here + there == 20, "{here} and {there}");
-    one.kill();
-    count(&other).await;
-    let begun = Instant::now();
-    let left = count(&other).await;
-    assert!(left <= there && begun.elapsed() < Duration::from_secs(3), "{left} in {:?}", begun.elapsed());
 }
 
 /// Puts and looks until it is there.

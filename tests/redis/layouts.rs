@@ -1,7 +1,10 @@
 //! Servers that are found: nodes of a Cluster, and masters behind Sentinels.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use thryd::cache::Cache;
+
+use super::cache::{entry, found, key, keys, options_at, until_found};
 use super::server::Server;
 use super::{ask, at, redis_of, router, until};
 
@@ -75,4 +78,33 @@ async fn sentinels_that_do_not_know_the_name_say_so() {
     let redis = redis_of(&router);
     assert_eq!(redis.status, "local");
     assert!(redis.error.unwrap().contains("no master \"other\""));
+}
+
+#[tokio::test]
+async fn a_cluster_has_the_answers_on_all_of_its_nodes_and_loses_only_those_of_one_with_it() {
+    let Some((mut one, two)) = cluster().await else { return };
+    let options = options_at(&format!("redis+cluster://127.0.0.1:{}", two.port));
+    let (cache, other) = (Cache::open(options.clone()).unwrap(), Cache::open(options).unwrap());
+    let count = async |cache: &Cache| {
+        let mut found = 0;
+        for number in 0..20 {
+            found += usize::from(self::found(cache, &key(number), "").await.is_some());
+        }
+        found
+    };
+    // Connected, before anyone counts.
+    until_found(&cache, 0).await;
+    for number in 0..20 {
+        cache.put(key(number), entry("an answer"));
+    }
+    cache.flush().await.unwrap();
+    until_found(&other, 0).await;
+    assert_eq!(count(&other).await, 20);
+    let (here, there) = (keys(&one).len(), keys(&two).len());
+    assert!(here > 0 && there > 0 && here + there == 20, "{here} and {there}");
+    one.kill();
+    count(&other).await;
+    let begun = Instant::now();
+    let left = count(&other).await;
+    assert!(left <= there && begun.elapsed() < Duration::from_secs(3), "{left} in {:?}", begun.elapsed());
 }

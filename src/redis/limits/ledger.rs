@@ -32,7 +32,7 @@ pub(super) struct Inner {
     state: Mutex<State>,
 }
 
-/// The handle that a tracker has; the tasks end with it.
+/// The handle that a tracker has; the task ends with it.
 #[derive(Debug)]
 pub(super) struct RedisLedger {
     inner: Arc<Inner>,

@@ -14,7 +14,7 @@ use super::super::fault::Fault;
 use super::back::OTHERS_TELL_WITHIN;
 use super::ledger::Inner;
 use super::state::{COUNTS_FOR, Mode, Next, Say, TRIED_WITHIN, beats_every};
-use super::wire::{Answer, Changes, Epoch, Words, count};
+use super::wire::{Answer, Epoch, count};
 
 /// A wait that is said anew is worth a look at the line if it differs by this much.
 const NOTABLE: Duration = Duration::from_millis(20);
@@ -75,19 +75,17 @@ impl Inner {
     }
 
     async fn say(&self, say: Say, asked: Instant) {
-        let Say { ask, costs, leaves, counts, holds, limits, account, meant } = say;
-        let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), meant };
-        match count(&self.redis, &self.keys, &self.speaker, &words).await {
-            Ok(answer) => self.hear(&words, &answer, asked),
+        match count(&self.redis, &self.keys, &self.speaker, &say.words()).await {
+            Ok(answer) => self.hear(&say, &answer, asked),
             Err(fault) => {
-                self.lock().corrections.restore(costs, meant.own, fault.is_refusal(), Instant::now());
+                self.lock().corrections.restore(say.costs, say.meant.own, fault.is_refusal(), Instant::now());
                 self.go_local(&fault);
             }
         }
     }
 
     /// Takes an answer.
-    fn hear(&self, words: &Words<'_>, answer: &Answer, asked: Instant) {
+    fn hear(&self, said: &Say, answer: &Answer, asked: Instant) {
         let now = Instant::now();
         if self.has_forgotten(answer.epoch, now) {
             return;
@@ -99,10 +97,10 @@ impl Inner {
             }
             state.tick = answer.tick;
             // A window that is not there is begun by whoever asks.
-            if words.ask.is_some() || state.epoch.is_some() {
+            if said.ask.is_some() || state.epoch.is_some() {
                 state.found(answer.epoch, asked);
             }
-            match words.ask {
+            match said.ask {
                 None => false,
                 Some(ask) => {
                     state.is_queued = ask.want > answer.count;
@@ -114,7 +112,7 @@ impl Inner {
                         true
                     } else {
                         let before = state.refused.map(|refused| refused.until);
-                        let until = state.refuse(ask, (words.limits, words.account), answer, now);
+                        let until = state.refuse(ask, (said.limits, said.account), answer, now);
                         let apart = before.map(|before| before.max(until) - before.min(until));
                         apart.is_none_or(|apart| apart > NOTABLE)
                     }
@@ -159,9 +157,8 @@ impl Inner {
             let mut state = self.lock();
             if matches!(state.mode, Mode::Local) { None } else { state.last_words(until) }
         };
-        if let Some(Say { ask, costs, leaves, counts, holds, limits, account, meant }) = last {
-            let words = Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(&costs), meant };
-            drop(count(&self.redis, &self.keys, &self.speaker, &words).await);
+        if let Some(last) = last {
+            drop(count(&self.redis, &self.keys, &self.speaker, &last.words()).await);
         }
         self.status.forget(&self.speaker.ledger);
     }

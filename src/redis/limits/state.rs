@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::alone::Alone;
 use super::corrections::Corrections;
 use super::marks::Marks;
-use super::wire::{Answer, Ask, Epoch, Meant};
+use super::wire::{Answer, Ask, Changes, Epoch, Meant, Words};
 use crate::tracker::{Asked, Limits, Receipt};
 
 /// How long after it was asked for a granted request may be begun, before it is given back: windows in Redis forget that much later
@@ -79,7 +79,7 @@ pub(super) struct State {
     /// When its process was last counted, and when it was last of use.
     pub counted: Option<Instant>,
     pub used: Instant,
-    /// How often the window had been written at some moments of the last minute.
+    /// How often the window had been charged at some moments of the last minute.
     marks: Marks,
     /// How long others are waited for to tell a Redis that has forgotten something.
     pub patience: Duration,
@@ -135,6 +135,14 @@ pub(super) struct Say {
     pub limits: Limits,
     pub account: Limits,
     pub meant: Meant,
+}
+
+impl Say {
+    /// As it is said to Redis.
+    pub fn words(&self) -> Words<'_> {
+        let Self { ask, ref costs, leaves, counts, holds, limits, account, meant } = *self;
+        Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(costs), meant }
+    }
 }
 
 /// A request that may be begun.

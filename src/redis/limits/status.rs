@@ -1,22 +1,20 @@
 //! Whether the limits of a router are counted together with other processes, as can be watched.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::super::fault::Fault;
-use super::super::say::say;
-
-/// How long nothing more is said after it was said that a Redis is away, however often it comes and goes: `stats()` says it always.
-const QUIET_FOR: Duration = Duration::from_secs(10);
+use super::super::say::{Topic, say};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Status {
     /// Without credentials.
     url: String,
+    /// What is said of this Redis, by whichever router.
+    said: Topic,
     state: Mutex<State>,
 }
 
@@ -25,9 +23,6 @@ struct State {
     has_answered: bool,
     processes: u64,
     since: Option<Instant>,
-    /// When it was said last that one is alone, and whether that is not taken back yet.
-    said: Option<Instant>,
-    is_said: bool,
     /// The ledgers that are alone, and why.
     alone: Vec<(String, String)>,
 }
@@ -59,7 +54,8 @@ pub struct RedisStats {
 
 impl Status {
     pub fn new(url: String, processes: u64) -> Self {
-        Self { url, state: Mutex::new(State { processes, ..State::default() }) }
+        let said = Topic::named(&format!("limits {url}"));
+        Self { url, said, state: Mutex::new(State { processes, ..State::default() }) }
     }
 
     pub fn stats(&self, now: Instant) -> LimitsStats {
@@ -93,13 +89,10 @@ impl Status {
         if !is_first {
             return;
         }
-        let now = Instant::now();
-        state.since = Some(now);
-        state.is_said = state.said.is_none_or(|said| now - said >= QUIET_FOR);
-        if state.is_said {
-            state.said = Some(now);
-            let processes = state.processes;
-            drop(state);
+        state.since = Some(Instant::now());
+        let processes = state.processes;
+        drop(state);
+        if self.said.is_to_be_said("away") {
             say(&format!("limits are counted without Redis, as one of {processes}: {fault}"));
         }
     }
@@ -114,9 +107,8 @@ impl Status {
         if is_over || !state.has_answered {
             (state.has_answered, state.since) = (true, Some(Instant::now()));
         }
-        let is_news = is_over && std::mem::take(&mut state.is_said);
         drop(state);
-        if is_news {
+        if is_over && self.said.is_to_be_said("") {
             say(&format!("limits are counted over Redis again: {}", self.url));
         }
     }
