@@ -10,12 +10,12 @@ use super::fault::{Fault, FaultKind};
 /// See the module.
 pub(super) struct Script {
     /// What it is made of.
-    parts: [&'static str; 3],
+    parts: &'static [&'static str],
     whole: OnceLock<(String, String)>,
 }
 
 impl Script {
-    pub const fn new(parts: [&'static str; 3]) -> Self {
+    pub const fn new(parts: &'static [&'static str]) -> Self {
         Self { parts, whole: OnceLock::new() }
     }
 

@@ -9,10 +9,10 @@ use super::fault::Fault;
 use super::script::Script;
 use super::{Purpose, Redis, RedisOptions};
 
-static KEEP: Script = Script::new(["", "", include_str!("scripts/keep.lua")]);
-static TURN: Script = Script::new(["", "", include_str!("scripts/turn.lua")]);
-static CLEARED: Script = Script::new(["", "", include_str!("scripts/cleared.lua")]);
-static LEASE: Script = Script::new(["", "", include_str!("scripts/lease.lua")]);
+static KEEP: Script = Script::new(&[include_str!("scripts/keep.lua")]);
+static TURN: Script = Script::new(&[include_str!("scripts/turn.lua")]);
+static CLEARED: Script = Script::new(&[include_str!("scripts/cleared.lua")]);
+static LEASE: Script = Script::new(&[include_str!("scripts/lease.lua")]);
 
 /// Most that is told at once of what was cleared.
 const TOLD_AT_ONCE: usize = 1000;

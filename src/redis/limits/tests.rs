@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::super::{Redis, RedisOptions};
-use super::wire::{Answer, Ask, Changes, Keys, Meant, Speaker, Words, count};
+use super::wire::{Answer, Ask, COUNT_THE_LONG_WAY, Changes, Keys, Meant, Speaker, Words, count, count_by};
 use crate::tracker::Limits;
 
 mod away;
@@ -13,6 +13,7 @@ mod laws;
 mod queue;
 #[path = "../../../tests/redis/server.rs"]
 mod server;
+mod short;
 
 use server::Server;
 
@@ -44,6 +45,11 @@ impl Stage {
 
     fn count(&self, ledger: &str, words: &Words<'_>) -> Answer {
         self.runtime.block_on(count(&self.redis, &self.keys, &self.speaker(ledger), words)).unwrap()
+    }
+
+    fn count_the_long_way(&self, ledger: &str, words: &Words<'_>) -> Answer {
+        let speaker = self.speaker(ledger);
+        self.runtime.block_on(count_by(&COUNT_THE_LONG_WAY, &self.redis, &self.keys, &speaker, words)).unwrap()
     }
 
     fn reserve(&self, ledger: &str, want: u64, tokens: u64, limits: Limits, account: Limits) -> Answer {

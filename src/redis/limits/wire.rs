@@ -10,11 +10,15 @@ use super::super::script::Script;
 use crate::constants::BUCKET_WIDTH;
 use crate::tracker::Limits;
 
-static COUNT: Script = Script::new([
-    include_str!("../scripts/count-one.lua"),
-    include_str!("../scripts/window.lua"),
-    include_str!("../scripts/count.lua"),
-]);
+const BEGIN: &str = include_str!("../scripts/count-begin.lua");
+const WINDOW: &str = include_str!("../scripts/window.lua");
+const ALL: &str = include_str!("../scripts/count.lua");
+
+static COUNT: Script = Script::new(&[BEGIN, include_str!("../scripts/count-one.lua"), WINDOW, ALL]);
+
+/// The same without its short way, which is to make no difference.
+#[cfg(test)]
+pub(super) static COUNT_THE_LONG_WAY: Script = Script::new(&[BEGIN, WINDOW, ALL]);
 
 /// Whoever waits comes again this soon, whatever the script foresees, which cannot foresee what others give back; where many wait,
 /// later.
@@ -171,6 +175,20 @@ impl Keys {
 /// # Errors
 /// As [`Redis::run`].
 pub(super) async fn count(redis: &Redis, keys: &Keys, speaker: &Speaker, words: &Words<'_>) -> Result<Answer, Fault> {
+    count_by(&COUNT, redis, keys, speaker, words).await
+}
+
+/// The same by one of the scripts above.
+///
+/// # Errors
+/// As [`Redis::run`].
+pub(super) async fn count_by(
+    script: &Script,
+    redis: &Redis,
+    keys: &Keys,
+    speaker: &Speaker,
+    words: &Words<'_>,
+) -> Result<Answer, Fault> {
     let Words { ask, limits, account, holds, leaves, counts, changes, meant } = words;
     let numbers = |limits: &Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| limit.unwrap_or(0));
     let [lease, again, grace] = [speaker.lease, AGAIN, GRACE].map(milliseconds);
@@ -199,7 +217,7 @@ pub(super) async fn count(redis: &Redis, keys: &Keys, speaker: &Speaker, words: 
         }
     }
     let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told, &threes];
-    let answer = COUNT.run(redis, &keys.needed(*limits, *account), &told).await?;
+    let answer = script.run(redis, &keys.needed(*limits, *account), &told).await?;
     let numbers: [Option<u64>; 11] = numbers_of(answer)?.map(whole);
     let [count, tick, wait, _, pause, own @ .., epoch, number, told] = numbers.map(Option::unwrap_or_default);
     let account = Found { epoch, number, told };

@@ -5,7 +5,6 @@
 -- nobody is overtaken by more than one request, and whatever nobody else has use for is given at once.
 --
 -- A score is what was given, and behind the point since when it waits: in ms since the window was begun, of 2^32.
-local id = ARGV[1]
 local windows = {
   {
     key = KEYS[1], queue = KEYS[2], waits = KEYS[3], held = slots > 0 and KEYS[8], held_until = KEYS[9],
