@@ -2,6 +2,7 @@
 
 mod greeting;
 
+use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::{Credentials, Endpoint};
 use super::fault::Fault;
+use super::watches::Watchers;
 use crate::connections::open_stream;
 
 /// How long it may take to connect, TLS and the first words included.
@@ -26,6 +28,8 @@ pub(super) struct Settings {
     pub database: u32,
     /// For each command.
     pub timeout: Duration,
+    /// Who is told of what was read over a connection and then changes.
+    pub watchers: Option<Watchers>,
 }
 
 /// An open connection; clones are the same one. Dropped by everyone, it closes.
@@ -72,10 +76,17 @@ impl Connection {
         let Endpoint { host, port } = endpoint;
         let stream = open_stream(host, *port, settings.is_secure).await.map_err(|error| (endpoint, error))?;
         // What is said first is said below, where its answers can be told apart.
-        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
         // Its own clock of half a second would be in the way of ours.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let mut config = AsyncConnectionConfig::new().set_response_timeout(None);
         let credentials = settings.credentials.clone();
+        if let Some(watchers) = settings.watchers.clone() {
+            info = greeting::in_resp3(info, &credentials);
+            config = config.set_push_sender(move |push| {
+                watchers.hear(&push);
+                Ok::<_, Infallible>(())
+            });
+        }
         let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
         let (multiplexed, driver) = opened.map_err(|error| Fault::of(&error, endpoint, &credentials))?;
         let (ending, end) = watch::channel(());
@@ -87,6 +98,11 @@ impl Connection {
         let connection =
             Self { endpoint: endpoint.clone(), credentials, timeout: settings.timeout, multiplexed, driver };
         connection.greet(settings.database, deadline).await?;
+        if settings.watchers.is_some() {
+            let mut command = redis::cmd("CLIENT");
+            command.arg("TRACKING").arg("ON");
+            connection.run_until(&command, deadline).await?;
+        }
         Ok(connection)
     }
 

@@ -58,7 +58,7 @@ impl Fake {
 /// What connections to it are made with.
 pub(super) fn settings() -> Settings {
     let (credentials, timeout) = (Credentials::default(), std::time::Duration::from_secs(3));
-    Settings { is_secure: false, credentials, database: 0, timeout }
+    Settings { is_secure: false, credentials, database: 0, timeout, watchers: None }
 }
 
 /// Once whoever has the other side is gone.

@@ -19,6 +19,7 @@ mod say;
 mod script;
 mod sentinel;
 mod values;
+mod watches;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -37,6 +38,7 @@ use cluster::Cluster;
 use connection::{CONNECT_WITHIN, Settings};
 use node::{Connect, Node};
 use sentinel::connect_to_master;
+use watches::Watchers;
 
 /// The handles of this process, by what they are for and their options.
 static SHARED: Mutex<Vec<(Purpose, RedisOptions, Weak<Routes>)>> = Mutex::new(Vec::new());
@@ -75,10 +77,16 @@ impl Redis {
         let known = shared.iter().find(|(known, of, _)| (*known, of) == (purpose, &options));
         let known = known.and_then(|(_, _, routes)| routes.upgrade());
         let routes = known.unwrap_or_else(|| {
-            let routes = Arc::new(Routes::of(&options));
+            let routes = Arc::new(Routes::of(&options, None));
             shared.push((purpose, options.clone(), Arc::downgrade(&routes)));
             routes
         });
+        Self { options, routes }
+    }
+
+    /// One of its own, over whose connections is heard what was read and then changes.
+    fn watching(options: RedisOptions, watchers: Watchers) -> Self {
+        let routes = Arc::new(Routes::of(&options, Some(watchers)));
         Self { options, routes }
     }
 
@@ -145,10 +153,10 @@ impl Redis {
 }
 
 impl Routes {
-    fn of(options: &RedisOptions) -> Self {
+    fn of(options: &RedisOptions, watchers: Option<Watchers>) -> Self {
         let name = options.address.to_string();
         let Address { layout, is_secure, credentials, database } = options.address.clone();
-        let settings = Settings { is_secure, credentials, database, timeout: options.timeout };
+        let settings = Settings { is_secure, credentials, database, timeout: options.timeout, watchers };
         match layout {
             Layout::Server(endpoint) => Self::One(Node::at(endpoint, settings)),
             Layout::Sentinels { sentinels, master, credentials } => {

@@ -22,7 +22,7 @@ pub(super) async fn connect_to_master(
     settings: Settings,
     deadline: Instant,
 ) -> Result<Connection, Fault> {
-    let asked = Settings { credentials, database: 0, ..settings.clone() };
+    let asked = Settings { credentials, database: 0, watchers: None, ..settings.clone() };
     let tries = sentinels.iter().map(|sentinel| async {
         let endpoint = ask(sentinel, &master, &asked, deadline).await?;
         let connection = Connection::open(&endpoint, &settings, deadline).await?;

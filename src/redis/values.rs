@@ -7,6 +7,7 @@ use redis::Value;
 
 use super::fault::Fault;
 use super::script::Script;
+use super::watches::{Watch, Watches};
 use super::{Purpose, Redis, RedisOptions};
 
 static KEEP: Script = Script::new(&[include_str!("scripts/keep.lua")]);
@@ -24,9 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /// See the module.
-#[derive(Clone, Debug)]
 pub(crate) struct Values {
     redis: Redis,
+    watches: Watches,
 }
 
 /// What is under a key.
@@ -112,7 +113,7 @@ impl Values {
     /// Whoever waits for less than a second has to see to that: a connection is not given up before.
     pub fn new(options: &RedisOptions) -> Self {
         let options = RedisOptions { timeout: options.timeout.max(PATIENCE), ..options.clone() };
-        Self { redis: Redis::shared_by(Purpose::Values, options) }
+        Self { watches: Watches::new(options.clone()), redis: Redis::shared_by(Purpose::Values, options) }
     }
 
     /// Whether a server is away.
@@ -200,6 +201,19 @@ impl Values {
             b"held" => Turn::Held(with),
             _ => Turn::Unfit,
         })
+    }
+
+    /// Reads what is under a key, and watches it from then on.
+    ///
+    /// # Errors
+    /// As [`Redis::run`]; and if the server cannot say when something changes.
+    pub async fn watch(&self, key: &str) -> Result<Watch, Fault> {
+        self.watches.watch(key).await
+    }
+
+    /// To be said now and then: what was used to watch is let go of if nothing is watched any more.
+    pub fn rest(&self) {
+        self.watches.rest();
     }
 
     /// Makes a lease last so long from now on; whether it was still there.

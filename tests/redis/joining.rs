@@ -260,3 +260,50 @@ async fn who_waits_for_an_answer_that_is_not_kept_asks_at_once_and_not_in_turn()
     assert_eq!(asked(&routers), 8);
     assert!(begun.elapsed() < Duration::from_millis(4 * 1_500), "{:?}", begun.elapsed());
 }
+
+/// How often a script was run since that was last set to nothing.
+fn scripts(server: &Server) -> u64 {
+    let said = server.ask(&["INFO", "commandstats"]);
+    let calls = said.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn whoever_waits_is_told_of_the_answer_and_does_not_look_for_it_again_and_again() {
+    let Some(server) = Server::start() else { return };
+    let mut late = Vec::new();
+    // A machine that has other things to do may be late, but not each time.
+    for _ in 0..5 {
+        server.ask(&["FLUSHALL"]);
+        server.ask(&["CONFIG", "RESETSTAT"]);
+        // It looks after one second and after two, whether it is told or not.
+        let (one, other) = (router(&server, &slow(1_500)), router(&server, &slow(10)));
+        let first = asking(&server, &one).await;
+        let second = async {
+            let answer = ask(&other).await.unwrap();
+            (answer.cache, Instant::now())
+        };
+        let first = async {
+            first.await.unwrap().unwrap();
+            Instant::now()
+        };
+        let (answered, (cache, told)) = futures_util::future::join(first, second).await;
+        assert_eq!(cache, CacheStatus::Joined);
+        assert!(scripts(&server) < 20, "{} scripts in a second and a half", scripts(&server));
+        late.push(told.saturating_duration_since(answered));
+        if late.iter().any(|late| *late < Duration::from_millis(100)) {
+            return;
+        }
+    }
+    panic!("{late:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_tells_nobody_anything_is_looked_at_again_and_again() {
+    let Some(server) = Server::start_with(&["--rename-command", "HELLO", ""]) else { return };
+    let routers: Vec<_> = (0..4).map(|_| router(&server, &slow(700))).collect();
+    let answers = futures_util::future::join_all(routers.iter().map(ask)).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(asked(&routers), 1);
+    assert!(scripts(&server) > 20, "{} scripts", scripts(&server));
+}

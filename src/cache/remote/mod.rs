@@ -248,6 +248,9 @@ impl Remote {
                     Err(fault) => remote.status.lost(&fault.message),
                 }
                 remote.is_open.store(true, Ordering::Release);
+                if let Ok(values) = remote.values() {
+                    values.rest();
+                }
                 if remote.is_used.swap(false, Ordering::Relaxed) {
                     used = Instant::now();
                 }

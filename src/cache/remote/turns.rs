@@ -2,8 +2,8 @@
 //! be kept. If it fails, the next one asks; if its answer is not one that is kept, all of them do.
 //!
 //! A lease ends by itself unless it is renewed, so that whoever dies hands over; whoever has lost it still has its answer, which
-//! is then not kept over another's. Those who wait look again and again, the later the longer they have waited: that takes
-//! neither a connection for each nor a message that may be lost, and is the same on a Cluster.
+//! is then not kept over another's. Those who wait are told by Redis that the lease has ended or changed hands. A message may be
+//! lost, and servers before Redis 6 send none, so they look again too: once a second, or the later the longer they have waited.
 
 use std::future::Future;
 use std::pin::pin;
@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::generations::fresh;
 use super::{Place, Remote};
 use crate::cache::{Key, Namespace, Record};
 use crate::redis::{Fault, Found, Turn as Said};
 
-/// How much of what it has waited somebody waits until it looks again, and the bounds of that.
+/// How much of what it has waited somebody waits until it looks again whom nobody tells, and the bounds of that.
 const PART: u32 = 10;
 const SOONEST: Duration = Duration::from_millis(5);
 const LATEST: Duration = Duration::from_secs(1);
@@ -109,7 +109,24 @@ impl Remote {
             }
             let waited = begun.elapsed();
             let Some(left) = limit.checked_sub(waited).filter(|left| !left.is_zero()) else { return Turn::Alone };
-            sleep((waited / PART).clamp(SOONEST, LATEST).min(left)).await;
+            let Some(place) = &place else { return Turn::Alone };
+            self.wait_for_end(&place.lease, &holder, waited, left).await;
+        }
+    }
+
+    /// Waits until it is worth to look again whether this holder still has the lease.
+    async fn wait_for_end(&self, lease: &str, holder: &[u8], waited: Duration, left: Duration) {
+        let now = Instant::now();
+        let (soon, late) = (now + (waited / PART).clamp(SOONEST, LATEST).min(left), now + LATEST.min(left));
+        let Ok(values) = self.values() else { return };
+        let Ok(watched) = timeout_at(soon, values.watch(lease)).await else { return };
+        let Ok(mut watch) = watched else { return sleep_until(soon).await };
+        // It is changed by being renewed, too.
+        while watch.value() == Some(holder) && timeout_at(late, watch.changed()).await.is_ok() {
+            match timeout_at(late, values.watch(lease)).await {
+                Ok(Ok(again)) => watch = again,
+                _ => return,
+            }
         }
     }
 

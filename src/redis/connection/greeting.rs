@@ -1,11 +1,12 @@
 //! The first words: who asks, for which database, and whether the server is one that can be used.
 
 use futures_util::future::join_all;
-use redis::{Cmd, Value};
+use redis::{Cmd, ProtocolVersion, RedisConnectionInfo, Value};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::Connection;
+use crate::redis::address::Credentials;
 use crate::redis::fault::Fault;
 
 /// The oldest version that runs the scripts: older ones refuse to write after the time was asked for.
@@ -75,6 +76,17 @@ impl Connection {
             _ => Ok(()),
         }
     }
+}
+
+/// RESP3 is asked for by the client library, along with who asks.
+pub(super) fn in_resp3(mut info: RedisConnectionInfo, credentials: &Credentials) -> RedisConnectionInfo {
+    if let Some(username) = &credentials.username {
+        info = info.set_username(username);
+    }
+    if let Some(password) = &credentials.password {
+        info = info.set_password(password.expose_secret());
+    }
+    info.set_protocol(ProtocolVersion::RESP3)
 }
 
 fn of(name: &str, arguments: &[&str]) -> Cmd {
