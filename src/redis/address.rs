@@ -6,8 +6,8 @@
 //! redis+cluster://[…@]host[:port][,host…]                  a Cluster; also redis:// with several hosts
 //! ```
 //!
-//! `redis-sentinel` and `redis-cluster` are the same, with `#master` or `?sentinelMasterId=master` for the name. Sentinels take
-//! other credentials than servers: `?sentinel_username=…&sentinel_password=…`.
+//! `redis-sentinel` and `redis-cluster` are the same, with `#master` or `?sentinelMasterId=master` for the name, as are `valkey` and
+//! `valkeys` for `redis` and `rediss`. Sentinels take other credentials than servers: `?sentinel_username=…&sentinel_password=…`.
 
 use std::fmt;
 
@@ -68,7 +68,7 @@ impl Address {
         let wrong = |expected: &str| Invalid::type_error(path, expected, masked(url));
         let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong(EXPECTED))?;
         let scheme = scheme.to_ascii_lowercase();
-        let (is_secure, kind) = match scheme.strip_prefix("redis") {
+        let (is_secure, kind) = match scheme.strip_prefix("redis").or_else(|| scheme.strip_prefix("valkey")) {
             Some(kind) => match kind.strip_prefix('s') {
                 Some(kind) if kind.is_empty() || kind.starts_with(['+', '-']) => (true, kind),
                 _ => (false, kind),
@@ -179,12 +179,18 @@ impl Credentials {
         (self.username.as_deref(), self.password.as_ref().map(ExposeSecret::expose_secret))
     }
 
-    /// The text without the password, which a server may repeat.
+    /// The text without the password and the user, which a server may repeat.
     pub fn taken_out_of(&self, text: String) -> String {
-        match self.parts().1 {
+        let (username, password) = self.parts();
+        let text = match password {
             // One that is part of any text is told by nothing but its absence.
             Some(password) if password.len() > 3 => text.replace(password, "***"),
             _ => text,
+        };
+        // As those say it that refuse a command, since Redis 7.2.
+        match username {
+            Some(username) => text.replace(&format!("User {username} has"), "this user has"),
+            None => text,
         }
     }
 }

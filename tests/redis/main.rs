@@ -13,6 +13,7 @@ mod layouts;
 mod limits;
 mod network;
 mod server;
+mod users;
 
 use std::time::Duration;
 

@@ -15,6 +15,8 @@ fn the_urls_of_other_clients_mean_what_they_mean_there() {
         ("REDISS://host:1/2", "rediss://host:1/2"),
         ("redis://host?db=3", "redis://host:6379/3"),
         ("redis://[::1]:7000", "redis://[::1]:7000"),
+        ("valkey://host", "redis://host:6379"),
+        ("valkeys+sentinel://a/main", "rediss+sentinel://a:26379/main"),
         ("redis://a,b:7001", "redis+cluster://a:6379,b:7001"),
         ("rediss+cluster://a", "rediss+cluster://a:6379"),
         ("redis-cluster://a,b", "redis+cluster://a:6379,b:6379"),

@@ -18,7 +18,6 @@ fn what_servers_refuse_with_is_known_for_what_it_means() {
         ("OOM command not allowed when used memory > 'maxmemory'.", stays),
         ("NOREPLICAS Not enough good replicas to write.", stays),
         ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.", stays),
-        ("NOPERM User me has no permissions to run the 'evalsha' command", stays),
         ("TRYAGAIN Multiple keys request during rehashing of slot", stays),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", stays),
         ("ERR Error running script (call to f_1): @user_script:3: -OOM command not allowed", stays),
@@ -49,6 +48,10 @@ fn who_is_not_accepted_is_told_without_what_was_said() {
         ("ERR unknown command 'AUTH', with args beginning with: 'me' 'p@ssword' ", "ERR unknown command 'AUTH'"),
         ("ERR unknown command `AUTH`, with args beginning with: `me`, `p@ssword`, ", "ERR unknown command `AUTH`"),
         ("ERR p@ssword is wrong", "ERR *** is wrong"),
+        (
+            "NOPERM User me has no permissions to run the 'evalsha' command",
+            "NOPERM this user has no permissions to run the 'evalsha' command",
+        ),
         ("ERR max number of clients reached", "ERR max number of clients reached"),
     ] {
         assert_eq!(fault(reply).message, format!("host:1: {expected}"));
