@@ -1,4 +1,5 @@
-//! What limits over Redis cost: an admission against a PING of the same client, what one core of Redis admits, and memory.
+//! What limits over Redis cost: an admission against a PING of the same client, what one core of Redis admits, and memory. What
+//! answers in Redis cost it, in `values.rs`.
 //!
 //! `cargo bench --no-default-features --bench redis`, with a redis-server of its own on this machine.
 
@@ -10,8 +11,9 @@ use thryd::redis::{Redis, RedisOptions};
 use thryd::tracker::{Limits, Permit, Ticket, Tracker, Turn, Wait};
 use tokio::sync::Notify;
 
-#[path = "../tests/redis/server.rs"]
+#[path = "../../tests/redis/server.rs"]
 mod server;
+mod values;
 
 use server::Server;
 
@@ -78,6 +80,11 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_secs_f64() * 1e6
 }
 
+/// Seconds that its processor has worked.
+fn used(server: &Server) -> f64 {
+    info(server, "cpu", "used_cpu_user:") + info(server, "cpu", "used_cpu_sys:")
+}
+
 /// A number of what `INFO` says.
 fn info(server: &Server, section: &str, name: &str) -> f64 {
     let text = server.ask(&["INFO", section]);
@@ -126,8 +133,7 @@ fn main() {
         let many: Vec<_> = (0..64).map(|number| Deployment::new(&limits, &format!("many {number}"))).collect();
         for (name, settles) in [("reserved", false), ("reserved and settled", true)] {
             server.ask(&["CONFIG", "RESETSTAT"]);
-            let used = || info(&server, "cpu", "used_cpu_user:") + info(&server, "cpu", "used_cpu_sys:");
-            let (cpu, begun) = (used(), Instant::now());
+            let (cpu, begun) = (used(&server), Instant::now());
             let work = many.iter().map(|deployment| async {
                 for _ in 0..1000 {
                     let mut permit = deployment.admit().await;
@@ -138,7 +144,7 @@ fn main() {
                 }
             });
             futures_util::future::join_all(work).await;
-            let (cpu, took) = (used() - cpu, begun.elapsed().as_secs_f64());
+            let (cpu, took) = (used(&server) - cpu, begun.elapsed().as_secs_f64());
             let script = info(&server, "commandstats", "cmdstat_evalsha:calls=");
             let text = server.ask(&["INFO", "commandstats"]);
             let each = text.lines().find(|line| line.starts_with("cmdstat_evalsha")).unwrap_or_default();
@@ -158,17 +164,16 @@ fn main() {
                     deployment.admit().await.sent();
                 }
             }));
-            let used = || info(&server, "cpu", "used_cpu_user:") + info(&server, "cpu", "used_cpu_sys:");
             let measured = async {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 server.ask(&["CONFIG", "RESETSTAT"]);
-                let (cpu, begun) = (used(), Instant::now());
+                let (cpu, begun) = (used(&server), Instant::now());
                 tokio::time::sleep(Duration::from_secs(20)).await;
                 let scripts = info(&server, "commandstats", "cmdstat_evalsha:calls=");
                 let took = begun.elapsed().as_secs_f64();
                 println!(
                     "{count} wait for one deployment: {:.1} % of a core of Redis, {:.0} scripts a second",
-                    (used() - cpu) / took * 100.0,
+                    (used(&server) - cpu) / took * 100.0,
                     scripts / took
                 );
             };
@@ -180,5 +185,6 @@ fn main() {
             let bytes = server.ask(&["MEMORY", "USAGE", key]);
             println!("{key}: {} bytes", bytes.trim().trim_start_matches(':'));
         }
+        values::measure(&server).await;
     });
 }
