@@ -8,9 +8,10 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// How long an answer is kept: a burst of connections asks once, and who moves a host behind a name waits no longer than this.
@@ -33,10 +34,26 @@ struct Asked {
 }
 
 /// The names that were asked for. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Names(Arc<Mutex<HashMap<String, Asked>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    /// How long an answer is kept, and a lookup joined.
+    kept: Duration,
+    joined: Duration,
+    asked: Arc<Mutex<HashMap<String, Asked>>>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { kept: KEPT, joined: JOINED, asked: Arc::default() }
+    }
+}
 
 impl Names {
+    /// Of those whose lookups are joined for as long as they run: of a name there is never more than one. Answers are kept for so long.
+    pub fn with_one_lookup_each(kept: Duration) -> Self {
+        Self { kept, joined: Duration::MAX, asked: Arc::default() }
+    }
+
     /// The addresses of a name, all with port 0: those that are known, those that somebody is asking for already, or those that
     /// `lookup` finds. It goes on when whoever wanted it first leaves.
     pub async fn addresses<F>(&self, name: &str, lookup: impl FnOnce(String) -> F) -> io::Result<Arc<[SocketAddr]>>
@@ -58,11 +75,11 @@ impl Names {
         F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
     {
         let mut names = self.lock();
-        if let Some(asked) = names.get(name).filter(|asked| asked.is_good()) {
+        if let Some(asked) = names.get(name).filter(|asked| self.is_good(asked)) {
             return asked.answer.clone();
         }
         if names.len() >= MAX_KEPT {
-            names.clear();
+            names.retain(|_, asked| asked.is_running());
         }
         let (sender, answer) = watch::channel(None);
         names.insert(name.to_owned(), Asked { begun: Instant::now(), answer: answer.clone() });
@@ -83,26 +100,39 @@ impl Names {
         }
     }
 
+    /// Whether the answer may be used, or waited for.
+    fn is_good(&self, asked: &Asked) -> bool {
+        match asked.answer.borrow().as_ref() {
+            Some((Ok(_), when)) => when.elapsed() < self.kept,
+            Some((Err(_), _)) => false,
+            // Nobody is asking any more if the runtime that did has ended.
+            None => asked.answer.has_changed().is_ok() && asked.begun.elapsed() < self.joined,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Asked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Asked {
-    /// Whether the answer may be used, or waited for.
-    fn is_good(&self) -> bool {
-        match self.answer.borrow().as_ref() {
-            Some((Ok(_), when)) => when.elapsed() < KEPT,
-            Some((Err(_), _)) => false,
-            // Nobody is asking any more if the runtime that did has ended.
-            None => self.begun.elapsed() < JOINED && self.answer.has_changed().is_ok(),
-        }
+    /// Whether somebody is asking.
+    fn is_running(&self) -> bool {
+        self.answer.borrow().is_none() && self.answer.has_changed().is_ok()
     }
 }
 
-/// Asks the operating system, on a thread where that may take its time.
+/// Asks the operating system, on one of the threads where work may take its time.
 pub(super) async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
     let found = tokio::task::spawn_blocking(move || Ok((&*name, 0).to_socket_addrs()?.collect()));
+    found.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// The same on a thread of its own, which is in nobody's way however long it takes.
+pub(super) async fn lookup_apart(name: String) -> io::Result<Vec<SocketAddr>> {
+    let (sender, found) = oneshot::channel();
+    let lookup = move || (&*name, 0).to_socket_addrs().map(Iterator::collect);
+    thread::Builder::new().name("thryd-names".to_owned()).spawn(move || drop(sender.send(lookup())))?;
     found.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
@@ -242,9 +272,31 @@ mod tests {
         assert!(names.lock().len() <= MAX_KEPT);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_hangs_is_not_forgotten_for_others_that_were_made_since() {
+        let (names, begun) = (Names::with_one_lookup_each(KEPT), AtomicUsize::new(0));
+        let ask = || async {
+            let hangs = |_| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<io::Result<Vec<SocketAddr>>>()
+            };
+            tokio::time::timeout(Duration::from_secs(5), names.addresses("a", hangs)).await
+        };
+        assert!(ask().await.is_err());
+        let resolver = Resolver { is_down: true, ..Resolver::default() };
+        for index in 0..1000 {
+            resolver.ask(&names, &index.to_string()).await.unwrap_err();
+        }
+        assert!(ask().await.is_err());
+        assert_eq!(begun.load(Ordering::Relaxed), 1);
+    }
+
     #[tokio::test]
     async fn the_system_knows_this_machine_and_says_what_it_does_not() {
-        assert!(lookup("localhost".into()).await.unwrap().iter().all(|address| address.ip().is_loopback()));
+        for found in [lookup("localhost".into()).await, lookup_apart("localhost".into()).await] {
+            assert!(found.unwrap().iter().all(|address| address.ip().is_loopback()));
+        }
         assert!(lookup("example.invalid".into()).await.is_err());
+        assert!(lookup_apart("example.invalid".into()).await.is_err());
     }
 }
