@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -16,6 +17,11 @@ use super::tls::Tls;
 /// How long the addresses of a name are used: for the next try to connect, where they came too late for the one that asked. A host that
 /// takes the place of another under the same name is found within this time.
 const KEPT: Duration = Duration::from_secs(1);
+
+/// How long a connection is silent before the system asks whether the other side is still there, how often it asks, and how often in
+/// vain, as for providers: what a NAT or a balancer has forgotten is noticed before anybody needs it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_RETRIES: u32 = 3;
 
 /// Whoever tries to connect loses patience long before the system does with a name server that says nothing, and tries again. Its lookup
 /// goes on, so there is never another of the same name beside it.
@@ -32,7 +38,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// If the name is not known, nobody answers, or its certificate is not trusted.
 pub(crate) async fn open_stream(host: &str, port: u16, is_secure: bool) -> io::Result<Box<dyn Stream>> {
     let stream = connect(&NAMES, host, port, lookup_apart).await?;
-    stream.set_nodelay(true)?;
     if !is_secure {
         return Ok(Box::new(stream));
     }
@@ -47,8 +52,20 @@ pub(crate) async fn open_stream(host: &str, port: u16, is_secure: bool) -> io::R
     Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
 }
 
-/// Connects to the first address of the host that answers.
+/// Connects, and has the system look after the connection.
 async fn connect<F>(names: &Names, host: &str, port: u16, lookup: impl FnOnce(String) -> F) -> io::Result<TcpStream>
+where
+    F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+{
+    let stream = reach(names, host, port, lookup).await?;
+    stream.set_nodelay(true)?;
+    let alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE).with_retries(KEEP_ALIVE_RETRIES);
+    SockRef::from(&stream).set_tcp_keepalive(&alive)?;
+    Ok(stream)
+}
+
+/// Connects to the first address of the host that answers.
+async fn reach<F>(names: &Names, host: &str, port: u16, lookup: impl FnOnce(String) -> F) -> io::Result<TcpStream>
 where
     F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
 {
@@ -149,6 +166,15 @@ mod tests {
             resolver.connect(&names, "host", port).await.unwrap();
         }
         assert_eq!(resolver.asked(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_silent_is_looked_after() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (names, resolver) = (names(), Resolver::new(Duration::ZERO));
+        let port = listener.local_addr().unwrap().port();
+        let stream = resolver.connect(&names, "host", port).await.unwrap();
+        assert!(SockRef::from(&stream).keepalive().unwrap());
     }
 
     #[tokio::test]
