@@ -97,7 +97,14 @@ impl Cluster {
         self.lock().nodes.iter().find_map(|(_, node)| node.fault())
     }
 
-    /// Why the node that has the slot of this key is away, as soon as it is.
+    /// Why the node that has the slot of this key is away, if it is.
+    pub fn fault_of(&self, key: &[u8]) -> Option<Fault> {
+        let state = self.lock();
+        let owner = state.owner(slot(key))?;
+        state.nodes.iter().find(|(known, _)| *known == owner)?.1.fault()
+    }
+
+    /// Why there is no connection to the node that has the slot of this key, as soon as there is none.
     pub async fn lost(&self, key: &[u8]) -> Fault {
         let slot = slot(key);
         let mut changes = self.changes.subscribe();

@@ -142,8 +142,16 @@ impl Redis {
         }
     }
 
-    /// Why the server that has this key is away: as soon as it is, also where nobody asks it anything. Never, as long as it is
-    /// there, or was not needed yet.
+    /// Why the server that has this key is away, if it is.
+    fn fault_of(&self, key: &[u8]) -> Option<Fault> {
+        match &*self.routes {
+            Routes::One(node) => node.fault(),
+            Routes::Many(cluster) => cluster.fault_of(key),
+        }
+    }
+
+    /// Why there is no connection to the server that has this key: as soon as there is none, also where nobody asks it anything. It
+    /// need not be away for that. Never, as long as it is there, or was not needed yet.
     pub(crate) async fn lost(&self, key: &[u8]) -> Fault {
         match &*self.routes {
             Routes::One(node) => node.lost().await,

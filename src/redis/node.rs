@@ -1,5 +1,7 @@
 //! One server, and whether it can be asked: connected when it is first needed, given up when it fails, and found again by itself.
 
+use std::fmt::Display;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,6 +18,9 @@ use super::fault::Fault;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// A connection that ends sooner than this was not closed for being idle. Whoever hangs up on everyone is not to be tried without a pause.
+const IDLE_AFTER: Duration = Duration::from_millis(500);
+
 /// Makes a connection to it, until then at the latest.
 pub(super) type Connect = Arc<dyn Fn(Instant) -> BoxFuture<'static, Result<Connection, Fault>> + Send + Sync>;
 
@@ -28,11 +33,11 @@ pub(super) struct Node {
 }
 
 enum State {
-    /// Nobody has needed it.
-    Idle,
-    /// Somebody needs it for the first time.
+    /// Nobody has needed it; or nobody did when its connection ended, as this says.
+    Idle(Option<Fault>),
+    /// Somebody needs it, and waits.
     Connecting,
-    Up(Connection),
+    Up(Arc<Open>),
     Down {
         fault: Fault,
         /// When it is tried again.
@@ -41,6 +46,17 @@ enum State {
         is_trying: bool,
     },
 }
+
+/// A connection, and what goes over it.
+struct Open {
+    connection: Connection,
+    since: Instant,
+    /// Commands that were begun and have not ended.
+    under_way: AtomicUsize,
+}
+
+/// A command that is under way over a connection.
+struct Use(Arc<Open>);
 
 impl Node {
     /// The server there.
@@ -57,7 +73,7 @@ impl Node {
 
     /// Whoever is connected to by this.
     pub fn new(name: &str, connect: Connect) -> Self {
-        Self { name: name.into(), connect, state: Arc::new(watch::Sender::new(State::Idle)) }
+        Self { name: name.into(), connect, state: Arc::new(watch::Sender::new(State::Idle(None))) }
     }
 
     /// Runs a command, within its timeout and until then at the latest.
@@ -66,10 +82,11 @@ impl Node {
     /// At once while it is away; otherwise as [`Connection::run`].
     pub async fn run(&self, command: &Cmd, is_asking: bool, deadline: Instant) -> Result<Value, Fault> {
         let begun = Instant::now();
-        let connection = match timeout_at(deadline, self.connection()).await {
-            Ok(connection) => connection?,
+        let open = match timeout_at(deadline, self.connection()).await {
+            Ok(open) => open?,
             Err(_) => return Err(Fault::slow(&self.name, deadline.saturating_duration_since(begun))),
         };
+        let connection = &open.0.connection;
         let answer = if is_asking {
             connection.run_asking(command, deadline).await
         } else {
@@ -78,7 +95,7 @@ impl Node {
         if let Err(fault) = &answer
             && fault.ends_connection()
         {
-            lose(&self.state, &connection.identity(), fault);
+            lose(&self.state, &connection.identity(), |_| down(fault.clone(), Duration::ZERO, Instant::now()));
         }
         answer
     }
@@ -91,21 +108,23 @@ impl Node {
         }
     }
 
-    /// Why it is away: as soon as it is, or a connection that there is now has ended. As long as nobody needs it, never.
+    /// Why there is no connection: as soon as it is away, or a connection that there is now has ended. Never where nobody has needed
+    /// one.
     pub async fn lost(&self) -> Fault {
         let mut state = self.state.subscribe();
         let mut first = None;
         loop {
             match &*state.borrow_and_update() {
-                State::Down { fault, .. } => return fault.clone(),
-                State::Up(connection) => {
-                    let (now, before) = (connection.identity(), first.take());
+                State::Down { fault, .. } | State::Idle(Some(fault)) => return fault.clone(),
+                State::Up(open) => {
+                    let (now, before) = (open.connection.identity(), first.take());
                     if before.is_some_and(|before| before != now) {
-                        return closed(connection);
+                        return closed(&self.name);
                     }
                     first = Some(now);
                 }
-                State::Idle | State::Connecting => {}
+                State::Connecting if first.is_some() => return closed(&self.name),
+                State::Idle(None) | State::Connecting => {}
             }
             if state.changed().await.is_err() {
                 return Fault::away("the connection is gone");
@@ -113,17 +132,18 @@ impl Node {
         }
     }
 
-    /// The connection. Whoever is first waits for it, as do those who come meanwhile; once it was lost nobody waits.
-    async fn connection(&self) -> Result<Connection, Fault> {
-        if let State::Up(connection) = &*self.state.borrow() {
-            return Ok(connection.clone());
+    /// The connection, for one command. Whoever is first waits for it, as do those who come meanwhile, also where it was closed while
+    /// nobody needed it; once it was lost nobody waits.
+    async fn connection(&self) -> Result<Use, Fault> {
+        if let State::Up(open) = &*self.state.borrow() {
+            return Ok(Use::of(open));
         }
         self.try_again();
         let mut state = self.state.subscribe();
         // The sender is ours, so it does not end before.
-        let state = state.wait_for(|state| !matches!(state, State::Idle | State::Connecting)).await;
+        let state = state.wait_for(|state| !matches!(state, State::Idle(_) | State::Connecting)).await;
         match state.as_deref() {
-            Ok(State::Up(connection)) => Ok(connection.clone()),
+            Ok(State::Up(open)) => Ok(Use::of(open)),
             Ok(State::Down { fault, .. }) => Err(fault.clone()),
             _ => Err(Fault::away("the connection is gone")),
         }
@@ -134,7 +154,7 @@ impl Node {
         let mut before = None;
         self.state.send_if_modified(|state| {
             before = match state {
-                State::Idle => {
+                State::Idle(_) => {
                     *state = State::Connecting;
                     Some(Duration::ZERO)
                 }
@@ -183,9 +203,10 @@ impl Task {
     }
 
     fn has(&mut self, connection: Connection) {
-        (self.connection, self.fault) = (Some(connection.identity()), closed(&connection));
+        (self.connection, self.fault) = (Some(connection.identity()), closed(connection.endpoint()));
         if let Some(state) = self.state.upgrade() {
-            state.send_replace(State::Up(connection));
+            let open = Open { connection, since: Instant::now(), under_way: AtomicUsize::new(0) };
+            state.send_replace(State::Up(Arc::new(open)));
         }
     }
 }
@@ -193,26 +214,52 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         let Some(state) = self.state.upgrade() else { return };
+        let (fault, now) = (self.fault.clone(), Instant::now());
         match &self.connection {
-            Some(connection) => lose(&state, connection, &self.fault),
-            None => drop(state.send_replace(down(self.fault.clone(), self.before, self.begun))),
+            Some(connection) => lose(&state, connection, |open| {
+                if open.is_idle(now) { State::Idle(Some(fault)) } else { down(fault, Duration::ZERO, now) }
+            }),
+            None => drop(state.send_replace(down(fault, self.before, self.begun))),
         }
     }
 }
 
-/// This connection is of no more use.
-fn lose(state: &watch::Sender<State>, connection: &Identity, fault: &Fault) {
+impl Open {
+    /// Whether whoever closes it now may do so because nobody needs it, as servers, NATs and balancers do.
+    fn is_idle(&self, now: Instant) -> bool {
+        self.under_way.load(Ordering::SeqCst) == 0 && now >= self.since + IDLE_AFTER
+    }
+}
+
+impl Use {
+    /// Begun while nobody changes the state, so that whoever finds the connection closed knows of it.
+    fn of(open: &Arc<Open>) -> Self {
+        open.under_way.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// This connection is of no more use: that makes it this.
+fn lose(state: &watch::Sender<State>, connection: &Identity, next: impl FnOnce(&Open) -> State) {
     state.send_if_modified(|state| {
-        let is_current = matches!(state, State::Up(current) if current.identity() == *connection);
+        let State::Up(open) = state else { return false };
+        let is_current = open.connection.identity() == *connection;
         if is_current {
-            *state = down(fault.clone(), Duration::ZERO, Instant::now());
+            let next = next(open);
+            *state = next;
         }
         is_current
     });
 }
 
-fn closed(connection: &Connection) -> Fault {
-    Fault::away(format!("{}: the connection was closed", connection.endpoint()))
+fn closed(who: impl Display) -> Fault {
+    Fault::away(format!("{who}: the connection was closed"))
 }
 
 /// Away from now on, after a try that was begun then.

@@ -14,10 +14,13 @@ use super::super::fault::Fault;
 use super::back::OTHERS_TELL_WITHIN;
 use super::ledger::Inner;
 use super::state::{COUNTS_FOR, Mode, Next, Say, TRIED_WITHIN, beats_every};
-use super::wire::{Answer, Epoch, count};
+use super::wire::{Answer, Epoch, Meant, count};
 
 /// A wait that is said anew is worth a look at the line if it differs by this much.
 const NOTABLE: Duration = Duration::from_millis(20);
+
+/// How long a process takes at most until it looks whether Redis is still there, when its connection has ended: not all at once.
+const LOOKS_WITHIN: Duration = Duration::from_millis(100);
 
 /// Speaks until the ledger is gone.
 pub(super) async fn run(inner: Arc<Inner>) {
@@ -58,7 +61,7 @@ impl Drop for Running<'_> {
 }
 
 impl Inner {
-    /// Waits for something to do. Of a connection that breaks is heard at once, as long as what was admitted counts: a Redis that was
+    /// Waits for something to do. Of a connection that ends is heard at once, as long as what was admitted counts: a Redis that was
     /// started again is to be told before anybody is granted anything by it.
     async fn wait(&self, until: Option<Instant>, now: Instant) {
         let until = until.unwrap_or(now + COUNTS_FOR);
@@ -70,8 +73,35 @@ impl Inner {
         }
         tokio::select! {
             _ = news => {}
-            fault = self.redis.lost(self.keys.window().as_bytes()) => self.go_local(&fault),
+            fault = self.redis.lost(self.keys.window().as_bytes()) => self.look(&fault).await,
         }
+    }
+
+    /// Looks whether Redis is still there, and knows what it was told, after its connection has ended: it may have been closed for
+    /// being idle. Where nothing counts any more, that is for whoever asks next to find out.
+    async fn look(&self, fault: &Fault) {
+        let now = Instant::now();
+        if !self.lock().is_of_use(now) {
+            return;
+        }
+        if self.redis.fault_of(self.keys.window().as_bytes()).is_some() {
+            self.go_local(fault);
+            return;
+        }
+        let spread = LOOKS_WITHIN.mul_f64(fastrand::f64());
+        if timeout_at(now + spread, self.news.notified()).await.is_ok() {
+            // What is to be said now finds it out.
+            return;
+        }
+        let say = {
+            let state = self.lock();
+            let (holds, limits, account) = (state.holds(), state.limits, state.account);
+            let meant = state.epoch.map_or_else(Meant::default, Epoch::meant);
+            Say { ask: None, costs: Vec::new(), leaves: false, counts: true, holds, limits, account, meant }
+        };
+        self.say(say, Instant::now()).await;
+        // Everyone else's connection has ended too, if that was for Redis to start again.
+        self.lock().patience = Duration::ZERO;
     }
 
     async fn say(&self, say: Say, asked: Instant) {

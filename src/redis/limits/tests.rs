@@ -9,6 +9,7 @@ use super::wire::{Answer, Ask, COUNT_THE_LONG_WAY, Changes, Keys, Meant, Speaker
 use crate::tracker::Limits;
 
 mod away;
+mod idle;
 mod laws;
 mod queue;
 #[path = "../../../tests/redis/server.rs"]

@@ -49,10 +49,63 @@ async fn a_connection_that_ended_and_another_that_came_before_anybody_looked_is_
     assert_eq!(lost.await.kind, FaultKind::Away);
 }
 
+/// The clock goes on so far at once.
+async fn skip(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_while_nobody_uses_it_is_no_server_that_is_away() {
+    let (fake, node) = fake().await;
+    for connections in 1..4 {
+        ping(&node).await.unwrap();
+        assert_eq!(fake.connections.load(Ordering::SeqCst), connections);
+        skip(IDLE_AFTER).await;
+        let lost = node.lost();
+        fake.hang_up();
+        assert!(lost.await.message.ends_with("the connection was closed"));
+        assert_eq!(node.fault(), None);
+        // Also to those who ask only now.
+        assert!(node.lost().now_or_never().is_some());
+    }
+    drop(fake);
+    let fault = ping(&node).await.unwrap_err();
+    assert_eq!((fault.kind.clone(), node.fault()), (FaultKind::Away, Some(fault)), "it is not there, as is found out");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_everyone_is_not_tried_without_a_pause() {
+    let (fake, node) = fake().await;
+    ping(&node).await.unwrap();
+    fake.hang_up();
+    node.lost().await;
+    assert!(node.fault().is_some() && ping(&node).await.is_err());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_while_a_command_is_under_way_is_a_server_that_is_away() {
+    let fake = Fake::start(|_, words| if words[0] == "GET" { String::new() } else { PONG.to_owned() }).await;
+    let node = Node::at(fake.endpoint(), settings());
+    ping(&node).await.unwrap();
+    skip(IDLE_AFTER).await;
+    let mut command = redis::cmd("GET");
+    command.arg("key");
+    let asks = node.run(&command, false, Instant::now() + CONNECT_WITHIN);
+    let closes = async {
+        tokio::task::yield_now().await;
+        fake.hang_up();
+    };
+    let (answer, ()) = tokio::join!(asks, closes);
+    assert_eq!(answer.unwrap_err().kind, FaultKind::Away);
+    assert!(node.fault().is_some());
+}
+
 #[tokio::test]
 async fn a_node_that_nobody_uses_any_more_closes_its_connection() {
     let (_fake, node) = fake().await;
-    let end = node.connection().await.unwrap().end();
+    let end = node.connection().await.unwrap().0.connection.end();
     drop(node);
     end.await;
 }

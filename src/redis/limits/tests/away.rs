@@ -9,10 +9,16 @@ use super::super::status::Status;
 use super::*;
 use crate::tracker::{Tracker, Wait};
 
-/// A deployment as another process would have it, with connections of its own.
-fn process(server: &Server, number: u64, limits: Limits) -> (Tracker, Arc<Status>) {
+/// The connections of such a process.
+pub(super) fn redis_of(server: &Server, number: u64) -> Redis {
     let mut options = RedisOptions::at("url", &server.url()).unwrap();
     options.timeout = Duration::from_millis(3000 + number);
+    Redis::shared(options)
+}
+
+/// A deployment as another process would have it, with connections of its own.
+pub(super) fn process(server: &Server, number: u64, limits: Limits) -> (Tracker, Arc<Status>) {
+    let redis = redis_of(server, number);
     let status = Arc::new(Status::new(server.url(), 1));
     let tracker = Tracker::new(limits);
     let speaker = Speaker {
@@ -23,13 +29,13 @@ fn process(server: &Server, number: u64, limits: Limits) -> (Tracker, Arc<Status
     };
     tracker.count_with(|told| {
         let keys = Keys::new("test", "account", "m");
-        Arc::new(RedisLedger::new(Redis::shared(options), keys, speaker, told, 1, Arc::clone(&status)))
+        Arc::new(RedisLedger::new(redis, keys, speaker, told, 1, Arc::clone(&status)))
     });
     (tracker, status)
 }
 
 /// Begins as many as are admitted until then, and has use for one more.
-async fn take(tracker: &Tracker, until: Instant, most: usize) -> usize {
+pub(super) async fn take(tracker: &Tracker, until: Instant, most: usize) -> usize {
     let mut taken = 0;
     while Instant::now() < until && taken < most {
         match tracker.try_acquire(0, Instant::now()) {
