@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -75,6 +76,19 @@ impl Connection {
     async fn connect(endpoint: &Endpoint, settings: &Settings, deadline: Instant) -> Result<Self, Fault> {
         let Endpoint { host, port } = endpoint;
         let stream = open_stream(host, *port, settings.is_secure).await.map_err(|error| (endpoint, error))?;
+        Self::over(stream, endpoint, settings, deadline).await
+    }
+
+    /// Says who it is over a stream that leads there.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(super) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        endpoint: &Endpoint,
+        settings: &Settings,
+        deadline: Instant,
+    ) -> Result<Self, Fault> {
         // What is said first is said below, where its answers can be told apart.
         let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
         // Its own clock of half a second would be in the way of ours.

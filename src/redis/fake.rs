@@ -1,17 +1,16 @@
 //! A server for tests that says what a test makes it say.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::address::{Credentials, Endpoint};
-use super::connection::Settings;
-
-/// What it answers at its port to a command, as it goes over the wire; nothing if it is to keep still.
-type Answers = dyn Fn(u16, &[String]) -> String + Send + Sync;
+use super::connection::{Connection, Settings};
+use super::node::Connect;
 
 /// See the module.
 pub(super) struct Fake {
@@ -23,7 +22,8 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// Answers commands by this; of what is said when a connection begins, who asks and for which database is accepted.
+    /// Answers commands by this, which is told its port and gives what goes over the wire, nothing to keep still; of what is said when a
+    /// connection begins, who asks and for which database is accepted.
     pub async fn start(answers: impl Fn(u16, &[String]) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -36,13 +36,34 @@ impl Fake {
             {
                 AtomicUsize::fetch_add(&count, 1, Ordering::SeqCst);
                 let (answers, mut close) = (Arc::clone(&answers), close.clone());
+                let answer = move |words: Vec<String>| std::future::ready(answers(port, &words));
                 tokio::spawn(async move {
                     close.mark_unchanged();
-                    tokio::select! { () = serve(stream, port, &*answers) => {}, _ = close.changed() => {} }
+                    tokio::select! { () = serve(stream, answer) => {}, _ = close.changed() => {} }
                 });
             }
         });
         Self { port, connections, closing }
+    }
+
+    /// Connects to one without a network, for a clock that does not run: answers to all but first words take so many milliseconds. Counts
+    /// connections.
+    pub fn late(takes: Arc<AtomicU64>, connections: Arc<AtomicUsize>, timeout: Duration) -> Connect {
+        Arc::new(move |deadline| {
+            connections.fetch_add(1, Ordering::SeqCst);
+            let ((near, far), takes) = (tokio::io::duplex(1 << 16), Arc::clone(&takes));
+            tokio::spawn(serve(far, move |words: Vec<String>| {
+                let is_first = ["PING", "INFO"].contains(&words[0].as_str());
+                let takes = if is_first { 0 } else { takes.load(Ordering::SeqCst) };
+                async move {
+                    tokio::time::sleep(Duration::from_millis(takes)).await;
+                    "+OK\r\n".to_owned()
+                }
+            }));
+            let endpoint = Endpoint { host: "late".to_owned(), port: 1 };
+            let settings = Settings { timeout, ..settings() };
+            Box::pin(async move { Connection::over(near, &endpoint, &settings, deadline).await })
+        })
     }
 
     /// Closes all its connections, and takes new ones.
@@ -57,7 +78,7 @@ impl Fake {
 
 /// What connections to it are made with.
 pub(super) fn settings() -> Settings {
-    let (credentials, timeout) = (Credentials::default(), std::time::Duration::from_secs(3));
+    let (credentials, timeout) = (Credentials::default(), Duration::from_secs(3));
     Settings { is_secure: false, credentials, database: 0, timeout, watchers: None }
 }
 
@@ -66,13 +87,16 @@ async fn closed(close: &mut watch::Receiver<()>) {
     while close.changed().await.is_ok() {}
 }
 
-async fn serve(stream: TcpStream, port: u16, answers: &Answers) {
+async fn serve<F: Future<Output = String>>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    answers: impl Fn(Vec<String>) -> F,
+) {
     let mut stream = BufReader::new(stream);
     while let Some(words) = command(&mut stream).await {
         let name = words.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
         let answer = match name.as_str() {
             "CLIENT" | "SELECT" => "+OK\r\n".to_owned(),
-            _ => answers(port, &words),
+            _ => answers(words).await,
         };
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
@@ -81,7 +105,7 @@ async fn serve(stream: TcpStream, port: u16, answers: &Answers) {
 }
 
 /// The words of a command, until there are no more.
-async fn command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+async fn command(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<String>> {
     let count = number(stream, '*').await?;
     let mut words = Vec::new();
     for _ in 0..count {
@@ -93,7 +117,7 @@ async fn command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
     Some(words)
 }
 
-async fn number(stream: &mut BufReader<TcpStream>, mark: char) -> Option<usize> {
+async fn number(stream: &mut (impl AsyncBufRead + Unpin), mark: char) -> Option<usize> {
     let mut line = String::new();
     stream.read_line(&mut line).await.ok()?;
     line.trim().strip_prefix(mark)?.parse().ok()

@@ -1,22 +1,27 @@
 //! One server, and whether it can be asked: connected when it is first needed, given up when it fails, and found again by itself.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use redis::{Cmd, Value};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::address::Endpoint;
 use super::connection::{CONNECT_WITHIN, Connection, Identity, Settings};
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 
 /// How long nobody tries to connect after a failure, doubled with each further one: whoever is back is found within a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The same for one that takes connections and then answers too late: it may be busy, and a connection costs it more than a command.
+/// When it answers in time again that is known within two seconds: after this and its spread, and the half second at most until limits
+/// ask again.
+const LONGEST_PAUSE_OF_LATE: Duration = Duration::from_millis(1100);
 
 /// A connection that ends sooner than this was not closed for being idle. Whoever hangs up on everyone is not to be tried without a pause.
 const IDLE_AFTER: Duration = Duration::from_millis(500);
@@ -40,9 +45,10 @@ enum State {
     Up(Arc<Open>),
     Down {
         fault: Fault,
-        /// When it is tried again.
+        /// When it is tried again, if anybody needs it.
         again: Instant,
         pause: Duration,
+        /// Somebody tries, or will then.
         is_trying: bool,
     },
 }
@@ -51,6 +57,10 @@ enum State {
 struct Open {
     connection: Connection,
     since: Instant,
+    /// The pause before it was made.
+    pause: Duration,
+    /// Whether any command was answered in time.
+    has_answered: AtomicBool,
     /// Commands that were begun and have not ended.
     under_way: AtomicUsize,
 }
@@ -92,10 +102,11 @@ impl Node {
         } else {
             connection.run(command, deadline).await
         };
-        if let Err(fault) = &answer
-            && fault.ends_connection()
-        {
-            lose(&self.state, &connection.identity(), |_| down(fault.clone(), Duration::ZERO, Instant::now()));
+        match &answer {
+            Err(fault) if fault.ends_connection() => {
+                lose(&self.state, &connection.identity(), |open| open.lost(fault.clone(), Instant::now()));
+            }
+            _ => open.0.has_answered.store(true, Ordering::Relaxed),
         }
         answer
     }
@@ -149,31 +160,36 @@ impl Node {
         }
     }
 
-    /// Begins to connect, if it is time to. By a task of its own, which nobody who loses patience takes along.
+    /// Begins to connect, as soon as it is time to. By a task of its own, which nobody who loses patience takes along.
     fn try_again(&self) {
-        let mut before = None;
+        let mut next = None;
         self.state.send_if_modified(|state| {
-            before = match state {
+            next = match state {
                 State::Idle(_) => {
                     *state = State::Connecting;
-                    Some(Duration::ZERO)
+                    Some((Instant::now(), Duration::ZERO))
                 }
-                State::Down { again, is_trying: is_trying @ false, pause, .. } if *again <= Instant::now() => {
+                State::Down { again, is_trying: is_trying @ false, pause, .. } => {
                     *is_trying = true;
-                    Some(*pause)
+                    Some((*again, *pause))
                 }
                 _ => None,
             };
-            before.is_some()
+            next.is_some()
         });
-        let Some(before) = before else { return };
-        let (begun, fault) = (Instant::now(), Fault::away(format!("{}: connecting was given up", self.name)));
-        let (deadline, name) = (begun + CONNECT_WITHIN, Arc::clone(&self.name));
-        let connecting = (self.connect)(deadline);
+        let Some((begun, pause)) = next else { return };
+        let (connect, name) = (Arc::clone(&self.connect), Arc::clone(&self.name));
+        let fault = Fault::away(format!("{name}: connecting was given up"));
         // Whoever has no use for the server any more need not wait for the end of the connection.
-        let mut task = Task { state: Arc::downgrade(&self.state), begun, before, connection: None, fault };
+        let mut task = Task { state: Arc::downgrade(&self.state), begun, pause, connection: None, fault };
         tokio::spawn(async move {
-            let connected = timeout_at(deadline, connecting).await;
+            sleep_until(begun).await;
+            if task.state.strong_count() == 0 {
+                return;
+            }
+            task.begun = Instant::now();
+            let deadline = task.begun + CONNECT_WITHIN;
+            let connected = timeout_at(deadline, connect(deadline)).await;
             match connected.unwrap_or_else(|_| Err(Fault::slow(&name, CONNECT_WITHIN))) {
                 Ok(connection) => {
                     let end = connection.end();
@@ -191,7 +207,7 @@ struct Task {
     state: Weak<watch::Sender<State>>,
     begun: Instant,
     /// The pause before.
-    before: Duration,
+    pause: Duration,
     connection: Option<Identity>,
     /// What it is if it ends now.
     fault: Fault,
@@ -205,7 +221,8 @@ impl Task {
     fn has(&mut self, connection: Connection) {
         (self.connection, self.fault) = (Some(connection.identity()), closed(connection.endpoint()));
         if let Some(state) = self.state.upgrade() {
-            let open = Open { connection, since: Instant::now(), under_way: AtomicUsize::new(0) };
+            let (has_answered, under_way) = (AtomicBool::new(false), AtomicUsize::new(0));
+            let open = Open { connection, since: Instant::now(), pause: self.pause, has_answered, under_way };
             state.send_replace(State::Up(Arc::new(open)));
         }
     }
@@ -217,9 +234,9 @@ impl Drop for Task {
         let (fault, now) = (self.fault.clone(), Instant::now());
         match &self.connection {
             Some(connection) => lose(&state, connection, |open| {
-                if open.is_idle(now) { State::Idle(Some(fault)) } else { down(fault, Duration::ZERO, now) }
+                if open.is_idle(now) { State::Idle(Some(fault)) } else { open.lost(fault, now) }
             }),
-            None => drop(state.send_replace(down(fault, self.before, self.begun))),
+            None => drop(state.send_replace(down(fault, self.pause * 2, LONGEST_PAUSE, self.begun))),
         }
     }
 }
@@ -228,6 +245,13 @@ impl Open {
     /// Whether whoever closes it now may do so because nobody needs it, as servers, NATs and balancers do.
     fn is_idle(&self, now: Instant) -> bool {
         self.under_way.load(Ordering::SeqCst) == 0 && now >= self.since + IDLE_AFTER
+    }
+
+    /// What comes of it when it is of no more use. One over which nothing was answered in time was as good as a try that failed.
+    fn lost(&self, fault: Fault, now: Instant) -> State {
+        let pause = if self.has_answered.load(Ordering::Relaxed) { FIRST_PAUSE } else { self.pause * 2 };
+        let longest = if fault.kind == FaultKind::Slow { LONGEST_PAUSE_OF_LATE } else { LONGEST_PAUSE };
+        down(fault, pause, longest, now)
     }
 }
 
@@ -262,9 +286,9 @@ fn closed(who: impl Display) -> Fault {
     Fault::away(format!("{who}: the connection was closed"))
 }
 
-/// Away from now on, after a try that was begun then.
-fn down(fault: Fault, before: Duration, begun: Instant) -> State {
-    let pause = (before * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+/// Away from now on, after a try that was begun then, for about so long.
+fn down(fault: Fault, pause: Duration, longest: Duration, begun: Instant) -> State {
+    let pause = pause.clamp(FIRST_PAUSE, longest);
     // Not all processes at once. A try that took long was a pause itself.
     let spread = fastrand::f64() * 0.5 + 0.75;
     let again = (begun + pause.mul_f64(spread)).max(Instant::now() + FIRST_PAUSE.mul_f64(spread));

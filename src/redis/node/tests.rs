@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 
@@ -6,6 +6,7 @@ use super::super::fake::{Fake, settings};
 use super::super::fault::FaultKind;
 use super::*;
 
+const SECOND: Duration = Duration::from_secs(1);
 const PONG: &str = "+PONG\r\n";
 
 async fn fake() -> (Fake, Node) {
@@ -173,6 +174,67 @@ async fn a_server_that_keeps_still_is_waited_for_a_second_once_and_then_by_nobod
         tokio::time::advance(Duration::from_millis(33)).await;
     }
     assert!(begun.elapsed() < Duration::from_millis(4500), "{:?}", begun.elapsed());
+}
+
+/// One that takes so many milliseconds to answer, of whom nobody waits for longer than 100.
+struct Late {
+    node: Node,
+    takes: Arc<AtomicU64>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Late {
+    fn new() -> Self {
+        let (takes, connections) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)));
+        let connect = Fake::late(Arc::clone(&takes), Arc::clone(&connections), Duration::from_millis(100));
+        Self { node: Node::new("late:1", connect), takes, connections }
+    }
+
+    async fn ask(&self) -> Result<Value, Fault> {
+        self.node.run(&redis::cmd("DBSIZE"), false, Instant::now() + CONNECT_WITHIN).await
+    }
+
+    /// How often somebody connects in this time, if it is asked this often.
+    async fn connections_in(&self, time: Duration, apart: Duration) -> usize {
+        let (begun, before) = (Instant::now(), self.connections.load(Ordering::SeqCst));
+        while begun.elapsed() < time {
+            drop(self.ask().await);
+            tokio::time::sleep(apart).await;
+        }
+        self.connections.load(Ordering::SeqCst) - before
+    }
+}
+
+const OFTEN: Duration = Duration::from_millis(5);
+const RARELY: Duration = Duration::from_millis(500);
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_late_is_connected_to_ever_more_rarely() {
+    let late = Late::new();
+    late.takes.store(150, Ordering::SeqCst);
+    let [first, then] = [late.connections_in(10 * SECOND, OFTEN).await, late.connections_in(60 * SECOND, OFTEN).await];
+    assert!(first <= 15 && then <= 60, "{first}, {then}");
+    assert_eq!(late.node.fault().unwrap().kind, FaultKind::Slow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_late_for_long_is_used_within_two_seconds_when_it_is_not_any_more() {
+    let late = Late::new();
+    for round in 0..50 {
+        late.takes.store(150, Ordering::SeqCst);
+        late.connections_in(10 * SECOND, OFTEN).await;
+        // At any moment of a pause.
+        tokio::time::sleep(Duration::from_millis(29) * round).await;
+        late.takes.store(0, Ordering::SeqCst);
+        let begun = Instant::now();
+        while late.ask().await.is_err() {
+            tokio::time::sleep(RARELY).await;
+        }
+        assert!(begun.elapsed() < 2 * SECOND, "{:?}", begun.elapsed());
+        // And from then on as one that never was late.
+        late.takes.store(150, Ordering::SeqCst);
+        assert_eq!(late.connections_in(SECOND / 4, OFTEN).await, 1);
+    }
 }
 
 #[tokio::test]
