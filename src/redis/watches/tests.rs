@@ -47,8 +47,8 @@ async fn whatever_ends_or_changes_a_key_is_heard_by_all_who_watch_it_and_by_nobo
         assert!(hears(&mut one, 10_000).await && hears(&mut two, 10_000).await, "{ending:?}");
         assert_eq!(hears(&mut other, 20).await, ending == ["FLUSHALL"], "{ending:?}");
         drop((one, two, other));
-        let (_, watchers) = watches.open().unwrap();
-        assert_eq!(watchers.lock().len(), 0, "{ending:?}: nobody watches anything");
+        let (_, known) = watches.open().unwrap();
+        assert_eq!(known.lock().len(), 0, "{ending:?}: nobody watches anything");
     }
 }
 
