@@ -26,6 +26,10 @@ const LONGEST_PAUSE_OF_LATE: Duration = Duration::from_millis(1100);
 /// A connection that ends sooner than this was not closed for being idle. Whoever hangs up on everyone is not to be tried without a pause.
 const IDLE_AFTER: Duration = Duration::from_millis(500);
 
+/// That it was away says nothing any more when nobody has needed it for so long since it could have been tried again; whoever waits for it
+/// to come back asks more often.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
 /// Makes a connection to it, until then at the latest.
 pub(super) type Connect = Arc<dyn Fn(Instant) -> BoxFuture<'static, Result<Connection, Fault>> + Send + Sync>;
 
@@ -143,8 +147,8 @@ impl Node {
         }
     }
 
-    /// The connection, for one command. Whoever is first waits for it, as do those who come meanwhile, also where it was closed while
-    /// nobody needed it; once it was lost nobody waits.
+    /// The connection, for one command. Whoever is first waits for it, as do those who come meanwhile, also where it was closed or away
+    /// while nobody needed it; once it was lost nobody waits.
     async fn connection(&self) -> Result<Use, Fault> {
         if let State::Up(open) = &*self.state.borrow() {
             return Ok(Use::of(open));
@@ -162,12 +166,17 @@ impl Node {
 
     /// Begins to connect, as soon as it is time to. By a task of its own, which nobody who loses patience takes along.
     fn try_again(&self) {
-        let mut next = None;
+        let (mut next, now) = (None, Instant::now());
         self.state.send_if_modified(|state| {
+            let is_stale = |again: Instant| now >= again + STALE_AFTER;
             next = match state {
                 State::Idle(_) => {
                     *state = State::Connecting;
-                    Some((Instant::now(), Duration::ZERO))
+                    Some((now, Duration::ZERO))
+                }
+                State::Down { again, is_trying: false, .. } if is_stale(*again) => {
+                    *state = State::Connecting;
+                    Some((now, Duration::ZERO))
                 }
                 State::Down { again, is_trying: is_trying @ false, pause, .. } => {
                     *is_trying = true;

@@ -135,6 +135,19 @@ async fn until_up(node: &Node) {
 }
 
 #[tokio::test]
+async fn a_server_that_was_away_long_before_anybody_needed_it_again_is_waited_for_as_at_first() {
+    let (_fake, node) = first_by(|| Box::pin(std::future::ready(Err(Fault::away("no"))))).await;
+    assert_eq!(ping(&node).await.unwrap_err().message, "no");
+    skip(LONGEST_PAUSE).await;
+    assert_eq!(ping(&node).await.unwrap_err().message, "no", "nobody waits for one that is away");
+    until_up(&node).await;
+    let (_fake, node) = first_by(|| Box::pin(std::future::ready(Err(Fault::away("no"))))).await;
+    ping(&node).await.unwrap_err();
+    skip(STALE_AFTER + LONGEST_PAUSE).await;
+    ping(&node).await.unwrap();
+}
+
+#[tokio::test]
 async fn nobody_waits_for_whoever_panicked_while_connecting() {
     let (_fake, node) = first_by(|| Box::pin(async { panic!("a defect") })).await;
     assert_eq!(ping(&node).await.unwrap_err().message, "host:1: connecting was given up");
