@@ -28,7 +28,8 @@ export interface CacheOptions {
   /** Bound of the part in memory, in bytes. What a router remembers of how it was asked takes up to half as much beside it. @default 64 MiB */
   memoryBytes?: number
   /**
-   * `'replay'` answers from the cache alone and fails with `ERR_NOT_CACHED`: for test suites. @default 'record'
+   * `'replay'` answers from the cache alone and fails with `ERR_NOT_CACHED`, which says what is stored instead, or that the `redis`
+   * could not be looked into within a second: for test suites. @default 'record'
    */
   mode?: 'record' | 'replay'
   /** Tenants that must not see each other's answers. @default '' */
@@ -51,7 +52,10 @@ export interface RedisCacheOptions {
   url: string
   /** What all keys begin with: 1 to 64 bytes, without braces. @default 'thryd' */
   prefix?: string
-  /** The most that a call waits for Redis at a time, in milliseconds, 1 to 10,000; then it does without. @default 50 */
+  /**
+   * The most that a call waits for Redis at a time, in milliseconds, 1 to 10,000; then it does without. One that only the cache may
+   * answer waits for a second. @default 50
+   */
   timeoutMs?: number
   /**
    * With `join`: how long calls of others wait for one whose process gives no sign of life, in milliseconds, 500 to 60,000.

@@ -129,7 +129,7 @@ export interface InvokeOptions extends Timeouts {
   signal?: AbortSignal
   /**
    * fetch's words: `'reload'` asks anew and stores, `'no-store'` neither reads nor stores, `'only-if-cached'` never sends
-   * (a miss is `ERR_NOT_CACHED`). @default 'default'
+   * (a miss is `ERR_NOT_CACHED`, as is a Redis that cannot be looked into within a second: the message says which). @default 'default'
    */
   cache?: 'default' | 'reload' | 'no-store' | 'only-if-cached'
   /** Milliseconds that the answer stays in the cache. @default the cache's `ttlMs` */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import { Cache, type CacheOptions, type CacheStats } from '../..'
+import { Cache, type CacheOptions, type CacheStats, CompletionRouter } from '../..'
 import { Redis, hasRedis } from '../support/redis'
 import { type Answer, TestServer, echo } from '../support/server'
 
@@ -221,6 +221,16 @@ describe('a cache in Redis', () => {
     expect(error).toBeInstanceOf(TypeError)
     expect((error as Error).message).toMatch(message)
     expect((error as Error).message).not.toContain('hunter2')
+  })
+
+  test('that is not there is not said to lack what only it may answer', async () => {
+    const router = new CompletionRouter({ cache: { redis: 'redis://me:hunter2@127.0.0.1:1', mode: 'replay' } })
+    router.addProvider({ type: 'dummy' })
+    router.deploy('g', 'dummy::m')
+    const error = await router.invoke('g', { message: 'Hi' }).catch((thrown: Error) => thrown)
+    expect(error).toMatchObject({ code: 'ERR_NOT_CACHED', retryable: true })
+    expect((error as Error).message).toMatch(/^group "g": Redis was not looked into: 127\.0\.0\.1:1: .*refused/)
+    await router.close()
   })
 
   test('that is not there fails nothing but who wants to clear it', async () => {

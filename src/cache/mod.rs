@@ -48,6 +48,7 @@ pub use nearest::{Nearest, Same, SearchBounds};
 pub use options::{CacheMode, CacheOptions};
 pub use question::{Difference, MAX_SKETCH_BYTES, Question, Side};
 pub use record::{MAX_PAYLOAD_BYTES, Namespace, Record};
+pub(crate) use remote::RemotePatience;
 pub use remote::{Lease, RedisCacheOptions, RedisCacheStats, Turn};
 pub use stats::CacheStats;
 pub use transfer::{ImportReport, Progress};

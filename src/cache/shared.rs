@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::remote::{Cleared, Remote};
+use super::remote::{Cleared, Remote, RemotePatience};
 use super::{Cache, Key, Namespace, Record, Turn};
 use crate::error::{Error, Result};
 
@@ -14,13 +14,26 @@ impl Cache {
     /// The answer from Redis, which then is in memory too, and on disk soon. Counts a hit or a miss; without a Redis neither. Takes
     /// no longer than the options allow.
     pub async fn redis_get(&self, key: &Key, namespace: &str) -> Option<Arc<Record>> {
-        let remote = self.remote()?;
+        self.redis_look(key, namespace, RemotePatience::default()).await.ok().flatten()
+    }
+
+    /// The same with the patience of the call that waits.
+    ///
+    /// # Errors
+    /// In words, if Redis could not be looked into.
+    pub(crate) async fn redis_look(
+        &self,
+        key: &Key,
+        namespace: &str,
+        patience: RemotePatience,
+    ) -> Result<Option<Arc<Record>>, String> {
+        let Some(remote) = self.remote() else { return Ok(None) };
         let inner = &self.0;
         let (since, cleared, now_ms) = (inner.memory.epoch(), self.cleared(), (inner.clock)());
-        let found = remote.get(key, inner.codec.namespace(namespace), now_ms).await;
+        let found = remote.get(key, inner.codec.namespace(namespace), now_ms, patience).await;
         match &found {
-            None => _ = inner.misses.fetch_add(1, Ordering::Relaxed),
-            Some(record) => {
+            Ok(None) | Err(_) => _ = inner.misses.fetch_add(1, Ordering::Relaxed),
+            Ok(Some(record)) => {
                 inner.redis_hits.fetch_add(1, Ordering::Relaxed);
                 inner.memory.promote(*key, record, since);
                 self.keep_below(*key, record, cleared);

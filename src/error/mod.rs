@@ -104,6 +104,13 @@ pub enum ErrorKind {
         /// What is there instead, if it was looked for: goes on from the sentence that says that this is not.
         hint: Option<String>,
     },
+    /// The cache was to answer alone, and nobody knows whether it has the answer: its Redis was not looked into.
+    CacheUnread {
+        /// The group that was asked.
+        group: String,
+        /// Why it was not.
+        why: String,
+    },
     /// The cache cannot be opened or used.
     Cache {
         /// The file, or what else names the cache.
@@ -188,7 +195,7 @@ impl Error {
             ErrorKind::Provider { .. } => "ERR_PROVIDER",
             ErrorKind::Interrupted { .. } => "ERR_INTERRUPTED",
             ErrorKind::Exhausted { .. } => "ERR_EXHAUSTED",
-            ErrorKind::NotCached { .. } => "ERR_NOT_CACHED",
+            ErrorKind::NotCached { .. } | ErrorKind::CacheUnread { .. } => "ERR_NOT_CACHED",
             ErrorKind::Cache { .. } => "ERR_CACHE",
             ErrorKind::Closed(_) => "ERR_CLOSED",
             ErrorKind::Bug(_) => "ERR_BUG",
@@ -199,7 +206,7 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
-            ErrorKind::RateLimited { .. } | ErrorKind::Timeout { .. } => true,
+            ErrorKind::RateLimited { .. } | ErrorKind::Timeout { .. } | ErrorKind::CacheUnread { .. } => true,
             ErrorKind::Provider { failure, .. } | ErrorKind::Interrupted { failure, .. } => {
                 failure.class.is_retryable()
             }
@@ -285,6 +292,7 @@ impl fmt::Display for Error {
             ErrorKind::NotCached { group, hint } => {
                 write!(f, "group \"{group}\": this request is not in the cache{}", hint.as_deref().unwrap_or_default())
             }
+            ErrorKind::CacheUnread { group, why } => write!(f, "group \"{group}\": Redis was not looked into: {why}"),
             ErrorKind::Cache { path, message } => write!(f, "cache {path}: {message}"),
             ErrorKind::Closed(what) => write!(f, "the {what} is closed"),
             ErrorKind::Cancelled => f.write_str("the call was cancelled"),

@@ -17,6 +17,7 @@ const REQUEST: &str = "invalid_request_error";
 const SERVER: &str = "server_error";
 
 const NOT_CACHED: &str = "only the cache was to answer, and it does not have this request";
+const NOT_READ: &str = "only the cache was to answer, and could not be looked into";
 
 /// An answer in OpenAI's error shape.
 #[derive(Clone, Debug)]
@@ -205,6 +206,8 @@ fn of(error: &Error) -> Refusal {
         }
         // Without what is there instead, which others asked. In the words of HTTP, what `only-if-cached` does not find is a gateway that timed out.
         ErrorKind::NotCached { .. } => Refusal::new(504, SERVER, "not_cached", NOT_CACHED),
+        // The host's own affair is where its cache is.
+        ErrorKind::CacheUnread { .. } => Refusal::new(504, SERVER, "not_cached", NOT_READ),
         ErrorKind::Closed(_) => Refusal::new(503, SERVER, "closed", message()),
         ErrorKind::Cancelled => Refusal::gone(),
         // The host's own affair: paths and providers are not the client's to know.

@@ -15,7 +15,7 @@ use super::core::{ActiveGuard, Core};
 use super::group::Group;
 use super::log::Wish;
 use super::write::LONG_REQUEST_BYTES;
-use crate::cache::{Cache, Entry, Glance, Key, KeyBuilder, Moment, Question, Record, Sighting};
+use crate::cache::{Cache, Entry, Glance, Key, KeyBuilder, Moment, Question, Record, RemotePatience, Sighting};
 use crate::deployment::Deployment;
 use crate::error::{ErrorKind, Phase, Result};
 use crate::kinds::{Body, Kind, Usage};
@@ -114,6 +114,11 @@ impl<K: Kind> Prepared<K> {
         }
     }
 
+    /// When the call ends, if it has an end of its own.
+    fn deadline(&self) -> Option<Instant> {
+        self.timeouts.total.map(|total| self.started + total)
+    }
+
     fn reads_cache(&self) -> bool {
         matches!(self.options.cache, CacheUse::Default | CacheUse::OnlyIfCached)
     }
@@ -151,7 +156,7 @@ impl<K: Kind> Prepared<K> {
     /// The answer, if the cache has it, opening it first if need be; without Redis, if that is looked into later or not at all.
     ///
     /// # Errors
-    /// `ERR_NOT_CACHED` if only the cache may answer and cannot.
+    /// `ERR_NOT_CACHED` if only the cache may answer and does not have it, or Redis cannot be looked into.
     pub async fn in_cache_but(&self, is_later: impl Fn(&Cache) -> bool) -> Result<Option<Answer<K>>> {
         let is_cache_only = self.options.cache == CacheUse::OnlyIfCached || self.core.is_replay();
         if self.options.cache == CacheUse::NoStore && !is_cache_only {
@@ -159,6 +164,7 @@ impl<K: Kind> Prepared<K> {
             return Ok(None);
         }
         let cache = self.core.cache(self.options.cache == CacheUse::OnlyIfCached).await?;
+        let mut unread = None;
         let found = match cache.as_ref().filter(|_| self.reads_cache() || is_cache_only) {
             None => None,
             Some(cache) => match cache.memory_get(&self.key) {
@@ -167,16 +173,21 @@ impl<K: Kind> Prepared<K> {
                     Some(record) => self.hit(&record, CacheStatus::Disk),
                     // Boxed, as calls without one are to take no more room for it.
                     None if cache.has_redis() && (is_cache_only || !is_later(cache)) => {
-                        Box::pin(cache.redis_get(&self.key, &self.namespace))
-                            .await
-                            .and_then(|record| self.hit(&record, CacheStatus::Redis))
+                        let patience = RemotePatience { end: self.deadline(), is_last: is_cache_only };
+                        match Box::pin(cache.redis_look(&self.key, &self.namespace, patience)).await {
+                            Ok(found) => found.and_then(|record| self.hit(&record, CacheStatus::Redis)),
+                            Err(why) => {
+                                unread = Some(why);
+                                None
+                            }
+                        }
                     }
                     None => None,
                 },
             },
         };
         match found {
-            None if is_cache_only => Err(self.not_cached(cache).await),
+            None if is_cache_only => Err(self.not_cached(cache, unread).await),
             found => Ok(found),
         }
     }

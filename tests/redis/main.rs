@@ -2,6 +2,7 @@
 //! without it.
 #![cfg(unix)]
 
+mod alone;
 mod cache;
 mod changes;
 mod clearing;

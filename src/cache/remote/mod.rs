@@ -3,6 +3,7 @@
 //! A look takes one round trip, once the generation of the namespace is known. What is kept is written behind the caller's back. A
 //! Redis that was found to be away is not asked again by anyone who waits until it is back.
 
+mod bound;
 mod generations;
 mod options;
 mod status;
@@ -10,15 +11,15 @@ mod turns;
 mod writer;
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+pub(crate) use bound::RemotePatience;
 pub use options::RedisCacheOptions;
 pub use status::RedisCacheStats;
 pub use turns::{Lease, Turn};
@@ -33,9 +34,6 @@ use turns::Claim;
 use writer::Writer;
 pub(super) use writer::flush_within_bounds;
 
-/// How much longer than the bound a look may take.
-const GRACE: Duration = Duration::from_millis(2);
-
 /// How often it is asked whether somebody else has cleared anything: of a cache that was used in the last while, and of another.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_SELDOM: Duration = Duration::from_secs(5);
@@ -43,10 +41,6 @@ const IN_USE: Duration = Duration::from_secs(60);
 
 /// How soon that is asked again of a Redis that is away: it may come back without anything.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
-/// How soon one that was late is asked again whether it still is, doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Longer values are decoded off the I/O thread.
 const DECODED_AT_ONCE: usize = 64 << 10;
@@ -122,19 +116,29 @@ impl Remote {
         self.status.note(why);
     }
 
-    /// The answer to this question, if it is there, intact and not expired. Takes no longer than the bound.
-    pub async fn get(self: &Arc<Self>, key: &Key, namespace: Namespace, now_ms: u64) -> Option<Arc<Record>> {
+    /// The answer to this question, if it is there, intact and not expired. Takes no longer than this patience.
+    ///
+    /// # Errors
+    /// In words, if Redis was not looked into.
+    pub async fn get(
+        self: &Arc<Self>,
+        key: &Key,
+        namespace: Namespace,
+        now_ms: u64,
+        patience: RemotePatience,
+    ) -> Result<Option<Arc<Record>>, String> {
         let look = async {
             let place = self.place(key, namespace).await?;
             self.values()?.get(&place.answer).await
         };
-        match self.within(key, look).await? {
-            Found::Nothing => None,
-            Found::Value(value) => self.read(key, value, now_ms).await,
-            Found::Foreign => {
+        match self.in_time(key, self.bound(patience), look).await {
+            Ok(Found::Nothing) => Ok(None),
+            Ok(Found::Value(value)) => Ok(self.read(key, value, now_ms).await),
+            Ok(Found::Foreign) => {
                 self.status.unreadable("a value is not thryd's");
-                None
+                Ok(None)
             }
+            Err(missed) => Err(self.without(missed)),
         }
     }
 
@@ -264,93 +268,6 @@ impl Remote {
                 tokio::time::sleep(pause.mul_f64(fastrand::f64() * 0.5 + 0.75)).await;
             }
         });
-    }
-
-    /// Does something for this key that somebody waits for, within the bound. `None` if Redis is away, or did not do it in time.
-    async fn within<T>(self: &Arc<Self>, key: &Key, work: impl Future<Output = Result<T, Fault>>) -> Option<T> {
-        match self.in_time(key, work).await {
-            Ok(done) => Some(done),
-            Err(fault) => {
-                self.without(fault);
-                None
-            }
-        }
-    }
-
-    /// The same where the caller says that it did without. `None` is a look that is late, or would be.
-    async fn in_time<T>(
-        self: &Arc<Self>,
-        key: &Key,
-        work: impl Future<Output = Result<T, Fault>>,
-    ) -> Result<T, Option<Fault>> {
-        if self.status.is_late() {
-            return Err(None);
-        }
-        let Ok(done) = timeout_at(self.end(), work).await else {
-            self.be_late(key);
-            return Err(None);
-        };
-        let done = done.map_err(Some)?;
-        self.status.found();
-        Ok(done)
-    }
-
-    /// A look for this key came too late. The connection stays, as it may be busy with what is long, and nobody looks until it has
-    /// answered something in time. One that answers nothing at all for a second is given up.
-    fn be_late(self: &Arc<Self>, key: &Key) {
-        let why = format!("{} did not answer within {} ms", self.status.url(), self.limit.as_millis());
-        if self.status.late(&why) {
-            return;
-        }
-        // Of the same node as what was looked for.
-        let probed = self.generations.probe(&blake3::Hash::from_bytes(self.codec.place(key).0).to_hex());
-        let remote = Arc::downgrade(self);
-        tokio::spawn(async move {
-            let mut pause = FIRST_PAUSE;
-            loop {
-                let Some(remote) = remote.upgrade() else { return };
-                let Ok(values) = remote.values() else { return };
-                let asked = Instant::now();
-                match values.get(&probed).await {
-                    Ok(_) if asked.elapsed() > remote.limit => {
-                        tokio::time::sleep(pause.mul_f64(fastrand::f64() * 0.5 + 0.75)).await;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                    // What is away is known to be.
-                    answered => {
-                        remote.status.in_time();
-                        match answered {
-                            Ok(_) => remote.status.found(),
-                            Err(fault) => remote.status.lost(&fault.message),
-                        }
-                        return;
-                    }
-                }
-            }
-        });
-    }
-
-    fn is_away(&self) -> bool {
-        self.values().is_ok_and(|values| values.is_away())
-    }
-
-    /// Until when an answer waits that begins to now.
-    fn end(&self) -> Instant {
-        let now = Instant::now();
-        let end = now + self.limit + GRACE;
-        if self.is_open.load(Ordering::Acquire) {
-            return end;
-        }
-        // Nobody waits for the first connection longer than the first who came.
-        end.min(self.first.get().copied().unwrap_or(now) + self.limit + GRACE)
-    }
-
-    /// A lookup did without, for this reason, or because there was no answer in time.
-    fn without(&self, fault: Option<Fault>) {
-        if let Some(fault) = fault {
-            self.status.lost(&fault.message);
-        }
-        self.status.skipped();
     }
 }
 

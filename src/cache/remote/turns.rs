@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::bound::{Missed, RemotePatience};
 use super::generations::fresh;
 use super::{Place, Remote};
 use crate::cache::{Key, Namespace, Record};
@@ -73,15 +74,16 @@ impl Remote {
         let (begun, token) = (Instant::now(), fresh());
         let (mut place, mut holder, mut handovers) = (None, Bytes::new(), 0);
         loop {
-            let said = match self.in_time(key, self.ask_turn(key, namespace, &token, &mut place)).await {
+            let bound = self.bound(RemotePatience::default());
+            let said = match self.in_time(key, bound, self.ask_turn(key, namespace, &token, &mut place)).await {
                 Ok(said) => said,
                 // A server that is full, or may not be written, is there all the same.
-                Err(Some(fault)) if fault.is_refusal() && place.is_some() && !self.is_away() => {
+                Err(Missed::Fault(fault)) if fault.is_refusal() && place.is_some() && !self.is_away() => {
                     self.refused(0, &fault);
                     return Turn::Alone;
                 }
-                Err(fault) => {
-                    self.without(fault);
+                Err(missed) => {
+                    self.without(missed);
                     return Turn::Alone;
                 }
             };

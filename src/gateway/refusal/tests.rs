@@ -61,6 +61,9 @@ fn what_others_asked_is_not_shown_to_the_client() {
     let hint = Some("; the nearest has messages[0].content: \"secret\"".to_owned());
     let (status, _, error) = response(ErrorKind::NotCached { group: "g".to_owned(), hint });
     assert_eq!((status, error["message"].as_str()), (504, Some(NOT_CACHED)));
+    let why = "redis://inner did not answer within 1000 ms".to_owned();
+    let (status, _, error) = response(ErrorKind::CacheUnread { group: "g".to_owned(), why });
+    assert_eq!((status, error["message"].as_str()), (504, Some(NOT_READ)), "nor where the cache is");
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! Calls that only the cache may answer, where what it has is in a Redis that is late, stands still or is gone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use thryd::error::{Error, ErrorKind};
+use thryd::kinds::{Completion, CompletionRequest};
+use thryd::options::{CacheUse, InvokeOptions};
+use thryd::route::{Answer, CacheStatus, Router};
+
+use super::cache::{SOON, router};
+use super::network::slow_way;
+use super::server::Server;
+
+/// With the default patience, and nothing above Redis.
+fn at(port: u16, more: &str) -> Router<Completion> {
+    let redis = format!(r#"{{"redis": "redis://127.0.0.1:{port}", "memoryBytes": 0{more}}}"#);
+    router(&redis, r#"{"cache": true}"#)
+}
+
+async fn ask(router: &Router<Completion>, what: &str, options: InvokeOptions) -> thryd::Result<Answer<Completion>> {
+    router.invoke("g", CompletionRequest::message(what), options).await
+}
+
+fn only() -> InvokeOptions {
+    InvokeOptions { cache: CacheUse::OnlyIfCached, ..InvokeOptions::default() }
+}
+
+/// Asks for so many things, with more patience than the default, for machines that are busy with tests.
+async fn keep(server: &Server, count: u32) {
+    let redis = format!(r#"{{"redis": {{"url": "{}", "timeoutMs": 3000}}}}"#, server.url());
+    let router = router(&redis, r#"{"cache": true}"#);
+    for number in 0..count {
+        ask(&router, &number.to_string(), InvokeOptions::default()).await.unwrap();
+    }
+    router.close().await.unwrap();
+}
+
+/// The reason of one that says that Redis was not looked into, and nothing of what is there.
+fn reason(error: &Error) -> &str {
+    assert_eq!(error.code(), "ERR_NOT_CACHED");
+    assert!(
+        error.is_retryable() && error.to_string().starts_with("group \"g\": Redis was not looked into: "),
+        "{error}"
+    );
+    let ErrorKind::CacheUnread { why, .. } = error.kind() else { panic!("{error}") };
+    why
+}
+
+#[tokio::test]
+async fn what_is_asked_of_the_cache_alone_waits_for_a_redis_that_is_late() {
+    let Some(server) = Server::start() else { return };
+    keep(&server, 3).await;
+    let (router, server) = (at(server.port, ""), Arc::new(server));
+    assert_eq!(ask(&router, "0", only()).await.unwrap().cache, CacheStatus::Redis);
+    let (status, wakes) = (|| router.stats().cache.unwrap().redis.unwrap().status, Arc::clone(&server));
+    let stands_still_for = |milliseconds| {
+        let wakes = Arc::clone(&wakes);
+        wakes.signal("STOP");
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            wakes.signal("CONT");
+        })
+    };
+    let waking = stands_still_for(400);
+    assert_eq!(ask(&router, "1", only()).await.unwrap().cache, CacheStatus::Redis);
+    waking.join().unwrap();
+    // Also one that is known to be late.
+    let waking = stands_still_for(600);
+    assert_eq!(ask(&router, "nobody's", InvokeOptions::default()).await.unwrap().cache, CacheStatus::Miss);
+    assert_eq!(status(), "away");
+    assert_eq!(ask(&router, "2", only()).await.unwrap().cache, CacheStatus::Redis);
+    waking.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_that_could_not_be_looked_into_is_not_said_to_lack_the_answer() {
+    let Some(server) = Server::start() else { return };
+    keep(&server, 1).await;
+    for more in ["", r#", "mode": "replay""#] {
+        let router = at(server.port, more);
+        // The connection that was given up is made anew.
+        let begun = Instant::now();
+        while ask(&router, "0", only()).await.is_err() {
+            assert!(begun.elapsed() < SOON, "{:?}", router.stats().cache);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let error = ask(&router, "1", only()).await.unwrap_err();
+        assert!(error.to_string().contains("is not in the cache"), "{error}: where it could be");
+        server.signal("STOP");
+        let mut options = only();
+        options.timeouts =
+            Some(thryd::options::Timeouts { total: Some(Duration::from_millis(300)), ..*router.timeouts() });
+        let begun = Instant::now();
+        let error = ask(&router, "0", options).await.unwrap_err();
+        assert!(reason(&error).ends_with("did not answer within 300 ms"), "{error}");
+        assert!(begun.elapsed() >= Duration::from_millis(290), "{:?}", begun.elapsed());
+        let error = ask(&router, "0", only()).await.unwrap_err();
+        assert!(reason(&error).contains("did not answer within"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        server.signal("CONT");
+    }
+    // Where nobody is.
+    let router = at(1, "");
+    let begun = Instant::now();
+    let error = ask(&router, "0", only()).await.unwrap_err();
+    assert!(reason(&error).contains("refused"), "{error}");
+    assert!(begun.elapsed() < Duration::from_millis(900), "nobody waits for what is gone: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_replay_of_many_at_once_that_begins_over_a_long_way_finds_all_that_is_there() {
+    let Some(server) = Server::start() else { return };
+    keep(&server, 50).await;
+    let router = at(slow_way(&server, Duration::from_millis(5)).await, r#", "mode": "replay""#);
+    let asked = (0..50).map(|number| {
+        let router = router.clone();
+        async move { ask(&router, &number.to_string(), InvokeOptions::default()).await }
+    });
+    let answers = join_all(asked).await;
+    let lacks: Vec<_> = answers.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+    assert_eq!(lacks, Vec::<String>::new());
+}
