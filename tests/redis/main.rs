@@ -8,6 +8,7 @@ mod changes;
 mod clearing;
 mod embeddings;
 mod faults;
+mod first;
 mod joining;
 mod late;
 mod layouts;

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -51,19 +50,11 @@ impl Remote {
             let end = begun + self.limit.max(PATIENCE);
             patience.end.map_or(end, |own| end.min(own))
         } else {
-            self.end(begun)
+            // Nobody waits for the first look, or the connection before it, longer than the first who came.
+            let since = if self.generations.is_begun() { None } else { self.beginning.since(&()) };
+            since.unwrap_or(begun) + self.limit + GRACE
         };
         Bound { begun, end, is_last }
-    }
-
-    /// Until when an answer waits that begins to now.
-    fn end(&self, now: Instant) -> Instant {
-        let end = now + self.limit + GRACE;
-        if self.is_open.load(Ordering::Acquire) {
-            return end;
-        }
-        // Nobody waits for the first connection longer than the first who came.
-        end.min(self.first.get().copied().unwrap_or(now) + self.limit + GRACE)
     }
 
     /// Does something for this key that somebody waits for, within the bound. The caller says that it did without.

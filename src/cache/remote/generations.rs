@@ -91,19 +91,27 @@ impl Generations {
         Self { prefix, set, known: Mutex::default(), changing: tokio::sync::Mutex::default() }
     }
 
-    /// What the keys of a namespace's answers have in common: its tag and its generation, which is asked for if it is not known; and
-    /// whether it was cleared so lately that it has not been told, so that what was asked for before may yet come.
+    /// What the keys of a namespace's answers have in common, its tag and its generation, if that is known.
+    pub fn known(&self, namespace: Namespace) -> Option<String> {
+        let known = self.lock();
+        let own = known.each.get(&namespace)?;
+        Some(self.name(namespace, known.since.max(*own)))
+    }
+
+    /// The same of a generation that was asked for, unless a later one is known by now.
+    pub fn named(&self, namespace: Namespace, generation: u64) -> String {
+        let known = self.lock();
+        let own = known.each.get(&namespace).copied().unwrap_or_default();
+        self.name(namespace, generation.max(known.since).max(own))
+    }
+
+    /// Asks for the generation of a namespace; and whether it was cleared so lately that it has not been told, so that what was asked for
+    /// before may yet come.
     ///
     /// # Errors
-    /// If Redis has to be asked and does not answer.
-    pub async fn of(&self, values: &Values, namespace: Namespace) -> Result<(String, bool), Fault> {
-        let seen = {
-            let known = self.lock();
-            if let Some(own) = known.each.get(&namespace) {
-                return Ok((self.name(namespace, known.since.max(*own)), false));
-            }
-            known.seen
-        };
+    /// If Redis does not answer.
+    pub async fn ask(&self, values: &Values, namespace: Namespace) -> Result<(u64, bool), Fault> {
+        let seen = self.lock().seen;
         let said = values.cleared(&self.set, seen.cast_signed(), &name(namespace), false).await?;
         let (mut known, generation) = (self.lock(), said.since.max(said.own));
         let is_news = generation > known.seen;
@@ -111,7 +119,7 @@ impl Generations {
         if said.told >= known.seen && !is_news {
             known.insert(namespace, said.own);
         }
-        Ok((self.name(namespace, generation), is_news))
+        Ok((generation, is_news))
     }
 
     /// Whether it has ever been told what was cleared.

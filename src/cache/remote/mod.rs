@@ -3,9 +3,11 @@
 //! A look takes one round trip, once the generation of the namespace is known. What is kept is written behind the caller's back. A
 //! Redis that was found to be away is not asked again by anyone who waits until it is back.
 
+mod asking;
 mod bound;
 mod generations;
 mod options;
+mod place;
 mod status;
 mod turns;
 mod writer;
@@ -27,6 +29,7 @@ pub use turns::{Lease, Turn};
 use super::clears::Clears;
 use super::{Codec, Key, Namespace, Record};
 use crate::redis::{Fault, Found, Values};
+use asking::Asking;
 pub(super) use generations::Cleared;
 use generations::Generations;
 use status::Status;
@@ -61,8 +64,9 @@ pub(super) struct Remote {
     runtime: Option<Handle>,
     /// When it was first needed.
     first: OnceLock<Instant>,
-    /// Whether it has been reached, or found not to be there.
-    is_open: AtomicBool,
+    /// The first look of all, and the first into each namespace, while they are under way.
+    beginning: Asking<(), ()>,
+    asking: Asking<Namespace, (u64, bool)>,
     /// Whether it was used since anybody last looked.
     is_used: AtomicBool,
     /// What was found to be cleared: what was to be kept before is not kept after.
@@ -87,7 +91,8 @@ impl Remote {
             claims: Mutex::default(),
             runtime: Handle::try_current().ok(),
             first: OnceLock::new(),
-            is_open: AtomicBool::new(false),
+            beginning: Asking::default(),
+            asking: Asking::default(),
             is_used: AtomicBool::new(false),
             clears: Clears::default(),
             listener: OnceLock::new(),
@@ -157,28 +162,14 @@ impl Remote {
         }
     }
 
-    /// Where the answer to a question is kept, and its lease: of one slot.
-    async fn place(&self, key: &Key, namespace: Namespace) -> Result<Place, Fault> {
-        if !self.generations.is_begun() {
-            self.look().await?;
-        }
-        let values = self.values()?;
-        let (generation, is_news) = self.generations.of(&values, namespace).await?;
-        let place = blake3::Hash::from_bytes(self.codec.place(key).0).to_hex();
-        let answer = format!("{generation}:{{{place}}}");
-        Ok(Place { lease: format!("{answer}:lease"), answer, is_news })
-    }
-
     /// Begins a new generation of a namespace, or of all.
     ///
     /// # Errors
     /// If Redis does not do it.
-    pub async fn clear(&self, namespace: Option<Namespace>) -> Result<(), Fault> {
+    pub async fn clear(self: &Arc<Self>, namespace: Option<Namespace>) -> Result<(), Fault> {
         self.clears.add(namespace);
         let clear = async {
-            if !self.generations.is_begun() {
-                self.look().await?;
-            }
+            self.begin().await?;
             let values = self.values()?;
             self.generations.clear(&values, namespace).await
         };
@@ -246,12 +237,11 @@ impl Remote {
                 if !remote.listener.get().is_some_and(|tell| tell(Vec::new())) {
                     return;
                 }
-                let looked = remote.look().await;
+                let looked = if remote.generations.is_begun() { remote.look().await } else { remote.begin().await };
                 match &looked {
                     Ok(()) => remote.status.found(),
                     Err(fault) => remote.status.lost(&fault.message),
                 }
-                remote.is_open.store(true, Ordering::Release);
                 if let Ok(values) = remote.values() {
                     values.rest();
                 }
@@ -269,15 +259,6 @@ impl Remote {
             }
         });
     }
-}
-
-/// The keys of one question.
-#[derive(Clone, Debug)]
-struct Place {
-    answer: String,
-    lease: String,
-    /// Whether the generation was begun since it was last told what was cleared.
-    is_news: bool,
 }
 
 #[cfg(all(test, unix))]

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::Remote;
 use super::bound::{Missed, RemotePatience};
 use super::generations::fresh;
-use super::{Place, Remote};
+use super::place::Place;
 use crate::cache::{Key, Namespace, Record};
 use crate::redis::{Fault, Found, Turn as Said};
 

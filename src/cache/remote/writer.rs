@@ -8,8 +8,9 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Remote;
+use super::place::Place;
 use super::turns::Claim;
-use super::{Place, Remote};
 use crate::cache::{Key, Waiting};
 use crate::redis::{Fault, Keeping, Kept};
 
@@ -105,7 +106,7 @@ impl Remote {
         _ = left.wait_for(|left| *left == 0).await;
     }
 
-    async fn send(&self, batch: Vec<Entry>) {
+    async fn send(self: &Arc<Self>, batch: Vec<Entry>) {
         let count = batch.len() as u64;
         if self.writer.is_resting() {
             // For the reason that is known.
@@ -155,7 +156,7 @@ impl Remote {
     }
 
     /// What is sent of a batch: where to, and in which words, which are found off the I/O thread.
-    async fn letters(&self, batch: Vec<Entry>) -> Result<Vec<Letter>, Fault> {
+    async fn letters(self: &Arc<Self>, batch: Vec<Entry>) -> Result<Vec<Letter>, Fault> {
         let mut placed = Vec::with_capacity(batch.len());
         for entry in batch {
             let namespace = entry.record.record.namespace;
