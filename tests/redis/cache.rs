@@ -371,3 +371,26 @@ pub fn router(cache: &str, dummy: &str) -> thryd::route::Router<thryd::kinds::Co
     let fields = Fields::parse("router options", &options).unwrap();
     thryd::route::Router::new(thryd::options::RouterOptions::read(fields).unwrap()).unwrap()
 }
+
+#[tokio::test]
+async fn a_flush_waits_for_what_came_before_and_not_for_what_comes_after() {
+    let Some(server) = Server::start() else { return };
+    // So that something is on its way all the time.
+    let port = super::network::slow_way(&server, Duration::from_millis(20)).await;
+    let cache = Cache::open(options_at(&format!("redis://127.0.0.1:{port}"))).unwrap();
+    let puts = cache.clone();
+    let load = tokio::spawn(async move {
+        for number in 100.. {
+            puts.put(key(number), entry("one of many"));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    for number in 0..5 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        cache.put(key(number), entry("an answer"));
+        tokio::time::timeout(SOON, cache.flush()).await.expect("it comes to an end").unwrap();
+        assert!(found(&open(&server), &key(number), "").await.is_some(), "and not too early");
+    }
+    assert!(!load.is_finished());
+    load.abort();
+}

@@ -31,14 +31,16 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Writer {
     state: Mutex<State>,
-    /// How many wait or are being written.
-    left: watch::Sender<usize>,
+    /// How many of those that were to be kept are in Redis, or lost: they go in the order in which they came.
+    done: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Entry>,
     bytes: u64,
+    /// How many were ever to be kept.
+    count: u64,
     is_running: bool,
     rests_until: Option<Instant>,
 }
@@ -77,8 +79,8 @@ impl Remote {
                 return;
             }
             state.bytes += record.bytes;
+            state.count += 1;
             state.waiting.push_back(Entry { key, record, asked_ms, cleared, claim });
-            self.writer.left.send_modify(|left| *left += 1);
         }
         self.begin_to_write();
     }
@@ -100,10 +102,11 @@ impl Remote {
 
     /// Waits until all that was to be kept before is in Redis, or lost.
     pub async fn flush(self: &Arc<Self>) {
+        let count = self.writer.lock().count;
         self.begin_to_write();
-        let mut left = self.writer.left.subscribe();
+        let mut done = self.writer.done.subscribe();
         // The sender is ours, so it does not end before.
-        _ = left.wait_for(|left| *left == 0).await;
+        _ = done.wait_for(|done| *done >= count).await;
     }
 
     async fn send(self: &Arc<Self>, batch: Vec<Entry>) {
@@ -253,7 +256,7 @@ struct Count<'a>(&'a Writer, usize);
 
 impl Drop for Count<'_> {
     fn drop(&mut self) {
-        self.0.left.send_modify(|left| *left -= self.1);
+        self.0.done.send_modify(|done| *done += self.1 as u64);
     }
 }
 
@@ -272,8 +275,8 @@ pub(super) fn note(remote: &Arc<Remote>) {
 pub(in crate::cache) fn flush_within_bounds() {
     let all = ALL.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for remote in all.iter().filter_map(Weak::upgrade) {
-        let begun = std::time::Instant::now();
-        while *remote.writer.left.borrow() > 0 && begun.elapsed() < remote.limit {
+        let (begun, count) = (std::time::Instant::now(), remote.writer.lock().count);
+        while *remote.writer.done.borrow() < count && begun.elapsed() < remote.limit {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
