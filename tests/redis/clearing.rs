@@ -300,3 +300,20 @@ async fn a_cache_that_is_closed_hands_over_what_it_was_about_to_ask() {
     closed.unwrap();
     assert!(matches!(next, Turn::Ours(_)) && begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn a_cache_that_is_closed_while_it_waits_for_another_process_does_not_call_redis_away() {
+    let Some(server) = Server::start() else { return };
+    let joins = || Cache::open(CacheOptions { joins_processes: true, ..options(&server) }).unwrap();
+    let (one, other) = (joins(), joins());
+    let Turn::Ours(_lease) = one.turn(&key(1), "", SOON).await else { panic!("nobody else asks") };
+    let closing = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        other.close().await
+    };
+    let (next, closed) = futures_util::future::join(other.turn(&key(1), "", SOON), closing).await;
+    closed.unwrap();
+    assert!(matches!(next, Turn::Alone));
+    let redis = other.stats().redis.unwrap();
+    assert_eq!((redis.status, redis.skipped, redis.last_error), ("connected", 0, None));
+}

@@ -10,6 +10,7 @@ mod options;
 mod place;
 mod status;
 mod turns;
+mod voice;
 mod writer;
 
 use std::collections::HashMap;
@@ -181,6 +182,7 @@ impl Remote {
 
     /// Lets go of the connection. From then on nothing is found and nothing kept.
     pub fn close(&self) {
+        self.status.close();
         // Whoever waits need not wait for their end.
         self.end_claims();
         drop(self.values.write().unwrap_or_else(PoisonError::into_inner).take());

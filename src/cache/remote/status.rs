@@ -1,11 +1,12 @@
 //! How a Redis that keeps answers has been doing, as can be watched.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::redis::{Topic, say};
+use super::voice::{Choir, Voice};
+use crate::redis::say;
 
 /// A Redis that keeps answers, at one moment. What is counted is what this cache did, from its opening on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,20 +42,20 @@ pub(super) struct Status {
     write_errors: AtomicU64,
     read_errors: AtomicU64,
     last_error: Mutex<Option<String>>,
-    /// Whether all that was said is that it is well, and it is.
-    is_well: AtomicBool,
-    said: Topic,
+    /// Whether nothing is to be known of it any more.
+    is_closed: AtomicBool,
+    voice: Voice,
     /// Where it is said.
-    voice: fn(&str),
+    say: fn(&str),
 }
 
 impl Status {
     pub fn new(url: String) -> Self {
-        let said = Topic::named(&url);
-        Self::with_voice(url, said, say)
+        let choir = Choir::of(&url);
+        Self::saying(url, choir, say)
     }
 
-    fn with_voice(url: String, said: Topic, voice: fn(&str)) -> Self {
+    fn saying(url: String, choir: Arc<Choir>, say: fn(&str)) -> Self {
         Self {
             url,
             has_answered: AtomicBool::default(),
@@ -65,9 +66,9 @@ impl Status {
             write_errors: AtomicU64::default(),
             read_errors: AtomicU64::default(),
             last_error: Mutex::default(),
-            is_well: AtomicBool::new(true),
-            said,
-            voice,
+            is_closed: AtomicBool::default(),
+            voice: Voice::new(choir),
+            say,
         }
     }
 
@@ -104,6 +105,9 @@ impl Status {
 
     /// It did not.
     pub fn lost(&self, why: &str) {
+        if self.is_closed() {
+            return;
+        }
         self.note(why);
         self.is_away.store(true, Ordering::Relaxed);
         self.tell(why);
@@ -129,6 +133,9 @@ impl Status {
 
     /// A lookup did without it.
     pub fn skipped(&self) {
+        if self.is_closed() {
+            return;
+        }
         self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -146,6 +153,9 @@ impl Status {
 
     /// It answered, and does not keep what it is given.
     pub fn refused(&self, why: &str) {
+        if self.is_closed() {
+            return;
+        }
         self.note(why);
         self.has_answered.store(true, Ordering::Relaxed);
         self.is_refusing.store(true, Ordering::Relaxed);
@@ -158,6 +168,16 @@ impl Status {
         self.note(why);
     }
 
+    /// From now on it is how it is now, and nothing is said of it: that nobody asks it any more is no fault of its.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.voice.withdraw();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
     /// Says how it is, if none of this process has.
     fn tell(&self, why: &str) {
         let news = match (self.is_away.load(Ordering::Relaxed), self.is_refusing.load(Ordering::Relaxed)) {
@@ -165,19 +185,11 @@ impl Status {
             (false, true) => "refusing",
             (false, false) => "",
         };
-        if news.is_empty() && self.is_well.load(Ordering::Relaxed) {
-            return;
-        }
-        let is_to_be_said = self.said.is_to_be_said(news);
-        // Also where another of this process has said it: whoever finds first that it is over says so.
-        if self.said.is_said(news) {
-            self.is_well.store(news.is_empty(), Ordering::Relaxed);
-        }
-        if !is_to_be_said {
+        if self.is_closed() || !self.voice.is_to_be_said(news) {
             return;
         }
         let why = if why.is_empty() { self.last_error().unwrap_or_default() } else { why.to_owned() };
-        (self.voice)(&match news {
+        (self.say)(&match news {
             "" => format!("answers are kept in Redis again: {}", self.url),
             "away" => format!("the cache goes on without Redis: {why}"),
             _ => format!("answers are not kept in Redis: {why}"),
@@ -214,14 +226,17 @@ mod tests {
     }
 
     fn status() -> Status {
-        Status::with_voice("redis://host".to_owned(), Topic::default(), hear)
+        of(&Arc::default())
+    }
+
+    fn of(choir: &Arc<Choir>) -> Status {
+        Status::saying("redis://host".to_owned(), Arc::clone(choir), hear)
     }
 
     #[tokio::test(start_paused = true)]
     async fn several_caches_of_one_redis_say_one_line_when_it_goes_and_one_when_it_is_back() {
-        let first = status();
-        let of_it = |said: &Topic| Status::with_voice("redis://host".to_owned(), said.clone(), hear);
-        let caches = [of_it(&first.said), of_it(&first.said), first];
+        let choir = Arc::default();
+        let caches = [of(&choir), of(&choir), of(&choir)];
         for cache in &caches {
             cache.lost("no answer");
         }
@@ -233,6 +248,55 @@ mod tests {
             heard(),
             ["the cache goes on without Redis: no answer", "answers are kept in Redis again: redis://host"]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_done_with_one_that_is_closed_is_no_fault_of_redis() {
+        let closed = status();
+        closed.found();
+        closed.close();
+        closed.lost("the cache was closed");
+        closed.refused("the cache was closed");
+        closed.skipped();
+        assert!(!closed.late("no answer"));
+        closed.found();
+        assert_eq!(heard(), Vec::<String>::new());
+        let stats = closed.stats();
+        assert_eq!((stats.status, stats.skipped, stats.last_error), ("connected", 0, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_outage_is_told_of_also_when_whoever_told_of_the_last_one_is_gone() {
+        let choir = Arc::default();
+        let (away, again) = ("the cache goes on without Redis: gone", "answers are kept in Redis again: redis://host");
+        let other = of(&choir);
+        for is_closed in [true, false] {
+            let cache = of(&choir);
+            cache.lost("gone");
+            assert_eq!(heard(), [away]);
+            if is_closed {
+                cache.close();
+            }
+            drop(cache);
+            other.found();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            other.lost("gone");
+            other.found();
+            assert_eq!(heard(), [away, again]);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_others_know_of_is_theirs_to_end() {
+        let choir = Arc::default();
+        let (cache, other) = (of(&choir), of(&choir));
+        cache.lost("gone");
+        other.lost("gone");
+        cache.close();
+        other.lost("gone");
+        other.found();
+        assert_eq!(heard(), ["the cache goes on without Redis: gone", "answers are kept in Redis again: redis://host"]);
     }
 
     #[tokio::test(start_paused = true)]
