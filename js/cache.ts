@@ -53,8 +53,8 @@ export interface RedisCacheOptions {
   /** What all keys begin with: 1 to 64 bytes, without braces. @default 'thryd' */
   prefix?: string
   /**
-   * The most that a call waits for Redis at a time, in milliseconds, 1 to 10,000; then it does without. One that only the cache may
-   * answer waits for a second. @default 50
+   * The most that a call waits for Redis at a time, in milliseconds, 1 to 10,000, and half of what is left of its `totalMs`; then
+   * it does without. One that only the cache may answer waits for a second. @default 50
    */
   timeoutMs?: number
   /**

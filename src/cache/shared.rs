@@ -42,11 +42,14 @@ impl Cache {
         found
     }
 
-    /// Whether looks of one call that began then have taken as long as one may: the next one is a miss. It begins with the first.
+    /// Whether looks of one call that began then, and ends then, have taken as long as one may: the next one is a miss. It begins with
+    /// the first.
     #[must_use]
-    pub(crate) fn has_waited_for_redis(&self, begun: &OnceLock<Instant>) -> bool {
+    pub(crate) fn has_waited_for_redis(&self, begun: &OnceLock<Instant>, end: Option<Instant>) -> bool {
         let Some(remote) = self.remote() else { return false };
-        let has = begun.get_or_init(Instant::now).elapsed() >= remote.limit();
+        let begun = *begun.get_or_init(Instant::now);
+        let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(begun));
+        let has = begun.elapsed() >= remote.share(left);
         if has {
             remote.skip();
             self.0.misses.fetch_add(1, Ordering::Relaxed);

@@ -115,7 +115,7 @@ impl<K: Kind> Prepared<K> {
     }
 
     /// When the call ends, if it has an end of its own.
-    fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.timeouts.total.map(|total| self.started + total)
     }
 

@@ -155,7 +155,8 @@ impl<K: Kind> Order<K> {
         let found = {
             // Never closed, so there is always a permit at last.
             let _permit = self.lookups.acquire().await;
-            self.parts[place].in_cache_but(|cache| cache.has_waited_for_redis(&self.looking)).await?
+            let part = &self.parts[place];
+            part.in_cache_but(|cache| cache.has_waited_for_redis(&self.looking, part.deadline())).await?
         };
         if let Some(answer) = found {
             return Ok(answer);

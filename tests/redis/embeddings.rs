@@ -12,8 +12,13 @@ use super::server::Server;
 
 fn router(port: u16, timeout_ms: u32) -> Router<Embeddings> {
     let redis = format!(r#"{{"url": "redis://127.0.0.1:{port}", "timeoutMs": {timeout_ms}}}"#);
+    router_of(&format!(r#"{{"memoryBytes": 0, "redis": {redis}}}"#))
+}
+
+/// A router with one dummy and this cache.
+pub fn router_of(cache: &str) -> Router<Embeddings> {
     let options = format!(
-        r#"{{"cache": {{"memoryBytes": 0, "redis": {redis}}}, "providers": [{{"type": "dummy", "dummy": {{"cache": true}}}}],
+        r#"{{"cache": {cache}, "providers": [{{"type": "dummy", "dummy": {{"cache": true}}}}],
             "groups": {{"g": {{"deployments": ["dummy::m"]}}}}}}"#
     );
     let fields = Fields::parse("router options", &options).unwrap();

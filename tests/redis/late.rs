@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thryd::cache::{Cache, CacheOptions, Entry};
+use thryd::kinds::{CompletionRequest, EmbeddingRequest};
+use thryd::options::{InvokeOptions, Timeouts};
+use thryd::route::CacheStatus;
 
-use super::cache::{SOON, entry, found, impatient, key, open, until_found};
+use super::cache::{SOON, entry, found, impatient, key, open, router as cached, until_found};
 use super::server::Server;
 use super::until;
 
@@ -123,6 +126,42 @@ async fn a_redis_that_is_always_late_delays_one_answer_and_the_others_by_nothing
     cache.put(key(2), entry("an answer"));
     cache.flush().await.unwrap();
     assert!(found(&open(&server), &key(2), "").await.is_some());
+}
+
+#[tokio::test]
+async fn a_call_with_less_time_than_redis_may_take_leaves_half_of_it_to_whoever_is_asked() {
+    let Some(server) = Server::start() else { return };
+    let total = Some(Duration::from_millis(400));
+    let options =
+        || InvokeOptions { timeouts: Some(Timeouts { total, ..Timeouts::default() }), ..InvokeOptions::default() };
+    let redis = format!(r#""redis": {{"url": "{}", "timeoutMs": 900}}, "memoryBytes": 0"#, server.url());
+    let texts = || EmbeddingRequest::input((0..200).map(|number| number.to_string()).collect::<Vec<_>>());
+    for join in ["", r#", "join": "redis""#] {
+        let cache = format!("{{{redis}{join}}}");
+        let (router, vectors) = (cached(&cache, r#"{"cache": true}"#), super::embeddings::router_of(&cache));
+        let ask = async || router.invoke("g", CompletionRequest::message("Hi"), options()).await;
+        let begun = Instant::now();
+        // Connected, and in a namespace that is known.
+        while ask().await.unwrap().cache != CacheStatus::Redis {
+            assert!(begun.elapsed() < SOON, "{:?}", router.stats().cache);
+        }
+        vectors.invoke("g", EmbeddingRequest::input(["Hi"]), options()).await.unwrap();
+        server.signal("STOP");
+        let begun = Instant::now();
+        let answer = ask().await.unwrap();
+        assert_eq!(answer.cache, CacheStatus::Miss);
+        assert!(begun.elapsed() >= Duration::from_millis(180), "it is given a chance: {:?}", begun.elapsed());
+        let answer = vectors.invoke("g", texts(), options()).await.unwrap();
+        assert_eq!(answer.cache, CacheStatus::Miss);
+        for cache in [router.stats().cache, vectors.stats().cache] {
+            assert_eq!(
+                cache.unwrap().redis.unwrap().status,
+                "connected",
+                "nobody has waited for as long as it may take"
+            );
+        }
+        server.signal("CONT");
+    }
 }
 
 #[tokio::test]

@@ -46,15 +46,21 @@ impl Remote {
     /// Until when a look is waited for that begins now.
     pub(super) fn bound(&self, patience: RemotePatience) -> Bound {
         let (begun, is_last) = (Instant::now(), patience.is_last);
+        let left = patience.end.map_or(Duration::MAX, |end| end.saturating_duration_since(begun));
         let end = if is_last {
-            let end = begun + self.limit.max(PATIENCE);
-            patience.end.map_or(end, |own| end.min(own))
+            begun + self.limit.max(PATIENCE).min(left)
         } else {
             // Nobody waits for the first look, or the connection before it, longer than the first who came.
             let since = if self.generations.is_begun() { None } else { self.beginning.since(&()) };
-            since.unwrap_or(begun) + self.limit + GRACE
+            // Half of the time is for whoever is asked instead.
+            (since.unwrap_or(begun) + self.limit + GRACE).min(begun + self.share(left))
         };
         Bound { begun, end, is_last }
+    }
+
+    /// How long looks of a call may take that has so much time left.
+    pub fn share(&self, left: Duration) -> Duration {
+        (self.limit + GRACE).min(left / 2)
     }
 
     /// Does something for this key that somebody waits for, within the bound. The caller says that it did without.
@@ -68,8 +74,12 @@ impl Remote {
             return Err(Missed::Late(Duration::ZERO));
         }
         let Ok(done) = timeout_at(bound.end, work).await else {
-            self.be_late(key);
-            return Err(Missed::Late(bound.end - bound.begun));
+            let waited = bound.end.saturating_duration_since(bound.begun);
+            // Whoever has less time has not found out anything.
+            if waited >= self.limit {
+                self.be_late(key);
+            }
+            return Err(Missed::Late(waited));
         };
         let done = done.map_err(Missed::Fault)?;
         self.status.found();

@@ -107,11 +107,6 @@ impl Remote {
         self.status.stats()
     }
 
-    /// How long an answer waits.
-    pub fn limit(&self) -> Duration {
-        self.limit
-    }
-
     /// A lookup did without.
     pub fn skip(&self) {
         self.status.skipped();

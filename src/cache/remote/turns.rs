@@ -75,7 +75,8 @@ impl Remote {
         let (begun, token) = (Instant::now(), fresh());
         let (mut place, mut holder, mut handovers) = (None, Bytes::new(), 0);
         loop {
-            let bound = self.bound(RemotePatience::default());
+            let mut bound = self.bound(RemotePatience::default());
+            bound.end = bound.end.min(begun + limit);
             let said = match self.in_time(key, bound, self.ask_turn(key, namespace, &token, &mut place)).await {
                 Ok(said) => said,
                 // A server that is full, or may not be written, is there all the same.
