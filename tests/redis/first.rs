@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use thryd::cache::{Cache, CacheOptions, Entry, Turn};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::cache::{SOON, entry, key, open, options_at};
-use super::network::slow_way;
 use super::server::Server;
 use super::until;
 
@@ -30,8 +33,35 @@ async fn filled(namespace: &str) -> Option<Server> {
 
 /// With three seconds of patience, and nothing above Redis.
 async fn far(server: &Server, joins_processes: bool) -> Cache {
-    let url = format!("redis://127.0.0.1:{}", slow_way(server, WAY).await);
+    let url = format!("redis://127.0.0.1:{}", long_way(server, WAY).await);
     Cache::open(CacheOptions { memory_bytes: 0, joins_processes, ..options_at(&url) }).unwrap()
+}
+
+/// A way to a server that all take that long to get there and back, however many there are; its port.
+async fn long_way(server: &Server, delay: Duration) -> u16 {
+    let (listener, to) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), server.port);
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            let ((mut asks, mut hears), (mut answers, mut asked)) = (near.into_split(), far.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut asks, &mut asked).await });
+            let (sender, mut under_way) = mpsc::unbounded_channel();
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 1 << 16];
+                while let Ok(count @ 1..) = answers.read(&mut bytes).await {
+                    _ = sender.send((Instant::now() + delay, bytes[..count].to_vec()));
+                }
+            });
+            tokio::spawn(async move {
+                while let Some((at, bytes)) = under_way.recv().await {
+                    tokio::time::sleep_until(at).await;
+                    _ = hears.write_all(&bytes).await;
+                }
+            });
+        }
+    });
+    port
 }
 
 /// How often a server was asked to run this, also by a script.
@@ -83,4 +113,67 @@ async fn many_who_ask_for_a_namespace_for_the_first_time_ask_once_when_it_was_cl
     assert_eq!(found.iter().flatten().count(), 60, "{:?}", cache.stats().redis);
     let asked = runs(&server, "evalsha") - before;
     assert!(asked <= 2, "{asked}");
+}
+
+/// One that waits for Redis for 600 ms, over a way that takes 350, and has asked it before.
+async fn impatient(server: &Server, joins_processes: bool) -> Cache {
+    let url = format!("redis://127.0.0.1:{}", long_way(server, Duration::from_millis(350)).await);
+    let mut options = CacheOptions { memory_bytes: 0, joins_processes, ..options_at(&url) };
+    options.redis.as_mut().unwrap().redis.timeout = Duration::from_millis(600);
+    let cache = Cache::open(options).unwrap();
+    let begun = Instant::now();
+    while cache.redis_get(&key(1), "").await.is_none() {
+        assert!(begun.elapsed() < SOON, "{:?}", cache.stats());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cache
+}
+
+async fn keep(cache: &Cache, number: u32, namespace: &str) {
+    cache.put(key(number), Entry { namespace, ..entry("an answer") });
+    cache.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_first_look_into_a_namespace_takes_no_longer_than_any_other() {
+    let Some(server) = Server::start() else { return };
+    let other = open(&server);
+    for namespace in ["", "a", "b", "c", "d"] {
+        keep(&other, 1, namespace).await;
+    }
+    let cache = impatient(&server, false).await;
+    let skipped = cache.stats().redis.unwrap().skipped;
+    for namespace in ["a", "b"] {
+        assert!(cache.redis_get(&key(1), namespace).await.is_some(), "{:?}", cache.stats().redis);
+    }
+    let joins = impatient(&server, true).await;
+    for namespace in ["c", "d"] {
+        assert!(matches!(joins.turn(&key(1), namespace, SOON).await, Turn::Found(_)), "{:?}", joins.stats().redis);
+    }
+    let redis = cache.stats().redis.unwrap();
+    assert_eq!((redis.status, redis.skipped), ("connected", skipped));
+}
+
+#[tokio::test]
+async fn a_look_that_has_to_ask_twice_does_not_make_redis_late_and_the_next_one_finds() {
+    let Some(server) = Server::start() else { return };
+    let other = open(&server);
+    keep(&other, 1, "").await;
+    let cache = impatient(&server, false).await;
+    // Whose generation is not that of all others.
+    other.clear(Some("a")).await.unwrap();
+    keep(&other, 1, "a").await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(cache.redis_get(&key(1), "a").await.is_none(), "that takes 700 ms");
+    assert_eq!(cache.stats().redis.unwrap().status, "connected");
+    assert!(cache.redis_get(&key(1), "a").await.is_some(), "{:?}", cache.stats().redis);
+}
+
+#[tokio::test]
+async fn a_process_that_begins_far_from_redis_does_not_say_that_it_is_away() {
+    let Some(server) = filled("").await else { return };
+    // A connection, what was cleared, and the answer take far longer than anybody waits.
+    let cache = impatient(&server, false).await;
+    let redis = cache.stats().redis.unwrap();
+    assert!(redis.skipped > 0 && redis.last_error.is_none(), "{redis:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -34,12 +35,28 @@ pub(super) struct Bound {
     is_last: bool,
 }
 
+/// Whether a look waits for the first that it has asked. Only then a Redis is late that does not answer within the bound: whoever
+/// has to ask twice takes as long as two do.
+#[derive(Debug, Default)]
+pub(super) struct Steps(AtomicBool);
+
 /// Why a look came to nothing.
 #[derive(Debug)]
 pub(super) enum Missed {
     /// Redis is late, or would be, after so long.
     Late(Duration),
     Fault(Fault),
+}
+
+impl Steps {
+    /// It asks something else from here on.
+    pub fn next(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_first(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Remote {
@@ -68,6 +85,7 @@ impl Remote {
         self: &Arc<Self>,
         key: &Key,
         bound: Bound,
+        steps: &Steps,
         work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Missed> {
         if self.status.is_late() && !bound.is_last {
@@ -76,7 +94,7 @@ impl Remote {
         let Ok(done) = timeout_at(bound.end, work).await else {
             let waited = bound.end.saturating_duration_since(bound.begun);
             // Whoever has less time has not found out anything.
-            if waited >= self.limit {
+            if waited >= self.limit && steps.is_first() {
                 self.be_late(key);
             }
             return Err(Missed::Late(waited));

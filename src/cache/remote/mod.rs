@@ -31,6 +31,7 @@ use super::clears::Clears;
 use super::{Codec, Key, Namespace, Record};
 use crate::redis::{Fault, Found, Values};
 use asking::Asking;
+use bound::Steps;
 pub(super) use generations::Cleared;
 use generations::Generations;
 use status::Status;
@@ -128,11 +129,14 @@ impl Remote {
         now_ms: u64,
         patience: RemotePatience,
     ) -> Result<Option<Arc<Record>>, String> {
+        let steps = Steps::default();
         let look = async {
-            let place = self.place(key, namespace).await?;
-            self.values()?.get(&place.answer).await
+            match self.place_and_look(key, namespace, &steps).await? {
+                (_, Some(found)) => Ok(found),
+                (place, None) => self.values()?.get(&place.answer).await,
+            }
         };
-        match self.in_time(key, self.bound(patience), look).await {
+        match self.in_time(key, self.bound(patience), &steps, look).await {
             Ok(Found::Nothing) => Ok(None),
             Ok(Found::Value(value)) => Ok(self.read(key, value, now_ms).await),
             Ok(Found::Foreign) => {

@@ -15,7 +15,7 @@ use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Remote;
-use super::bound::{Missed, RemotePatience};
+use super::bound::{Missed, RemotePatience, Steps};
 use super::generations::fresh;
 use super::place::Place;
 use crate::cache::{Key, Namespace, Record};
@@ -77,7 +77,9 @@ impl Remote {
         loop {
             let mut bound = self.bound(RemotePatience::default());
             bound.end = bound.end.min(begun + limit);
-            let said = match self.in_time(key, bound, self.ask_turn(key, namespace, &token, &mut place)).await {
+            let steps = Steps::default();
+            let asking = self.ask_turn(key, namespace, &token, &mut place, &steps);
+            let said = match self.in_time(key, bound, &steps, asking).await {
                 Ok(said) => said,
                 // A server that is full, or may not be written, is there all the same.
                 Err(Missed::Fault(fault)) if fault.is_refusal() && place.is_some() && !self.is_away() => {
@@ -141,10 +143,17 @@ impl Remote {
         namespace: Namespace,
         token: &str,
         known: &mut Option<Place>,
+        steps: &Steps,
     ) -> Result<Said, Fault> {
-        let place = match known {
-            Some(place) => &*place,
-            None => known.insert(self.place(key, namespace).await?),
+        let place = if let Some(place) = known {
+            &*place
+        } else {
+            let (place, found) = self.place_and_look(key, namespace, steps).await?;
+            let place = known.insert(place);
+            if let Some(Found::Value(value)) = found {
+                return Ok(Said::Answer(value));
+            }
+            place
         };
         if self.writer.is_resting() {
             // What cannot be kept cannot be leased, but may be there.
