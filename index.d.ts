@@ -745,7 +745,11 @@ export declare interface RedisCacheOptions {
 export declare interface RedisCacheStats {
     /** Where it is, without credentials. */
     url: string;
-    /** `'idle'`: not needed yet. `'connected'`. `'away'`: it does not answer in time, or refuses; calls go on without it. */
+    /**
+     * `'idle'`: not needed yet. `'connected'`: it answers, which is also said of one that keeps nothing, as it is full or may not be
+     * written: `writeErrors` counts, `lastError` says why. `'away'`: it does not answer in time, or refuses to be read, as with a
+     * wrong password; calls go on without it.
+     */
     status: 'idle' | 'connected' | 'away';
     /** Lookups that did without it. */
     skipped: number;

@@ -14,7 +14,8 @@ use crate::redis::say;
 pub struct RedisCacheStats {
     /// Where it is, without credentials.
     pub url: String,
-    /// `idle`: not needed yet. `connected`. `away`: it does not answer in time, or refuses; calls go on without it.
+    /// `idle`: not needed yet. `connected`: it answers, which is also said of one that keeps nothing, as it is full or may not be
+    /// written. `away`: it does not answer in time, or refuses to be read; calls go on without it.
     pub status: &'static str,
     /// Lookups that did without it, because it was away.
     pub skipped: u64,
