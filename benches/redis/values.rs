@@ -36,7 +36,7 @@ async fn ask(server: &Server, name: &str, router: &Router<Completion>) {
     server.ask(&["CONFIG", "RESETSTAT"]);
     let before = used(server);
     let calls = stream::iter(0..QUESTIONS).map(|number| {
-        router.invoke("g", CompletionRequest::message(&format!("question {number}")), InvokeOptions::default())
+        router.invoke("g", CompletionRequest::message(format!("question {number}")), InvokeOptions::default())
     });
     calls.buffer_unordered(AT_ONCE).for_each(async |answer| drop(answer.unwrap())).await;
     router.close().await.unwrap();
