@@ -15,6 +15,8 @@ pub(super) struct Status {
     url: String,
     /// What is said of this Redis, by whichever router.
     said: Topic,
+    /// Where it is said.
+    voice: fn(&str),
     state: Mutex<State>,
 }
 
@@ -55,7 +57,11 @@ pub struct RedisStats {
 impl Status {
     pub fn new(url: String, processes: u64) -> Self {
         let said = Topic::named(&format!("limits {url}"));
-        Self { url, said, state: Mutex::new(State { processes, ..State::default() }) }
+        Self::with_voice(url, processes, said, say)
+    }
+
+    fn with_voice(url: String, processes: u64, said: Topic, voice: fn(&str)) -> Self {
+        Self { url, said, voice, state: Mutex::new(State { processes, ..State::default() }) }
     }
 
     pub fn stats(&self, now: Instant) -> LimitsStats {
@@ -80,20 +86,19 @@ impl Status {
         self.lock().processes
     }
 
-    /// A ledger is alone.
+    /// A ledger is alone, or still is.
     pub fn lost(&self, ledger: &str, fault: &Fault) {
         let mut state = self.lock();
-        let is_first = state.alone.is_empty();
+        if state.alone.is_empty() {
+            state.since = Some(Instant::now());
+        }
         state.alone.retain(|(known, _)| known != ledger);
         state.alone.push((ledger.to_owned(), fault.message.clone()));
-        if !is_first {
-            return;
-        }
-        state.since = Some(Instant::now());
         let processes = state.processes;
         drop(state);
+        // Each time, because soon after an earlier one it is not said that it is so.
         if self.said.is_to_be_said("away") {
-            say(&format!("limits are counted without Redis, as one of {processes}: {fault}"));
+            (self.voice)(&format!("limits are counted without Redis, as one of {processes}: {fault}"));
         }
     }
 
@@ -109,7 +114,7 @@ impl Status {
         }
         drop(state);
         if is_over && self.said.is_to_be_said("") {
-            say(&format!("limits are counted over Redis again: {}", self.url));
+            (self.voice)(&format!("limits are counted over Redis again: {}", self.url));
         }
     }
 
@@ -123,3 +128,6 @@ impl Status {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;
