@@ -6,13 +6,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::fault::{Fault, FaultKind};
+use super::alone::Charges;
 use super::ledger::Inner;
-use super::state::{Awaited, Mode};
+use super::state::Mode;
 use super::wire::{Answer, Changes, Epoch, Meant, Words, count};
 
 /// How long whoever told a Redis that has forgotten everything waits for the others who were alive. They find it within half a second
 /// ([`super::super::node`]); one that has died is waited for in vain.
 pub(super) const OTHERS_TELL_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long ago, how many requests and tokens.
+type Ages = Vec<(Duration, u64, u64)>;
 
 /// Nobody waits for more than this many to have told, which is as far as a window counts them.
 const MOST_TOLD: u64 = 4000;
@@ -49,21 +53,7 @@ impl Inner {
         let forgotten = known.map_or([true; 2], |known| known.has_forgotten(found));
         if forgotten != [false; 2] && !is_over {
             let told = if known.is_some() {
-                if forgotten != [true; 2] {
-                    // The other window only lacks what was admitted alone.
-                    let alone = self.lock().alone.history(Instant::now());
-                    self.tell(Changes::Ages(&alone), Meant::only(forgotten.map(|is| !is))).await?;
-                }
-                // With what was admitted alone, which is told again with all the rest if this fails.
-                let (since, now) = {
-                    let (mut state, now) = (self.lock(), Instant::now());
-                    state.alone.forget();
-                    state.is_told_all(now);
-                    (state.remembers_until(found), now)
-                };
-                let mut history = self.told.history(now);
-                history.retain(|(age, ..)| since.is_none_or(|since| now - *age >= since));
-                self.tell(Changes::History(&history), Meant::only(forgotten)).await?
+                self.tell_again(forgotten, found).await?
             } else {
                 // One that was never asked before is told below what was admitted without it.
                 self.tell(Changes::Ages(&[]), Meant::default()).await?
@@ -81,9 +71,11 @@ impl Inner {
             return Ok(false);
         }
         let away = {
-            let mut state = self.lock();
+            let (mut state, now) = (self.lock(), Instant::now());
             (state.mode, state.awaited, state.patience) = (Mode::Returning, None, Duration::ZERO);
-            state.alone.history(Instant::now())
+            state.untold = None;
+            state.alone.take(now);
+            state.alone.taken(now)
         };
         let told = self.tell(Changes::Ages(&away), Meant::default()).await;
         {
@@ -96,7 +88,7 @@ impl Inner {
                     if let Some(processes) = answer.processes {
                         (state.processes, state.counted) = (processes.max(1), Some(now));
                     }
-                    state.alone.forget();
+                    state.alone.is_told();
                 }
                 Err(_) => state.mode = Mode::Local,
             }
@@ -108,6 +100,42 @@ impl Inner {
         told.map(|_| true)
     }
 
+    /// Tells windows that have forgotten something what this process was charged with until that was found out, and a window that has not
+    /// what was admitted alone until then. What is admitted meanwhile is for both, and told when nobody is waited for any more.
+    async fn tell_again(&self, forgotten: [bool; 2], found: Epoch) -> Result<Answer, Fault> {
+        let (history, alone) = self.untold(found);
+        if forgotten != [true; 2] && !alone.is_empty() {
+            self.tell(Changes::Ages(&alone), Meant::only(forgotten.map(|is| !is))).await?;
+            self.lock().alone.is_told();
+        }
+        let told = self.tell(Changes::History(&history), Meant::only(forgotten)).await?;
+        let mut state = self.lock();
+        // What was admitted alone is in it.
+        state.alone.is_told();
+        state.untold = None;
+        Ok(told)
+    }
+
+    /// What was charged until it was found out that windows have forgotten it, and what of that was admitted alone. The same until it is told.
+    fn untold(&self, found: Epoch) -> (Ages, Ages) {
+        let now = Instant::now();
+        let since = {
+            let mut state = self.lock();
+            if let Some(untold) = &state.untold {
+                return (untold.ages(now), state.alone.taken(now));
+            }
+            state.alone.take(now);
+            state.is_told_all(now);
+            state.remembers_until(found)
+        };
+        // Without the lock, which trackers take under their own. So it is asked later, and lacks nothing that was taken.
+        let mut history = self.told.history(now);
+        history.retain(|(age, ..)| since.is_none_or(|since| now - *age >= since));
+        let mut state = self.lock();
+        let untold = state.untold.insert(Charges::of(history, now)).ages(now);
+        (untold, state.alone.taken(now))
+    }
+
     /// Tells these windows what was admitted without them. It waits for nothing meanwhile.
     async fn tell(&self, changes: Changes<'_>, meant: Meant) -> Result<Answer, Fault> {
         let words = {
@@ -117,6 +145,14 @@ impl Inner {
         };
         count(&self.redis, &self.keys, &self.speaker, &words).await
     }
+}
+
+/// Whoever is to tell a window that has forgotten what it was charged with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    /// How many they are, if that is known.
+    ledgers: Option<u64>,
+    until: Instant,
 }
 
 impl Awaited {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::alone::Alone;
+use super::alone::{Alone, Charges};
+use super::back::Awaited;
 use super::corrections::Corrections;
 use super::marks::Marks;
 use super::wire::{Answer, Ask, Changes, Epoch, Meant, Words};
@@ -73,6 +74,8 @@ pub(super) struct State {
     pub corrections: Corrections,
     /// What was admitted without asking, and not told to Redis yet.
     pub alone: Alone,
+    /// What windows that have forgotten something are told, until they have heard it.
+    pub untold: Option<Charges>,
     /// The limits that were last asked with.
     pub limits: Limits,
     pub account: Limits,
@@ -89,14 +92,6 @@ pub(super) struct State {
     pub refusals: u32,
     /// Since when it holds less than Redis takes for held.
     pub held_less: Option<Instant>,
-}
-
-/// Whoever is to tell a window that has forgotten what it was charged with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Awaited {
-    /// How many they are, if that is known.
-    pub ledgers: Option<u64>,
-    pub until: Instant,
 }
 
 /// By what is admitted.
@@ -182,6 +177,7 @@ impl State {
             in_flight: 0,
             corrections: Corrections::default(),
             alone: Alone::new(now),
+            untold: None,
             limits: Limits::default(),
             account: Limits::default(),
             counted: None,
@@ -326,7 +322,7 @@ impl State {
 
     /// Whether something was admitted without asking that Redis does not know of.
     pub fn has_been_away(&mut self, now: Instant) -> bool {
-        matches!(self.mode, Mode::Local) && !self.alone.history(now).is_empty()
+        matches!(self.mode, Mode::Local) && !self.alone.is_empty(now)
     }
 
     /// What is to be said when nothing more comes, if anything is; all that was granted is given back by then.

@@ -15,6 +15,7 @@ mod queue;
 #[path = "../../../tests/redis/server.rs"]
 mod server;
 mod short;
+mod slow;
 
 use server::Server;
 

@@ -6,20 +6,35 @@ use tokio::time::{Instant, sleep};
 
 use super::super::ledger::RedisLedger;
 use super::super::status::Status;
+use super::slow::SlowWay;
 use super::*;
 use crate::tracker::{Tracker, Wait};
 
+/// How long such a process waits for an answer, which tells its connections from those of others.
+fn patience_of(number: u64) -> Duration {
+    Duration::from_millis(3000 + number)
+}
+
+fn redis_at(url: &str, timeout: Duration) -> Redis {
+    let mut options = RedisOptions::at("url", url).unwrap();
+    options.timeout = timeout;
+    Redis::shared(options)
+}
+
 /// The connections of such a process.
 pub(super) fn redis_of(server: &Server, number: u64) -> Redis {
-    let mut options = RedisOptions::at("url", &server.url()).unwrap();
-    options.timeout = Duration::from_millis(3000 + number);
-    Redis::shared(options)
+    redis_at(&server.url(), patience_of(number))
 }
 
 /// A deployment as another process would have it, with connections of its own.
 pub(super) fn process(server: &Server, number: u64, limits: Limits) -> (Tracker, Arc<Status>) {
-    let redis = redis_of(server, number);
-    let status = Arc::new(Status::new(server.url(), 1));
+    process_at(&server.url(), patience_of(number), number, limits)
+}
+
+/// The same at any URL, with this patience.
+fn process_at(url: &str, timeout: Duration, number: u64, limits: Limits) -> (Tracker, Arc<Status>) {
+    let redis = redis_at(url, timeout);
+    let status = Arc::new(Status::new(url.to_owned(), 1));
     let tracker = Tracker::new(limits);
     let speaker = Speaker {
         ledger: format!("{number}.1"),
@@ -132,6 +147,42 @@ async fn an_account_whose_window_alone_was_evicted_is_told_all_of_the_last_minut
     assert_eq!(take(&tracker, Instant::now() + Duration::from_secs(4), 1).await, 0);
     until(|| status.stats(Instant::now()).redis.status == "connected").await;
     assert_eq!(take(&tracker, Instant::now() + Duration::from_millis(500), 1).await, 0);
+}
+
+/// How many requests are in the window of this key.
+fn charged(server: &Server, key: &str) -> u64 {
+    let script = "return select(3, struct.unpack('<ddd', redis.call('GETRANGE', KEYS[1], 8, 31)))";
+    let answer = server.ask(&["EVAL", script, "1", &format!("test:limits:{{account}}:{key}")]);
+    answer.trim().trim_start_matches(':').parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_admitted_while_one_of_two_windows_is_told_of_the_past_is_charged_to_both() {
+    let Some(server) = Server::start() else { return };
+    let way = SlowWay::to(&server).await;
+    let wide = Limits { rpm: Some(1_000_000), ..Limits::default() };
+    let (tracker, status) = process_at(&way.url(), Duration::from_secs(3), 0, wide);
+    tracker.stand_on(Some(Tracker::new(wide)));
+    let sent = take(&tracker, Instant::now() + Duration::from_secs(30), 40).await;
+    sleep(Duration::from_millis(600)).await;
+    way.delays_by(80);
+    server.ask(&["DEL", "test:limits:{account}:account"]);
+    // Whatever it is told meanwhile, it admits some at any time.
+    let (mut sent, mut was_alone) = (u64::try_from(sent).unwrap(), false);
+    let begun = Instant::now();
+    while !was_alone || status.stats(Instant::now()).redis.status != "connected" {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not within 20 s");
+        if let Ok(mut permit) = tracker.try_acquire(0, Instant::now()) {
+            permit.sent();
+            sent += 1;
+        }
+        was_alone = was_alone || status.stats(Instant::now()).redis.status == "local";
+        sleep(Duration::from_millis(2)).await;
+    }
+    // What was granted and not begun is given back.
+    sleep(Duration::from_secs(1)).await;
+    let all = ["account", "window:m"].map(|key| charged(&server, key));
+    assert!(all.iter().all(|charged| (sent..=sent + 32).contains(charged)), "{sent} were sent, charged are {all:?}");
 }
 
 #[tokio::test]
