@@ -9,7 +9,7 @@ use super::super::fault::{Fault, FaultKind};
 use super::alone::Charges;
 use super::ledger::Inner;
 use super::state::Mode;
-use super::wire::{Answer, Changes, Epoch, Meant, Words, count};
+use super::wire::{Answer, Changes, Epoch, Meant, Telling, Words, count};
 
 /// How long whoever told a Redis that has forgotten everything waits for the others who were alive. They find it within half a second
 /// ([`super::super::node`]); one that has died is waited for in vain.
@@ -52,8 +52,8 @@ impl Inner {
         let found = self.tell(Changes::Ticks(&[]), Meant::default()).await?.epoch;
         let forgotten = known.map_or([true; 2], |known| known.has_forgotten(found));
         if forgotten != [false; 2] && !is_over {
-            let told = if known.is_some() {
-                self.tell_again(forgotten, found).await?
+            let told = if let Some(known) = known {
+                self.tell_again(known, forgotten, found).await?
             } else {
                 // One that was never asked before is told below what was admitted without it.
                 self.tell(Changes::Ages(&[]), Meant::default()).await?
@@ -102,13 +102,15 @@ impl Inner {
 
     /// Tells windows that have forgotten something what this process was charged with until that was found out, and a window that has not
     /// what was admitted alone until then. What is admitted meanwhile is for both, and told when nobody is waited for any more.
-    async fn tell_again(&self, forgotten: [bool; 2], found: Epoch) -> Result<Answer, Fault> {
-        let (history, alone) = self.untold(found);
+    async fn tell_again(&self, known: Epoch, forgotten: [bool; 2], found: Epoch) -> Result<Answer, Fault> {
+        let (history, number, alone) = self.untold(found);
         if forgotten != [true; 2] && !alone.is_empty() {
             self.tell(Changes::Ages(&alone), Meant::only(forgotten.map(|is| !is))).await?;
             self.lock().alone.is_told();
         }
-        let told = self.tell(Changes::History(&history), Meant::only(forgotten)).await?;
+        // The answer may be lost, and it is told again.
+        let telling = Telling { number, known: known.meant() };
+        let told = self.tell(Changes::History(&history, telling), Meant::only(forgotten)).await?;
         let mut state = self.lock();
         // What was admitted alone is in it.
         state.alone.is_told();
@@ -116,13 +118,14 @@ impl Inner {
         Ok(told)
     }
 
-    /// What was charged until it was found out that windows have forgotten it, and what of that was admitted alone. The same until it is told.
-    fn untold(&self, found: Epoch) -> (Ages, Ages) {
+    /// What was charged until it was found out that windows have forgotten it, with a number of its own, and what of that was admitted alone.
+    /// The same until it is told.
+    fn untold(&self, found: Epoch) -> (Ages, u64, Ages) {
         let now = Instant::now();
         let since = {
             let mut state = self.lock();
-            if let Some(untold) = &state.untold {
-                return (untold.ages(now), state.alone.taken(now));
+            if let Some((untold, number)) = &state.untold {
+                return (untold.ages(now), *number, state.alone.taken(now));
             }
             state.alone.take(now);
             state.is_told_all(now);
@@ -132,8 +135,10 @@ impl Inner {
         let mut history = self.told.history(now);
         history.retain(|(age, ..)| since.is_none_or(|since| now - *age >= since));
         let mut state = self.lock();
-        let untold = state.untold.insert(Charges::of(history, now)).ages(now);
-        (untold, state.alone.taken(now))
+        // As far as doubles can tell apart.
+        let number = fastrand::u64(1..1 << 53);
+        let untold = state.untold.insert((Charges::of(history, now), number)).0.ages(now);
+        (untold, number, state.alone.taken(now))
     }
 
     /// Tells these windows what was admitted without them. It waits for nothing meanwhile.

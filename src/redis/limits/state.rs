@@ -74,8 +74,8 @@ pub(super) struct State {
     pub corrections: Corrections,
     /// What was admitted without asking, and not told to Redis yet.
     pub alone: Alone,
-    /// What windows that have forgotten something are told, until they have heard it.
-    pub untold: Option<Charges>,
+    /// What windows that have forgotten something are told, until they have heard it, and its number.
+    pub untold: Option<(Charges, u64)>,
     /// The limits that were last asked with.
     pub limits: Limits,
     pub account: Limits,

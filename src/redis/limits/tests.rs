@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::super::{Redis, RedisOptions};
-use super::wire::{Answer, Ask, COUNT_THE_LONG_WAY, Changes, Keys, Meant, Speaker, Words, count, count_by};
+use super::wire::{
+    Answer, Ask, COUNT_THE_LONG_WAY, Changes, Epoch, Found, Keys, Meant, Speaker, Telling, Words, count, count_by,
+};
 use crate::tracker::Limits;
 
 mod away;
@@ -162,6 +164,8 @@ fn nothing_is_written_where_one_of_the_keys_is_somebody_elses() {
         "held-until:m",
         "account-held",
         "account-held-until",
+        "told:m",
+        "account-told",
     ] {
         server.ask(&["FLUSHALL"]);
         assert_eq!(stage.reserve("one", 1, 1, all, all).count, 1);
@@ -170,13 +174,21 @@ fn nothing_is_written_where_one_of_the_keys_is_somebody_elses() {
         server.ask(&["DEL", &key]);
         server.ask(&["XADD", &key, "*", "a", "b"]);
         let shown = |name: &str| server.ask(&["DUMP", &format!("test:limits:{{account}}:{name}")]);
-        let before: Vec<_> = ["window:m", "account", "held:m"].map(shown).into();
+        let names = ["window:m", "account", "held:m", "told:m"];
+        let before = names.map(shown);
         stage.now += Duration::from_secs(1);
         let words = Words { ask: Some(Ask { want: 1, most: 1, tokens: 1 }), counts: true, ..silence(all, all) };
-        let fault =
-            stage.runtime.block_on(count(&stage.redis, &stage.keys, &stage.speaker("one"), &words)).unwrap_err();
-        assert!(fault.message.contains("WRONGTYPE"), "{key}: {fault}");
-        assert_eq!(Vec::from(["window:m", "account", "held:m"].map(shown)), before, "{key}");
+        let history = Changes::History(&[(Duration::from_secs(1), 1, 0)], Telling::default());
+        for words in [words, Words { changes: history, counts: true, holds: 1, ..silence(all, all) }] {
+            // Who has told is of no concern to who asks.
+            if key.ends_with("told") | key.contains("told:") && words.ask.is_some() {
+                continue;
+            }
+            let speaker = stage.speaker("one");
+            let fault = stage.runtime.block_on(count(&stage.redis, &stage.keys, &speaker, &words)).unwrap_err();
+            assert!(fault.message.contains("WRONGTYPE"), "{key}: {fault}");
+            assert_eq!(names.map(shown), before, "{key}");
+        }
     }
 }
 
@@ -205,9 +217,68 @@ fn what_charges_nothing_does_not_hide_that_a_window_has_forgotten_something() {
     let later = stage.reserve("one", 1, 0, ten, none).epoch;
     assert_eq!(later.has_forgotten(known), [true, false]);
     // Once one has told what was forgotten, everyone finds it.
-    let changes = Changes::History(&[(Duration::from_secs(1), 1, 0)]);
+    let telling = Telling { number: 1, known: later.meant() };
+    let changes = Changes::History(&[(Duration::from_secs(1), 1, 0)], telling);
     let told = stage.count("one", &Words { changes, ..silence(ten, none) }).epoch;
     assert_eq!((told.own.told, known.has_forgotten(told)), (1, [true, false]));
     let told = stage.count("other", &Words { changes, ..silence(ten, none) }).epoch;
     assert_eq!(told.own.told, 2);
+}
+
+/// Tells the deployment's window that this one was charged with so many requests, and gives how it stands and how often it was charged.
+fn tell(stage: &Stage, server: &Server, ledger: &str, requests: u64, number: u64, known: Epoch) -> (Epoch, u64) {
+    let changes = Changes::History(&[(Duration::from_secs(1), requests, 0)], Telling { number, known: known.meant() });
+    let told = stage.count(ledger, &Words { changes, ..silence(limits(100, 1000), Limits::default()) }).epoch;
+    (told, charged(server, "window:m"))
+}
+
+/// How many requests are in the window of this key; of none there is, none.
+fn charged(server: &Server, key: &str) -> u64 {
+    let script = "local head = redis.call('GETRANGE', KEYS[1], 8, 31) \
+        return #head < 24 and 0 or select(3, struct.unpack('<ddd', head))";
+    let answer = server.ask(&["EVAL", script, "1", &format!("test:limits:{{account}}:{key}")]);
+    answer.trim().trim_start_matches(':').parse().unwrap()
+}
+
+#[test]
+fn whoever_tells_a_window_the_same_again_is_charged_once_and_counts_as_one() {
+    let Some(server) = Server::start() else { return };
+    let mut stage = Stage::new(&server, "m");
+    let known = stage.reserve("one", 1, 0, limits(100, 1000), Limits::default()).epoch;
+    server.ask(&["FLUSHALL"]);
+    stage.now += Duration::from_secs(1);
+    let found = stage.reserve("new", 1, 0, limits(100, 1000), Limits::default()).epoch;
+    let (told, requests) = tell(&stage, &server, "one", 5, 7, known);
+    assert_eq!((told.own.told, requests), (1, 6));
+    // Those who came since are to tell nothing again.
+    assert_eq!(found.has_forgotten(told), [false; 2]);
+    for _ in 0..2 {
+        stage.now += Duration::from_secs(9);
+        let (told, requests) = tell(&stage, &server, "one", 5, 7, known);
+        assert_eq!((told.own.told, requests), (1, 6));
+    }
+    assert_eq!((tell(&stage, &server, "two", 4, 7, known).0.own.told, charged(&server, "window:m")), (2, 10));
+    // A window that is another one has heard nothing, whoever began it.
+    server.ask(&["DEL", "test:limits:{account}:window:m"]);
+    stage.now += Duration::from_secs(1);
+    stage.reserve("new", 1, 0, limits(100, 1000), Limits::default());
+    let (told, requests) = tell(&stage, &server, "one", 5, 7, known);
+    assert_eq!((told.own.told, requests), (1, 6));
+}
+
+#[test]
+fn a_copy_of_a_window_that_was_told_before_is_told_anew_by_everyone() {
+    let Some(server) = Server::start() else { return };
+    let stage = Stage::new(&server, "m");
+    let known = stage.reserve("one", 1, 0, limits(100, 1000), Limits::default()).epoch;
+    let first = tell(&stage, &server, "one", 5, 1, known).0;
+    let first = (first, tell(&stage, &server, "two", 5, 1, known).0);
+    assert_eq!((first.1.own.told, charged(&server, "window:m")), (2, 11));
+    // As if what they were charged with since had been lost: who tells something else starts it all over.
+    let (again, requests) = tell(&stage, &server, "two", 3, 2, first.1);
+    assert_eq!((again.own.told, requests, first.0.has_forgotten(again)), (1, 14, [true, false]));
+    assert_eq!(
+        tell(&stage, &server, "one", 3, 2, first.0),
+        (Epoch { own: Found { told: 2, number: again.own.number + 1, ..again.own }, ..again }, 17)
+    );
 }

@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The keys of one deployment, all of one slot: that of its account.
 #[derive(Clone, Debug)]
-pub(super) struct Keys([String; 11]);
+pub(super) struct Keys([String; 13]);
 
 /// What is said to Redis at once: what requests cost, and what there is use for.
 #[derive(Clone, Debug)]
@@ -108,7 +108,16 @@ pub(super) enum Changes<'a> {
     /// So long ago.
     Ages(&'a [(Duration, u64, u64)]),
     /// So long ago, and all of the last minute.
-    History(&'a [(Duration, u64, u64)]),
+    History(&'a [(Duration, u64, u64)], Telling),
+}
+
+/// How a window is told all of the last minute: charged once, however often it is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Telling {
+    /// Tells it from others of the same ledger.
+    pub number: u64,
+    /// The windows that were known before.
+    pub known: Meant,
 }
 
 /// Who speaks: a ledger of a process.
@@ -152,10 +161,26 @@ impl Keys {
     pub fn new(prefix: &str, account: &str, model: &str) -> Self {
         let key = |what: &str| format!("{prefix}:limits:{{{account}}}:{what}");
         let own = |what: &str| key(&format!("{what}:{model}"));
-        let [window, queue, waits, held, held_until] = ["window", "queue", "waits", "held", "held-until"].map(own);
-        let [processes, account, of_queue, of_waits, of_held, of_held_until] =
-            ["processes", "account", "account-queue", "account-waits", "account-held", "account-held-until"].map(key);
-        Self([window, queue, waits, processes, account, of_queue, of_waits, held, held_until, of_held, of_held_until])
+        let [window, queue, waits, held, held_until, told] =
+            ["window", "queue", "waits", "held", "held-until", "told"].map(own);
+        let [processes, account, of_queue, of_waits] =
+            ["processes", "account", "account-queue", "account-waits"].map(key);
+        let [of_held, of_held_until, of_told] = ["account-held", "account-held-until", "account-told"].map(key);
+        Self([
+            window,
+            queue,
+            waits,
+            processes,
+            account,
+            of_queue,
+            of_waits,
+            held,
+            held_until,
+            of_held,
+            of_held_until,
+            told,
+            of_told,
+        ])
     }
 
     /// That of the deployment's window.
@@ -163,10 +188,15 @@ impl Keys {
         &self.0[0]
     }
 
-    /// Those that the script needs under these limits.
-    fn needed(&self, limits: Limits, account: Limits) -> Vec<&str> {
-        let is_all = limits.max_concurrent.is_some() || account != Limits::default();
-        self.0.iter().take(if is_all { 11 } else { 4 }).map(String::as_str).collect()
+    /// Those that the script needs for these words.
+    fn needed(&self, words: &Words<'_>) -> Vec<&str> {
+        let is_more = words.limits.max_concurrent.is_some() || words.account != Limits::default();
+        let count = match words.changes {
+            Changes::History(..) => 13,
+            _ if is_more => 11,
+            _ => 4,
+        };
+        self.0.iter().take(count).map(String::as_str).collect()
     }
 }
 
@@ -195,7 +225,7 @@ pub(super) async fn count_by(
     let kind = match changes {
         Changes::Ticks(_) => 0,
         Changes::Ages(_) => 1,
-        Changes::History(_) => 2,
+        Changes::History(..) => 2,
     };
     let mut told = Vec::with_capacity(19 * 8);
     put(&mut told, &ask.map_or([0; 3], |ask| [ask.want, ask.most, ask.tokens]));
@@ -212,12 +242,17 @@ pub(super) async fn count_by(
                 put_signed(&mut threes, &[*requests, *tokens]);
             }
         }
-        Changes::Ages(all) | Changes::History(all) => {
+        Changes::Ages(all) | Changes::History(all, _) => {
             all.iter().for_each(|(age, requests, tokens)| put(&mut threes, &[milliseconds(*age), *requests, *tokens]));
         }
     }
-    let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told, &threes];
-    let answer = script.run(redis, &keys.needed(*limits, *account), &told).await?;
+    let mut telling = Vec::new();
+    if let Changes::History(_, Telling { number, known }) = changes {
+        put(&mut telling, &[*number, known.own, known.account]);
+    }
+    let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told, &threes, &telling];
+    let count = if telling.is_empty() { 4 } else { 5 };
+    let answer = script.run(redis, &keys.needed(words), &told[..count]).await?;
     let numbers: [Option<u64>; 11] = numbers_of(answer)?.map(whole);
     let [count, tick, wait, _, pause, own @ .., epoch, number, told] = numbers.map(Option::unwrap_or_default);
     let account = Found { epoch, number, told };

@@ -2,13 +2,15 @@
 -- tokens each on both, all or nothing each.
 --
 -- KEYS: window, queue, waits, processes; then, if the account has limits or requests in flight are limited, account, account's
---   queue, account's waits, held and until when, account's held and until when.
+--   queue, account's waits, held and until when, account's held and until when; then, if all of the last minute is told, who has told it
+--   to the window, and to the account's.
 -- ARGV: ledger, process, and as doubles: how many it has use for (0 reserves nothing), how many it may have at once, tokens of each;
 --   rpm, tpm and maxConcurrent of the deployment, the same of the account (0 is unlimited); how many it holds, lease in ms, how soon
 --   it comes again at the latest and how much later than it said it may be, in ms; 1 if its process is to be counted, if it waits no
 --   longer; what follows (0 is ticks, 1 ages, 2 the ages of all that it was charged with in the last minute); epochs of the windows
 --   that are meant by what follows (0 for any); the clock in ms (0 but in tests). Then threes of doubles: when, how many requests
---   more, how many tokens more. When is a tick of the window's, or milliseconds ago.
+--   more, how many tokens more. When is a tick of the window's, or milliseconds ago. Then, if it is all of the last minute, as doubles: a
+--   number that tells it from what else this ledger told, and the epochs of the windows that the ledger knew.
 -- Returns, as doubles: granted, tick, ms until there may be room, processes (-1 if not counted), ms until it is to ask again; then of
 --   the window and of the account's, each: epoch, number, and how many have told it all of their last minute (0 unless something is
 --   told, or it waits no longer).

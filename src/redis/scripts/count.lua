@@ -8,13 +8,13 @@
 local windows = {
   {
     key = KEYS[1], queue = KEYS[2], waits = KEYS[3], held = slots > 0 and KEYS[8], held_until = KEYS[9],
-    rpm = rpm, tpm = tpm, slots = slots, meant = epoch,
+    rpm = rpm, tpm = tpm, slots = slots, meant = epoch, tellers = KEYS[12],
   },
 }
 if has_account then
   windows[2] = {
     key = KEYS[5], queue = KEYS[6], waits = KEYS[7], held = account_slots > 0 and KEYS[10], held_until = KEYS[11],
-    rpm = account_rpm, tpm = account_tpm, slots = account_slots, meant = account_epoch,
+    rpm = account_rpm, tpm = account_tpm, slots = account_slots, meant = account_epoch, tellers = KEYS[13],
   }
 end
 
@@ -24,6 +24,7 @@ for _, w in ipairs(windows) do
   if fault then return fault end
   w.waiting = redis.call('ZCARD', w.queue)
   redis.call('HLEN', w.waits)
+  if is_age == 2 then redis.call('HLEN', w.tellers) end
   if w.held then
     redis.call('HLEN', w.held)
     w.holders = redis.call('ZCARD', w.held_until)
@@ -34,16 +35,16 @@ for _, w in ipairs(windows) do
   if w.held then w.others_hold = held_by_others(w, id) end
 end
 
-for _, w in ipairs(windows) do
+local telling, known = nil, {}
+if is_age == 2 then telling, known[1], known[2] = struct.unpack('<ddd', ARGV[5]) end
+for i, w in ipairs(windows) do
   -- A window that is not there has nothing to be corrected, but may be told what was.
   w.is_used = want > 0 or not w.is_new or is_age > 0
   if w.is_used then
     advance(w)
     w.is_charged = #changes > 0 or is_age > 0
-    if (w.meant == 0 or w.meant == w.epoch) and (is_age > 0 or not w.is_new) then
-      -- Whoever is first to find that it has forgotten lets all others find it too.
-      if is_age == 2 and not w.is_new and told_by(w) == 0 then w.epoch = math.max(now, w.epoch + 1) end
-      if is_age == 2 then w.told = w.tick * MOST_TOLD + math.min(told_by(w) + 1, MOST_TOLD - 1) end
+    local is_meant = (w.meant == 0 or w.meant == w.epoch) and (is_age > 0 or not w.is_new)
+    if is_meant and (is_age < 2 or hears(w, id, telling, known[i])) then
       for i = 1, #changes, 24 do
         local at, r, t = struct.unpack('<ddd', changes, i)
         add(w, is_age > 0 and math.min(math.floor((now / 1000 - at) / WIDTH), w.tick) or at, r, t)

@@ -75,6 +75,24 @@ local function lengthen(key, ms)
   if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
 end
 
+-- Who has told a window its last minute: by its ledger what it told, and under '' the epoch of the window that was told.
+--
+-- Whether it is news what this one tells, who knew the window by that epoch: not if it was heard before, and the answer was not. Who finds
+-- that a window of the same epoch has forgotten something is the first to do so, and lets all others find it too.
+local function hears(w, id, telling, known)
+  local epoch, heard = unpack(redis.call('HMGET', w.tellers, '', id))
+  local is_new = epoch ~= string.format('%.17g', w.epoch)
+  telling = string.format('%.17g', telling)
+  local is_news = is_new or heard ~= telling
+  if known == w.epoch and is_news then w.epoch, is_new = math.max(now, w.epoch + 1), true end
+  -- Who tells something else than before tells it to one that has forgotten the others, too.
+  if is_new or (heard and is_news) then redis.call('DEL', w.tellers) end
+  redis.call('HSET', w.tellers, '', string.format('%.17g', w.epoch), id, telling)
+  lengthen(w.tellers, WIDTH * (SPAN + 8))
+  w.told = w.tick * MOST_TOLD + math.min(redis.call('HLEN', w.tellers) - 1, MOST_TOLD - 1)
+  return is_news
+end
+
 local function save(w)
   -- What charges nothing can be forgotten.
   if w.is_charged then w.number = w.number + 1 end

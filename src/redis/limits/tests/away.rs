@@ -10,6 +10,8 @@ use super::slow::SlowWay;
 use super::*;
 use crate::tracker::{Tracker, Wait};
 
+const FORTY: Limits = Limits { rpm: Some(40), tpm: None, max_concurrent: None };
+
 /// How long such a process waits for an answer, which tells its connections from those of others.
 fn patience_of(number: u64) -> Duration {
     Duration::from_millis(3000 + number)
@@ -67,8 +69,10 @@ pub(super) async fn take(tracker: &Tracker, until: Instant, most: usize) -> usiz
 
 /// Two processes that have spent a limit of forty, half of it each, and have heard of one another.
 async fn two_that_have_spent_all(server: &Server) -> Vec<(Tracker, Arc<Status>)> {
-    let limits = Limits { rpm: Some(40), ..Limits::default() };
-    let all: Vec<_> = (0..2).map(|number| process(server, number, limits)).collect();
+    spend_all((0..2).map(|number| process(server, number, FORTY)).collect()).await
+}
+
+async fn spend_all(all: Vec<(Tracker, Arc<Status>)>) -> Vec<(Tracker, Arc<Status>)> {
     let far = Instant::now() + Duration::from_secs(30);
     for _ in 0..2 {
         for (tracker, _) in &all {
@@ -149,11 +153,22 @@ async fn an_account_whose_window_alone_was_evicted_is_told_all_of_the_last_minut
     assert_eq!(take(&tracker, Instant::now() + Duration::from_millis(500), 1).await, 0);
 }
 
-/// How many requests are in the window of this key.
-fn charged(server: &Server, key: &str) -> u64 {
-    let script = "return select(3, struct.unpack('<ddd', redis.call('GETRANGE', KEYS[1], 8, 31)))";
-    let answer = server.ask(&["EVAL", script, "1", &format!("test:limits:{{account}}:{key}")]);
-    answer.trim().trim_start_matches(':').parse().unwrap()
+#[tokio::test]
+async fn a_telling_whose_answer_was_lost_is_charged_once_and_is_not_taken_for_that_of_another() {
+    let Some(mut server) = Server::start() else { return };
+    let ways = [SlowWay::to(&server).await, SlowWay::to(&server).await];
+    let both = (0..2).zip(&ways).map(|(number, way)| process_at(&way.url(), Duration::from_millis(200), number, FORTY));
+    let all = spend_all(both.collect()).await;
+    server.kill();
+    // What the one tells is heard, and its answer is not; the other tells nothing.
+    ways[0].delays_after("account-told");
+    ways[1].delays_by(3000);
+    server.restart();
+    until(|| charged(&server, "window:m") > 0).await;
+    let begun = Instant::now();
+    until(|| all[0].1.stats(Instant::now()).redis.status == "connected").await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "it waited for the other, and not {:?}", begun.elapsed());
+    assert_eq!(charged(&server, "window:m"), 20, "what one of them was admitted");
 }
 
 #[tokio::test]
