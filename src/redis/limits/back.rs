@@ -9,7 +9,7 @@ use super::super::fault::{Fault, FaultKind};
 use super::alone::Charges;
 use super::ledger::Inner;
 use super::state::Mode;
-use super::wire::{Answer, Changes, Epoch, Meant, Telling, Words, count};
+use super::wire::{Answer, Changes, Epoch, Meant, Telling, Words};
 
 /// How long whoever told a Redis that has forgotten everything waits for the others who were alive. They find it within half a second
 /// ([`super::super::node`]); one that has died is waited for in vain.
@@ -24,6 +24,9 @@ const MOST_TOLD: u64 = 4000;
 impl Inner {
     /// Tries whether Redis is back. Gives whether this process counts with it again.
     pub async fn come_back(&self) -> bool {
+        if self.lock().clock.is_busy_for(Instant::now()).is_some() {
+            return false;
+        }
         match self.try_to_come_back().await {
             Ok(is_back) => {
                 self.lock().refusals = 0;
@@ -146,9 +149,9 @@ impl Inner {
         let words = {
             let state = self.lock();
             let (limits, account, holds) = (state.limits, state.account, state.holds());
-            Words { ask: None, limits, account, holds, leaves: true, counts: true, changes, meant }
+            Words { ask: None, limits, account, holds, leaves: true, counts: true, changes, meant, latest: None }
         };
-        count(&self.redis, &self.keys, &self.speaker, &words).await
+        self.count(&words).await
     }
 }
 

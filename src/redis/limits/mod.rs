@@ -6,6 +6,7 @@
 
 mod alone;
 mod back;
+mod clock;
 mod corrections;
 mod ledger;
 mod marks;

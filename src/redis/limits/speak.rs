@@ -2,19 +2,23 @@
 //! and says that this process is alive.
 //!
 //! One script after another, never two at once: what is held, what is charged and what is asked for is said together, so that no
-//! order in which answers come can make one of them untrue. What requests cost waits a moment for a request that it can be told
+//! order in which answers come can make one of them untrue. One that was not answered in time runs [no later](super::clock) than the
+//! next is said. What requests cost waits a moment for a request that it can be told
 //! along with.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::super::fault::Fault;
+use super::super::fault::{Fault, FaultKind};
 use super::back::OTHERS_TELL_WITHIN;
 use super::ledger::Inner;
 use super::state::{COUNTS_FOR, Mode, Next, Say, TRIED_WITHIN, beats_every};
-use super::wire::{Answer, Epoch, Meant, count};
+use super::wire::{Answer, Epoch, Meant, Words, count};
 
 /// A wait that is said anew is worth a look at the line if it differs by this much.
 const NOTABLE: Duration = Duration::from_millis(20);
@@ -105,13 +109,38 @@ impl Inner {
     }
 
     async fn say(&self, say: Say, asked: Instant) {
-        match count(&self.redis, &self.keys, &self.speaker, &say.words()).await {
+        match self.count(&say.words()).await {
             Ok(answer) => self.hear(&say, &answer, asked),
             Err(fault) => {
                 self.lock().corrections.restore(say.costs, say.meant.own, fault.is_refusal(), Instant::now());
                 self.go_local(&fault);
             }
         }
+    }
+
+    /// Runs the script, in time or not at all. Where the server has another clock than it had, it is asked again.
+    pub async fn count(&self, words: &Words<'_>) -> Result<Answer, Fault> {
+        for _ in 0..2 {
+            let asked = Instant::now();
+            let latest = self.lock().clock.says(self.redis.options().timeout, asked);
+            let words = Words { latest, ..words.clone() };
+            let mut counting = pin!(count(&self.redis, &self.keys, &self.speaker, &words));
+            // What fails at once was not sent: there is no connection.
+            let (answer, is_sent) = match poll_fn(|context| Poll::Ready(counting.as_mut().poll(context))).await {
+                Poll::Ready(answer) => (answer, false),
+                Poll::Pending => (counting.await, true),
+            };
+            let clock = &mut self.lock().clock;
+            match &answer {
+                Ok(answer) => clock.hears(answer.tick, asked, Instant::now()),
+                Err(fault) if fault.kind == FaultKind::Slow && is_sent => clock.gives_up(Instant::now()),
+                Err(_) => clock.is_over(),
+            }
+            if !answer.as_ref().is_ok_and(|answer| answer.is_late) {
+                return answer;
+            }
+        }
+        Err(Fault::refused("the clock of Redis jumps"))
     }
 
     /// Takes an answer.
@@ -188,7 +217,7 @@ impl Inner {
             if matches!(state.mode, Mode::Local) { None } else { state.last_words(until) }
         };
         if let Some(last) = last {
-            drop(count(&self.redis, &self.keys, &self.speaker, &last.words()).await);
+            drop(self.count(&last.words()).await);
         }
         self.status.forget(&self.speaker.ledger);
     }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::alone::{Alone, Charges};
 use super::back::Awaited;
+use super::clock::Clock;
 use super::corrections::Corrections;
 use super::marks::Marks;
 use super::wire::{Answer, Ask, Changes, Epoch, Meant, Words};
@@ -92,6 +93,7 @@ pub(super) struct State {
     pub refusals: u32,
     /// Since when it holds less than Redis takes for held.
     pub held_less: Option<Instant>,
+    pub clock: Clock,
 }
 
 /// By what is admitted.
@@ -136,7 +138,7 @@ impl Say {
     /// As it is said to Redis.
     pub fn words(&self) -> Words<'_> {
         let Self { ask, ref costs, leaves, counts, holds, limits, account, meant } = *self;
-        Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(costs), meant }
+        Words { ask, limits, account, holds, leaves, counts, changes: Changes::Ticks(costs), meant, latest: None }
     }
 }
 
@@ -187,6 +189,7 @@ impl State {
             awaited: None,
             refusals: 0,
             held_less: None,
+            clock: Clock::default(),
         }
     }
 
@@ -252,6 +255,9 @@ impl State {
 
     /// How long to wait before Redis is tried again. Not all processes at once.
     pub fn pause(&self, now: Instant) -> Duration {
+        if let Some(busy) = self.clock.is_busy_for(now) {
+            return busy;
+        }
         let pause = if self.is_of_use(now) {
             (TRIED_EVERY * 2u32.pow(self.refusals.min(10))).min(TRIED_WITHIN)
         } else {

@@ -70,7 +70,17 @@ impl Stage {
 /// Says nothing.
 fn silence(limits: Limits, account: Limits) -> Words<'static> {
     let changes = Changes::Ticks(&[]);
-    Words { ask: None, limits, account, holds: 0, leaves: false, counts: false, changes, meant: Meant::default() }
+    Words {
+        ask: None,
+        limits,
+        account,
+        holds: 0,
+        leaves: false,
+        counts: false,
+        changes,
+        meant: Meant::default(),
+        latest: None,
+    }
 }
 
 fn limits(rpm: u64, tpm: u64) -> Limits {
@@ -190,6 +200,35 @@ fn nothing_is_written_where_one_of_the_keys_is_somebody_elses() {
             assert_eq!(names.map(shown), before, "{key}");
         }
     }
+}
+
+#[test]
+fn what_runs_later_than_it_may_does_nothing_and_says_what_time_it_is() {
+    let Some(server) = Server::start() else { return };
+    let stage = Stage::new(&server, "m");
+    let all = Limits { rpm: Some(100), tpm: Some(1000), max_concurrent: Some(50) };
+    assert_eq!(stage.reserve("one", 1, 1, all, all).count, 1);
+    let now = u64::try_from(stage.now.as_millis()).unwrap();
+    let shown = || {
+        ["window:m", "held:m", "processes", "account"]
+            .map(|it| server.ask(&["DUMP", &format!("test:limits:{{account}}:{it}")]))
+    };
+    let before = shown();
+    let ask = Some(Ask { want: 1, most: 1, tokens: 1 });
+    let history = Changes::History(&[(Duration::from_secs(1), 1, 0)], Telling::default());
+    let words =
+        |changes, latest| Words { ask, changes, holds: 9, counts: true, latest: Some(latest), ..silence(all, all) };
+    let costs = [(now / 250, 1, 1)];
+    for changes in [Changes::Ticks(&costs), history] {
+        for answer in
+            [stage.count("one", &words(changes, now - 1)), stage.count_the_long_way("one", &words(changes, now - 1))]
+        {
+            assert!(answer.is_late);
+            assert_eq!((answer.count, answer.tick, shown()), (0, now / 250, before.clone()));
+        }
+    }
+    let answer = stage.count("one", &words(Changes::Ticks(&[]), now));
+    assert_eq!((answer.is_late, answer.count), (false, 1));
 }
 
 #[test]

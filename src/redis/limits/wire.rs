@@ -28,6 +28,9 @@ const AGAIN: Duration = BUCKET_WIDTH;
 /// long, once; one that is late for want of a processor loses its share if this is too short.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Later than any moment in microseconds, and the last number that a double can tell from others.
+const NEVER: u64 = 1 << 53;
+
 /// The keys of one deployment, all of one slot: that of its account.
 #[derive(Clone, Debug)]
 pub(super) struct Keys([String; 13]);
@@ -48,6 +51,8 @@ pub(super) struct Words<'a> {
     pub changes: Changes<'a>,
     /// The windows that are meant by the changes.
     pub meant: Meant,
+    /// The last moment at which it may run, in milliseconds of the server's clock.
+    pub latest: Option<u64>,
 }
 
 /// Requests that are to be reserved.
@@ -63,6 +68,8 @@ pub(super) struct Ask {
 /// What was granted, and how it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
+    /// Whether it came too late to run. Then nothing else is said but when that was.
+    pub is_late: bool,
     pub count: u64,
     pub tick: u64,
     /// Until there may be room, if nothing was granted.
@@ -219,7 +226,7 @@ pub(super) async fn count_by(
     speaker: &Speaker,
     words: &Words<'_>,
 ) -> Result<Answer, Fault> {
-    let Words { ask, limits, account, holds, leaves, counts, changes, meant } = words;
+    let Words { ask, limits, account, holds, leaves, counts, changes, meant, latest } = words;
     let numbers = |limits: &Limits| [limits.rpm, limits.tpm, limits.max_concurrent].map(|limit| limit.unwrap_or(0));
     let [lease, again, grace] = [speaker.lease, AGAIN, GRACE].map(milliseconds);
     let kind = match changes {
@@ -227,13 +234,14 @@ pub(super) async fn count_by(
         Changes::Ages(_) => 1,
         Changes::History(..) => 2,
     };
-    let mut told = Vec::with_capacity(19 * 8);
+    let latest = latest.map_or(NEVER, |latest| latest.saturating_mul(1000).min(NEVER));
+    let mut told = Vec::with_capacity(20 * 8);
     put(&mut told, &ask.map_or([0; 3], |ask| [ask.want, ask.most, ask.tokens]));
     put(&mut told, &numbers(limits));
     put(&mut told, &numbers(account));
     put(&mut told, &[*holds, lease, again, grace]);
     put(&mut told, &[u64::from(*counts), u64::from(*leaves), kind]);
-    put(&mut told, &[meant.own, meant.account, speaker.clock.unwrap_or(0)]);
+    put(&mut told, &[meant.own, meant.account, speaker.clock.unwrap_or(0), latest]);
     let mut threes = Vec::new();
     match changes {
         Changes::Ticks(all) => {
@@ -258,6 +266,7 @@ pub(super) async fn count_by(
     let account = Found { epoch, number, told };
     let [epoch, number, told] = own;
     Ok(Answer {
+        is_late: numbers[0].is_none(),
         count,
         tick,
         wait: Duration::from_millis(wait),

@@ -15,7 +15,7 @@ fn asked(max_concurrent: Option<u64>) -> Asked {
 
 fn answer(count: u64) -> Answer {
     let (wait, pause) = (Duration::from_secs(9), Duration::from_millis(250));
-    Answer { count, tick: 7, wait, pause, epoch: EPOCH, processes: Some(1) }
+    Answer { is_late: false, count, tick: 7, wait, pause, epoch: EPOCH, processes: Some(1) }
 }
 
 /// A state that has asked for one request, was granted it and has begun it, as its ledger would.
@@ -150,4 +150,16 @@ fn whoever_was_refused_asks_again_when_it_was_told_to_and_leaves_when_nobody_wai
     state.left = Some(again);
     assert!(matches!(state.next(LEASE, again + LEAVES_AFTER), Next::Say(Say { ask: None, leaves: true, .. })));
     assert!(matches!(state.next(LEASE, again + LEAVES_AFTER), Next::Wait(_)));
+}
+
+#[test]
+fn nothing_is_said_before_what_was_not_answered_can_run_no_more() {
+    let now = Instant::now();
+    let mut state = busy(None, now);
+    state.clock.hears(7, now, now + SECOND);
+    state.clock.says(SECOND, now + SECOND);
+    let busy = state.clock.is_busy_for(now + SECOND).unwrap();
+    assert!(busy > SECOND, "{busy:?}");
+    assert_eq!(state.pause(now + SECOND), busy);
+    assert!(state.pause(now + SECOND + busy) < SECOND);
 }

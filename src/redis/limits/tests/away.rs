@@ -172,6 +172,33 @@ async fn a_telling_whose_answer_was_lost_is_charged_once_and_is_not_taken_for_th
 }
 
 #[tokio::test]
+async fn what_the_server_reads_after_what_was_said_later_changes_nothing_any_more() {
+    let Some(server) = Server::start() else { return };
+    let (patience, five) = (Duration::from_millis(100), Limits { max_concurrent: Some(5), rpm: Some(1000), tpm: None });
+    let held = || server.ask(&["HGET", "test:limits:{account}:held:m", ""]).lines().nth(1).unwrap_or("0").to_owned();
+    for (number, late) in (0..).zip([150, 300, 400, 500, 700, 1500]) {
+        server.ask(&["FLUSHALL"]);
+        let way = SlowWay::to(&server).await;
+        let (tracker, status) = process_at(&way.url(), patience, number, five);
+        let far = Instant::now() + Duration::from_secs(30);
+        assert_eq!(take(&tracker, far, 1).await, 1);
+        sleep(Duration::from_millis(300)).await;
+        let begun = Instant::now();
+        way.delays_one(late);
+        assert!(tracker.try_acquire(0, begun).is_err());
+        until(|| status.stats(Instant::now()).redis.status == "local").await;
+        until(|| status.stats(Instant::now()).redis.status == "connected").await;
+        // It holds nothing, and has said so: no other word of its is to be taken for the last.
+        while begun.elapsed() < Duration::from_millis(late + 200) {
+            assert_eq!(held(), "0", "{late} ms late, after {:?}", begun.elapsed());
+            sleep(Duration::from_millis(5)).await;
+        }
+        // Beyond half a second nothing is granted to nobody either.
+        assert!(late < 600 || charged(&server, "window:m") == 1, "{late} ms late");
+    }
+}
+
+#[tokio::test]
 async fn what_is_admitted_while_one_of_two_windows_is_told_of_the_past_is_charged_to_both() {
     let Some(server) = Server::start() else { return };
     let way = SlowWay::to(&server).await;
