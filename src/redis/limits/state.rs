@@ -255,15 +255,12 @@ impl State {
 
     /// How long to wait before Redis is tried again. Not all processes at once.
     pub fn pause(&self, now: Instant) -> Duration {
-        if let Some(busy) = self.clock.is_busy_for(now) {
-            return busy;
-        }
         let pause = if self.is_of_use(now) {
             (TRIED_EVERY * 2u32.pow(self.refusals.min(10))).min(TRIED_WITHIN)
         } else {
             TRIED_IDLY
         };
-        pause.mul_f64(fastrand::f64() * 0.5 + 0.75)
+        pause.mul_f64(fastrand::f64() * 0.5 + 0.75).max(self.clock.is_busy_for(now).unwrap_or_default())
     }
 
     /// Notes what an answer said of the windows that was asked for then.
