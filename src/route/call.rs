@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::answer::{Answer, CacheStatus};
 use super::begin::Hit;
 use super::core::{ActiveGuard, Core};
+use super::fly::Shared;
 use super::group::Group;
 use super::log::Wish;
 use super::write::LONG_REQUEST_BYTES;
@@ -114,11 +115,6 @@ impl<K: Kind> Prepared<K> {
         }
     }
 
-    /// When the call ends, if it has an end of its own.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.timeouts.total.map(|total| self.started + total)
-    }
-
     fn reads_cache(&self) -> bool {
         matches!(self.options.cache, CacheUse::Default | CacheUse::OnlyIfCached)
     }
@@ -157,7 +153,7 @@ impl<K: Kind> Prepared<K> {
     ///
     /// # Errors
     /// `ERR_NOT_CACHED` if only the cache may answer and does not have it, or Redis cannot be looked into.
-    pub async fn in_cache_but(&self, is_later: impl Fn(&Cache) -> bool) -> Result<Option<Answer<K>>> {
+    pub async fn in_cache_but(&self, shared: &Shared, is_later: impl Fn(&Cache) -> bool) -> Result<Option<Answer<K>>> {
         let is_cache_only = self.options.cache == CacheUse::OnlyIfCached || self.core.is_replay();
         if self.options.cache == CacheUse::NoStore && !is_cache_only {
             // It neither reads nor keeps, so it does not wait for the file.
@@ -173,7 +169,7 @@ impl<K: Kind> Prepared<K> {
                     Some(record) => self.hit(&record, CacheStatus::Disk),
                     // Boxed, as calls without one are to take no more room for it.
                     None if cache.has_redis() && (is_cache_only || !is_later(cache)) => {
-                        let patience = RemotePatience { end: self.deadline(), is_last: is_cache_only };
+                        let patience = RemotePatience { end: shared.patience.deadline(), is_last: is_cache_only };
                         match Box::pin(cache.redis_look(&self.key, &self.namespace, patience)).await {
                             Ok(found) => found.and_then(|record| self.hit(&record, CacheStatus::Redis)),
                             Err(why) => {

@@ -165,7 +165,7 @@ impl<K: Kind> Prepared<K> {
             let call = self.again();
             async move {
                 let takes_turns = |cache: &Cache| cache.joins_processes() && call.joins();
-                if let Some(answer) = call.in_cache_but(takes_turns).await? {
+                if let Some(answer) = call.in_cache_but(&shared, takes_turns).await? {
                     return Ok(answer);
                 }
                 match call.core.open_cache() {
@@ -289,6 +289,8 @@ impl<K: Kind> Prepared<K> {
             ErrorKind::Exhausted { errors, .. } => {
                 errors.iter().all(|error| self.is_own(error, shared, rejoins, is_stream))
             }
+            // Whoever came later had more time to wait for Redis.
+            ErrorKind::CacheUnread { .. } => rejoins > 0,
             ErrorKind::Cancelled | ErrorKind::Interrupted { .. } => false,
             _ => true,
         }

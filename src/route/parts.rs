@@ -156,7 +156,8 @@ impl<K: Kind> Order<K> {
             // Never closed, so there is always a permit at last.
             let _permit = self.lookups.acquire().await;
             let part = &self.parts[place];
-            part.in_cache_but(|cache| cache.has_waited_for_redis(&self.looking, part.deadline())).await?
+            let end = shared.patience.deadline();
+            part.in_cache_but(&shared, |cache| cache.has_waited_for_redis(&self.looking, end)).await?
         };
         if let Some(answer) = found {
             return Ok(answer);

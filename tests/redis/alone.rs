@@ -10,7 +10,7 @@ use thryd::options::{CacheUse, InvokeOptions};
 use thryd::route::{Answer, CacheStatus, Router};
 
 use super::cache::{SOON, router};
-use super::network::slow_way;
+use super::network::{long_way, slow_way};
 use super::server::Server;
 
 /// With the default patience, and nothing above Redis.
@@ -121,4 +121,19 @@ async fn a_replay_of_many_at_once_that_begins_over_a_long_way_finds_all_that_is_
     let answers = join_all(asked).await;
     let lacks: Vec<_> = answers.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
     assert_eq!(lacks, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_joins_a_call_that_has_less_time_to_wait_for_redis_has_its_own() {
+    let Some(server) = Server::start() else { return };
+    keep(&server, 2).await;
+    let router = at(long_way(&server, Duration::from_millis(200)).await, r#", "mode": "replay""#);
+    // Connected.
+    assert_eq!(ask(&router, "0", InvokeOptions::default()).await.unwrap().cache, CacheStatus::Redis);
+    let hasty = thryd::options::Timeouts { total: Some(Duration::from_millis(50)), ..*router.timeouts() };
+    let hasty = ask(&router, "1", InvokeOptions { timeouts: Some(hasty), ..InvokeOptions::default() });
+    let patient = ask(&router, "1", InvokeOptions::default());
+    let (hasty, patient) = futures_util::future::join(hasty, patient).await;
+    assert!(hasty.is_err(), "{hasty:?}");
+    assert_eq!(patient.unwrap().cache, CacheStatus::Joined, "it is one look");
 }
