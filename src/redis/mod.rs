@@ -19,6 +19,7 @@ mod say;
 mod script;
 mod sentinel;
 mod values;
+mod voice;
 mod watches;
 
 use std::fmt;
@@ -30,8 +31,11 @@ use tokio::time::Instant;
 pub use address::Address;
 pub use fault::{Fault, FaultKind};
 pub use options::RedisOptions;
-pub(crate) use say::{Topic, say};
+#[cfg(test)]
+pub(crate) use say::hearing;
+pub(crate) use say::say;
 pub(crate) use values::{Found, Keeping, Kept, Turn, Values};
+pub(crate) use voice::{Choir, Voice};
 
 use address::Layout;
 use cluster::Cluster;

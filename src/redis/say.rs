@@ -60,3 +60,21 @@ impl Topic {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).news == news
     }
 }
+
+/// Lines that would be said, as tests hear them.
+#[cfg(test)]
+pub(crate) mod hearing {
+    use std::cell::RefCell;
+
+    thread_local!(static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) });
+
+    /// Instead of saying it.
+    pub fn hear(line: &str) {
+        LINES.with_borrow_mut(|lines| lines.push(line.to_owned()));
+    }
+
+    /// What was heard in this thread since that was last asked.
+    pub fn heard() -> Vec<String> {
+        LINES.take()
+    }
+}

@@ -1,39 +1,41 @@
-//! What the caches of one Redis in this process say of it: one of them for all, and nobody is silent for the sake of one that is gone.
+//! What those who use one Redis in this process for one thing say of it: one of them for all, and nobody is silent for the sake of one
+//! that is gone.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::redis::Topic;
+use super::say::Topic;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Choir {
+pub(crate) struct Choir {
     topic: Topic,
     /// How many of them know that what was said last, that something is wrong, is so.
     unwell: Mutex<usize>,
 }
 
-/// Those of this process, by where Redis is.
+/// Those of this process, by what they speak of.
 static CHOIRS: Mutex<Option<HashMap<String, Weak<Choir>>>> = Mutex::new(None);
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(crate) struct Voice {
     choir: Arc<Choir>,
     /// Whether all that was said is that it is well, and it is.
     is_well: AtomicBool,
 }
 
 impl Choir {
-    pub fn of(url: &str) -> Arc<Self> {
+    /// Those who speak of this.
+    pub fn of(name: &str) -> Arc<Self> {
         let mut choirs = locked(&CHOIRS);
         let choirs = choirs.get_or_insert_default();
         choirs.retain(|_, choir| choir.strong_count() > 0);
-        let known = choirs.get(url).and_then(Weak::upgrade);
+        let known = choirs.get(name).and_then(Weak::upgrade);
         known.unwrap_or_else(|| {
-            let choir = Arc::new(Self { topic: Topic::named(url), ..Self::default() });
-            choirs.insert(url.to_owned(), Arc::downgrade(&choir));
+            let choir = Arc::new(Self { topic: Topic::named(name), ..Self::default() });
+            choirs.insert(name.to_owned(), Arc::downgrade(&choir));
             choir
         })
     }

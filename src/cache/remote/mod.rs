@@ -10,7 +10,6 @@ mod options;
 mod place;
 mod status;
 mod turns;
-mod voice;
 mod writer;
 
 use std::collections::HashMap;

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::voice::{Choir, Voice};
-use crate::redis::say;
+use crate::redis::{Choir, Voice, say};
 
 /// A Redis that keeps answers, at one moment. What is counted is what this cache did, from its opening on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -211,20 +210,10 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::time::Duration;
 
     use super::*;
-
-    thread_local!(static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) });
-
-    fn hear(line: &str) {
-        LINES.with_borrow_mut(|lines| lines.push(line.to_owned()));
-    }
-
-    fn heard() -> Vec<String> {
-        LINES.take()
-    }
+    use crate::redis::hearing::{hear, heard};
 
     fn status() -> Status {
         of(&Arc::default())

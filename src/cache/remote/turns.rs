@@ -125,7 +125,7 @@ impl Remote {
         let now = Instant::now();
         let (soon, late) = (now + (waited / PART).clamp(SOONEST, LATEST).min(left), now + LATEST.min(left));
         let Ok(values) = self.values() else { return };
-        let Ok(watched) = timeout_at(soon, values.watch(lease)).await else { return };
+        let Ok(watched) = timeout_at(now + self.limit.min(left), values.watch(lease)).await else { return };
         let Ok(mut watch) = watched else { return sleep_until(soon).await };
         // It is changed by being renewed, too.
         while watch.value() == Some(holder) && timeout_at(late, watch.changed()).await.is_ok() {

@@ -1,22 +1,22 @@
 //! Whether the limits of a router are counted together with other processes, as can be watched.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::super::fault::Fault;
-use super::super::say::{Topic, say};
+use super::super::say::say;
+use super::super::voice::{Choir, Voice};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Status {
     /// Without credentials.
     url: String,
-    /// What is said of this Redis, by whichever router.
-    said: Topic,
-    /// Where it is said.
-    voice: fn(&str),
+    /// When it says something, as one of all routers of this Redis, and how.
+    voice: Voice,
+    say: fn(&str),
     state: Mutex<State>,
 }
 
@@ -56,12 +56,12 @@ pub struct RedisStats {
 
 impl Status {
     pub fn new(url: String, processes: u64) -> Self {
-        let said = Topic::named(&format!("limits {url}"));
-        Self::with_voice(url, processes, said, say)
+        let choir = Choir::of(&format!("limits {url}"));
+        Self::saying(url, processes, choir, say)
     }
 
-    fn with_voice(url: String, processes: u64, said: Topic, voice: fn(&str)) -> Self {
-        Self { url, said, voice, state: Mutex::new(State { processes, ..State::default() }) }
+    fn saying(url: String, processes: u64, choir: Arc<Choir>, say: fn(&str)) -> Self {
+        Self { url, voice: Voice::new(choir), say, state: Mutex::new(State { processes, ..State::default() }) }
     }
 
     pub fn stats(&self, now: Instant) -> LimitsStats {
@@ -97,8 +97,8 @@ impl Status {
         let processes = state.processes;
         drop(state);
         // Each time, because soon after an earlier one it is not said that it is so.
-        if self.said.is_to_be_said("away") {
-            (self.voice)(&format!("limits are counted without Redis, as one of {processes}: {fault}"));
+        if self.voice.is_to_be_said("away") {
+            (self.say)(&format!("limits are counted without Redis, as one of {processes}: {fault}"));
         }
     }
 
@@ -113,14 +113,21 @@ impl Status {
             (state.has_answered, state.since) = (true, Some(Instant::now()));
         }
         drop(state);
-        if is_over && self.said.is_to_be_said("") {
-            (self.voice)(&format!("limits are counted over Redis again: {}", self.url));
+        if is_over && self.voice.is_to_be_said("") {
+            (self.say)(&format!("limits are counted over Redis again: {}", self.url));
         }
     }
 
     /// A ledger is gone.
     pub fn forget(&self, ledger: &str) {
-        self.lock().alone.retain(|(known, _)| known != ledger);
+        let mut state = self.lock();
+        state.alone.retain(|(known, _)| known != ledger);
+        let is_none = state.alone.is_empty();
+        drop(state);
+        // The last that knew of an outage does not see its end.
+        if is_none {
+            self.voice.withdraw();
+        }
     }
 
     // A std mutex: nothing is awaited while it is held.

@@ -1,27 +1,22 @@
 //! What is said of a Redis that comes and goes.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::*;
+use crate::redis::hearing::{hear, heard};
 
 const AWAY: &str = "limits are counted without Redis, as one of 4: gone";
 const AGAIN: &str = "limits are counted over Redis again: redis://host";
 
-thread_local!(static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) });
-
-fn hear(line: &str) {
-    LINES.with_borrow_mut(|lines| lines.push(line.to_owned()));
-}
-
-fn heard() -> Vec<String> {
-    LINES.take()
-}
-
 fn status() -> Status {
-    Status::with_voice("redis://host".to_owned(), 4, Topic::default(), hear)
+    of(&Arc::default())
+}
+
+/// One of several that speak of the same Redis.
+fn of(choir: &Arc<Choir>) -> Status {
+    Status::saying("redis://host".to_owned(), 4, Arc::clone(choir), hear)
 }
 
 fn gone() -> Fault {
@@ -75,4 +70,18 @@ async fn several_ledgers_say_one_line_and_the_last_that_is_back_says_the_other()
     assert_eq!(heard(), Vec::<String>::new());
     status.found("two", None);
     assert_eq!(heard(), [AGAIN]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_outage_is_said_also_where_whoever_said_the_last_has_gone_before_its_end() {
+    let choir = Arc::default();
+    let (first, second) = (of(&choir), of(&choir));
+    first.lost("one", &gone());
+    // Its router is closed meanwhile, and the other one never knew.
+    first.forget("one");
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(heard(), [AWAY]);
+    second.lost("two", &gone());
+    second.found("two", None);
+    assert_eq!(heard(), [AWAY, AGAIN]);
 }
