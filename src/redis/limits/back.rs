@@ -53,7 +53,16 @@ impl Inner {
             (state.epoch, state.is_over)
         };
         let found = self.tell(Changes::Ticks(&[]), Meant::default()).await?.epoch;
-        let forgotten = known.map_or([true; 2], |known| known.has_forgotten(found));
+        let forgotten = {
+            let mut state = self.lock();
+            let seen = known.map_or([true; 2], |known| known.has_forgotten(found));
+            // Others may have charged it since, so that it looks as if nothing were missing.
+            let all = [0, 1].map(|place| seen[place] || state.forgotten[place]);
+            if known.is_some() {
+                state.forgotten = all;
+            }
+            all
+        };
         if forgotten != [false; 2] && !is_over {
             let told = if let Some(known) = known {
                 self.tell_again(known, forgotten, found).await?
@@ -117,22 +126,23 @@ impl Inner {
         let mut state = self.lock();
         // What was admitted alone is in it.
         state.alone.is_told();
-        state.untold = None;
+        (state.untold, state.forgotten) = (None, [false; 2]);
         Ok(told)
     }
 
     /// What was charged until it was found out that windows have forgotten it, with a number of its own, and what of that was admitted alone.
-    /// The same until it is told.
+    /// The same until it is told, unless a window lacks more by now.
     fn untold(&self, found: Epoch) -> (Ages, u64, Ages) {
         let now = Instant::now();
         let since = {
             let mut state = self.lock();
-            if let Some((untold, number)) = &state.untold {
-                return (untold.ages(now), *number, state.alone.taken(now));
+            let since = state.remembers_until(found);
+            if let Some(untold) = state.untold.as_ref().filter(|untold| untold.covers(since)) {
+                return (untold.charges.ages(now), untold.number, state.alone.taken(now));
             }
             state.alone.take(now);
             state.is_told_all(now);
-            state.remembers_until(found)
+            since
         };
         // Without the lock, which trackers take under their own. So it is asked later, and lacks nothing that was taken.
         let mut history = self.told.history(now);
@@ -140,8 +150,9 @@ impl Inner {
         let mut state = self.lock();
         // As far as doubles can tell apart.
         let number = fastrand::u64(1..1 << 53);
-        let untold = state.untold.insert((Charges::of(history, now), number)).0.ages(now);
-        (untold, number, state.alone.taken(now))
+        let untold = state.untold.insert(Untold { charges: Charges::of(history, now), number, since });
+        let ages = untold.charges.ages(now);
+        (ages, number, state.alone.taken(now))
     }
 
     /// Tells these windows what was admitted without them. It waits for nothing meanwhile.
@@ -152,6 +163,23 @@ impl Inner {
             Words { ask: None, limits, account, holds, leaves: true, counts: true, changes, meant, latest: None }
         };
         self.count(&words).await
+    }
+}
+
+/// What windows that have forgotten something are told, until they have heard it.
+#[derive(Debug)]
+pub(super) struct Untold {
+    charges: Charges,
+    /// Tells it from what else this ledger told.
+    number: u64,
+    /// Since when it is of, if not of the whole minute.
+    since: Option<Instant>,
+}
+
+impl Untold {
+    /// Whether it is all that a window lacks that remembers what was until then.
+    fn covers(&self, since: Option<Instant>) -> bool {
+        self.since.is_none_or(|own| since.is_some_and(|since| since >= own))
     }
 }
 
@@ -167,5 +195,26 @@ impl Awaited {
     /// Whether somebody has not told yet who may.
     fn is_open(&self, found: Epoch) -> bool {
         Instant::now() < self.until && self.ledgers.is_none_or(|ledgers| found.own.told < ledgers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_copy_lacked_is_not_all_that_an_empty_one_lacks() {
+        let now = Instant::now();
+        let [early, late] = [10, 20].map(|seconds| now + Duration::from_secs(seconds));
+        let untold = |since| Untold { charges: Charges::of(Vec::new(), now), number: 1, since };
+        for (told, lacks, covers) in [
+            (None, None, true),
+            (None, Some(late), true),
+            (Some(late), None, false),
+            (Some(late), Some(early), false),
+            (Some(early), Some(late), true),
+        ] {
+            assert_eq!(untold(told).covers(lacks), covers, "{told:?} {lacks:?}");
+        }
     }
 }

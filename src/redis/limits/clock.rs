@@ -50,7 +50,8 @@ impl Clock {
         self.busy_until = None;
     }
 
-    /// It was refused, or never sent, or its connection has ended, from which nothing is read then.
+    /// It was refused, or never sent, or its connection has ended: a server reads no more from that, unless whoever stands between has
+    /// passed it on already.
     pub fn is_over(&mut self) {
         self.busy_until = None;
     }

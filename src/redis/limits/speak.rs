@@ -77,7 +77,10 @@ impl Inner {
         }
         tokio::select! {
             _ = news => {}
-            fault = self.redis.lost(self.keys.window().as_bytes()) => self.look(&fault).await,
+            fault = self.redis.lost(self.keys.window().as_bytes()) => {
+                self.lock().is_cut = true;
+                self.look(&fault).await;
+            }
         }
     }
 
@@ -104,8 +107,6 @@ impl Inner {
             Say { ask: None, costs: Vec::new(), leaves: false, counts: true, holds, limits, account, meant }
         };
         self.say(say, Instant::now()).await;
-        // Everyone else's connection has ended too, if that was for Redis to start again.
-        self.lock().patience = Duration::ZERO;
     }
 
     async fn say(&self, say: Say, asked: Instant) {
@@ -132,7 +133,7 @@ impl Inner {
             };
             let clock = &mut self.lock().clock;
             match &answer {
-                Ok(answer) => clock.hears(answer.tick, asked, Instant::now()),
+                Ok(answer) => clock.hears(answer.clock, asked, Instant::now()),
                 Err(fault) if fault.kind == FaultKind::Slow && is_sent => clock.gives_up(Instant::now()),
                 Err(_) => clock.is_over(),
             }
@@ -186,7 +187,10 @@ impl Inner {
 
     /// Whether windows have forgotten what this process was charged with: then it goes on alone until they were told.
     fn has_forgotten(&self, found: Epoch, now: Instant) -> bool {
-        let known = self.lock().epoch;
+        let (known, is_cut) = {
+            let mut state = self.lock();
+            (state.epoch, std::mem::take(&mut state.is_cut))
+        };
         let forgotten = known.map_or([false; 2], |known| known.has_forgotten(found));
         if forgotten == [false; 2] {
             return false;
@@ -196,9 +200,12 @@ impl Inner {
             self.lock().epoch = None;
             return false;
         }
-        // Nobody else need have noticed, before it says again that it is alive.
-        let patience = beats_every(self.speaker.lease) + OTHERS_TELL_WITHIN;
-        self.lock().patience = patience;
+        // Where no connection has ended, nobody else need have noticed before it says again that it is alive.
+        let others_notice = if is_cut { Duration::ZERO } else { beats_every(self.speaker.lease) };
+        {
+            let mut state = self.lock();
+            (state.patience, state.forgotten) = (others_notice + OTHERS_TELL_WITHIN, forgotten);
+        }
         self.go_local(&Fault::refused("Redis has lost what was counted in the last minute, and is told again"));
         true
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::alone::{Alone, Charges};
-use super::back::Awaited;
+use super::alone::Alone;
+use super::back::{Awaited, Untold};
 use super::clock::Clock;
 use super::corrections::Corrections;
 use super::marks::Marks;
@@ -75,8 +75,9 @@ pub(super) struct State {
     pub corrections: Corrections,
     /// What was admitted without asking, and not told to Redis yet.
     pub alone: Alone,
-    /// What windows that have forgotten something are told, until they have heard it, and its number.
-    pub untold: Option<(Charges, u64)>,
+    /// Which windows, the deployment's and its account's, have forgotten something that they were not told since, and what they are told.
+    pub forgotten: [bool; 2],
+    pub untold: Option<Untold>,
     /// The limits that were last asked with.
     pub limits: Limits,
     pub account: Limits,
@@ -87,6 +88,8 @@ pub(super) struct State {
     marks: Marks,
     /// How long others are waited for to tell a Redis that has forgotten something.
     pub patience: Duration,
+    /// Whether a connection has ended since Redis last answered what was asked of it: then all processes notice what it has forgotten.
+    pub is_cut: bool,
     /// Until when those who were alive are waited for, of a Redis that has forgotten something.
     pub awaited: Option<Awaited>,
     /// How often Redis has said no or nothing since it was away.
@@ -179,6 +182,7 @@ impl State {
             in_flight: 0,
             corrections: Corrections::default(),
             alone: Alone::new(now),
+            forgotten: [false; 2],
             untold: None,
             limits: Limits::default(),
             account: Limits::default(),
@@ -186,6 +190,7 @@ impl State {
             used: now,
             marks: Marks::default(),
             patience: Duration::ZERO,
+            is_cut: false,
             awaited: None,
             refusals: 0,
             held_less: None,

@@ -224,7 +224,7 @@ fn what_runs_later_than_it_may_does_nothing_and_says_what_time_it_is() {
             [stage.count("one", &words(changes, now - 1)), stage.count_the_long_way("one", &words(changes, now - 1))]
         {
             assert!(answer.is_late);
-            assert_eq!((answer.count, answer.tick, shown()), (0, now / 250, before.clone()));
+            assert_eq!((answer.count, answer.clock, shown()), (0, now / 250, before.clone()));
         }
     }
     let answer = stage.count("one", &words(Changes::Ticks(&[]), now));
@@ -320,4 +320,18 @@ fn a_copy_of_a_window_that_was_told_before_is_told_anew_by_everyone() {
         tell(&stage, &server, "one", 3, 2, first.0),
         (Epoch { own: Found { told: 2, number: again.own.number + 1, ..again.own }, ..again }, 17)
     );
+}
+
+#[test]
+fn a_server_whose_clock_is_a_little_behind_another_s_says_how_late_it_is_by_its_own() {
+    let Some(server) = Server::start() else { return };
+    let mut stage = Stage::new(&server, "m");
+    let (ten, none) = (limits(10, 1000), Limits::default());
+    let before = stage.reserve("one", 1, 0, ten, none);
+    assert_eq!(before.tick, before.clock);
+    // As of one that took its place.
+    stage.now -= Duration::from_millis(900);
+    let after = stage.reserve("one", 1, 0, ten, none);
+    assert_eq!((after.count, after.tick), (1, before.tick));
+    assert!((3..=4).contains(&(before.clock - after.clock)), "{before:?} {after:?}");
 }

@@ -71,7 +71,10 @@ pub(super) struct Answer {
     /// Whether it came too late to run. Then nothing else is said but when that was.
     pub is_late: bool,
     pub count: u64,
+    /// The bucket in which it was granted. The clock of a server that took another's place may be some buckets behind.
     pub tick: u64,
+    /// The bucket in which the server's clock stood.
+    pub clock: u64,
     /// Until there may be room, if nothing was granted.
     pub wait: Duration,
     /// Until it is to ask again.
@@ -261,14 +264,15 @@ pub(super) async fn count_by(
     let told = [speaker.ledger.as_bytes(), speaker.process.as_bytes(), &told, &threes, &telling];
     let count = if telling.is_empty() { 4 } else { 5 };
     let answer = script.run(redis, &keys.needed(words), &told[..count]).await?;
-    let numbers: [Option<u64>; 11] = numbers_of(answer)?.map(whole);
-    let [count, tick, wait, _, pause, own @ .., epoch, number, told] = numbers.map(Option::unwrap_or_default);
+    let numbers: [Option<u64>; 12] = numbers_of(answer)?.map(whole);
+    let [count, tick, wait, _, pause, own @ .., epoch, number, told, clock] = numbers.map(Option::unwrap_or_default);
     let account = Found { epoch, number, told };
     let [epoch, number, told] = own;
     Ok(Answer {
         is_late: numbers[0].is_none(),
         count,
         tick,
+        clock,
         wait: Duration::from_millis(wait),
         pause: Duration::from_millis(pause),
         epoch: Epoch { own: Found { epoch, number, told }, account },

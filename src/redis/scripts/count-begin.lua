@@ -14,7 +14,7 @@
 --   windows that the ledger knew.
 -- Returns, as doubles: granted (-1 if it is too late, and nothing was done), tick, ms until there may be room, processes (-1 if not
 --   counted), ms until it is to ask again; then of the window and of the account's, each: epoch, number, and how many have told it all of
---   their last minute (0 unless something is told, or it waits no longer).
+--   their last minute (0 unless something is told, or it waits no longer); and the bucket in which the clock stands.
 --
 -- A bucket of a window is WIDTH ms, and SPAN buckets after it was begun it leaves: when its whole content is older than 60.25 s, so that
 -- what was reserved may be sent a quarter of a second later.
@@ -30,6 +30,7 @@ if given == 0 then
   now = time[1] * 1000000 + time[2]
 end
 -- Nobody waits for it any more, and what was said since may have run.
-if now > latest then return struct.pack('<ddddddddddd', -1, math.floor(now / 1000 / WIDTH), 0, -1, 0, 0, 0, 0, 0, 0, 0) end
+local at_now = math.floor(now / 1000 / WIDTH)
+if now > latest then return struct.pack('<dddddddddddd', -1, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, at_now) end
 local id = ARGV[1]
 

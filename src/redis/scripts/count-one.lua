@@ -1,7 +1,7 @@
 -- First what most are: there is room for all, in the bucket of whoever came before, nobody waits, and no slot is of somebody who is not
 -- heard of any more. Nothing is written before that is known of all windows.
 if want <= most and counts + leaves + is_age == 0 then
-  local call, ms, at_now = redis.call, math.floor(now / 1000), math.floor(now / 1000 / WIDTH)
+  local call, ms = redis.call, math.floor(now / 1000)
   local last, adds = has_account and 5 or 1, (want > 0 or #changes > 0) and 1 or 0
   local writes, own, own_number, own_tick, rpm, tpm, slots, held, meant = nil, 0, 0, 0, rpm, tpm, slots, 8, epoch
   for window = 1, last, 4 do
@@ -47,8 +47,8 @@ if want <= most and counts + leaves + is_age == 0 then
     if window == last then
       for _, write in ipairs(writes or {}) do call(unpack(write)) end
       call('SETRANGE', key, 24, counted)
-      if last == 1 then return struct.pack('<ddddddddddd', want, tick, 0, -1, 0, made, number, 0, 0, 0, 0) end
-      return struct.pack('<ddddddddddd', want, own_tick, 0, -1, 0, own, own_number, 0, made, number, 0)
+      if last == 1 then return struct.pack('<dddddddddddd', want, tick, 0, -1, 0, made, number, 0, 0, 0, 0, at_now) end
+      return struct.pack('<dddddddddddd', want, own_tick, 0, -1, 0, own, own_number, 0, made, number, 0, at_now)
     end
     writes = writes or {}
     writes[#writes + 1] = { 'SETRANGE', key, 24, counted }

@@ -196,5 +196,5 @@ end
 local processes = -1
 if counts == 1 then processes = present(KEYS[4], ARGV[2]) end
 local own, below = windows[1], windows[2] or { epoch = 0, number = 0, told = 0, tick = 0 }
-return struct.pack('<ddddddddddd', granted, own.tick, until_then, processes, pause, own.epoch, own.number, told_by(own), below.epoch,
-  below.number, told_by(below))
+return struct.pack('<dddddddddddd', granted, own.tick, until_then, processes, pause, own.epoch, own.number, told_by(own), below.epoch,
+  below.number, told_by(below), at_now)

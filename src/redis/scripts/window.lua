@@ -10,7 +10,7 @@
 -- Reads a window's head. Gives an error if the key holds something else, and raises one if it is of another type.
 local function load(w)
   local head = redis.call('GETRANGE', w.key, 0, HEAD - 1)
-  w.at = math.floor(now / 1000 / WIDTH)
+  w.at = at_now
   if head == '' then
     w.is_new, w.epoch, w.tick, w.r, w.t, w.cr, w.ct, w.number, w.told, w.flag = true, now, w.at, 0, 0, 0, 0, 0, 0, 0
     return

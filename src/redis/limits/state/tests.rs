@@ -15,7 +15,7 @@ fn asked(max_concurrent: Option<u64>) -> Asked {
 
 fn answer(count: u64) -> Answer {
     let (wait, pause) = (Duration::from_secs(9), Duration::from_millis(250));
-    Answer { is_late: false, count, tick: 7, wait, pause, epoch: EPOCH, processes: Some(1) }
+    Answer { is_late: false, count, tick: 7, clock: 7, wait, pause, epoch: EPOCH, processes: Some(1) }
 }
 
 /// A state that has asked for one request, was granted it and has begun it, as its ledger would.
