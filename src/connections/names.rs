@@ -20,6 +20,9 @@ const KEPT: Duration = Duration::from_secs(10);
 /// How long a lookup is joined: one that hangs must not take with it those who ask when names can be looked up again.
 const JOINED: Duration = Duration::from_secs(2);
 
+/// The same where a lookup that is left costs a thread.
+const JOINED_FOR_LONG: Duration = Duration::from_secs(60);
+
 /// Most names that are kept. Providers and proxies are a handful.
 const MAX_KEPT: usize = 256;
 
@@ -49,9 +52,9 @@ impl Default for Names {
 }
 
 impl Names {
-    /// Of those whose lookups are joined for as long as they run: of a name there is never more than one. Answers are kept for so long.
+    /// Of those whose lookups are joined for a minute, which is longer than any takes that ever ends. Answers are kept for so long.
     pub fn with_one_lookup_each(kept: Duration) -> Self {
-        Self { kept, joined: Duration::MAX, asked: Arc::default() }
+        Self { kept, joined: JOINED_FOR_LONG, asked: Arc::default() }
     }
 
     /// The addresses of a name, all with port 0: those that are known, those that somebody is asking for already, or those that
@@ -274,7 +277,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lookup_that_hangs_is_not_forgotten_for_others_that_were_made_since() {
-        let (names, begun) = (Names::with_one_lookup_each(KEPT), AtomicUsize::new(0));
+        let names = Names { joined: Duration::MAX, ..Names::default() };
+        let begun = AtomicUsize::new(0);
         let ask = || async {
             let hangs = |_| {
                 begun.fetch_add(1, Ordering::Relaxed);

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_that_is_tried_for_ten_minutes_and_never_resolves_is_looked_up_once() {
+    async fn a_name_that_is_tried_for_ten_minutes_and_never_resolves_is_looked_up_once_a_minute() {
         let (names, resolver, begun) = (names(), Resolver::new(Duration::MAX), Instant::now());
         while begun.elapsed() < Duration::from_secs(600) {
             for host in ["one", "two", "three"] {
@@ -138,7 +138,8 @@ mod tests {
             }
             sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(resolver.asked(), 3, "once for each name");
+        let asked = resolver.asked();
+        assert!((27..=30).contains(&asked), "{asked} lookups of three names");
     }
 
     #[tokio::test(start_paused = true)]
