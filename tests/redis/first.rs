@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use thryd::cache::{Cache, CacheOptions, Entry, Turn};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cache::{SOON, entry, key, open, options_at};
+use super::network::long_way;
 use super::server::Server;
 use super::until;
 
@@ -35,33 +33,6 @@ async fn filled(namespace: &str) -> Option<Server> {
 async fn far(server: &Server, joins_processes: bool) -> Cache {
     let url = format!("redis://127.0.0.1:{}", long_way(server, WAY).await);
     Cache::open(CacheOptions { memory_bytes: 0, joins_processes, ..options_at(&url) }).unwrap()
-}
-
-/// A way to a server that all take that long to get there and back, however many there are; its port.
-async fn long_way(server: &Server, delay: Duration) -> u16 {
-    let (listener, to) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), server.port);
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-            let ((mut asks, mut hears), (mut answers, mut asked)) = (near.into_split(), far.into_split());
-            tokio::spawn(async move { tokio::io::copy(&mut asks, &mut asked).await });
-            let (sender, mut under_way) = mpsc::unbounded_channel();
-            tokio::spawn(async move {
-                let mut bytes = vec![0; 1 << 16];
-                while let Ok(count @ 1..) = answers.read(&mut bytes).await {
-                    _ = sender.send((Instant::now() + delay, bytes[..count].to_vec()));
-                }
-            });
-            tokio::spawn(async move {
-                while let Some((at, bytes)) = under_way.recv().await {
-                    tokio::time::sleep_until(at).await;
-                    _ = hears.write_all(&bytes).await;
-                }
-            });
-        }
-    });
-    port
 }
 
 /// How often a server was asked to run this, also by a script.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::server::Server;
 use super::{ask, redis_of, router, until};
@@ -47,25 +49,52 @@ async fn carry(mut near: TcpStream, to: u16, mut cut: watch::Receiver<bool>) {
     std::future::pending::<()>().await;
 }
 
-/// A way to a server that takes so long to carry what it answers; its port.
-pub async fn slow_way(server: &Server, delay: Duration) -> u16 {
+/// A way to a server whose answers are carried like this; its port.
+async fn way<F>(server: &Server, carry: impl Fn(OwnedReadHalf, OwnedWriteHalf) -> F + Send + 'static) -> u16
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let (listener, to) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), server.port);
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((near, _)) = listener.accept().await {
             let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-            let ((mut asks, mut hears), (mut answers, mut asked)) = (near.into_split(), far.into_split());
+            let ((mut asks, hears), (answers, mut asked)) = (near.into_split(), far.into_split());
             tokio::spawn(async move { tokio::io::copy(&mut asks, &mut asked).await });
-            tokio::spawn(async move {
-                let mut bytes = vec![0; 1 << 16];
-                while let Ok(count @ 1..) = answers.read(&mut bytes).await {
-                    tokio::time::sleep(delay).await;
-                    hears.write_all(&bytes[..count]).await.unwrap();
-                }
-            });
+            tokio::spawn(carry(answers, hears));
         }
     });
     port
+}
+
+/// One that takes so long to carry what it answers, and carries nothing else meanwhile.
+pub async fn slow_way(server: &Server, delay: Duration) -> u16 {
+    way(server, move |mut answers, mut hears| async move {
+        let mut bytes = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = answers.read(&mut bytes).await {
+            tokio::time::sleep(delay).await;
+            hears.write_all(&bytes[..count]).await.unwrap();
+        }
+    })
+    .await
+}
+
+/// One that all answers take that long to come over, however many there are.
+pub async fn long_way(server: &Server, delay: Duration) -> u16 {
+    way(server, move |mut answers, mut hears| async move {
+        let (sender, mut under_way) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut bytes = vec![0; 1 << 16];
+            while let Ok(count @ 1..) = answers.read(&mut bytes).await {
+                _ = sender.send((Instant::now() + delay, bytes[..count].to_vec()));
+            }
+        });
+        while let Some((at, bytes)) = under_way.recv().await {
+            tokio::time::sleep_until(at).await;
+            _ = hears.write_all(&bytes).await;
+        }
+    })
+    .await
 }
 
 #[tokio::test]
