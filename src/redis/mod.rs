@@ -23,6 +23,7 @@ mod voice;
 mod watches;
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use redis::{Cmd, Value};
@@ -52,6 +53,12 @@ static SHARED: Mutex<Vec<(Purpose, RedisOptions, Weak<Routes>)>> = Mutex::new(Ve
 enum Purpose {
     Limits,
     Values,
+}
+
+/// A name that no other process has, of sixteen hexadecimal digits: from what the operating system takes for random, as clocks of processes
+/// that are begun together may agree.
+pub(crate) fn unique_name() -> String {
+    format!("{:016x}", RandomState::new().hash_one(()))
 }
 
 /// A Redis. Clones, and all that are [shared](Redis::shared) with the same options, use the same connections, but for a cache, which

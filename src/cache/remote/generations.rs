@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cache::Namespace;
-use crate::redis::{Fault, Values};
+use crate::redis::{Fault, Values, unique_name};
 
 /// Namespaces that are known at a time; beyond that all are asked for anew.
 const MOST: usize = 1 << 16;
@@ -247,5 +247,5 @@ fn name(Namespace(tag): Namespace) -> String {
 
 /// A text that nobody else has.
 pub(super) fn fresh() -> String {
-    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+    unique_name() + &unique_name()
 }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 pub use options::SharedLimitsOptions;
 pub use status::{LimitsStats, RedisStats};
 
-use super::Redis;
+use super::{Redis, unique_name};
 use crate::tracker::{Ledger, Told};
 use ledger::{RedisLedger, next_name};
 use status::Status;
@@ -74,5 +74,5 @@ impl SharedLimits {
 /// The name of this process, that no other has.
 fn process() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| format!("{:016x}", fastrand::u64(..)))
+    NAME.get_or_init(unique_name)
 }
