@@ -63,8 +63,11 @@ test.runIf(process.platform === 'linux').each<[string, string, string, number]>(
   ['text to embed', 'word ', `await embedder.invoke('default', { input: prompt })`, 2],
   ['response', 'word ', `await responses.invoke('default', { input: prompt })`, 2],
 ])("a long prompt is there twice at most beside the caller's own, in a %s", async (_, unit, call, most) => {
-  const copies = (await printed(source(unit, call), url)) as number
+  // What is on its way to the socket is counted too, and is now and then a third of a prompt; another copy would be there each time.
+  let copies = Infinity
+  for (let tries = 0; tries < 3 && copies >= most + 0.3; tries += 1) {
+    copies = Math.min(copies, (await printed(source(unit, call), url)) as number)
+  }
   expect(copies).toBeGreaterThan(0.9)
-  // What is on its way to the socket is beside them: up to a third of a prompt was seen.
-  expect(copies).toBeLessThan(most + 0.5)
+  expect(copies).toBeLessThan(most + 0.3)
 })
