@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -141,34 +141,49 @@ impl Server {
 
     /// What it answers to a command of words, as it comes: for looking at it from outside.
     pub fn ask(&self, words: &[&str]) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.try_ask(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// The same while connections may be cut: a Sentinel that makes a server a master or a replica ends all that it has.
+    pub fn try_ask(&self, words: &[&str]) -> io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let mut command = format!("*{}\r\n", words.len());
         for word in words {
             let _ = write!(command, "${}\r\n{word}\r\n", word.len());
         }
-        stream.write_all(command.as_bytes()).unwrap();
+        stream.write_all(command.as_bytes())?;
         let mut answer = Vec::new();
-        read_reply(&mut BufReader::new(stream), &mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+        read_reply(&mut BufReader::new(stream), &mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 }
 
 /// Reads one reply to its end, and no further.
-fn read_reply(stream: &mut BufReader<TcpStream>, answer: &mut Vec<u8>) {
+fn read_reply(stream: &mut BufReader<TcpStream>, answer: &mut Vec<u8>) -> io::Result<()> {
     let from = answer.len();
-    stream.read_until(b'\n', answer).unwrap();
+    stream.read_until(b'\n', answer)?;
     let line = String::from_utf8_lossy(&answer[from..]).trim_end().to_owned();
+    if !answer.ends_with(b"\n") {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
     let count = || line[1..].parse::<i64>().unwrap();
-    match line.chars().next().expect("redis-server closed the connection") {
-        '$' => {
-            let bytes = u64::try_from(count() + 2).unwrap();
+    match &line[..1] {
+        "$" => {
             // Nothing follows what is not there.
-            stream.take(if bytes == 1 { 0 } else { bytes }).read_to_end(answer).unwrap();
+            let bytes = usize::try_from(count()).map_or(0, |count| count + 2);
+            let end = answer.len();
+            answer.resize(end + bytes, 0);
+            stream.read_exact(&mut answer[end..])?;
         }
-        '*' => (0..count()).for_each(|_| read_reply(stream, answer)),
+        "*" => {
+            for _ in 0..count() {
+                read_reply(stream, answer)?;
+            }
+        }
         _ => {}
     }
+    Ok(())
 }
 
 fn program() -> String {
