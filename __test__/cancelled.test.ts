@@ -75,9 +75,15 @@ function cancelled(index: number, random: () => number): Promise<unknown> {
     : router.invoke('default', request, options)
   if (when < 0.2) abort()
   else if (when < 0.3) setImmediate(abort)
-  // Long enough for all of them to be in line before the last are cancelled, also in a build that is not optimised.
+  // Long enough for most of them to be in line before the last are cancelled, also in a build that is not optimised.
   else setTimeout(abort, random() * 6000)
   return caught(call).then((error) => (error as unknown) === reason)
+}
+
+/** Calls to which the I/O thread has not come yet. */
+function behind(): number {
+  const { inFlight, waiting } = router.stats()
+  return inFlight - waiting - silent.open
 }
 
 describe(`${COUNT} calls that are cancelled at any moment`, () => {
@@ -98,7 +104,10 @@ describe(`${COUNT} calls that are cancelled at any moment`, () => {
       const calls = []
       for (let index = 0; index < COUNT; index += 1) {
         calls.push(cancelled(index, random))
-        if (index % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+        if (index % 50 > 0) continue
+        // A machine that is busy is not left behind: there would be nobody in line before the last are cancelled.
+        do await new Promise((resolve) => setImmediate(resolve))
+        while (behind() > COUNT / 10)
       }
       expect((await Promise.all(calls)).filter((isReason) => !isReason)).toEqual([])
       // What was cancelled is let go on another thread.
