@@ -1,11 +1,13 @@
 //! What a router can be told: every option, its range and its one default.
 
+mod interest;
 mod timeouts;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use interest::Interest;
 use timeouts::TIMEOUT_NAMES;
 pub use timeouts::Timeouts;
 
@@ -102,6 +104,9 @@ pub struct InvokeOptions {
     /// Whether a second attempt may start while the first is under way, where [`RetryOptions::hedge_quantile`] asks for it.
     /// Default true.
     pub hedge: bool,
+    /// Whether the answer of this one call is still wanted, for callers who drop their calls a little later than they leave
+    /// them. As long as the call is not dropped, if absent.
+    pub interest: Option<Interest>,
 }
 
 /// What happens when a stream breaks after its first chunk.
@@ -130,7 +135,7 @@ pub struct StreamOptions {
 impl Default for InvokeOptions {
     fn default() -> Self {
         let (cache, timeouts) = (CacheUse::default(), None);
-        Self { timeouts, cache, cache_ttl: None, namespace: None, priority: 0, hedge: true }
+        Self { timeouts, cache, cache_ttl: None, namespace: None, priority: 0, hedge: true, interest: None }
     }
 }
 
@@ -277,6 +282,7 @@ impl InvokeOptions {
             // A thousandth is kept, so that 0.5 goes before 0.
             priority: (fields.number("priority", -FURTHEST, FURTHEST)?.unwrap_or(0.0) * 1000.0) as i64,
             hedge: fields.boolean("hedge")?.unwrap_or(true),
+            interest: None,
         })
     }
 }

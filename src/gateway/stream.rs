@@ -57,6 +57,11 @@ impl ResponseStream {
         self.0.next().await
     }
 
+    /// What [`AnswerStream::leave`] does; [`cancel`](ResponseStream::cancel) has to follow.
+    pub fn leave(&self) {
+        self.0.leave();
+    }
+
     /// Leaves the call.
     pub fn cancel(&self) {
         self.0.cancel();
@@ -86,6 +91,7 @@ trait Parts: std::fmt::Debug + Send + Sync {
     fn start(&self);
     fn try_next(&self) -> Option<Part>;
     fn next(&self) -> BoxFuture<'_, Part>;
+    fn leave(&self);
     fn cancel(&self);
     fn fail(&self, error: Error) -> Part;
 }
@@ -135,6 +141,10 @@ impl<K: Streaming, E: Events<K>> Parts for Written<K, E> {
                 }
             }
         })
+    }
+
+    fn leave(&self) {
+        self.stream.leave();
     }
 
     fn cancel(&self) {

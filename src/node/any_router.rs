@@ -17,7 +17,7 @@ use crate::error::{ErrorKind, Invalid, Result};
 use crate::fields::Fields;
 use crate::gateway::{Responding, respond};
 use crate::kinds::{Body, Completion, Embeddings, Kind, ModelResponse, Ranking};
-use crate::options::{DeployOptions, GroupOptions, GroupPlan, InvokeOptions, RouterOptions, StreamOptions};
+use crate::options::{DeployOptions, GroupOptions, GroupPlan, Interest, InvokeOptions, RouterOptions, StreamOptions};
 use crate::provider::{Provider, ProviderOptions};
 use crate::route::{Begun, Hit, Router, RouterStats};
 
@@ -47,7 +47,7 @@ pub trait AnyRouter: Send + Sync {
         give: &mut dyn FnMut(&Line, f64),
     ) -> Result<Started>;
     fn stream(&self, group: &str, request: Spoken, options: Option<&str>) -> Result<Arc<dyn AnyStream>>;
-    fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding>;
+    fn respond(&self, body: &[u8], options: Option<&str>) -> Result<(Responding, Interest)>;
     fn estimate_wait_ms(&self, group: &str, request: Spoken) -> Result<f64>;
     fn stats(&self) -> RouterStats;
     fn close(&self) -> BoxFuture<'static, Result<()>>;
@@ -58,7 +58,8 @@ pub enum Started {
     /// A hit, which was given as a line.
     Told,
     Ready(Mail),
-    Pending(BoxFuture<'static, Result<Mail>>),
+    /// Under way, as long as somebody is interested.
+    Pending(BoxFuture<'static, Result<Mail>>, Interest),
 }
 
 /// A hit, made ready to be shown again.
@@ -137,13 +138,14 @@ impl<K: Crossing> AnyRouter for Router<K> {
         words: &mut Words,
         give: &mut dyn FnMut(&Line, f64),
     ) -> Result<Started> {
-        let options = match options {
+        let mut options = match options {
             None => InvokeOptions::default(),
             Some(text) => InvokeOptions::read(Fields::parse("invoke options", text)?, self.timeouts())?,
         };
         if !spelling::is_whole(&spoken) {
             let _runtime = runtime::handle().enter();
-            return begun(id, self.begin(group, request::<K>(spoken)?, options));
+            let interest = options.interest.insert(Interest::default()).clone();
+            return begun(id, self.begin(group, request::<K>(spoken)?, options), interest);
         }
         let text = &*spoken.text;
         if let Some((shown, latency)) = self.recall(group, text, &options, |hit| Shown::new(hit, words)) {
@@ -165,24 +167,27 @@ impl<K: Crossing> AnyRouter for Router<K> {
             shown
         };
         let _runtime = runtime::handle().enter();
+        let interest = options.interest.insert(Interest::default()).clone();
         match self.begin_spoken(group, text, options, |text| of_json::<K>(spelling::json_of(text)), make)? {
             Begun::Ready(Ok(_)) if is_told => Ok(Started::Told),
-            other => begun(id, other),
+            other => begun(id, other, interest),
         }
     }
     fn stream(&self, group: &str, request: Spoken, options: Option<&str>) -> Result<Arc<dyn AnyStream>> {
-        let options = match options {
+        let mut options = match options {
             None => StreamOptions::default(),
             Some(text) => StreamOptions::read(Fields::parse("stream options", text)?, self.timeouts())?,
         };
+        options.invoke.interest = Some(Interest::default());
         K::stream(self, group, request, options)
     }
-    fn respond(&self, body: &[u8], options: Option<&str>) -> Result<Responding> {
-        let options = match options {
+    fn respond(&self, body: &[u8], options: Option<&str>) -> Result<(Responding, Interest)> {
+        let mut options = match options {
             None => InvokeOptions::default(),
             Some(text) => InvokeOptions::read(Fields::parse("options", text)?, self.timeouts())?,
         };
-        Ok(respond(self, body, options))
+        let interest = options.interest.insert(Interest::default()).clone();
+        Ok((respond(self, body, options), interest))
     }
     fn estimate_wait_ms(&self, group: &str, spoken: Spoken) -> Result<f64> {
         Ok(self.estimate_wait(group, &request::<K>(spoken)?)?.as_secs_f64() * 1000.0)
@@ -195,11 +200,12 @@ impl<K: Crossing> AnyRouter for Router<K> {
     }
 }
 
-fn begun<K: Crossing>(id: u32, begun: Begun<K>) -> Result<Started> {
+fn begun<K: Crossing>(id: u32, begun: Begun<K>, interest: Interest) -> Result<Started> {
     Ok(match begun {
         Begun::Ready(result) => Started::Ready(K::letter(LetterKind::Settled, id, result?)),
         Begun::Pending(call) => {
-            Started::Pending(Box::pin(async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) }))
+            let call = async move { Ok(K::letter(LetterKind::Settled, id, call.await?)) };
+            Started::Pending(Box::pin(call), interest)
         }
     })
 }

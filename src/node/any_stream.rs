@@ -30,6 +30,8 @@ pub trait AnyStream: Send + Sync {
 
     fn next(&self) -> BoxFuture<'_, Arrived>;
 
+    fn leave(&self);
+
     fn cancel(&self);
 }
 
@@ -48,6 +50,10 @@ impl<K: Crossing + Streaming> AnyStream for AnswerStream<K> {
 
     fn next(&self) -> BoxFuture<'_, Arrived> {
         Box::pin(async move { arrived(self.next().await) })
+    }
+
+    fn leave(&self) {
+        self.leave();
     }
 
     fn cancel(&self) {

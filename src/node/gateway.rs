@@ -33,15 +33,15 @@ impl NativeRouter {
             // A defect is an answer; options that are none are thrown at the host, who gave them.
             Err(error) if matches!(error.kind(), ErrorKind::Bug(_)) => Some(whole(id, defect(&error)).into()),
             Err(error) => Some(Mail::failed(id, &error).into()),
-            Ok(Responding::Ready(response)) => Some(whole(id, response).into()),
-            Ok(Responding::Pending(call)) => {
-                self.pend(id, async move {
+            Ok((Responding::Ready(response), _)) => Some(whole(id, response).into()),
+            Ok((Responding::Pending(call), interest)) => {
+                self.pend(id, interest, async move {
                     let answered = AssertUnwindSafe(call).catch_unwind().await;
                     Ok(whole(id, answered.unwrap_or_else(|panic| defect(&bug(&*panic)))))
                 });
                 None
             }
-            Ok(Responding::Stream(stream)) => {
+            Ok((Responding::Stream(stream), _)) => {
                 let stream = Arc::<ResponseStream>::from(stream);
                 lock(&self.pending.0.responses).insert(id, Arc::clone(&stream));
                 runtime::spawn(async move { stream.start() });

@@ -15,6 +15,7 @@ use super::reply::bug;
 use super::runtime::{self, Task};
 use crate::error::{ErrorKind, Result};
 use crate::gateway::ResponseStream;
+use crate::options::Interest;
 
 /// Calls that are pending, by number. Dropped with its router, it cancels them.
 #[derive(Clone, Default)]
@@ -22,14 +23,14 @@ pub struct Pending(pub Arc<PendingCalls>);
 
 #[derive(Default)]
 pub struct PendingCalls {
-    pub calls: Mutex<HashMap<u32, Task>>,
+    pub calls: Mutex<HashMap<u32, (Task, Interest)>>,
     pub streams: Mutex<HashMap<u32, Arc<dyn AnyStream>>>,
     pub responses: Mutex<HashMap<u32, Arc<ResponseStream>>>,
 }
 
 impl Drop for PendingCalls {
     fn drop(&mut self) {
-        lock(&self.calls).values().for_each(Task::abort);
+        lock(&self.calls).values().for_each(|(task, _)| task.abort());
         // Whoever waits for what comes of them holds them, and would wait on.
         for (_, stream) in lock(&self.streams).drain() {
             runtime::call(move || stream.cancel());
@@ -44,10 +45,13 @@ impl Drop for PendingCalls {
 pub struct Place {
     pub pending: Weak<PendingCalls>,
     pub id: u32,
+    pub interest: Interest,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // Also of one whose clock ran out before those of others who wait for the same.
+        self.interest.lose();
         if let Some(pending) = self.pending.upgrade() {
             lock(&pending.calls).remove(&self.id);
         }

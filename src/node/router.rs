@@ -21,7 +21,7 @@ use super::runtime;
 use super::text::{Spoken, Text};
 use crate::error::{ErrorKind, Result};
 use crate::fields::Fields;
-use crate::options::{DeployOptions, RouterOptions};
+use crate::options::{DeployOptions, Interest, RouterOptions};
 use crate::provider::{CustomProvider, Provider, ProviderOptions};
 use crate::tracker::Limits;
 
@@ -182,8 +182,8 @@ impl NativeRouter {
             Err(error) => Some(Told::Letter(Box::new(Mail::failed(id, &error).into()))),
             Ok(Started::Told) => line.transpose()?.map(Told::Line),
             Ok(Started::Ready(mail)) => Some(Told::Letter(Box::new(mail.into()))),
-            Ok(Started::Pending(call)) => {
-                self.pend(id, call);
+            Ok(Started::Pending(call, interest)) => {
+                self.pend(id, interest, call);
                 None
             }
         })
@@ -259,16 +259,20 @@ impl NativeRouter {
     /// The caller is no longer interested.
     #[napi]
     pub fn cancel(&self, id: u32) {
-        if let Some(call) = lock(&self.pending.0.calls).remove(&id) {
+        // What they hold is given back on the runtime's thread, so that it is free for whatever is asked next. Until then those
+        // who wait are not sent, whatever is changed meanwhile.
+        if let Some((call, interest)) = lock(&self.pending.0.calls).remove(&id) {
+            interest.lose();
             call.abort();
         }
-        // There, so that what they hold is free for whatever is asked next.
         let stream = lock(&self.pending.0.streams).remove(&id);
         if let Some(stream) = stream {
+            stream.leave();
             runtime::call(move || stream.cancel());
         }
         let response = lock(&self.pending.0.responses).remove(&id);
         if let Some(response) = response {
+            response.leave();
             runtime::call(move || response.cancel());
         }
     }
@@ -321,15 +325,15 @@ impl NativeRouter {
     }
 
     /// Runs a call that `cancel` ends.
-    pub(super) fn pend(&self, id: u32, call: impl Future<Output = Result<Mail>> + Send + 'static) {
-        let place = Place { pending: Arc::downgrade(&self.pending.0), id };
+    pub(super) fn pend(&self, id: u32, interest: Interest, call: impl Future<Output = Result<Mail>> + Send + 'static) {
+        let place = Place { pending: Arc::downgrade(&self.pending.0), id, interest: interest.clone() };
         // Held until the task is known, so that it cannot end before it is.
         let mut calls = lock(&self.pending.0.calls);
         let task = self.post.spawn(id, async move {
             let _place = place;
             call.await
         });
-        calls.insert(id, task);
+        calls.insert(id, (task, interest));
     }
 
     pub(super) fn router(&self) -> Result<&Arc<dyn AnyRouter>> {

@@ -210,7 +210,7 @@ impl<K: Kind> Prepared<K> {
     {
         let mut held = Some(held);
         let mut enter = |shared: &Arc<Shared>| {
-            shared.patience.extend(self.started, &self.timeouts, self.options.priority);
+            shared.patience.extend(self.started, &self.timeouts, &self.options);
             held.take().map(|held| shared.log.enter(wish, held))
         };
         let (mut reader, new) = (None, Cell::new(None));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::bell::Bell;
-use crate::options::Timeouts;
+use crate::options::{Interest, InvokeOptions, Timeouts};
 use crate::sync::{Mutex, lock};
 
 /// The clocks of those who wait for one call.
@@ -23,6 +23,10 @@ pub(crate) struct Patience {
 struct State {
     wish: Option<Wish>,
     callers: u64,
+    /// Of each who may leave before it is dropped.
+    interests: Vec<Interest>,
+    /// Whether there are others.
+    is_wanted: bool,
     /// A call that this one waits for.
     other: Option<Arc<Patience>>,
 }
@@ -58,29 +62,47 @@ impl Wish {
     }
 }
 
+impl State {
+    fn is_over(&self) -> bool {
+        !self.is_wanted && self.wish.is_some() && self.interests.iter().all(Interest::is_lost)
+    }
+}
+
 impl Patience {
-    /// Somebody waits who called at `started`, with these clocks and this priority.
-    pub fn extend(&self, started: Instant, timeouts: &Timeouts, priority: i64) {
+    /// Somebody waits who called at `started`, with these clocks, and as urgent and as long as these options say.
+    pub fn extend(&self, started: Instant, timeouts: &Timeouts, options: &InvokeOptions) {
         let (total, queue) = (timeouts.total.map(|total| started + total), started + timeouts.queue);
-        self.add(Wish { total, queue, timeouts: *timeouts, priority });
+        let wish = Wish { total, queue, timeouts: *timeouts, priority: options.priority };
+        self.add(wish, options.interest.as_slice(), options.interest.is_none());
+    }
+
+    /// Whether all who waited have left, though the call has not been dropped yet.
+    pub fn is_over(&self) -> bool {
+        lock(&self.state).is_over()
     }
 
     /// The call waits for another, which then is given as much time.
     pub fn pass_on_to(&self, other: &Arc<Self>) {
-        let wish = {
+        let (wish, interests, is_wanted) = {
             let mut state = lock(&self.state);
             state.other = Some(Arc::clone(other));
-            state.wish
+            (state.wish, state.interests.clone(), state.is_wanted)
         };
         if let Some(wish) = wish {
-            other.add(wish);
+            other.add(wish, &interests, is_wanted);
         }
     }
 
-    fn add(&self, mine: Wish) {
+    fn add(&self, mine: Wish, interests: &[Interest], is_wanted: bool) {
         let (other, is_raised) = {
             let mut state = lock(&self.state);
-            let is_raised = state.wish.is_some_and(|all| all.priority < mine.priority);
+            let is_raised = state.is_over() || state.wish.is_some_and(|all| all.priority < mine.priority);
+            state.is_wanted |= is_wanted;
+            // Now and then, so that a call that many join and leave does not remember them all.
+            if state.interests.len() == state.interests.capacity() {
+                state.interests.retain(|interest| !interest.is_lost());
+            }
+            state.interests.extend_from_slice(interests);
             state.callers += 1;
             state.wish = Some(state.wish.map_or(mine, |all| all.and(mine)));
             (state.other.clone(), is_raised)
@@ -89,7 +111,7 @@ impl Patience {
             self.raised.ring();
         }
         if let Some(other) = other {
-            other.add(mine);
+            other.add(mine, interests, is_wanted);
         }
     }
 
@@ -108,7 +130,7 @@ impl Patience {
         lock(&self.state).wish.map_or(0, |wish| wish.priority)
     }
 
-    /// Waits until it has become more urgent.
+    /// Waits until it has become more urgent, or wanted again.
     pub async fn raised(&self) {
         self.raised.rung().await;
     }
@@ -208,10 +230,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_deadline_of_one_ends_nothing_for_the_others() {
         let (patience, begun) = (Patience::default(), Instant::now());
-        patience.extend(begun, &total(Some(10)), 0);
+        patience.extend(begun, &total(Some(10)), &InvokeOptions::default());
         let joins = async {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            patience.extend(Instant::now(), &total(Some(100)), 0);
+            patience.extend(Instant::now(), &total(Some(100)), &InvokeOptions::default());
             std::future::pending::<()>().await;
         };
         let ended = patience.within(pin!(joins)).await;
@@ -222,7 +244,7 @@ mod tests {
     async fn who_waits_for_ever_is_not_outvoted() {
         let (patience, begun) = (Patience::default(), Instant::now());
         for clocks in [total(Some(10)), total(None), total(Some(20))] {
-            patience.extend(begun, &clocks, 0);
+            patience.extend(begun, &clocks, &InvokeOptions::default());
         }
         assert_eq!(patience.deadline(), None);
         assert_eq!(
@@ -235,13 +257,57 @@ mod tests {
     async fn a_clock_that_is_given_more_time_while_it_runs_runs_longer() {
         let (patience, begun) = (Patience::default(), Instant::now());
         let idle = |milliseconds| Timeouts { idle: Duration::from_millis(milliseconds), ..Timeouts::default() };
-        patience.extend(begun, &idle(10), 0);
+        patience.extend(begun, &idle(10), &InvokeOptions::default());
         let joins = async {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            patience.extend(Instant::now(), &idle(100), 0);
+            patience.extend(Instant::now(), &idle(100), &InvokeOptions::default());
             std::future::pending::<()>().await;
         };
         let ended = patience.within_clock(begun, |timeouts| Some(timeouts.idle), pin!(joins)).await;
         assert_eq!(ended, Err(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_call_is_over_when_the_last_who_waited_has_left_also_one_that_waits_for_it() {
+        let (patience, batch) = (Patience::default(), Arc::default());
+        assert!(!patience.is_over(), "nobody has come yet");
+        let interests: Vec<_> = (0..40).map(|_| Interest::default()).collect();
+        let join = |interest: &Interest| {
+            let options = InvokeOptions { interest: Some(interest.clone()), ..InvokeOptions::default() };
+            patience.extend(Instant::now(), &Timeouts::default(), &options);
+        };
+        interests[..20].iter().for_each(join);
+        patience.pass_on_to(&batch);
+        interests[20..].iter().for_each(join);
+        for interest in &interests {
+            assert!(!patience.is_over() && !batch.is_over());
+            interest.lose();
+        }
+        assert!(patience.is_over() && batch.is_over());
+        // Whoever comes before it is dropped wants it again.
+        join(&Interest::default());
+        assert!(!patience.is_over() && !batch.is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_line_hears_of_somebody_who_comes_when_all_have_left() {
+        let (patience, interest) = (Patience::default(), Interest::default());
+        let options = InvokeOptions { interest: Some(interest.clone()), ..InvokeOptions::default() };
+        patience.extend(Instant::now(), &Timeouts::default(), &options);
+        interest.lose();
+        let raised = tokio::time::timeout(Duration::from_secs(1), patience.raised());
+        let comes = async { patience.extend(Instant::now(), &Timeouts::default(), &InvokeOptions::default()) };
+        assert_eq!(tokio::join!(raised, comes).0, Ok(()));
+    }
+
+    #[test]
+    fn a_call_of_somebody_who_cannot_leave_it_is_never_over() {
+        let (patience, interest) = (Patience::default(), Interest::default());
+        interest.lose();
+        for interest in [Some(interest), None] {
+            let options = InvokeOptions { interest, ..InvokeOptions::default() };
+            patience.extend(Instant::now(), &Timeouts::default(), &options);
+        }
+        assert!(!patience.is_over());
     }
 }

@@ -129,6 +129,11 @@ impl<K: Kind> CallState<'_, K> {
                 demand = self.demand(group).await;
                 continue;
             };
+            // Asked after it was admitted: whoever left before it could be has said so by now.
+            if self.job.shared.patience.is_over() {
+                drop(picked);
+                continue;
+            }
             let first = Arc::clone(&picked.deployment);
             let losses = match self.race(group, picked, &demand, &barred).await? {
                 Raced::Won(value, deployment) => return Ok((value, deployment)),
@@ -199,6 +204,10 @@ impl<K: Kind> CallState<'_, K> {
         let admitted = loop {
             let (mut turn, priority) = (Turn::default(), patience.priority());
             let pick = |now, ticket| {
+                // It is about to be dropped, unless somebody joins it: nothing is known about room until then.
+                if patience.is_over() {
+                    return Err(Wait::Asked);
+                }
                 turn.begin(ticket);
                 if self.core.limits.is_some() {
                     turn.expect(line.waiting() as u64);
@@ -226,7 +235,7 @@ impl<K: Kind> CallState<'_, K> {
             };
             match first {
                 Either::Left((admitted, _)) => break admitted,
-                // Somebody more urgent waits for it too: it stands further ahead.
+                // Somebody more urgent waits for it too, and it stands further ahead; or somebody, when all had left.
                 Either::Right((Either::Left(_), _)) => {}
                 Either::Right((Either::Right((retry_after, _)), _)) => {
                     break Err(Refusal::WouldTimeOut { retry_after });

@@ -14,6 +14,7 @@ use super::log::{Found, Wish};
 use super::serve::Reading;
 use crate::error::{Error, ErrorKind};
 use crate::kinds::{Chunk, Completion, Streaming};
+use crate::options::Interest;
 
 /// What one read of a stream gives.
 #[derive(Clone, Debug)]
@@ -114,6 +115,7 @@ impl<K: Streaming> AnswerStream<K> {
         let (timeouts, started) = (&self.prepared.timeouts, self.prepared.started);
         let batch = within_total(timeouts, started, arrived).await;
         batch.unwrap_or_else(|error| {
+            self.leave();
             let left = std::mem::replace(&mut self.inner().stage, Stage::Over);
             drop(left);
             Some(Err(error))
@@ -165,6 +167,12 @@ impl<K: Streaming> AnswerStream<K> {
     #[must_use]
     pub fn try_next(&self) -> Poll<K> {
         self.take(&mut self.inner())
+    }
+
+    /// Loses the [interest](crate::options::InvokeOptions::interest) that its options have, from any thread;
+    /// [`cancel`](AnswerStream::cancel) has to follow.
+    pub fn leave(&self) {
+        self.prepared.options.interest.iter().for_each(Interest::lose);
     }
 
     /// Leaves the call, which is cancelled and its socket closed, unless an equal call shares it; the stream ends.

@@ -164,7 +164,7 @@ fn read_reply(stream: &mut BufReader<TcpStream>, answer: &mut Vec<u8>) -> io::Re
     let from = answer.len();
     stream.read_until(b'\n', answer)?;
     let line = String::from_utf8_lossy(&answer[from..]).trim_end().to_owned();
-    if !answer.ends_with(b"\n") {
+    if !answer[from..].ends_with(b"\n") {
         return Err(ErrorKind::UnexpectedEof.into());
     }
     let count = || line[1..].parse::<i64>().unwrap();
