@@ -14,6 +14,7 @@ beforeEach(async () => {
 })
 afterEach(() => server.close())
 
+/** What is feared is a race, that is lost once in some hundred tries. */
 const TRIES = 100
 /** For machines that are busy: it takes a second or two. */
 const LONG = { timeout: 60_000 }

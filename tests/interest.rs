@@ -2,19 +2,22 @@
 
 mod support;
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_util::poll;
 use support::{Reply, Server};
 use thryd::error::Result;
 use thryd::kinds::{Completion, CompletionRequest};
-use thryd::options::{CacheUse, DeployOptions, Interest, InvokeOptions, RouterOptions};
+use thryd::options::{CacheUse, DeployOptions, Interest, InvokeOptions, RouterOptions, Timeouts};
 use thryd::provider::ProviderOptions;
 use thryd::route::{Answer, Router};
 
 const ANSWER: &str =
     r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn router(server: &Server) -> Router<Completion> {
     let provider = ProviderOptions::new("openai-compatible").name("p").base_url(server.url("/v1"));
@@ -24,27 +27,26 @@ fn router(server: &Server) -> Router<Completion> {
     router
 }
 
-/// Asks with this interest, and waits in the line for so long.
-async fn ask(router: &Router<Completion>, interest: Option<Interest>, queue: Duration) -> Result<Answer<Completion>> {
-    let mut timeouts = *router.timeouts();
-    timeouts.queue = queue;
-    let options = InvokeOptions { interest, timeouts: Some(timeouts), ..InvokeOptions::default() };
-    router.invoke("default", CompletionRequest::message("Hi"), options).await
+/// Asks, and waits in the line for so long.
+async fn ask(router: &Router<Completion>, queue: Duration, options: InvokeOptions) -> Result<Answer<Completion>> {
+    let timeouts = Some(Timeouts { queue, ..*router.timeouts() });
+    router.invoke("default", CompletionRequest::message("Hi"), InvokeOptions { timeouts, ..options }).await
 }
 
-/// The same, joined with nobody.
+/// A call that has room at once or fails, and is joined with no other.
 async fn ask_alone(router: &Router<Completion>) -> Result<Answer<Completion>> {
-    let mut timeouts = *router.timeouts();
-    timeouts.queue = Duration::ZERO;
-    let options = InvokeOptions { timeouts: Some(timeouts), cache: CacheUse::NoStore, ..InvokeOptions::default() };
-    router.invoke("default", CompletionRequest::message("Hi"), options).await
+    ask(router, Duration::ZERO, InvokeOptions { cache: CacheUse::NoStore, ..InvokeOptions::default() }).await
 }
 
-/// An interest that is lost.
-fn lost() -> Option<Interest> {
+/// A call that nobody wants any more, as far as it comes.
+async fn left(router: &Router<Completion>) -> Pin<Box<impl Future<Output = Result<Answer<Completion>>>>> {
     let interest = Interest::default();
     interest.lose();
-    Some(interest)
+    let options = InvokeOptions { interest: Some(interest), ..InvokeOptions::default() };
+    let mut call = Box::pin(ask(router, PATIENCE, options));
+    assert!(poll!(&mut call).is_pending());
+    settle().await;
+    call
 }
 
 /// Until everything has happened that can.
@@ -59,9 +61,7 @@ async fn a_call_that_nobody_wants_is_not_sent_and_refuses_nobody_who_comes_after
     let server = Server::start(|_| Reply::json(200, ANSWER)).await;
     let router = router(&server);
     {
-        let mut left = pin!(ask(&router, lost(), Duration::from_secs(60)));
-        assert!(poll!(&mut left).is_pending());
-        settle().await;
+        let mut left = left(&router).await;
         let mut impatient = pin!(ask_alone(&router));
         assert!(poll!(&mut impatient).is_pending(), "it hears of room when the other has been dropped");
         settle().await;
@@ -78,9 +78,7 @@ async fn a_call_that_nobody_wants_is_not_sent_and_refuses_nobody_who_comes_after
 async fn whoever_stood_behind_a_call_that_nobody_wants_goes_when_it_has_been_dropped() {
     let server = Server::start(|_| Reply::json(200, ANSWER)).await;
     let router = router(&server);
-    let mut left = Box::pin(ask(&router, lost(), Duration::from_secs(60)));
-    assert!(poll!(&mut left).is_pending());
-    settle().await;
+    let left = left(&router).await;
     let mut impatient = pin!(ask_alone(&router));
     assert!(poll!(&mut impatient).is_pending());
     settle().await;
@@ -93,10 +91,8 @@ async fn whoever_stood_behind_a_call_that_nobody_wants_goes_when_it_has_been_dro
 async fn whoever_joins_a_call_that_nobody_wanted_any_more_is_answered() {
     let server = Server::start(|_| Reply::json(200, ANSWER)).await;
     let router = router(&server);
-    let mut left = Box::pin(ask(&router, lost(), Duration::from_secs(60)));
-    assert!(poll!(&mut left).is_pending());
-    settle().await;
-    assert!(ask(&router, None, Duration::from_secs(60)).await.is_ok());
+    let left = left(&router).await;
+    assert!(ask(&router, PATIENCE, InvokeOptions::default()).await.is_ok());
     assert!(left.await.is_ok(), "it was not dropped");
     assert_eq!(server.requests().len(), 1);
 }
@@ -106,7 +102,8 @@ async fn an_interest_that_is_lost_while_the_call_is_under_way_changes_nothing() 
     let server = Server::start(|_| Reply::json(200, ANSWER)).await;
     let router = router(&server);
     let interest = Interest::default();
-    let mut call = pin!(ask(&router, Some(interest.clone()), Duration::ZERO));
+    let options = InvokeOptions { interest: Some(interest.clone()), ..InvokeOptions::default() };
+    let mut call = pin!(ask(&router, Duration::ZERO, options));
     while server.requests().is_empty() {
         assert!(poll!(&mut call).is_pending());
         tokio::task::yield_now().await;

@@ -23,9 +23,9 @@ pub(crate) struct Patience {
 struct State {
     wish: Option<Wish>,
     callers: u64,
-    /// Of each who may leave before it is dropped.
+    /// Of those who may leave before they drop the call.
     interests: Vec<Interest>,
-    /// Whether there are others.
+    /// Whether there was anybody who leaves only by dropping it.
     is_wanted: bool,
     /// A call that this one waits for.
     other: Option<Arc<Patience>>,

@@ -1,34 +1,18 @@
 //! What is cleared by one process of those that share a cache in Redis: who learns of it, and what becomes of it where Redis is not as
 //! it should be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use thryd::cache::{Cache, CacheOptions, Entry, Glance, Key, RedisCacheOptions, Turn};
+use thryd::cache::{Cache, CacheOptions, Entry, Glance, RedisCacheOptions, Turn};
 
+use super::cache::{SOON, entry, found, key, open, options};
 use super::network::Way;
 use super::server::Server;
 use super::until;
 
-/// How long what is bound to happen is waited for on a machine that has other things to do.
-const SOON: Duration = Duration::from_secs(20);
-
 /// Where it stands what was cleared.
 const CLEARED: &str = "thryd:cache:cleared";
-
-fn key(number: u32) -> Key {
-    Key(*blake3::hash(&number.to_le_bytes()).as_bytes())
-}
-
-fn options(server: &Server) -> CacheOptions {
-    let mut redis = RedisCacheOptions::at(&server.url()).unwrap();
-    redis.redis.timeout = Duration::from_secs(3);
-    CacheOptions { redis: Some(redis), ..CacheOptions::default() }
-}
-
-fn open(server: &Server) -> Cache {
-    Cache::open(options(server)).unwrap()
-}
 
 async fn keep(cache: &Cache, number: u32, namespace: &str) {
     cache.put(key(number), Entry { namespace, payload: Bytes::from_static(b"an answer"), ..Entry::default() });
@@ -316,4 +300,41 @@ async fn a_cache_that_is_closed_while_it_waits_for_another_process_does_not_call
     assert!(matches!(next, Turn::Alone));
     let redis = other.stats().redis.unwrap();
     assert_eq!((redis.status, redis.skipped, redis.last_error), ("connected", 0, None));
+}
+
+#[tokio::test]
+async fn what_was_asked_before_a_clear_is_not_kept_after_it() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (open(&server), open(&server));
+    one.put(key(2), entry("an answer"));
+    one.flush().await.unwrap();
+    let since = Some(one.moment());
+    other.clear(None).await.unwrap();
+    until(SOON, || one.memory_get(&key(2)).is_none()).await;
+    one.put(key(1), Entry { since, ..entry("an old answer") });
+    one.flush().await.unwrap();
+    assert_eq!(found(&other, &key(1), "").await, None);
+}
+
+#[tokio::test]
+async fn a_redis_that_lost_everything_takes_nothing_else_with_it() {
+    let Some(server) = Server::start() else { return };
+    let cache = open(&server);
+    cache.put(key(1), entry("an answer"));
+    cache.flush().await.unwrap();
+    assert!(found(&cache, &key(1), "").await.is_some());
+    server.ask(&["FLUSHALL"]);
+    until(SOON, || server.ask(&["EXISTS", CLEARED]).contains(":1")).await;
+    // It stands there before the cache has heard of it; what is kept from then on others find.
+    let begun = Instant::now();
+    loop {
+        cache.put(key(2), entry("another"));
+        cache.flush().await.unwrap();
+        if found(&open(&server), &key(2), "").await.is_some() {
+            break;
+        }
+        assert!(begun.elapsed() < SOON, "{:?}", cache.stats());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(cache.memory_get(&key(1)).is_some() && cache.memory_get(&key(2)).is_some());
 }
