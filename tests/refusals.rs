@@ -6,6 +6,7 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::json;
 use support::{Reply, Server};
 use thryd::error::{FailureClass, Outcome, Phase};
@@ -245,16 +246,19 @@ async fn a_refusal_whose_words_do_not_come_holds_up_the_answer_of_another_for_a_
 async fn the_trail_says_under_which_status_the_answer_came_that_a_clock_ended() {
     let drip = json!({ "choices": [{ "index": 0, "delta": { "content": "a" } }] }).to_string();
     let server = Server::start(move |_| Reply::stream().event(&drip).hang()).await;
-    let clocks = ["idle", "attempt", "total"].map(|clock| {
-        let (short, long) = (Duration::from_millis(100), Duration::from_secs(60));
-        let of = |name| if name == clock { short } else { long };
-        Timeouts { idle: of("idle"), attempt: of("attempt"), total: Some(of("total")), ..Timeouts::default() }
-    });
-    for timeouts in clocks {
-        let timeouts = Timeouts { first_token: Some(Duration::from_secs(60)), ..timeouts };
+    let ask = async |clock: &str| {
+        let of = |name| Duration::from_secs(if name == clock { 1 } else { 60 });
+        let timeouts = Timeouts {
+            idle: of("idle"),
+            attempt: of("attempt"),
+            total: Some(of("total")),
+            first_token: Some(Duration::from_secs(60)),
+            ..Timeouts::default()
+        };
         let options = InvokeOptions { timeouts: Some(timeouts), ..InvokeOptions::default() };
-        let router = over(&server, None);
-        let error = router.invoke("default", dummies::request("hi"), options).await.unwrap_err();
+        over(&server, None).invoke("default", dummies::request("hi"), options).await.unwrap_err()
+    };
+    for error in join_all(["idle", "attempt", "total"].map(ask)).await {
         let statuses: Vec<_> = error.attempts().iter().map(|one| one.status).collect();
         assert_eq!((error.code(), statuses), ("ERR_TIMEOUT", vec![Some(200)]), "{error}");
     }
