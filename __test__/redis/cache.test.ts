@@ -177,12 +177,12 @@ describe.skipIf(!hasRedis)('processes that share a cache in Redis', { timeout: 6
 
   test('go on when the one that they wait for is killed, within its lease', async () => {
     provider.answer = after(60_000)
-    const [one, other] = await Promise.all([0, 1].map(() => Process.start({ join: 'redis' }, { leaseMs: 2000 })))
+    const [one, other] = await Promise.all([0, 1].map(() => Process.start({ join: 'redis' }, { leaseMs: 5000 })))
     void one!.do('invoke', 'Hi')
     await provider.received()
     const second = other!.do('invoke', 'Hi')
     // Longer than the lease: as long as it lives it is waited for.
-    await sleep(3000)
+    await sleep(7000)
     expect(provider.seen).toHaveLength(1)
     provider.answer = echo
     one!.child.kill('SIGKILL')

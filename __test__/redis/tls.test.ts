@@ -30,14 +30,22 @@ describe.skipIf(!hasRedis)('a Redis over TLS', () => {
     // With more patience than the default, for machines that are busy with tests.
     const options = JSON.stringify({ url, timeoutMs: 3000, deploy: { limits: { rpm: 10 } } })
     const child = fork(join(import.meta.dirname, 'process.mjs'), [options], { env: { ...process.env, ...env } })
-    const said = () => new Promise((resolve) => child.once('message', resolve))
-    await said()
-    const answer = said()
-    child.send({ calls: 1, queueMs: 5000 })
-    const { answered, redis: stats } = (await answer) as { answered: number; redis: RedisLimitsStats }
-    child.kill()
-    expect(answered).toBe(1)
-    return stats
+    const ended = new Promise<never>((_resolve, reject) => {
+      child.once('exit', (code, signal) => reject(new Error(`the process has ended: ${code ?? signal}`)))
+    })
+    // It is ended here, too, when nobody waits for it any more.
+    ended.catch(() => {})
+    const said = () => Promise.race([ended, new Promise((resolve) => child.once('message', resolve))])
+    try {
+      await said()
+      const answer = said()
+      child.send({ calls: 1, queueMs: 5000 })
+      const { answered, redis: stats } = (await answer) as { answered: number; redis: RedisLimitsStats }
+      expect(answered).toBe(1)
+      return stats
+    } finally {
+      child.kill()
+    }
   }
 
   test('is trusted as providers are', async () => {

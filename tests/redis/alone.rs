@@ -48,6 +48,25 @@ fn reason(error: &Error) -> &str {
     why
 }
 
+/// Waits until it finds what is there: a connection that was given up is made anew.
+async fn until_looked_into(router: &Router<Completion>) {
+    let begun = Instant::now();
+    while ask(router, "0", only()).await.is_err() {
+        assert!(begun.elapsed() < SOON, "{:?}", router.stats().cache);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Less than a look for what only the cache may answer is given.
+const HASTE_MS: u64 = 700;
+const HASTE: Duration = Duration::from_millis(HASTE_MS);
+
+/// Asks the cache alone, within that.
+fn hasty(router: &Router<Completion>) -> InvokeOptions {
+    let timeouts = thryd::options::Timeouts { total: Some(HASTE), ..*router.timeouts() };
+    InvokeOptions { timeouts: Some(timeouts), ..only() }
+}
+
 #[tokio::test]
 async fn what_is_asked_of_the_cache_alone_waits_for_a_redis_that_is_late() {
     let Some(server) = Server::start() else { return };
@@ -63,13 +82,14 @@ async fn what_is_asked_of_the_cache_alone_waits_for_a_redis_that_is_late() {
             wakes.signal("CONT");
         })
     };
-    let waking = stands_still_for(400);
+    let waking = stands_still_for(250);
     assert_eq!(ask(&router, "1", only()).await.unwrap().cache, CacheStatus::Redis);
     waking.join().unwrap();
     // Also one that is known to be late.
-    let waking = stands_still_for(600);
+    server.signal("STOP");
     assert_eq!(ask(&router, "nobody's", InvokeOptions::default()).await.unwrap().cache, CacheStatus::Miss);
     assert_eq!(status(), "away");
+    let waking = stands_still_for(300);
     assert_eq!(ask(&router, "2", only()).await.unwrap().cache, CacheStatus::Redis);
     waking.join().unwrap();
 }
@@ -80,22 +100,30 @@ async fn a_redis_that_could_not_be_looked_into_is_not_said_to_lack_the_answer() 
     keep(&server, 1).await;
     for more in ["", r#", "mode": "replay""#] {
         let router = at(server.port, more);
-        // The connection that was given up is made anew.
-        let begun = Instant::now();
-        while ask(&router, "0", only()).await.is_err() {
-            assert!(begun.elapsed() < SOON, "{:?}", router.stats().cache);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until_looked_into(&router).await;
         let error = ask(&router, "1", only()).await.unwrap_err();
         assert!(error.to_string().contains("is not in the cache"), "{error}: where it could be");
-        server.signal("STOP");
-        let mut options = only();
-        options.timeouts =
-            Some(thryd::options::Timeouts { total: Some(Duration::from_millis(300)), ..*router.timeouts() });
-        let begun = Instant::now();
-        let error = ask(&router, "0", options).await.unwrap_err();
-        assert!(reason(&error).ends_with("did not answer within 300 ms"), "{error}");
-        assert!(begun.elapsed() >= Duration::from_millis(290), "{:?}", begun.elapsed());
+        // A thread that wakes up late finds the call over before it can say why.
+        let mut late = 0;
+        let begun = loop {
+            server.signal("STOP");
+            let begun = Instant::now();
+            let error = ask(&router, "0", hasty(&router)).await.unwrap_err();
+            if error.code() != "ERR_TIMEOUT" {
+                let waited = reason(&error).rsplit(' ').nth(1).and_then(|number| number.parse::<u64>().ok());
+                assert!(reason(&error).contains("did not answer within"), "{error}");
+                assert!(waited.is_some_and(|waited| waited <= HASTE_MS), "{error}");
+                assert!(begun.elapsed() >= HASTE - Duration::from_millis(10), "{:?}", begun.elapsed());
+                // What it took to come to Redis is of the same time.
+                if waited.is_some_and(|waited| waited >= HASTE_MS - 10) {
+                    break begun;
+                }
+            }
+            late += 1;
+            assert!(late < 5, "{error}");
+            server.signal("CONT");
+            until_looked_into(&router).await;
+        };
         let error = ask(&router, "0", only()).await.unwrap_err();
         assert!(reason(&error).contains("did not answer within"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());

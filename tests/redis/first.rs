@@ -86,11 +86,16 @@ async fn many_who_ask_for_a_namespace_for_the_first_time_ask_once_when_it_was_cl
     assert!(asked <= 2, "{asked}");
 }
 
-/// One that waits for Redis for 1.6 s, over a way that takes 0.9, and has asked it before.
+/// One that waits for Redis for 1.1 s, over a way that takes 0.6, and has asked it before.
 async fn impatient(server: &Server, joins_processes: bool) -> Cache {
-    let url = format!("redis://127.0.0.1:{}", long_way(server, Duration::from_millis(900)).await);
+    impatient_by(server, joins_processes, Duration::from_millis(600), Duration::from_millis(1_100)).await
+}
+
+/// The same over a way that takes that long, and for that long.
+async fn impatient_by(server: &Server, joins_processes: bool, way: Duration, timeout: Duration) -> Cache {
+    let url = format!("redis://127.0.0.1:{}", long_way(server, way).await);
     let mut options = CacheOptions { memory_bytes: 0, joins_processes, ..options_at(&url) };
-    options.redis.as_mut().unwrap().redis.timeout = Duration::from_millis(1_600);
+    options.redis.as_mut().unwrap().redis.timeout = timeout;
     let cache = Cache::open(options).unwrap();
     let begun = Instant::now();
     while cache.redis_get(&key(1), "").await.is_none() {
@@ -135,7 +140,7 @@ async fn a_look_that_has_to_ask_twice_does_not_make_redis_late_and_the_next_one_
     other.clear(Some("a")).await.unwrap();
     keep(&other, 1, "a").await;
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert!(cache.redis_get(&key(1), "a").await.is_none(), "that takes 1.8 s");
+    assert!(cache.redis_get(&key(1), "a").await.is_none(), "that takes 1.2 s");
     assert_eq!(cache.stats().redis.unwrap().status, "connected");
     assert!(cache.redis_get(&key(1), "a").await.is_some(), "{:?}", cache.stats().redis);
 }
@@ -143,8 +148,16 @@ async fn a_look_that_has_to_ask_twice_does_not_make_redis_late_and_the_next_one_
 #[tokio::test]
 async fn a_process_that_begins_far_from_redis_does_not_say_that_it_is_away() {
     let Some(server) = filled("").await else { return };
-    // A connection, what was cleared, and the answer take far longer than anybody waits.
-    let cache = impatient(&server, false).await;
-    let redis = cache.stats().redis.unwrap();
-    assert!(redis.skipped > 0 && redis.last_error.is_none(), "{redis:?}");
+    // A connection, what was cleared, and the answer take longer than anybody waits; the first two, a second together at most.
+    let (way, timeout) = (Duration::from_millis(320), Duration::from_millis(620));
+    let mut all = Vec::new();
+    // A machine that has other things to do may hold it up, but not each time.
+    for _ in 0..5 {
+        let redis = impatient_by(&server, false, way, timeout).await.stats().redis.unwrap();
+        if redis.skipped > 0 && redis.last_error.is_none() {
+            return;
+        }
+        all.push(redis);
+    }
+    panic!("{all:?}");
 }

@@ -56,10 +56,12 @@ async fn the_master_is_whoever_sentinels_say_it_is_also_after_a_failover() {
     let is_synced = || second.ask(&["DBSIZE"]) == first.ask(&["DBSIZE"]);
     until(Duration::from_secs(10), is_synced).await;
     // A failover that is asked for does not wait until the master counts as down.
-    sentinel.ask(&["SENTINEL", "FAILOVER", "main"]);
+    // There is nobody to take over before the replica is known to be well.
+    until(Duration::from_secs(30), || sentinel.ask(&["SENTINEL", "FAILOVER", "main"]).starts_with("+OK")).await;
     let is = |server: &Server, role| server.try_ask(&["ROLE"]).is_ok_and(|answer| answer.contains(role));
-    until(Duration::from_secs(30), || is(&second, "master")).await;
-    until(Duration::from_secs(30), || is(&first, "slave")).await;
+    // A Sentinel that was held up trusts nothing that it sees for half a minute.
+    until(Duration::from_secs(90), || is(&second, "master")).await;
+    until(Duration::from_secs(90), || is(&first, "slave")).await;
     let _ = ask(&router).await;
     until(Duration::from_secs(3), || redis_of(&router).status == "connected").await;
     let mut admitted = 0;

@@ -49,11 +49,6 @@ pub fn at(url: &str) -> String {
     format!(r#"{{"redis": {{"url": "{url}", "timeoutMs": 3000}}}}"#)
 }
 
-/// With the default patience.
-pub fn impatient(server: &server::Server) -> String {
-    format!(r#"{{"redis": "{}"}}"#, server.url())
-}
-
 /// Asks, and fails at once where there is no room.
 pub async fn ask(router: &Router<Completion>) -> thryd::Result<Duration> {
     ask_within(router, Duration::ZERO).await
@@ -85,12 +80,19 @@ pub fn redis_of(router: &Router<Completion>) -> thryd::redis::limits::RedisStats
     router.stats().limits.expect("limits are over Redis").redis
 }
 
-/// Waits until it is so, for at most so long; how long it took.
+/// How often it is looked whether something is so, and how long that takes on a thread that is not held up.
+const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE_AT_MOST: Duration = Duration::from_millis(7);
+
+/// Waits until it is so, for at most so long; how long it took. Nobody who runs on this thread got any further while it was held up,
+/// so that this time does not count.
 pub async fn until(limit: Duration, mut is: impl FnMut() -> bool) -> Duration {
-    let begun = std::time::Instant::now();
+    let (begun, mut held_up) = (std::time::Instant::now(), Duration::ZERO);
     while !is() {
-        assert!(begun.elapsed() < limit, "not within {limit:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(begun.elapsed() < limit + held_up, "not within {limit:?}, and {held_up:?} that do not count");
+        let asleep = std::time::Instant::now();
+        tokio::time::sleep(PAUSE).await;
+        held_up += asleep.elapsed().saturating_sub(PAUSE_AT_MOST);
     }
     begun.elapsed()
 }

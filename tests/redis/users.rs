@@ -50,7 +50,7 @@ async fn limits_need_no_more_than_the_documentation_says() {
 async fn a_cache_that_joins_needs_no_more_than_the_documentation_says() {
     let Some((server, url)) = server() else { return };
     let cache = format!(r#"{{"redis": {{"url": "{url}", "timeoutMs": 3000}}, "join": "redis"}}"#);
-    let dummy = r#"{"cache": true, "latencyMs": [500, 500]}"#;
+    let dummy = r#"{"cache": true, "latencyMs": [3000, 3000]}"#;
     let routers = [cached(&cache, dummy), cached(&cache, dummy)];
     let ask = |at: usize| {
         let request = thryd::kinds::CompletionRequest::message("Hi");

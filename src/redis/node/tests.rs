@@ -19,15 +19,36 @@ async fn ping(node: &Node) -> Result<Value, Fault> {
     node.run(&redis::cmd("PING"), false, Instant::now() + CONNECT_WITHIN).await
 }
 
+/// What is bound to happen, on a machine that has other things to do.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(20 * SECOND, work).await.expect("within 20 s")
+}
+
+/// One whose connection was closed before anybody could take it for idle, and why, as soon as that was known. `ask` asks first.
+async fn hung_up_on(ask: impl AsyncFn(&Node)) -> (Fake, Node, Fault) {
+    for _ in 0..20 {
+        let (fake, node) = fake().await;
+        let begun = Instant::now();
+        ask(&node).await;
+        let lost = node.lost();
+        fake.hang_up();
+        let fault = soon(lost).await;
+        // Otherwise this thread was held up for longer.
+        if begun.elapsed() < IDLE_AFTER {
+            return (fake, node, fault);
+        }
+    }
+    panic!("twenty connections were there for {IDLE_AFTER:?}");
+}
+
 #[tokio::test]
 async fn a_connection_that_ends_is_noticed_while_nobody_asks_anything() {
-    let (fake, node) = fake().await;
-    assert!(node.lost().now_or_never().is_none(), "nobody has needed it");
-    ping(&node).await.unwrap();
-    assert!(node.lost().now_or_never().is_none(), "it is there");
-    let lost = node.lost();
-    fake.hang_up();
-    let fault = lost.await;
+    let (fake, node, fault) = hung_up_on(async |node| {
+        assert!(node.lost().now_or_never().is_none(), "nobody has needed it");
+        ping(node).await.unwrap();
+        assert!(node.lost().now_or_never().is_none(), "it is there");
+    })
+    .await;
     assert_eq!(fault.kind, FaultKind::Away);
     assert_eq!(fault.message, format!("127.0.0.1:{}: the connection was closed", fake.port));
     assert_eq!(node.fault(), Some(fault));
@@ -45,9 +66,9 @@ async fn a_connection_that_ended_and_another_that_came_before_anybody_looked_is_
     tokio::pin!(lost);
     assert!(lost.as_mut().now_or_never().is_none());
     fake.hang_up();
-    node.lost().await;
+    soon(node.lost()).await;
     until_up(&node).await;
-    assert_eq!(lost.await.kind, FaultKind::Away);
+    assert_eq!(soon(lost).await.kind, FaultKind::Away);
 }
 
 /// The clock goes on so far at once.
@@ -66,22 +87,36 @@ async fn a_connection_that_is_closed_while_nobody_uses_it_is_no_server_that_is_a
         skip(IDLE_AFTER).await;
         let lost = node.lost();
         fake.hang_up();
-        assert!(lost.await.message.ends_with("the connection was closed"));
+        assert!(soon(lost).await.message.ends_with("the connection was closed"));
         assert_eq!(node.fault(), None);
         // Also to those who ask only now.
         assert!(node.lost().now_or_never().is_some());
     }
-    drop(fake);
+    let _held = nobody_at(fake).await;
     let fault = ping(&node).await.unwrap_err();
     assert_eq!((fault.kind.clone(), node.fault()), (FaultKind::Away, Some(fault)), "it is not there, as is found out");
 }
 
+/// Ends it, and has its port, so that nobody else listens there.
+async fn nobody_at(fake: Fake) -> tokio::net::TcpSocket {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], fake.port));
+    drop(fake);
+    soon(async {
+        loop {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            if socket.bind(address).is_ok() {
+                return socket;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_server_that_hangs_up_on_everyone_is_not_tried_without_a_pause() {
-    let (fake, node) = fake().await;
-    ping(&node).await.unwrap();
-    fake.hang_up();
-    node.lost().await;
+    let (_fake, node, _) = hung_up_on(async |node| drop(ping(node).await.unwrap())).await;
     assert!(node.fault().is_some() && ping(&node).await.is_err());
 }
 
@@ -108,7 +143,7 @@ async fn a_node_that_nobody_uses_any_more_closes_its_connection() {
     let (_fake, node) = fake().await;
     let end = node.connection().await.unwrap().0.connection.end();
     drop(node);
-    end.await;
+    soon(end).await;
 }
 
 /// What connects once, by this, and then to the fake.
@@ -129,9 +164,12 @@ async fn first_by(
 }
 
 async fn until_up(node: &Node) {
-    while ping(node).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let comes_up = async {
+        while ping(node).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(comes_up).await;
 }
 
 #[tokio::test]
@@ -169,7 +207,9 @@ async fn nobody_waits_for_a_runtime_that_ended_while_connecting_or_connected() {
     };
     elsewhere(|node| Box::pin(async move { assert!(node.connection().now_or_never().is_none()) }));
     assert_eq!(ping(&node).await.unwrap_err().message, "host:1: connecting was given up");
+    let begun = Instant::now();
     while ping(&node).await.is_err() {
+        assert!(begun.elapsed() < 20 * SECOND, "{:?}", node.fault());
         elsewhere(|node| Box::pin(async move { drop(ping(&node).await) }));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -194,17 +234,36 @@ struct Late {
     node: Node,
     takes: Arc<AtomicU64>,
     connections: Arc<AtomicUsize>,
+    /// What is opened while it is carries nothing, ever.
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Late {
     fn new() -> Self {
         let (takes, connections) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)));
-        let connect = Fake::late(Arc::clone(&takes), Arc::clone(&connections), Duration::from_millis(100));
-        Self { node: Node::new("late:1", connect), takes, connections }
+        let open = Fake::late(Arc::clone(&takes), Arc::clone(&connections), Duration::from_millis(100));
+        let is_cut = Arc::new(AtomicBool::new(false));
+        let cut = Arc::clone(&is_cut);
+        let connect: Connect =
+            Arc::new(
+                move |deadline| {
+                    if cut.load(Ordering::SeqCst) { Box::pin(std::future::pending()) } else { open(deadline) }
+                },
+            );
+        Self { node: Node::new("late:1", connect), takes, connections, is_cut }
     }
 
     async fn ask(&self) -> Result<Value, Fault> {
         self.node.run(&redis::cmd("DBSIZE"), false, Instant::now() + CONNECT_WITHIN).await
+    }
+
+    async fn until_up(&self) {
+        let comes_up = async {
+            while self.ask().await.is_err() {
+                tokio::time::sleep(RARELY).await;
+            }
+        };
+        soon(comes_up).await;
     }
 
     /// How often somebody connects in this time, if it is asked this often.
@@ -240,13 +299,30 @@ async fn a_server_that_was_late_for_long_is_used_within_two_seconds_when_it_is_n
         tokio::time::sleep(Duration::from_millis(29) * round).await;
         late.takes.store(0, Ordering::SeqCst);
         let begun = Instant::now();
-        while late.ask().await.is_err() {
-            tokio::time::sleep(RARELY).await;
-        }
+        late.until_up().await;
         assert!(begun.elapsed() < 2 * SECOND, "{:?}", begun.elapsed());
         // And from then on as one that never was late.
         late.takes.store(150, Ordering::SeqCst);
         assert_eq!(late.connections_in(SECOND / 4, OFTEN).await, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_behind_a_network_that_was_cut_for_long_is_used_within_two_seconds_when_it_is_not_any_more() {
+    let late = Late::new();
+    for round in 0..50 {
+        late.ask().await.unwrap();
+        // What was opened before carries nothing either.
+        late.takes.store(3_600_000, Ordering::SeqCst);
+        late.is_cut.store(true, Ordering::SeqCst);
+        assert_eq!(late.connections_in(10 * SECOND, OFTEN).await, 0);
+        // At any moment of a try and of a pause.
+        tokio::time::sleep(Duration::from_millis(29) * round).await;
+        late.takes.store(0, Ordering::SeqCst);
+        late.is_cut.store(false, Ordering::SeqCst);
+        let begun = Instant::now();
+        late.until_up().await;
+        assert!(begun.elapsed() < 2 * SECOND, "{:?}", begun.elapsed());
     }
 }
 
@@ -255,11 +331,11 @@ async fn a_connection_that_carries_nothing_any_more_is_given_up_for_another() {
     let is_cut = Arc::new(AtomicBool::new(false));
     let cut = Arc::clone(&is_cut);
     let fake = Fake::start(move |_, _| if cut.load(Ordering::SeqCst) { String::new() } else { PONG.to_owned() }).await;
-    let node = Node::at(fake.endpoint(), Settings { timeout: Duration::from_millis(200), ..settings() });
+    let node = Node::at(fake.endpoint(), Settings { timeout: SECOND, ..settings() });
     ping(&node).await.unwrap();
     is_cut.store(true, Ordering::SeqCst);
     assert_eq!(ping(&node).await.unwrap_err().kind, FaultKind::Slow);
-    assert_eq!(node.lost().await.kind, FaultKind::Slow);
+    assert_eq!(soon(node.lost()).await.kind, FaultKind::Slow);
     is_cut.store(false, Ordering::SeqCst);
     until_up(&node).await;
     assert_eq!(fake.connections.load(Ordering::SeqCst), 2);

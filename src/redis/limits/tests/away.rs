@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
+use super::super::back::OTHERS_TELL_WITHIN;
 use super::super::ledger::RedisLedger;
 use super::super::status::Status;
 use super::slow::SlowWay;
@@ -93,17 +94,51 @@ async fn until(mut is: impl FnMut() -> bool) {
     }
 }
 
+/// Does this, and says for how long this thread was held up at most meanwhile.
+async fn watched<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let (pause, mut longest) = (Duration::from_millis(10), Duration::ZERO);
+    let watches = async {
+        loop {
+            let begun = Instant::now();
+            sleep(pause).await;
+            longest = longest.max(begun.elapsed() - pause);
+        }
+    };
+    let done = tokio::select! { done = work => done, done = watches => done };
+    (done, longest)
+}
+
+/// Whether a server that forgets what was admitted grants nothing before two processes have told it. Both are of this thread: where that
+/// is held up for half of the time that one waits for the other, it may have done so in vain, and all is done again.
+async fn grants_nothing_when_it_has_forgotten(forgets: impl Fn(&mut Server)) {
+    for rounds_left in (0..3).rev() {
+        let Some(mut server) = Server::start() else { return };
+        let all = two_that_have_spent_all(&server).await;
+        forgets(&mut server);
+        let (granted, held_up) = watched(async {
+            let granted = take(&all[0].0, Instant::now() + Duration::from_secs(4), 1).await;
+            until(|| all.iter().all(|(_, status)| status.stats(Instant::now()).redis.status == "connected")).await;
+            granted + take(&all[0].0, Instant::now() + Duration::from_millis(500), 1).await
+        })
+        .await;
+        if granted == 0 {
+            return;
+        }
+        assert!(
+            held_up > OTHERS_TELL_WITHIN / 2 && rounds_left > 0,
+            "{granted} though held up for {held_up:?} at most"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_redis_that_comes_back_empty_grants_nothing_before_everyone_has_told_it_what_it_admitted() {
-    let Some(mut server) = Server::start() else { return };
-    let all = two_that_have_spent_all(&server).await;
-    server.kill();
-    server.restart();
     // One of them has nothing to do, and tells all the same.
-    let (busy, status) = &all[0];
-    assert_eq!(take(busy, Instant::now() + Duration::from_secs(4), 1).await, 0);
-    until(|| status.stats(Instant::now()).redis.status == "connected").await;
-    assert_eq!(take(busy, Instant::now() + Duration::from_millis(500), 1).await, 0);
+    grants_nothing_when_it_has_forgotten(|server| {
+        server.kill();
+        server.restart();
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -128,13 +163,8 @@ async fn a_deployment_that_comes_while_redis_is_away_takes_the_share_that_is_kno
 
 #[tokio::test]
 async fn a_window_that_was_evicted_grants_nothing_before_everyone_has_told_it_what_it_admitted() {
-    let Some(server) = Server::start() else { return };
-    let all = two_that_have_spent_all(&server).await;
-    server.ask(&["DEL", "test:limits:{account}:window:m"]);
     // The other one hears of it when it says again that it is alive.
-    assert_eq!(take(&all[0].0, Instant::now() + Duration::from_secs(4), 1).await, 0);
-    until(|| all.iter().all(|(_, status)| status.stats(Instant::now()).redis.status == "connected")).await;
-    assert_eq!(take(&all[0].0, Instant::now() + Duration::from_millis(500), 1).await, 0);
+    grants_nothing_when_it_has_forgotten(|server| drop(server.ask(&["DEL", "test:limits:{account}:window:m"]))).await;
 }
 
 #[tokio::test]
@@ -177,12 +207,21 @@ async fn what_the_server_reads_after_what_was_said_later_changes_nothing_any_mor
     let (patience, five) = (Duration::from_millis(100), Limits { max_concurrent: Some(5), rpm: Some(1000), tpm: None });
     let held = || server.ask(&["HGET", "test:limits:{account}:held:m", ""]).lines().nth(1).unwrap_or("0").to_owned();
     for (number, late) in (0..).zip([150, 300, 400, 500, 700, 1500]) {
-        server.ask(&["FLUSHALL"]);
-        let way = SlowWay::to(&server).await;
-        let (tracker, status) = process_at(&way.url(), patience, number, five);
-        let far = Instant::now() + Duration::from_secs(30);
-        assert_eq!(take(&tracker, far, 1).await, 1);
-        sleep(Duration::from_millis(300)).await;
+        let mut tries = 0;
+        let (way, tracker, status) = loop {
+            server.ask(&["FLUSHALL"]);
+            let way = SlowWay::to(&server).await;
+            let (tracker, status) = process_at(&way.url(), patience, number, five);
+            let far = Instant::now() + Duration::from_secs(30);
+            assert_eq!(take(&tracker, far, 1).await, 1);
+            sleep(Duration::from_millis(300)).await;
+            // Where this thread was held up for longer than it is patient, it counts alone.
+            if status.stats(Instant::now()).redis.status == "connected" {
+                break (way, tracker, status);
+            }
+            tries += 1;
+            assert!(tries < 10, "{:?}", status.stats(Instant::now()));
+        };
         let begun = Instant::now();
         way.delays_one(late);
         assert!(tracker.try_acquire(0, begun).is_err());
