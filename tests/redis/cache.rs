@@ -11,6 +11,7 @@ use thryd::kinds::CompletionRequest;
 use thryd::options::InvokeOptions;
 use thryd::route::CacheStatus;
 
+use super::reached::reached_by_caches;
 use super::server::Server;
 use super::until;
 
@@ -59,7 +60,7 @@ pub fn keys(server: &Server) -> Vec<String> {
 
 #[tokio::test]
 async fn what_one_process_has_been_answered_another_finds_and_has_from_then_on() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let (one, other) = (open(&server), open(&server));
     assert_eq!(found(&other, &key(1), "").await, None);
     one.put(key(1), entry("an answer"));
@@ -73,7 +74,7 @@ async fn what_one_process_has_been_answered_another_finds_and_has_from_then_on()
 
 #[tokio::test]
 async fn what_is_found_in_redis_is_in_the_file_soon() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = Some(folder.path().join("cache"));
     let one = open(&server);
@@ -88,7 +89,7 @@ async fn what_is_found_in_redis_is_in_the_file_soon() {
 
 #[tokio::test]
 async fn an_answer_is_kept_for_as_long_as_its_ttl_and_its_key_tells_nothing() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let cache = open(&server);
     let ttl = Some(Duration::from_secs(100));
     let secret = Entry { ttl, namespace: "tenant-7", question: Bytes::from_static(b"a secret"), ..entry("an answer") };
@@ -105,7 +106,7 @@ async fn an_answer_is_kept_for_as_long_as_its_ttl_and_its_key_tells_nothing() {
 
 #[tokio::test]
 async fn namespaces_are_apart_and_are_cleared_apart() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let (one, other) = (open(&server), open(&server));
     for (number, namespace) in [(1, "a"), (2, "b")] {
         one.put(key(number), Entry { namespace, ..entry("an answer") });
@@ -127,7 +128,7 @@ async fn namespaces_are_apart_and_are_cleared_apart() {
 
 #[tokio::test]
 async fn an_encrypted_cache_shows_nothing_and_answers_only_who_has_the_key() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let sealed = |digit: &str| {
         let encryption_key = EncryptionKey::parse(&digit.repeat(64));
         assert!(encryption_key.is_some());
@@ -147,7 +148,7 @@ async fn an_encrypted_cache_shows_nothing_and_answers_only_who_has_the_key() {
 
 #[tokio::test]
 async fn a_value_that_is_not_as_it_should_be_is_a_miss_and_stays_if_it_is_another_s() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let cache = open(&server);
     let place = async |number| {
         cache.put(key(number), entry("an answer"));
@@ -182,7 +183,7 @@ async fn a_value_that_is_not_as_it_should_be_is_a_miss_and_stays_if_it_is_anothe
 
 #[tokio::test]
 async fn an_answer_that_was_asked_for_earlier_does_not_take_the_place_of_a_newer_one() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let (one, other) = (open(&server), open(&server));
     let since = Some(one.moment());
     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -198,7 +199,7 @@ async fn an_answer_that_was_asked_for_earlier_does_not_take_the_place_of_a_newer
 
 #[tokio::test]
 async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = reached_by_caches().await else { return };
     let cache = open(&server);
     assert_eq!(found(&cache, &key(1), "").await, None);
     server.kill();
@@ -219,7 +220,7 @@ async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
 
 #[tokio::test]
 async fn a_full_or_read_only_redis_still_answers_and_says_that_it_keeps_nothing() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let cache = open(&server);
     cache.put(key(1), entry("an answer"));
     cache.flush().await.unwrap();
@@ -274,7 +275,7 @@ async fn a_wrong_password_costs_nothing_but_the_cache_and_is_not_shown() {
 
 #[tokio::test]
 async fn scripts_that_a_server_has_forgotten_are_sent_again() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let cache = open(&server);
     for number in 1..=2 {
         cache.put(key(number), entry("an answer"));
@@ -305,7 +306,7 @@ async fn more_than_redis_takes_in_is_dropped_and_counted() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_opened_costs_the_file_and_not_redis() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let cache = format!(r#"{{"path": "/nowhere/cache", "redis": {{"url": "{}", "timeoutMs": 3000}}}}"#, server.url());
     for expected in [CacheStatus::Miss, CacheStatus::Redis] {
         let router = router(&cache, r#"{"cache": true}"#);

@@ -18,7 +18,7 @@ async fn router_on(node: &Server, named: &Server) -> Router<Completion> {
         let provider = format!(r#"{{"type": "dummy", "apiKey": "key number {name}"}}"#);
         let router = router_of(&limits, r#""rpm": 2"#, &provider);
         ask(&router).await.unwrap();
-        assert_eq!(redis_of(&router).status, "connected");
+        until(PATIENCE, || redis_of(&router).status == "connected").await;
         if !keys(node).is_empty() {
             return router;
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thryd::kinds::CompletionRequest;
 
+use super::reached::{reach, reached_by_limits};
 use super::server::Server;
 use super::{ask, ask_alone, options, redis_of, router, until, url};
 
@@ -46,7 +47,7 @@ async fn a_redis_that_accepts_and_says_nothing_costs_no_call_and_no_more_time_th
 
 #[tokio::test]
 async fn a_redis_that_dies_and_comes_back_empty_is_told_what_was_admitted() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = reached_by_limits().await else { return };
     let router = router(&url(&server), r#""rpm": 10"#, "{}");
     for _ in 0..4 {
         ask(&router).await.unwrap();
@@ -84,6 +85,7 @@ async fn rush(router: &thryd::route::Router<thryd::kinds::Completion>, times: us
 async fn a_redis_that_stands_still_delays_one_call_a_little_and_is_back_when_it_goes_on() {
     let Some(server) = Server::start() else { return };
     let limits = format!(r#"{{"redis": {{"url": "{}", "timeoutMs": 1000}}}}"#, server.url());
+    let _connected = reach(&limits).await;
     let router = router(&limits, r#""rpm": 100"#, "{}");
     assert_eq!(rush(&router, 10).await.0, 10);
     server.signal("STOP");
@@ -102,7 +104,7 @@ async fn a_redis_that_stands_still_delays_one_call_a_little_and_is_back_when_it_
 
 #[tokio::test]
 async fn scripts_that_were_flushed_are_sent_again() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     let router = router(&url(&server), r#""rpm": 10"#, "{}");
     ask(&router).await.unwrap();
     server.ask(&["SCRIPT", "FLUSH"]);
@@ -116,7 +118,7 @@ async fn a_redis_that_takes_no_writes_costs_a_share_and_is_used_again_when_it_do
         (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"], "OOM"),
         (["REPLICAOF", "127.0.0.1", "1", ""], ["REPLICAOF", "NO", "ONE", ""], "READONLY"),
     ] {
-        let Some(server) = Server::start() else { return };
+        let Some(server) = reached_by_limits().await else { return };
         let say = |words: [&str; 4]| server.ask(&words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>());
         let router = router(&url(&server), r#""rpm": 10"#, "{}");
         ask(&router).await.unwrap();
@@ -179,7 +181,7 @@ async fn keys_that_are_somebody_elses_or_of_a_newer_thryd_are_refused_and_left_a
 
 #[tokio::test]
 async fn a_local_share_is_that_of_the_processes_that_were_alive_last() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = reached_by_limits().await else { return };
     // Each router of this process stands for itself when it is alone.
     let routers = [router(&url(&server), r#""rpm": 12"#, "{}"), router(&url(&server), r#""rpm": 12"#, "{}")];
     for router in &routers {
@@ -193,7 +195,7 @@ async fn a_local_share_is_that_of_the_processes_that_were_alive_last() {
 
 #[tokio::test]
 async fn a_redis_that_was_flushed_is_told_what_it_has_forgotten() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     let router = router(&url(&server), r#""rpm": 10"#, "{}");
     for _ in 0..4 {
         ask(&router).await.unwrap();
@@ -209,7 +211,7 @@ async fn a_redis_that_was_flushed_is_told_what_it_has_forgotten() {
 
 #[tokio::test]
 async fn a_redis_that_starts_again_from_an_older_copy_is_told_what_it_has_forgotten() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = reached_by_limits().await else { return };
     let router = router(&url(&server), r#""rpm": 20"#, "{}");
     assert_eq!(rush(&router, 5).await.0, 5);
     server.ask(&["SAVE"]);

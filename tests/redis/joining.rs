@@ -8,6 +8,7 @@ use thryd::options::InvokeOptions;
 use thryd::route::{Answer, CacheStatus, Router};
 
 use super::cache::router as cached;
+use super::reached::reached_by_caches;
 use super::server::Server;
 use super::until;
 
@@ -59,7 +60,7 @@ fn asked(routers: &[Router<Completion>]) -> u64 {
 
 #[tokio::test]
 async fn equal_calls_of_several_processes_are_sent_once() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let routers: Vec<_> = (0..8).map(|_| router_with(&server, 6_000, &slow(8_000))).collect();
     let begun = Instant::now();
     let answers = futures_util::future::join_all(routers.iter().map(ask)).await;
@@ -78,7 +79,7 @@ async fn equal_calls_of_several_processes_are_sent_once() {
 
 #[tokio::test]
 async fn unless_it_is_asked_for_calls_are_joined_in_one_process_alone() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let cache = format!(r#"{{"redis": {{"url": "{}", "timeoutMs": 3000}}}}"#, server.url());
     let routers: Vec<_> = (0..2).map(|_| cached(&cache, &slow(2_000))).collect();
     futures_util::future::join_all(routers.iter().map(ask)).await;
@@ -87,7 +88,7 @@ async fn unless_it_is_asked_for_calls_are_joined_in_one_process_alone() {
 
 #[tokio::test]
 async fn a_call_that_fails_fails_alone_and_another_asks_at_once() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let fails =
         r#"{"cache": true, "latencyMs": [1000, 1000], "responses": [{"error": {"status": 400, "message": "no"}}]}"#;
     let (one, other) = (router(&server, fails), router(&server, &slow(10)));
@@ -101,7 +102,7 @@ async fn a_call_that_fails_fails_alone_and_another_asks_at_once() {
 
 #[tokio::test]
 async fn a_call_that_is_left_makes_way_at_once() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let (one, other) = (router(&server, &slow(60_000)), router(&server, &slow(10)));
     let first = asking(&server, &one).await;
     first.abort();
@@ -112,7 +113,7 @@ async fn a_call_that_is_left_makes_way_at_once() {
 
 #[tokio::test]
 async fn whoever_has_lost_its_lease_still_has_its_answer_and_keeps_it_over_nobody_s() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let answers = |text: &str, latency: u64| {
         format!(r#"{{"cache": true, "repeat": true, "latencyMs": [{latency}, {latency}], "responses": ["{text}"]}}"#)
     };
@@ -134,7 +135,7 @@ async fn whoever_has_lost_its_lease_still_has_its_answer_and_keeps_it_over_nobod
 
 #[tokio::test]
 async fn a_lease_of_a_process_that_died_ends_by_itself() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let one = router(&server, &slow(10));
     ask(&one).await.unwrap();
     one.close().await.unwrap();
@@ -150,7 +151,7 @@ async fn a_lease_of_a_process_that_died_ends_by_itself() {
 
 #[tokio::test]
 async fn a_lease_that_never_ends_or_is_something_else_is_waited_for_by_nobody() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let first = router(&server, &slow(10));
     ask(&first).await.unwrap();
     first.close().await.unwrap();
@@ -170,7 +171,7 @@ async fn a_lease_that_never_ends_or_is_something_else_is_waited_for_by_nobody() 
 
 #[tokio::test]
 async fn who_waits_for_another_s_call_waits_no_longer_than_for_its_own() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let (one, other) = (router(&server, &slow(60_000)), router(&server, &slow(10)));
     let first = asking(&server, &one).await;
     let mut timeouts = *other.timeouts();
@@ -186,7 +187,7 @@ async fn who_waits_for_another_s_call_waits_no_longer_than_for_its_own() {
 
 #[tokio::test]
 async fn who_waits_for_another_s_call_keeps_half_of_its_time_for_its_own() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let (one, other) = (router(&server, &slow(60_000)), router(&server, &slow(10)));
     let first = asking(&server, &one).await;
     let timeouts = thryd::options::Timeouts { total: Some(Duration::from_secs(6)), ..*other.timeouts() };
@@ -200,7 +201,7 @@ async fn who_waits_for_another_s_call_keeps_half_of_its_time_for_its_own() {
 
 #[tokio::test]
 async fn what_is_there_is_found_by_who_would_join_and_in_replay() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let first = router(&server, &slow(10));
     assert_eq!(ask(&first).await.unwrap().cache, CacheStatus::Miss);
     first.close().await.unwrap();
@@ -215,7 +216,7 @@ async fn what_is_there_is_found_by_who_would_join_and_in_replay() {
 
 #[tokio::test]
 async fn a_full_redis_leaves_everyone_to_themselves_and_counts_as_there() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let routers = [router(&server, &slow(10)), router(&server, &slow(10))];
     for router in &routers {
         // Connected.
@@ -234,7 +235,7 @@ async fn a_full_redis_leaves_everyone_to_themselves_and_counts_as_there() {
 
 #[tokio::test]
 async fn a_redis_that_goes_away_while_a_call_is_waited_for_leaves_everyone_to_themselves() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = reached_by_caches().await else { return };
     let routers = [router(&server, &slow(2_000)), router(&server, &slow(2_000))];
     let calls = futures_util::future::join_all(routers.iter().map(ask));
     let kills = async {
@@ -249,7 +250,7 @@ async fn a_redis_that_goes_away_while_a_call_is_waited_for_leaves_everyone_to_th
 
 #[tokio::test]
 async fn who_waits_for_an_answer_that_is_not_kept_asks_at_once_and_not_in_turn() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     // A dummy that does not say otherwise is one whose answers are not kept.
     let fleeting = r#"{"latencyMs": [1500, 1500]}"#;
     let routers: Vec<_> = (0..8).map(|_| router(&server, fleeting)).collect();
@@ -270,7 +271,7 @@ fn scripts(server: &Server) -> u64 {
 
 #[tokio::test]
 async fn whoever_waits_is_told_of_the_answer_and_does_not_look_for_it_again_and_again() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_caches().await else { return };
     let mut late = Vec::new();
     // A machine that has other things to do may be late, but not each time.
     for _ in 0..5 {

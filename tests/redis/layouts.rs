@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use thryd::cache::Cache;
 
 use super::cache::{entry, found, key, keys, options_at, until_found};
+use super::reached::reach;
 use super::server::Server;
 use super::{ask, at, redis_of, router, until};
 
@@ -48,6 +49,7 @@ async fn the_master_is_whoever_sentinels_say_it_is_also_after_a_failover() {
     let knows = || sentinel.ask(&["SENTINEL", "REPLICAS", "main"]).contains(&second.port.to_string());
     until(Duration::from_secs(30), knows).await;
     let limits = at(&format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port));
+    let _connected = reach(&limits).await;
     let router = router(&limits, r#""rpm": 10"#, "{}");
     for _ in 0..4 {
         ask(&router).await.unwrap();

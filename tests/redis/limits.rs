@@ -7,12 +7,12 @@ use thryd::kinds::{Completion, CompletionRequest};
 use thryd::options::RouterOptions;
 use thryd::route::Router;
 
-use super::server::Server;
+use super::reached::reached_by_limits;
 use super::{ask, ask_alone, invoke, redis_of, router, url};
 
 #[tokio::test]
 async fn two_routers_are_admitted_no_more_than_one_would_be() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     let routers = [router(&url(&server), r#""rpm": 10"#, "{}"), router(&url(&server), r#""rpm": 10"#, "{}")];
     let mut admitted = [0, 0];
     for turn in 0..30 {
@@ -26,7 +26,7 @@ async fn two_routers_are_admitted_no_more_than_one_would_be() {
 
 #[tokio::test]
 async fn what_an_answer_did_not_cost_others_may_spend() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     // "Hi" is some ten tokens; what is reserved is far more.
     let dummy = r#"{"responses": ["a"], "repeat": true}"#;
     let routers = [router(&url(&server), r#""tpm": 2000"#, dummy), router(&url(&server), r#""tpm": 2000"#, dummy)];
@@ -39,7 +39,7 @@ async fn what_an_answer_did_not_cost_others_may_spend() {
 
 #[tokio::test]
 async fn who_has_no_patience_waits_for_the_answer_of_redis_and_for_nothing_else() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     let routers = [router(&url(&server), r#""rpm": 30"#, "{}"), router(&url(&server), r#""rpm": 30"#, "{}")];
     // All at once: those behind the first wait for the same answers.
     let all = futures_util::future::join_all((0..80).map(|turn| ask_alone(&routers[turn % 2], Duration::ZERO))).await;
@@ -56,7 +56,7 @@ async fn who_has_no_patience_waits_for_the_answer_of_redis_and_for_nothing_else(
 
 #[tokio::test]
 async fn an_account_is_one_for_all_its_models_and_all_who_share_it() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     let routed = |model: &str| {
         let options = format!(
             r#"{{"limits": {}, "providers": [{{"type": "dummy", "apiKey": "a key of some length", "rpm": 10}}],
@@ -77,7 +77,7 @@ async fn an_account_is_one_for_all_its_models_and_all_who_share_it() {
 
 #[tokio::test]
 async fn a_group_goes_on_to_whoever_has_room_where_others_have_spent_it() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     let routed = |deployments: &str| {
         let options = format!(
             r#"{{"limits": {}, "providers": [{{"type": "dummy"}}],
@@ -102,7 +102,7 @@ async fn a_group_goes_on_to_whoever_has_room_where_others_have_spent_it() {
 
 #[tokio::test]
 async fn what_was_granted_to_callers_who_left_others_may_spend() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     // Ten at once are granted, as many as wait.
     let limits = r#""rpm": 600, "maxConcurrent": 1"#;
     let busy = router(&url(&server), limits, r#"{"latencyMs": 300}"#);
@@ -115,7 +115,7 @@ async fn what_was_granted_to_callers_who_left_others_may_spend() {
 
 #[tokio::test]
 async fn strategies_take_turns_over_redis_as_they_do_without() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = reached_by_limits().await else { return };
     for (strategy, expected) in [("round-robin", [10, 10, 10, 10]), ("weighted", [16, 12, 8, 4])] {
         let deployments: Vec<_> = (0..4)
             .map(|number| {

@@ -14,6 +14,7 @@ mod late;
 mod layouts;
 mod limits;
 mod network;
+mod reached;
 mod server;
 mod users;
 

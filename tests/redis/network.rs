@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::cache::SOON;
+use super::reached::reach;
 use super::server::Server;
 use super::{ask, redis_of, router, until};
 
@@ -103,6 +104,7 @@ async fn a_connection_that_carries_nothing_any_more_is_given_up_and_another_is_m
     let Some(server) = Server::start() else { return };
     let way = Way::to(&server).await;
     let limits = format!(r#"{{"redis": {{"url": "redis://127.0.0.1:{}", "timeoutMs": 1000}}}}"#, way.port);
+    let _connected = reach(&limits).await;
     let router = router(&limits, r#""rpm": 100"#, "{}");
     ask(&router).await.unwrap();
     assert_eq!(redis_of(&router).status, "connected");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use thryd::route::CacheStatus;
 
 use super::cache::router as cached;
+use super::reached::reach;
 use super::server::Server;
 use super::{ask, at, redis_of, until};
 
@@ -32,6 +33,7 @@ fn refused(server: &Server) -> String {
 #[tokio::test]
 async fn limits_need_no_more_than_the_documentation_says() {
     let Some((server, url)) = server() else { return };
+    let _connected = reach(&at(&url)).await;
     let limits = r#""rpm": 10, "maxConcurrent": 2"#;
     let router = super::router(&at(&url), limits, "{}");
     let other = super::router(&at(&url), limits, "{}");
