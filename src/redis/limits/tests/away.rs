@@ -101,7 +101,7 @@ async fn watched<T>(work: impl Future<Output = T>) -> (T, Duration) {
         loop {
             let begun = Instant::now();
             sleep(pause).await;
-            longest = longest.max(begun.elapsed() - pause);
+            longest = longest.max(begun.elapsed().saturating_sub(pause));
         }
     };
     let done = tokio::select! { done = work => done, done = watches => done };
