@@ -73,7 +73,7 @@ describe.skipIf(!hasRedis)('processes that name the same Redis', { timeout: 60_0
     // What all of them ask is there before any of it is read, so that none is ahead of the others.
     redis.signal('SIGSTOP')
     const asked = processes.map((child) => ask(child, 30, 3000))
-    await sleep(500)
+    await sleep(1000)
     redis.signal('SIGCONT')
     const all = await Promise.all(asked)
     expect(all.reduce((sum, { answered }) => sum + answered, 0)).toBe(56)
