@@ -157,7 +157,7 @@ async fn who_joins_a_call_that_has_less_time_to_wait_for_redis_has_its_own() {
     keep(&server, 2).await;
     let router = at(long_way(&server, Duration::from_millis(200)).await, r#", "mode": "replay""#);
     // Connected.
-    assert_eq!(ask(&router, "0", InvokeOptions::default()).await.unwrap().cache, CacheStatus::Redis);
+    until_looked_into(&router).await;
     let hasty = thryd::options::Timeouts { total: Some(Duration::from_millis(50)), ..*router.timeouts() };
     let hasty = ask(&router, "1", InvokeOptions { timeouts: Some(hasty), ..InvokeOptions::default() });
     let patient = ask(&router, "1", InvokeOptions::default());

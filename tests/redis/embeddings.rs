@@ -51,21 +51,34 @@ async fn texts_that_another_process_asked_for_with_others_are_found_each_on_its_
 async fn thousands_of_texts_wait_for_a_slow_redis_together_and_not_one_after_the_other() {
     let Some(server) = Server::start() else { return };
     let router = router(slow_way(&server, Duration::from_millis(200)).await, 750);
+    let mut rounds = Vec::new();
+    // A machine that has other things to do may hold it up, but not each time.
+    for round in 0..3 {
+        let (took, skipped) = thousands(&router, round).await;
+        // One after the other they take six seconds.
+        if took < Duration::from_millis(3_750) && (1_000..2_000).contains(&skipped) {
+            return;
+        }
+        rounds.push((took, skipped));
+    }
+    panic!("{rounds:?}");
+}
+
+/// How long two thousand texts take that nobody has asked for in an earlier round, and how many of them were not looked for.
+async fn thousands(router: &Router<Embeddings>, round: u32) -> (Duration, u64) {
     let skipped = || router.stats().cache.and_then(|cache| cache.redis).map_or(0, |redis| redis.skipped);
     // Connected, which takes longer.
     let begun = Instant::now();
     loop {
         assert!(begun.elapsed() < SOON, "{:?}", router.stats().cache);
         let before = skipped();
-        embed(&router, texts("a")).await;
+        embed(router, texts("a")).await;
         if skipped() == before {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let (begun, before) = (Instant::now(), skipped());
-    embed(&router, (0..2_000).map(|number| number.to_string()).collect()).await;
-    // One after the other they take six seconds.
-    assert!(begun.elapsed() < Duration::from_millis(3_750), "{:?}", begun.elapsed());
-    assert!((1_000..2_000).contains(&(skipped() - before)), "{}", skipped());
+    embed(router, (0..2_000).map(|number| format!("{round} {number}")).collect()).await;
+    (begun.elapsed(), skipped() - before)
 }

@@ -86,6 +86,10 @@ async fn many_who_ask_for_a_namespace_for_the_first_time_ask_once_when_it_was_cl
     assert!(asked <= 2, "{asked}");
 }
 
+/// How often a test is made that needs an answer to be not much later than its way is long: a machine that has other things to do may
+/// hold it up, but not each time.
+const ROUNDS: u32 = 5;
+
 /// One that waits for Redis for 1.1 s, over a way that takes 0.6, and has asked it before.
 async fn impatient(server: &Server, joins_processes: bool) -> Cache {
     impatient_by(server, joins_processes, Duration::from_millis(600), Duration::from_millis(1_100)).await
@@ -114,20 +118,28 @@ async fn keep(cache: &Cache, number: u32, namespace: &str) {
 async fn the_first_look_into_a_namespace_takes_no_longer_than_any_other() {
     let Some(server) = Server::start() else { return };
     let other = open(&server);
-    for namespace in ["", "a", "b", "c", "d"] {
-        keep(&other, 1, namespace).await;
+    keep(&other, 1, "").await;
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        let namespaces = [0, 1].map(|number| format!("{round}.{number}"));
+        for namespace in &namespaces {
+            keep(&other, 1, namespace).await;
+        }
+        let (cache, joins) = futures_util::future::join(impatient(&server, false), impatient(&server, true)).await;
+        let [skipped, skipped_by_joining] = [&cache, &joins].map(|cache| cache.stats().redis.unwrap().skipped);
+        let mut found = Vec::new();
+        for namespace in &namespaces {
+            found.push(cache.redis_get(&key(1), namespace).await.is_some());
+            found.push(matches!(joins.turn(&key(1), namespace, SOON).await, Turn::Found(_)));
+        }
+        let redis = [&cache, &joins].map(|cache| cache.stats().redis.unwrap());
+        let all = redis.each_ref().map(|redis| (redis.status, redis.skipped));
+        if found == [true; 4] && all == [("connected", skipped), ("connected", skipped_by_joining)] {
+            return;
+        }
+        rounds.push((found, redis));
     }
-    let cache = impatient(&server, false).await;
-    let skipped = cache.stats().redis.unwrap().skipped;
-    for namespace in ["a", "b"] {
-        assert!(cache.redis_get(&key(1), namespace).await.is_some(), "{:?}", cache.stats().redis);
-    }
-    let joins = impatient(&server, true).await;
-    for namespace in ["c", "d"] {
-        assert!(matches!(joins.turn(&key(1), namespace, SOON).await, Turn::Found(_)), "{:?}", joins.stats().redis);
-    }
-    let redis = cache.stats().redis.unwrap();
-    assert_eq!((redis.status, redis.skipped), ("connected", skipped));
+    panic!("{rounds:?}");
 }
 
 #[tokio::test]
@@ -135,14 +147,21 @@ async fn a_look_that_has_to_ask_twice_does_not_make_redis_late_and_the_next_one_
     let Some(server) = Server::start() else { return };
     let other = open(&server);
     keep(&other, 1, "").await;
-    let cache = impatient(&server, false).await;
-    // Whose generation is not that of all others.
-    other.clear(Some("a")).await.unwrap();
-    keep(&other, 1, "a").await;
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert!(cache.redis_get(&key(1), "a").await.is_none(), "that takes 1.2 s");
-    assert_eq!(cache.stats().redis.unwrap().status, "connected");
-    assert!(cache.redis_get(&key(1), "a").await.is_some(), "{:?}", cache.stats().redis);
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        let (cache, namespace) = (impatient(&server, false).await, format!("{round}"));
+        // Whose generation is not that of all others.
+        other.clear(Some(&namespace)).await.unwrap();
+        keep(&other, 1, &namespace).await;
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert!(cache.redis_get(&key(1), &namespace).await.is_none(), "that takes 1.2 s");
+        let status = cache.stats().redis.unwrap().status;
+        if status == "connected" && cache.redis_get(&key(1), &namespace).await.is_some() {
+            return;
+        }
+        rounds.push((status, cache.stats().redis));
+    }
+    panic!("{rounds:?}");
 }
 
 #[tokio::test]
@@ -151,8 +170,7 @@ async fn a_process_that_begins_far_from_redis_does_not_say_that_it_is_away() {
     // A connection, what was cleared, and the answer take longer than anybody waits; the first two, a second together at most.
     let (way, timeout) = (Duration::from_millis(320), Duration::from_millis(620));
     let mut all = Vec::new();
-    // A machine that has other things to do may hold it up, but not each time.
-    for _ in 0..5 {
+    for _ in 0..ROUNDS {
         let redis = impatient_by(&server, false, way, timeout).await.stats().redis.unwrap();
         if redis.skipped > 0 && redis.last_error.is_none() {
             return;

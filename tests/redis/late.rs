@@ -16,6 +16,9 @@ use super::until;
 const ONCE: Duration = Duration::from_secs(1);
 const MEDIAN: Duration = Duration::from_millis(25);
 
+/// A connection that answers nothing for so long is given up.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a look that finds nothing takes, again and again for so long: the median.
 async fn looks(cache: &Cache, count: u32) -> Duration {
     let mut times = Vec::new();
@@ -54,18 +57,28 @@ async fn a_redis_that_is_late_for_a_moment_keeps_its_connection() {
     let Some(server) = Server::start() else { return };
     let cache = Cache::open(impatient(&server.url())).unwrap();
     until_found(&cache, 1).await;
-    let (before, skipped) = (connection(&server), cache.stats().redis.unwrap().skipped);
-    server.signal("STOP");
-    assert_eq!(found(&cache, &key(1), "").await, None);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let redis = cache.stats().redis.unwrap();
-    assert_eq!((redis.status, redis.skipped), ("away", skipped + 1));
-    let median = looks(&cache, 5).await;
-    assert!(median < MEDIAN, "nobody waits for one that is late: {median:?}");
-    server.signal("CONT");
-    until_found(&cache, 1).await;
-    until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
-    assert_eq!(connection(&server), before);
+    let mut moments = Vec::new();
+    // A machine that has other things to do may hold it up until it is late for longer than a moment, but not each time.
+    for _ in 0..5 {
+        let (before, skipped) = (connection(&server), cache.stats().redis.unwrap().skipped);
+        server.signal("STOP");
+        let begun = Instant::now();
+        assert_eq!(found(&cache, &key(1), "").await, None);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let redis = cache.stats().redis.unwrap();
+        assert_eq!((redis.status, redis.skipped), ("away", skipped + 1));
+        let median = looks(&cache, 5).await;
+        assert!(median < MEDIAN, "nobody waits for one that is late: {median:?}");
+        server.signal("CONT");
+        moments.push(begun.elapsed());
+        until_found(&cache, 1).await;
+        until(SOON, || cache.stats().redis.unwrap().status == "connected").await;
+        if connection(&server) == before {
+            return;
+        }
+        assert!(begun.elapsed() > GIVEN_UP_AFTER, "{moments:?}");
+    }
+    panic!("{moments:?}");
 }
 
 /// The oldest connection that a server has. That of whoever asks is the youngest.

@@ -286,7 +286,8 @@ async fn a_server_that_is_late_is_connected_to_ever_more_rarely() {
     late.takes.store(150, Ordering::SeqCst);
     let [first, then] = [late.connections_in(10 * SECOND, OFTEN).await, late.connections_in(60 * SECOND, OFTEN).await];
     assert!(first <= 15 && then <= 60, "{first}, {then}");
-    assert_eq!(late.node.fault().unwrap().kind, FaultKind::Slow);
+    // There may be a new connection, that nobody has found out about yet.
+    assert_eq!(late.ask().await.unwrap_err().kind, FaultKind::Slow);
 }
 
 #[tokio::test(start_paused = true)]
