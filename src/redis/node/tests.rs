@@ -104,7 +104,8 @@ async fn nobody_at(fake: Fake) -> tokio::net::TcpSocket {
     soon(async {
         loop {
             let socket = tokio::net::TcpSocket::new_v4().unwrap();
-            socket.set_reuseaddr(true).unwrap();
+            // Whose connections may not be over yet. Elsewhere it would take the port from one who listens.
+            socket.set_reuseaddr(cfg!(unix)).unwrap();
             if socket.bind(address).is_ok() {
                 return socket;
             }
