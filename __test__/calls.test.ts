@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from 'vitest'
 
 import { Cache, CompletionRouter, EmbeddingRouter, ProviderError, RerankRouter, ThrydError } from '..'
 import { caught } from './support/caught'
+import { SOON } from './support/idle'
 
 const dummy = { type: 'dummy', dummy: { cache: true } } as const
 const router = () => new CompletionRouter({ providers: [dummy] }).deploy('default', 'dummy::echo')
@@ -106,7 +107,7 @@ describe('a custom provider', () => {
     })
     const call = custom.deploy('g', 'mine::m').invoke('g', { message: 'Hi' }, { signal: controller.signal })
     expect(await caught(call)).toBe('enough')
-    await vi.waitFor(() => expect(aborted.signal.aborted).toBe(true))
+    await vi.waitFor(() => expect(aborted.signal.aborted).toBe(true), SOON)
   })
 
   test('can use the router that asks it', async () => {

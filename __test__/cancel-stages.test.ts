@@ -11,14 +11,9 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vit
 import { CompletionRouter, type CustomProvider, EmbeddingRouter, type RouterOptions } from '..'
 import { caught, collected } from './support/caught'
 import { SOON, expectIdle } from './support/idle'
+import { CLOSED, TRIES, expectWithin } from './support/tries'
 
-/**
- * Milliseconds. What is promised holds for most of several tries: the best of them may be luck, and a slow machine may be
- * late now and then, for less than half of them. What is expected of all is only that nothing waits for a clock.
- */
-const REJECTED = { median: 10, all: 5_000 }
-const CLOSED = { median: 100, all: 5_000 }
-const TRIES = 5
+const REJECTED = { ...CLOSED, median: 10 }
 
 type Routers = CompletionRouter | EmbeddingRouter
 
@@ -187,12 +182,6 @@ function routed({ kind = CompletionRouter, options = {}, first = [] }: Stage): R
 function ask(router: Routers): Promise<{ deployment: string }> {
   if (router instanceof EmbeddingRouter) return router.invoke('default', { input: 'next' })
   return router.invoke('default', { message: 'next' })
-}
-
-function expectWithin(times: number[], { median, all }: { median: number; all: number }): void {
-  const sorted = times.toSorted((left, right) => left - right)
-  expect(sorted[times.length >> 1], `of ${times.join(', ')} ms`).toBeLessThan(median)
-  expect(sorted.at(-1)).toBeLessThan(all)
 }
 
 describe('a signal that fires', () => {

@@ -319,8 +319,14 @@ describe('the signal of a provider', () => {
   })
 
   test('fires when its time is up', async () => {
-    const error = await caught(router.invoke('default', { message: 'Hi' }, { totalMs: 20 }))
-    expect(error).toMatchObject({ name: 'TimeoutError', phase: 'total' })
+    let isAsked = false
+    void asked.then(() => (isAsked = true))
+    // A busy machine may need longer than that to ask it at all.
+    for (const totalMs of [20, 200, 2000]) {
+      const error = await caught(router.invoke('default', { message: 'Hi' }, { totalMs }))
+      expect(error).toMatchObject({ name: 'TimeoutError', phase: 'total' })
+      if (isAsked) break
+    }
     await fired
   })
 

@@ -275,9 +275,8 @@ describe('a status that is no success', () => {
   })
 
   test('is less than nobody listening, which costs no quota', async () => {
-    const gone = await TestServer.start()
-    const { url } = gone
-    await gone.close()
+    // A port that the system gives to nobody else.
+    const url = 'http://127.0.0.1:1/v1'
     const router = new CompletionRouter({ retry: { maxRetries: 1, baseDelayMs: 0, cooldownMs: 1 } })
     router.addProvider({ type: 'openai-compatible', name: 'gone', baseUrl: url }).deploy('default', 'gone::m')
     const failure = await caught(router.invoke('default', { message: 'Hi' }))

@@ -186,7 +186,7 @@ describe('what an error says of its call', () => {
       message: /faulty::a/,
     },
     'a call that takes too long': {
-      call: () => invoke(routed([['status-503', 'hang']]), { totalMs: 300 }),
+      call: () => invoke(routed([['status-503', 'hang']]), { totalMs: 2000 }),
       type: TimeoutError,
       code: 'ERR_TIMEOUT',
       phase: 'total',
@@ -294,7 +294,7 @@ describe('the errors of an ExhaustedError', () => {
   test('are those of its attempts, in order, each of its class', async () => {
     const later: Behaviour = { status: 429, retryAfterMs: 120_000 }
     const router = routed([['status-503', { status: 503, retryAfterMs: 90_000 }], [later], ['hang']])
-    const error = (await caught(invoke(router, { attemptMs: 100 }))) as unknown as ExhaustedError
+    const error = (await caught(invoke(router, { attemptMs: 1500 }))) as unknown as ExhaustedError
     expect(error).toBeInstanceOf(ExhaustedError)
     expect(outcomes(error.attempts)).toEqual(['transient 503', 'transient 503', 'rate-limited 429', 'silent'])
     expect(error.errors).toMatchObject([

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { CompletionRouter, type CustomProvider, EmbeddingRouter } from '../../js'
 import { LetterKind } from '../../js/letter'
+import { SOON } from '../support/idle'
 import { post, reset, script, seen } from '../support/native'
 
 vi.mock('../../js/native', async () => await import('../support/native'))
@@ -23,7 +24,7 @@ function call(kind: string, back = 1, request: object = { message: 'Hi', model: 
 }
 
 async function repliesTo(id: number): Promise<{ type: string; value: unknown }[]> {
-  await vi.waitFor(() => expect(seen.replies.some((reply) => reply.id === id && reply.type !== 'event')).toBe(true))
+  await vi.waitFor(() => expect(seen.replies.some((reply) => reply.id === id && reply.type !== 'event')).toBe(true), SOON)
   return seen.replies.filter((reply) => reply.id === id).map(({ type, value }) => ({ type, value }))
 }
 
@@ -199,7 +200,7 @@ describe('a call that nobody wants any more', () => {
     })
     const id = call('completion')
     post({ kind: LetterKind.Abort, id })
-    await vi.waitFor(() => expect(isAborted).toBe(true))
+    await vi.waitFor(() => expect(isAborted).toBe(true), SOON)
     await new Promise((resolve) => setImmediate(resolve))
     expect(seen.replies).toEqual([])
     void router
@@ -221,9 +222,9 @@ describe('a call that nobody wants any more', () => {
       },
     })
     const id = call('completion')
-    await vi.waitFor(() => expect(seen.replies.length).toBeGreaterThan(2))
+    await vi.waitFor(() => expect(seen.replies.length).toBeGreaterThan(2), SOON)
     post({ kind: LetterKind.Abort, id })
-    await vi.waitFor(() => expect(isClosed).toBe(true))
+    await vi.waitFor(() => expect(isClosed).toBe(true), SOON)
     expect(seen.replies.every(({ type }) => type === 'event')).toBe(true)
     void router
   })
