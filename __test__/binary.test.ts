@@ -29,7 +29,7 @@ const SOURCE = `
 function compile(into: string, ...flags: string[]): void {
   writeFileSync(join(folder, 'made.c'), SOURCE)
   const out = ['-o', into, join(folder, 'made.c'), '-lm']
-  execFileSync('cc', ['-shared', '-fPIC', '-fno-builtin', ...flags, ...out])
+  execFileSync('cc', ['-shared', '-fPIC', '-fno-builtin', ...flags, ...out], { timeout: 60_000 })
 }
 
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -43,7 +43,7 @@ describe.runIf(header.glibcVersionRuntime !== undefined)('an addon that was made
   // Ours, where there is not that of another platform only.
   test.each(existsSync(built) ? [addon, built] : [addon])('wants what the tools of the system say: %s', (path) => {
     const { versions, needed } = readElf(readFileSync(path))
-    const options = { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } } as const
+    const options = { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' }, timeout: 60_000 } as const
     const said = execFileSync('readelf', ['--version-info', '--dynamic', '--wide', path], options)
     const names = [...said.matchAll(/Name: (\S+)\s+Flags: (\S+)/g)].map(([, name, flags]) => `${name} ${flags}`)
     const read = versions.map(({ name, isWeak }) => `${name} ${isWeak ? 'WEAK' : 'none'}`)

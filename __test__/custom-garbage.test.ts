@@ -38,7 +38,7 @@ function routed(complete: Complete, clocks: object = {}): CompletionRouter {
 
 /** Waits until nothing is held, and asks again. */
 async function answersAgain(router: CompletionRouter): Promise<boolean> {
-  for (const until = performance.now() + 10_000; performance.now() < until; ) {
+  for (const until = performance.now() + 10_000; performance.now() < until;) {
     const { inFlight, waiting, groups } = router.stats()
     // After a failure it rests for a moment.
     if (inFlight + waiting + (groups['default']?.deployments[0]?.inFlight ?? 1) === 0) {

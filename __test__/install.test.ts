@@ -28,6 +28,9 @@ const { version, napi } = JSON.parse(readFileSync(join(root, 'package.json'), 'u
   napi: { targets: string[] }
 }
 
+/** A process that is waited for holds all of this one, also the clock of its test. */
+const bounded = { timeout: 60_000 }
+
 /** Packed, then put where npm would put it. */
 const folder = mkdtempSync(join(tmpdir(), 'thryd-install-'))
 const fresh = join(folder, 'fresh')
@@ -40,15 +43,16 @@ beforeAll(() => {
   const addon = `thryd.${platform}.node`
   copyFileSync(join(root, addon), join(folder, addon))
   // Of an addon with debugging information most is that.
-  if (process.platform === 'linux') execFileSync('strip', [join(folder, addon)])
+  if (process.platform === 'linux') execFileSync('strip', [join(folder, addon)], bounded)
   const out = join(folder, 'pack')
-  execFileSync(process.execPath, [join(root, 'scripts/pack.mjs'), folder, '--out', out])
+  execFileSync(process.execPath, [join(root, 'scripts/pack.mjs'), folder, '--out', out], bounded)
   const packed = JSON.parse(readFileSync(join(out, 'index.json'), 'utf8')) as { name: string; file: string }[]
   for (const { name, file } of packed) {
     const into = join(fresh, 'node_modules', name)
     mkdirSync(into, { recursive: true })
     // By a relative path: tar takes a drive's letter for a host.
-    execFileSync('tar', ['-xzf', file, '--strip-components=1', '-C', join('../fresh/node_modules', name)], { cwd: out })
+    const there = join('../fresh/node_modules', name)
+    execFileSync('tar', ['-xzf', file, '--strip-components=1', '-C', there], { cwd: out, ...bounded })
   }
 }, 120_000)
 
@@ -103,7 +107,7 @@ class Copy {
         outcome = { name, code, message, cause: String(cause), stack }
       }
       console.log(JSON.stringify(outcome))`
-    const options = { cwd: this.path, encoding: 'utf8', env: { ...process.env, ...env } } as const
+    const options = { cwd: this.path, encoding: 'utf8', env: { ...process.env, ...env }, ...bounded } as const
     return (JSON.parse(execFileSync(process.execPath, ['--eval', source], options)) ?? undefined) as Outcome | undefined
   }
 }

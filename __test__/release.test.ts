@@ -23,6 +23,7 @@ interface Packed {
 function run(script: string, ...args: string[]): { status: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts', script), ...args], {
     encoding: 'utf8',
+    timeout: 60_000,
   })
   return { status, output: stdout + stderr }
 }

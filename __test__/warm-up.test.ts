@@ -6,7 +6,7 @@ import { type AddressInfo, createServer as createSilent } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { CompletionRouter, EmbeddingRouter } from '../js/index'
-import { printed, run } from './support/script'
+import { type Script, printed, start } from './support/script'
 
 const KEY = 'sk-never-to-be-seen'
 const ANSWER = { choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }] }
@@ -69,21 +69,25 @@ test('a server that is silent or not there holds no process, and breaks no call'
 
 test('a process that does nothing else ends at once, though nobody answers', async () => {
   let held = 0
+  let script: Script | undefined
   const silent = createSilent((socket) => {
     held += 1
     socket.on('error', () => undefined)
+    script?.process.stdin?.write('it is under way\n')
   })
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
   const source = `
     import { CompletionRouter } from 'thryd'
     const [, baseUrl] = process.argv
     new CompletionRouter().addProvider({ type: 'openai-compatible', name: 'p', baseUrl, warmUp: true })
+    await new Promise((resolve) => process.stdin.once('data', resolve))
+    // Now nothing keeps the process.
+    process.stdin.unref()
     const last = performance.now()
-    // As long as it takes until it is under way; then nothing keeps the process.
-    await new Promise((resolve) => setTimeout(resolve, 200))
     process.on('exit', () => console.log(performance.now() - last < 2000))`
   const silentUrl = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/v1`
-  expect(await run(source, silentUrl)).toEqual({ code: 0, signal: null, stdout: 'true\n', stderr: '' })
+  script = start(source, silentUrl)
+  expect(await script.ended).toEqual({ code: 0, signal: null, stdout: 'true\n', stderr: '' })
   expect(held).toBe(1)
   silent.close()
 })

@@ -24,7 +24,10 @@ function call(kind: string, back = 1, request: object = { message: 'Hi', model: 
 }
 
 async function repliesTo(id: number): Promise<{ type: string; value: unknown }[]> {
-  await vi.waitFor(() => expect(seen.replies.some((reply) => reply.id === id && reply.type !== 'event')).toBe(true), SOON)
+  await vi.waitFor(
+    () => expect(seen.replies.some((reply) => reply.id === id && reply.type !== 'event')).toBe(true),
+    SOON,
+  )
   return seen.replies.filter((reply) => reply.id === id).map(({ type, value }) => ({ type, value }))
 }
 

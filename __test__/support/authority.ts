@@ -51,5 +51,5 @@ export class Authority {
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 
 function openssl(...parameters: string[]): void {
-  execFileSync('openssl', parameters, { stdio: ['ignore', 'ignore', 'pipe'] })
+  execFileSync('openssl', parameters, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 60_000 })
 }

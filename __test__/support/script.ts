@@ -27,7 +27,7 @@ export function start(source: string, ...args: string[]): Script {
   // The first argument is Node's to skip.
   const child = spawn(process.execPath, ['--input-type=module', '--eval', source, '--', ...args], {
     cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
   const heard = { stdout: '', stderr: '' }
   const listeners = new Set<() => void>()

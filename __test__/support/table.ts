@@ -149,10 +149,7 @@ async function run(
   server.script(names.b, { content: WORDS.b })
   const first = `${baseUrl === undefined ? 'p' : 'unreached'}::${names.a}`
   const router = new CompletionRouter({
-    providers: [
-      server.provider('p'),
-      { type: 'openai-compatible', name: 'unreached', baseUrl: baseUrl ?? NOBODY },
-    ],
+    providers: [server.provider('p'), { type: 'openai-compatible', name: 'unreached', baseUrl: baseUrl ?? NOBODY }],
     groups: {
       g: {
         strategy: 'first-available',

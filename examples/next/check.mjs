@@ -67,15 +67,25 @@ async function start() {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const ended = once(child, 'exit')
-  for await (const line of createInterface(child.stdout)) {
+  const lines = createInterface(child.stdout)
+  const late = setTimeout(() => {
+    child.kill('SIGKILL')
+    lines.close()
+  }, TIMEOUT_MS)
+  for await (const line of lines) {
     const [url] = /http:\/\/\S+/.exec(line) ?? []
     if (url === undefined) continue
-    const stop = () => {
+    clearTimeout(late)
+    const stop = async () => {
+      const held = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS)
       child.kill()
-      return ended
+      const [, signal] = await ended
+      clearTimeout(held)
+      assert.notEqual(signal, 'SIGKILL', 'the application did not end')
     }
     return { url, stop }
   }
+  clearTimeout(late)
   throw new Error('the application did not start')
 }
 
