@@ -131,6 +131,7 @@ describe('a body that is left', () => {
       server.reset()
       server.answer = drip
       const response = await chat(toFetch({ completion: streamingFrom(server) }), 'hi', { stream: true })
+      expect(response.status).toBe(200)
       const reader = (response.body as ReadableStream<Uint8Array>).getReader()
       await reader.read()
       return await closedAfter(() => reader.cancel())
@@ -142,6 +143,7 @@ describe('a body that is left', () => {
       server.reset()
       server.answer = drip
       const response = await chat(toFetch({ completion: streamingFrom(server) }), 'hi', { stream: true })
+      expect(response.status).toBe(200)
       return await closedAfter(() => response.body?.cancel())
     })
   })
