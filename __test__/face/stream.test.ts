@@ -118,7 +118,7 @@ describe('a stream', () => {
     expect(await text()).toBe('a')
     const id = seen.invoked[0]?.id ?? 0
     post({ ...chunksLetter(id, 'b'), kind: LetterKind.More }, chunksLetter(id, 'c'))
-    await new Promise((resolve) => setTimeout(resolve, 5))
+    await new Promise((resolve) => setImmediate(resolve))
     expect(seen.isHeld).toBe(false)
     expect([await text(), await text(), await text(), await text()]).toEqual(['b', 'c', 'd', undefined])
     expect(asked).toEqual([1, 1, 2])
@@ -137,7 +137,7 @@ describe('a stream', () => {
     expect(await late).toEqual({ done: true, value: undefined })
     expect(seen.isHeld).toBe(false)
     post({ ...chunksLetter(seen.invoked[0]?.id ?? 0, 'b'), kind: LetterKind.More })
-    await new Promise((resolve) => setTimeout(resolve, 5))
+    await new Promise((resolve) => setImmediate(resolve))
     expect(await iterator.next()).toEqual({ done: true, value: undefined })
   })
 

@@ -12,11 +12,11 @@ export class Stalls {
     this.#timer = setInterval(() => this.#look(), intervalMs)
   }
 
-  /** The longest of those that were over after this moment, in milliseconds. */
-  longest(since: number): number {
+  /** The longest of those that were over between these moments, in milliseconds. */
+  longest(since: number, until = Infinity): number {
     // One may have ended just now, before the timers had their turn.
     this.#look()
-    return Math.max(0, ...this.#seen.filter(({ at }) => at >= since).map(({ lateMs }) => lateMs))
+    return Math.max(0, ...this.#seen.filter(({ at }) => at >= since && at <= until).map(({ lateMs }) => lateMs))
   }
 
   [Symbol.dispose](): void {

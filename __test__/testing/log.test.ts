@@ -104,7 +104,7 @@ describe('the log', () => {
     other.script('held', () => new Promise<'ok'>((resolve) => (release = resolve)))
     const body = JSON.stringify({ model: 'held', messages: [] })
     const answer = fetch(`${other.url}/chat/completions`, { method: 'POST', body })
-    const go = await other.waitFor(() => release, { timeoutMs: 2_000 })
+    const go = await other.waitFor(() => release)
     go('ok')
     expect((await answer).status).toBe(200)
   })

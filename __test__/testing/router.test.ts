@@ -30,7 +30,7 @@ describe('a router with another deployment', () => {
   const FAILING = FAULTS.filter((fault) => !HARMLESS.has(fault))
   /** Where no clock is to run out, a slow machine shall not make one. */
   const timeouts = (fault: string): object => {
-    const limit = fault.startsWith('stall') || fault === 'hang' ? 500 : 60_000
+    const limit = fault.startsWith('stall') || fault === 'hang' ? 1000 : 60_000
     return { firstTokenMs: limit, idleMs: limit }
   }
 
