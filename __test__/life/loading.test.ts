@@ -27,10 +27,17 @@ describe.runIf(process.platform === 'linux')('nothing is begun before it is need
     const look = (of, name) => readdirSync('/proc/self/' + of).flatMap((each) => {
       try { return [name('/proc/self/' + of + '/' + each)] } catch { return [] }
     })
-    const seen = () => [
-      ...look('task', (task) => 'thread ' + readFileSync(task + '/comm', 'utf8').trim()),
-      ...look('fd', (fd) => readlinkSync(fd)),
-    ].sort()
+    const named = (task) => {
+      try { return 'thread ' + readFileSync(task + '/comm', 'utf8').trim() } catch { return 'thread that has ended' }
+    }
+    // A thread gives itself its name when it first runs, and has that of the process before: it is known by its number.
+    const seen = () => [...look('task', (task) => task), ...look('fd', (fd) => readlinkSync(fd))]
+    const told = (each) => {
+      if (!each.startsWith('/proc/self/task/')) return each
+      const until = Date.now() + 5000
+      while (named(each) === named('/proc/self') && Date.now() < until);
+      return named(each)
+    }
     let before = seen()
     const fresh = () => {
       const now = seen()
@@ -41,7 +48,7 @@ describe.runIf(process.platform === 'linux')('nothing is begun before it is need
         return at < 0
       })
       before = now
-      return added
+      return added.map(told)
     }
     const require = createRequire(root + '/script.js')`
   const routers = `

@@ -19,7 +19,7 @@ export interface Question {
   worker?: string
   /** What Node is told. */
   flags?: string[]
-  /** What else its process does may take a few seconds more. @default 10000 */
+  /** @default 10000 */
   connectMs?: number
 }
 
@@ -54,7 +54,7 @@ export async function outcomes(question: Question): Promise<Outcome[]> {
   const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', program, '--', task], {
     cwd: root,
     env: { ...Object.fromEntries(Object.entries(process.env).filter(isOurs)), ...env },
-    timeout: connectMs + 5000,
+    timeout: connectMs + 35_000,
   })
   let [stdout, stderr] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))

@@ -5,6 +5,9 @@ import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..', '..')
 
+/** Less than a test has, so that what hangs is said. */
+const LONGEST_MS = 45_000
+
 /** How a process ended, and what it said. */
 export interface Ended {
   code: number | null
@@ -16,7 +19,7 @@ export interface Ended {
 /** A script under way. */
 export interface Script {
   process: ChildProcess
-  /** Rejects if it has not ended after 15 s. */
+  /** Rejects if it has not ended after 45 s. */
   ended: Promise<Ended>
   /** Settles when it has printed this; rejects if it ends before. */
   said(text: string): Promise<void>
@@ -40,7 +43,7 @@ export function start(source: string, ...args: string[]): Script {
     const late = setTimeout(() => {
       child.kill('SIGKILL')
       reject(new Error(`it did not end by itself; it said: ${heard.stdout}${heard.stderr}`))
-    }, 15_000)
+    }, LONGEST_MS)
     child.on('error', reject)
     child.on('close', (code, signal) => {
       clearTimeout(late)
@@ -61,7 +64,7 @@ export function start(source: string, ...args: string[]): Script {
   return { process: child, ended, said }
 }
 
-/** Runs a module with these arguments; fails if it has not ended after 15 s. */
+/** Runs a module with these arguments; fails if it has not ended after 45 s. */
 export function run(source: string, ...args: string[]): Promise<Ended> {
   return start(source, ...args).ended
 }
