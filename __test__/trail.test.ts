@@ -26,11 +26,11 @@ import { caught, collected } from './support/caught'
 const key = 'sk-proj-8hK3rQ0yZ5nO2qS9'
 
 let server: FaultServer
-beforeAll(async () => {
+// One for each test: what an earlier test gave up may still be on its way.
+beforeEach(async () => {
   server = await FaultServer.start()
 })
-beforeEach(() => server.reset())
-afterAll(() => server.close())
+afterEach(() => server.close())
 
 /** A router whose deployments `faulty::a`, `faulty::b`, ... do as the scripts say and are tried in their order. */
 function routed(scripts: Behaviour[][], options: RouterOptions = {}): CompletionRouter {
@@ -168,7 +168,7 @@ describe('what an error says of its call', () => {
       message: /faulty::a/,
     },
     'no next token in time': {
-      call: () => read(routed([['stall-2']], once), { idleMs: 50, buffer: true }),
+      call: () => read(routed([['stall-2']], once), { idleMs: 1000, buffer: true }),
       type: TimeoutError,
       code: 'ERR_TIMEOUT',
       phase: 'idle',
@@ -202,7 +202,7 @@ describe('what an error says of its call', () => {
       message: /faulty::a/,
     },
     'a stream that stalls': {
-      call: () => read(routed([['stall-2'], []]), { idleMs: 50 }),
+      call: () => read(routed([['stall-2'], []]), { idleMs: 1000 }),
       type: InterruptedError,
       code: 'ERR_INTERRUPTED',
       phase: 'idle',

@@ -21,7 +21,7 @@ const REST_MS = 1250
 
 /** What this process may be late by, and how often a call is made once more of which that was not so. */
 const LATE_MS = 50
-const TRIES = 3
+const TRIES = 10
 
 /** The answers of the two deployments. */
 const WORDS = { a: 'one two three four', b: 'five six seven eight' }
