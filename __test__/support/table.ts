@@ -19,7 +19,7 @@ import { Stalls } from './stalls'
 const CLOCK_MS = 500
 const REST_MS = 1250
 
-/** What this process may be late by, and how often a call is made once more of which that was not so. */
+/** What this process may be late by, and how often a call is made once more during which it was later. */
 const LATE_MS = 50
 const TRIES = 10
 
@@ -99,15 +99,23 @@ export async function table(): Promise<string> {
   )
   // The first answer without usage loads the tables by which tokens are counted, which is not to be measured.
   await run(server, {}, `${cells.length}`, { fault: 'cutAfterFinish', company: 'alone', call: 'stream' })
-  using stalls = new Stalls(5)
+  // The core's threads may be late where that of the tests is not.
+  const other = new CompletionRouter({ providers: [{ type: 'dummy', dummy: { latencyMs: 1 } }] })
+  other.deploy('g', 'dummy::echo')
+  using stalls = new Stalls(5, () => other.invoke('g', { message: 'hi' }))
   const done: Cell[] = []
   const todo = cells.entries()
   const worker = async () => {
     for (const [place, cell] of todo) {
-      for (let again = 0; again <= TRIES; again += 1) {
+      // Of several, the one during which the least was late.
+      let least = Infinity
+      for (let again = 0; again <= TRIES && least > LATE_MS; again += 1) {
         const begun = performance.now()
-        done[place] = { ...cell, ...(await run(server, urls, `${place}-${again}`, cell)) }
-        if (stalls.longest(begun) <= LATE_MS) break
+        const came = { ...cell, ...(await run(server, urls, `${place}-${again}`, cell)) }
+        const lateMs = stalls.longest(begun)
+        if (lateMs >= least) continue
+        least = lateMs
+        done[place] = came
       }
     }
   }
