@@ -13,6 +13,7 @@ mod migrate;
 mod open;
 mod pack;
 mod read;
+mod size;
 mod snapshot;
 mod tables;
 
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
-use redb::{Database, ReadableDatabase, ReadableTableMetadata, WriteTransaction};
+use redb::{Database, ReadableTableMetadata, WriteTransaction};
 
 use super::uses::Uses;
 use super::writes::{Group, Lost};
@@ -32,8 +33,9 @@ use crate::compression::Effort;
 use crate::error::panic_text;
 use evict::Pass;
 pub(super) use read::{Look, Scanned};
+use size::LastSize;
 use snapshot::{KEPT, Snapshot};
-use tables::{INDEX, META, Tables, footprint, stored_bytes};
+use tables::{Tables, footprint};
 
 /// Entries that one transaction writes at most.
 const WRITTEN_AT_ONCE: usize = 256;
@@ -69,7 +71,9 @@ pub(super) struct Store {
     used: Mutex<Used>,
     /// When anybody had last written it, as of the last look.
     modified: Mutex<Option<SystemTime>>,
-    last_size: Mutex<(u64, u64)>,
+    /// Transactions that this process has begun to write with.
+    changes: AtomicU64,
+    last_size: Mutex<LastSize>,
     read_errors: AtomicU64,
 }
 
@@ -138,6 +142,7 @@ impl Store {
             freed: AtomicU64::new(0),
             used: Mutex::new(Used { at: Instant::now(), read: None }),
             modified: Mutex::default(),
+            changes: AtomicU64::new(0),
             last_size: Mutex::default(),
             read_errors: AtomicU64::new(0),
         })
@@ -205,8 +210,9 @@ impl Store {
         &self,
         act: impl FnOnce(&WriteTransaction, &mut Tables<'_>) -> Result<T, redb::Error>,
     ) -> Result<T, String> {
-        let (outcome, freed, size) = self.with(|database| {
+        let (change, outcome, freed, size) = self.with(|database| {
             let transaction = database.begin_write()?;
+            let change = self.next_change();
             let (outcome, freed, size) = {
                 let mut tables = Tables::open(&transaction)?;
                 let outcome = act(&transaction, &mut tables)?;
@@ -214,10 +220,10 @@ impl Store {
                 (outcome, tables.freed, (tables.index.len()?, tables.bytes))
             };
             transaction.commit()?;
-            Ok((outcome, freed, size))
+            Ok((change, outcome, freed, size))
         })?;
         self.freed.fetch_add(freed, Ordering::Relaxed);
-        *self.last_size.lock().unwrap_or_else(PoisonError::into_inner) = size;
+        self.note_changed(change, size);
         self.renew();
         Ok(outcome)
     }
@@ -264,29 +270,6 @@ impl Store {
 
     fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Entries, and the bytes of the file that they take, about; zeros if that cannot be read. Does not wait for a
-    /// compaction of this process, but for one of another.
-    pub fn size(&self) -> (u64, u64) {
-        if self.database.try_read().is_err() {
-            return self.last_size();
-        }
-        let _ = self.mend();
-        let size = self.with(|database| {
-            let transaction = database.begin_read()?;
-            let left = if self.is_migrating() { migrate::left(&transaction)? } else { 0 };
-            let entries = transaction.open_table(INDEX)?.len()? + left;
-            Ok((entries, stored_bytes(&transaction.open_table(META)?)?))
-        });
-        let size = size.unwrap_or_default();
-        *self.last_size.lock().unwrap_or_else(PoisonError::into_inner) = size;
-        size
-    }
-
-    /// What [`Store::size`] would have said when this process last read or wrote it.
-    pub fn last_size(&self) -> (u64, u64) {
-        *self.last_size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a group, in transactions so small that other processes get their turn. Room is made before each, so that

@@ -168,17 +168,19 @@ impl Store {
             let theirs = self.find(|_, tag| tag == namespace.0)?;
             return self.remove(&theirs).map(drop);
         }
-        let freed = self.with(|database| {
+        let (change, freed) = self.with(|database| {
             let transaction = database.begin_write()?;
+            let change = self.next_change();
             let freed = stored_bytes(&transaction.open_table(META)?)?;
             transaction.delete_table(ENTRIES)?;
             transaction.delete_table(INDEX)?;
             migrate::discard(&transaction)?;
             open::create_tables(&transaction, self.codec.seal())?;
             transaction.commit()?;
-            Ok(freed)
+            Ok((change, freed))
         })?;
         self.freed.fetch_add(freed, Ordering::Relaxed);
+        self.note_changed(change, (0, 0));
         self.is_migrating.store(false, Ordering::Relaxed);
         self.renew();
         Ok(())

@@ -11,9 +11,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redb::{Builder, ConcurrencyMode, ReadableTable, TableDefinition};
+use redb::{Builder, ConcurrencyMode, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::tables::{ENTRIES, FORMAT};
+use super::tables::{ENTRIES, FORMAT, INDEX, META};
 use super::*;
 use crate::cache::Namespace;
 
@@ -205,6 +205,27 @@ fn clearing_leaves_the_file_its_key() {
     store.clear(None).unwrap();
     drop(store);
     assert!(open::open_database(&path, 7).unwrap_err().contains("not encrypted"));
+}
+
+#[test]
+fn the_size_that_was_known_last_is_none_from_before_a_change() {
+    let (_dir, path) = empty_file();
+    let store = Arc::new(Store::open(&path, u64::MAX, Codec::default()).unwrap());
+    store.write(&group(0..10)).unwrap();
+    let full = store.size();
+    let before = *store.last();
+    store.clear(None).unwrap();
+    assert_eq!(store.last_size(), (0, 0));
+    // What was measured, and what was committed, before that, and is told after it.
+    store.note_measured(before, full);
+    assert_eq!(store.last_size(), (0, 0));
+    store.note_changed(before.change, full);
+    assert_eq!(store.last_size(), (0, 0));
+    let held = store.held();
+    assert_eq!(store.size(), (0, 0), "while nobody can look");
+    drop(held);
+    store.write(&group(0..1)).unwrap();
+    assert_eq!(store.last_size().0, 1);
 }
 
 #[test]
