@@ -5,9 +5,24 @@ mod answers;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use answers::{answer, key, on_disk, put, with_clock};
+use answers::{Witness, answer, find, key, on_disk, put, with_clock};
 use bytes::Bytes;
-use thryd::cache::{Cache, CacheOptions, Entry};
+use thryd::cache::{Cache, CacheOptions, CacheStats, Entry};
+
+/// The numbers once each of so many answers is there or was evicted. Nothing is put any more, but room may still be made, also
+/// between the looks that the numbers come from.
+async fn stats_when_all_are_told(cache: &Cache, limit: u64, count: u64) -> CacheStats {
+    let started = Instant::now();
+    loop {
+        let stats = cache.stats();
+        assert!(stats.bytes <= limit, "{stats:?}");
+        if stats.evictions + stats.entries == count {
+            return stats;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "not {count}: {stats:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 #[tokio::test]
 async fn a_full_file_lets_go_of_the_expired_then_of_the_oldest_that_nobody_asks_for() {
@@ -47,7 +62,7 @@ async fn a_full_file_lets_go_of_the_expired_then_of_the_oldest_that_nobody_asks_
     }
     // The first time room is made, the expired go, and that is enough.
     assert!(cache.stats().bytes <= limit);
-    assert!(cache.disk_get(&key(0)).await.is_some());
+    assert!(find(&cache, &key(0)).await.is_some());
     for number in last + 200..last + 3_000 {
         clock.fetch_add(1, Ordering::SeqCst);
         put(&cache, number);
@@ -55,8 +70,8 @@ async fn a_full_file_lets_go_of_the_expired_then_of_the_oldest_that_nobody_asks_
     cache.flush().await.unwrap();
     assert!(cache.stats().bytes <= limit);
     assert!(cache.disk_get(&key(UNASKED)).await.is_none());
-    assert!(cache.disk_get(&key(0)).await.is_some(), "it was asked for");
-    assert!(cache.disk_get(&key(last + 2_999)).await.is_some());
+    assert!(find(&cache, &key(0)).await.is_some(), "it was asked for");
+    assert!(find(&cache, &key(last + 2_999)).await.is_some());
     let file = std::fs::metadata(&path).unwrap().len();
     assert!(file < 8 * limit, "{file}");
     assert_eq!(cache.stats().write_errors, 0);
@@ -100,7 +115,7 @@ async fn live_through_scans(memory_bytes: u64) {
         for number in 0..100 {
             let found = match cache.memory_get(&key(number)) {
                 Some(found) => Some(found),
-                None => cache.disk_get(&key(number)).await,
+                None => find(&cache, &key(number)).await,
             };
             assert_eq!(found.expect("is in use").payload, answer(number, 500), "{number} on day {day}");
         }
@@ -111,7 +126,7 @@ async fn live_through_scans(memory_bytes: u64) {
     // On disk all the same, also what was always answered from memory.
     let below = Cache::open(CacheOptions { max_bytes: 1 << 20, ..on_disk(&path) }).unwrap();
     for number in 0..100 {
-        assert!(below.disk_get(&key(number)).await.is_some(), "{number} of {:?}", cache.stats());
+        assert!(find(&below, &key(number)).await.is_some(), "{number} of {:?}", cache.stats());
     }
 }
 
@@ -143,9 +158,8 @@ async fn a_file_in_which_everything_is_in_use_still_makes_room() {
         }
     }
     cache.flush().await.unwrap();
-    let stats = cache.stats();
-    assert!(stats.bytes <= limit && stats.evictions + stats.entries == 4_000, "{stats:?}");
-    assert!(cache.disk_get(&key(3_999)).await.is_some());
+    stats_when_all_are_told(&cache, limit, 4_000).await;
+    assert!(find(&cache, &key(3_999)).await.is_some());
 }
 
 #[tokio::test]
@@ -154,11 +168,12 @@ async fn the_bound_holds_however_fast_others_write() {
     let path = dir.path().join("c");
     let limit = 4 << 20;
     let cache = Cache::open(CacheOptions { max_bytes: limit, ..on_disk(&path) }).unwrap();
-    let mut longest = Duration::ZERO;
+    let (mut longest, witness) = (Duration::ZERO, Witness::begin());
     for number in 0..20_000 {
         let size = [300, 900, 3_000, 9_000][number as usize % 4];
+        let (key, entry) = (key(number), Entry { payload: answer(number, size), ..Entry::default() });
         let before = Instant::now();
-        cache.put(key(number), Entry { payload: answer(number, size), ..Entry::default() });
+        cache.put(key, entry);
         longest = longest.max(before.elapsed());
         if number % 500 == 0 {
             let stats = cache.stats();
@@ -168,11 +183,14 @@ async fn the_bound_holds_however_fast_others_write() {
             assert!(stats.file_bytes <= 5 * limit, "{}", stats.file_bytes);
         }
     }
-    assert!(longest < Duration::from_millis(500), "a put took {longest:?}");
+    let overshoot = witness.overshoot();
+    assert!(
+        longest < Duration::from_millis(500) + overshoot,
+        "a put took {longest:?}, where a nap took {overshoot:?} too long"
+    );
     cache.flush().await.unwrap();
-    let stats = cache.stats();
-    assert!(stats.bytes <= limit && stats.bytes > limit / 2);
-    assert_eq!(stats.evictions + stats.entries, 20_000);
+    let stats = stats_when_all_are_told(&cache, limit, 20_000).await;
+    assert!(stats.bytes > limit / 2);
     assert_eq!(stats.write_errors, 0);
 }
 
@@ -191,7 +209,7 @@ async fn answers_are_written_and_found_while_a_file_far_over_its_bound_is_made_s
     for number in 20_000..20_100 {
         put(&cache, number);
         cache.flush().await.unwrap();
-        assert_eq!(cache.disk_get(&key(number)).await.unwrap().payload, answer(number, 500));
+        assert_eq!(find(&cache, &key(number)).await.unwrap().payload, answer(number, 500));
         during += u32::from(cache.stats().bytes > limit);
     }
     assert!(during >= 5, "written while it was over its bound: {during}");
@@ -200,7 +218,7 @@ async fn answers_are_written_and_found_while_a_file_far_over_its_bound_is_made_s
         assert!(started.elapsed() < Duration::from_secs(30), "the bound is not reached");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(cache.disk_get(&key(20_099)).await.is_some());
+    assert!(find(&cache, &key(20_099)).await.is_some());
 }
 
 #[tokio::test]
@@ -212,7 +230,7 @@ async fn an_answer_that_is_longer_than_the_whole_bound_pushes_nothing_out() {
     let payload: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(2 << 20).collect();
     cache.put(key(2), Entry { payload: payload.into(), ..Entry::default() });
     cache.flush().await.unwrap();
-    assert!(cache.disk_get(&key(1)).await.is_some());
+    assert!(find(&cache, &key(1)).await.is_some());
     assert!(cache.disk_get(&key(2)).await.is_none());
     assert_eq!((cache.stats().entries, cache.stats().evictions), (1, 1));
 }

@@ -4,7 +4,7 @@ mod answers;
 
 use std::path::{Path, PathBuf};
 
-use answers::{answer, key, on_disk, put};
+use answers::{answer, find, key, on_disk, put};
 use thryd::cache::{Cache, CacheOptions};
 
 fn refusal(path: &Path) -> String {
@@ -64,7 +64,7 @@ async fn a_file_that_was_deleted_is_made_anew_by_the_next_to_open_it() {
     let new = Cache::open(on_disk(&path)).unwrap();
     put(&new, 2);
     new.close().await.unwrap();
-    assert!(old.disk_get(&key(1)).await.is_some(), "answers go on");
+    assert!(find(&old, &key(1)).await.is_some(), "answers go on");
     old.close().await.unwrap();
     // What the old one had not written yet is written where it will be found.
     assert_eq!(Cache::open(on_disk(&path)).unwrap().stats().entries, 2);
@@ -168,13 +168,13 @@ async fn what_is_stored_after_the_file_was_deleted_is_found_by_the_next_process(
     cache.flush().await.unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(
-        cache.disk_get(&key(1)).await.is_some(),
+        find(&cache, &key(1)).await.is_some(),
         "until something is written the old file is still there for this process"
     );
     (100..200).for_each(|number| put(&cache, number));
     cache.flush().await.unwrap();
     for number in 100..200 {
-        assert_eq!(cache.disk_get(&key(number)).await.unwrap().payload, answer(number, 500));
+        assert_eq!(find(&cache, &key(number)).await.unwrap().payload, answer(number, 500));
     }
     let stats = cache.stats();
     assert_eq!((stats.entries, stats.write_errors, stats.read_errors), (100, 0, 0));
@@ -194,7 +194,7 @@ async fn a_file_that_was_put_in_the_place_of_the_open_one_is_used_if_it_is_a_cac
     std::fs::rename(&other, &path).unwrap();
     put(&cache, 1_001);
     cache.flush().await.unwrap();
-    assert!(cache.disk_get(&key(7)).await.is_some() && cache.disk_get(&key(1_001)).await.is_some());
+    assert!(find(&cache, &key(7)).await.is_some() && find(&cache, &key(1_001)).await.is_some());
     std::fs::write(&notes, "my notes").unwrap();
     std::fs::rename(&notes, &path).unwrap();
     put(&cache, 1_002);
@@ -281,10 +281,10 @@ async fn a_full_disk_costs_no_answer_and_is_told() {
     // When there is room again, all that was said to be on disk is there, and more comes.
     let next = Cache::open(on_disk(&path)).unwrap();
     for number in 0..kept {
-        assert_eq!(next.disk_get(&key(number)).await.unwrap().payload, noise(number));
+        assert_eq!(find(&next, &key(number)).await.unwrap().payload, noise(number));
     }
     put(&next, 5_000);
     next.flush().await.unwrap();
-    assert!(next.disk_get(&key(5_000)).await.is_some());
+    assert!(find(&next, &key(5_000)).await.is_some());
     assert_eq!(next.stats().read_errors, 0);
 }

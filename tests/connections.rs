@@ -140,10 +140,10 @@ async fn what_cannot_be_sent_says_so_without_the_key() {
 
 #[tokio::test]
 async fn a_refused_port_is_transient_and_costs_nothing() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let failure = refused(request(format!("http://{free}/v1?a=secret"))).await;
+    let (_held, address) = support::taken();
+    let failure = refused(request(format!("http://{address}/v1?a=secret"))).await;
     assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, false));
-    assert_eq!(failure.message, format!("connection refused by http://{free}"));
+    assert_eq!(failure.message, format!("connection refused by http://{address}"));
 }
 
 #[tokio::test(start_paused = true)]

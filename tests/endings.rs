@@ -90,6 +90,7 @@ async fn an_answer_of_two_choices_is_not_complete_with_the_first() {
     let hanging = Server::start(move |_| one().hang()).await;
     assert_eq!(read(&over(&hanging, timeouts), &request).await.unwrap_err().code(), "ERR_INTERRUPTED");
 
+    let timeouts = Timeouts { idle: Duration::from_secs(60), ..Timeouts::default() };
     let pause = Duration::from_millis(50);
     let slow = Server::start(move |_| one().pause(pause).event(&piece(1, "other", Some("stop"))).done()).await;
     assert_eq!(read(&over(&slow, timeouts), &request).await.unwrap(), "one");
@@ -112,12 +113,12 @@ async fn a_reader_who_takes_his_time_does_not_use_up_that_of_the_provider() {
         all.event(&piece(0, "", Some("stop"))).done()
     })
     .await;
-    let router = over(&server, Timeouts { attempt: Duration::from_millis(1_500), ..Timeouts::default() });
+    let router = over(&server, Timeouts { attempt: Duration::from_secs(3), ..Timeouts::default() });
     let stream = router.stream("default", &dummies::request("hi"), StreamOptions::default()).unwrap();
     let mut is_first = true;
     loop {
         match stream.next().await.unwrap().unwrap() {
-            Batch::Chunks(_) if std::mem::take(&mut is_first) => tokio::time::sleep(Duration::from_millis(3_000)).await,
+            Batch::Chunks(_) if std::mem::take(&mut is_first) => tokio::time::sleep(Duration::from_secs(4)).await,
             Batch::Chunks(_) => {}
             Batch::End(answer) => {
                 assert_eq!(answer.content.len(), 1_000_000);

@@ -311,7 +311,9 @@ async fn many_threads_that_join_and_leave_leave_nothing_behind() {
     }
     assert!(flights.is_empty());
     // A task that was aborted on its last leave may still have to be dropped by its thread.
+    let begun = std::time::Instant::now();
     while live.load(Ordering::SeqCst) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "a task that was aborted is not dropped");
         tokio::task::yield_now().await;
     }
     assert!(most.load(Ordering::SeqCst) > 0);

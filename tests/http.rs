@@ -188,12 +188,11 @@ async fn leaving_a_stream_closes_its_socket() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_a_transient_failure_and_gives_the_reservation_back() {
     let server = Server::start(|_| Reply::json(200, ANSWER)).await;
-    let gone = {
-        let closed = Server::start(|_| Reply::silence()).await;
-        closed.url("/v1")
-    };
+    let (_held, gone) = support::taken();
     let router = router(&[&server]);
-    router.add_provider(ProviderOptions::new("openai-compatible").name("gone").base_url(gone)).unwrap();
+    router
+        .add_provider(ProviderOptions::new("openai-compatible").name("gone").base_url(format!("http://{gone}/v1")))
+        .unwrap();
     router.deploy("lonely", "gone::m", DeployOptions::default()).unwrap();
     router
         .configure_group("lonely", GroupOptions { fallbacks: vec!["default".to_owned()], ..GroupOptions::default() })

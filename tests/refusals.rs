@@ -219,11 +219,11 @@ async fn who_may_not_stream_has_all_the_time_of_a_whole_answer() {
         if request.text().contains(r#""stream":true"#) {
             Reply::json(400, NOT_FOR_YOU)
         } else {
-            Reply::new(200).header("content-type", "application/json").pause(Duration::from_millis(700)).then(ANSWER)
+            Reply::new(200).header("content-type", "application/json").pause(Duration::from_millis(1_500)).then(ANSWER)
         }
     })
     .await;
-    let router = over(&server, Some(Duration::from_millis(300)));
+    let router = over(&server, Some(Duration::from_secs(1)));
     for text in ["one", "two"] {
         assert_eq!(say(&router, text).await.unwrap().content, "hello");
     }
@@ -239,7 +239,8 @@ async fn a_refusal_whose_words_do_not_come_holds_up_the_answer_of_another_for_a_
     let answer = say(&router, "hi").await.unwrap();
     let tried: Vec<_> = answer.attempts.iter().map(|one| (&*one.deployment, one.outcome, one.status)).collect();
     assert_eq!(tried, [("p::m", Outcome::Silent, Some(503)), ("q::m", Outcome::Ok, Some(200))]);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // What is feared is that the clocks of answers end it, the first of them after 30 s.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -2,10 +2,13 @@
 //!
 //! The test runs itself again as the writers: `child_that_writes`, told by `THRYD_TEST_WRITER` which of them it is.
 
+mod answers;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use thryd::cache::{Cache, CacheOptions, Entry, Key};
@@ -16,9 +19,9 @@ const ENTRIES: &str = "THRYD_TEST_ENTRIES";
 /// Other writers, by their numbers below this one, whose answers are read too.
 const OTHERS: &str = "THRYD_TEST_OTHERS";
 
-/// How long processes are killed and replaced, and how many there are.
-const UNREST: Duration = Duration::from_secs(20);
+/// How many processes there are, and how often one is killed and replaced.
 const PROCESSES: usize = 6;
+const KILLS: usize = 15;
 
 fn key(writer: u64, number: u64) -> Key {
     Key(*blake3::hash(&[writer.to_le_bytes(), number.to_le_bytes()].concat()).as_bytes())
@@ -41,15 +44,9 @@ fn stop_file(path: &Path) -> PathBuf {
     path.with_extension("stop")
 }
 
-/// Finds what has to be there. A read that takes longer than a second is a miss, so where many processes share few
-/// cores a miss is believed only when it stays.
+/// What has to be there.
 async fn find(cache: &Cache, writer: u64, number: u64) -> Option<Bytes> {
-    for _ in 0..5 {
-        if let Some(found) = cache.disk_get(&key(writer, number)).await {
-            return Some(found.payload.clone());
-        }
-    }
-    None
+    Some(answers::find(cache, &key(writer, number)).await?.payload.clone())
 }
 
 /// Writes, flushes every 50 and says how far it has flushed, reads its
@@ -103,14 +100,29 @@ fn start(path: &Path, writer: u64, entries: u64) -> Child {
         .unwrap()
 }
 
+/// What a writer says, line by line, until it ends.
+fn lines_of(writer: &mut Child) -> Receiver<String> {
+    let out = BufReader::new(writer.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    lines
+}
+
 /// Reads what a writer says until it has flushed this many, or has ended. Returns how many it has flushed.
-fn wait_flushed(out: &mut impl BufRead, wanted: u64) -> u64 {
-    let (mut flushed, mut line) = (0, String::new());
-    while flushed < wanted && out.read_line(&mut line).unwrap() > 0 {
-        if let Some(count) = line.trim().strip_prefix("flushed ") {
-            flushed = count.parse().unwrap();
+fn wait_flushed(lines: &Receiver<String>, wanted: u64) -> u64 {
+    let mut flushed = 0;
+    while flushed < wanted {
+        match lines.recv_timeout(Duration::from_secs(60)) {
+            Ok(line) => {
+                if let Some(count) = line.strip_prefix("flushed ") {
+                    flushed = count.parse().unwrap();
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("a writer that is to flush {wanted} has said nothing for a minute, after {flushed}")
+            }
         }
-        line.clear();
     }
     flushed
 }
@@ -131,16 +143,16 @@ async fn four_processes_share_a_file_and_one_that_is_killed_takes_nothing_from_t
     let mut writers: Vec<_> =
         (0..4).map(|writer| start(&path, writer, if writer == 0 { u64::MAX } else { 1_500 })).collect();
     let mut victim = writers.remove(0);
-    let mut out = BufReader::new(victim.stdout.take().unwrap());
-    let mut flushed = wait_flushed(&mut out, 300);
+    let lines = lines_of(&mut victim);
+    let mut flushed = wait_flushed(&lines, 300);
     assert_eq!(flushed, 300);
     victim.kill().unwrap();
     victim.wait().unwrap();
-    flushed = flushed.max(wait_flushed(&mut out, u64::MAX));
+    flushed = flushed.max(wait_flushed(&lines, u64::MAX));
     for mut writer in writers {
-        let mut out = BufReader::new(writer.stdout.take().unwrap());
-        assert_eq!(wait_flushed(&mut out, 1_500), 1_500);
-        wait_flushed(&mut out, u64::MAX);
+        let lines = lines_of(&mut writer);
+        assert_eq!(wait_flushed(&lines, 1_500), 1_500);
+        wait_flushed(&lines, u64::MAX);
         assert!(writer.wait().unwrap().success());
     }
     let cache = open(&path);
@@ -150,7 +162,7 @@ async fn four_processes_share_a_file_and_one_that_is_killed_takes_nothing_from_t
     }
     let stats = cache.stats();
     assert!(stats.entries >= 4_500 + flushed);
-    assert_eq!((stats.misses, stats.read_errors), (0, 0));
+    assert_eq!(stats.read_errors, 0);
 }
 
 #[tokio::test]
@@ -159,11 +171,11 @@ async fn a_lone_writer_that_is_killed_again_and_again_loses_nothing_that_it_flus
     let path = dir.path().join("lone.redb");
     for round in 0..8 {
         let mut writer = start(&path, 10 + round, u64::MAX);
-        let mut out = BufReader::new(writer.stdout.take().unwrap());
-        wait_flushed(&mut out, 50 + 50 * (round % 3));
+        let lines = lines_of(&mut writer);
+        wait_flushed(&lines, 50 + 50 * (round % 3));
         writer.kill().unwrap();
         writer.wait().unwrap();
-        let flushed = wait_flushed(&mut out, u64::MAX).max(50 + 50 * (round % 3));
+        let flushed = wait_flushed(&lines, u64::MAX).max(50 + 50 * (round % 3));
         let cache = open(&path);
         assert_readable(&cache, 10 + round, flushed).await;
         assert_readable(&cache, 10, 50).await;
@@ -176,32 +188,28 @@ async fn six_processes_of_which_one_is_killed_every_second_lose_nothing_that_was
     let path = dir.path().join("unrest.redb");
     let begin = |writer: u64| {
         let mut process = start(&path, writer, u64::MAX);
-        let out = BufReader::new(process.stdout.take().unwrap());
-        (writer, process, out)
+        let lines = lines_of(&mut process);
+        (writer, process, lines)
     };
-    let mut running: Vec<(u64, Child, BufReader<ChildStdout>)> = (0..PROCESSES as u64).map(begin).collect();
+    let mut running: Vec<(u64, Child, Receiver<String>)> = (0..PROCESSES as u64).map(begin).collect();
     let mut flushed = Vec::new();
-    let (started, mut next) = (Instant::now(), PROCESSES as u64);
-    while started.elapsed() < UNREST {
+    for next in (PROCESSES as u64..).take(KILLS) {
         std::thread::sleep(Duration::from_secs(1));
         // The one that has been there for longest, so that each lives for a few seconds.
-        let (writer, mut process, mut out) = running.remove(0);
+        let (writer, mut process, lines) = running.remove(0);
         process.kill().unwrap();
         let status = process.wait().unwrap();
         assert_ne!(status.code(), Some(101), "writer {writer} met a wrong answer");
-        flushed.push((writer, wait_flushed(&mut out, u64::MAX)));
+        flushed.push((writer, wait_flushed(&lines, u64::MAX)));
         running.push(begin(next));
-        next += 1;
     }
     std::fs::write(stop_file(&path), "").unwrap();
-    for (writer, mut process, mut out) in running {
-        let count = wait_flushed(&mut out, u64::MAX);
+    for (writer, mut process, lines) in running {
+        let count = wait_flushed(&lines, u64::MAX);
         assert!(process.wait().unwrap().success(), "writer {writer}");
         assert!(count > 0, "writer {writer} got nowhere");
         flushed.push((writer, count));
     }
-    let killed = flushed.len() - PROCESSES;
-    assert!(killed >= 15, "{killed} were killed");
     let cache = open(&path);
     for (writer, count) in flushed {
         assert_readable(&cache, writer, count).await;

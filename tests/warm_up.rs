@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use support::{Gate, Reply, Server};
@@ -86,8 +85,8 @@ async fn nothing_is_opened_where_nobody_asks_for_it_or_nothing_could_run() {
 
 #[tokio::test]
 async fn a_host_that_is_down_breaks_nothing() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let router = router(&format!("http://{free}/v1"));
+    let (_held, address) = support::taken();
+    let router = router(&format!("http://{address}/v1"));
     settle().await;
     let stats = router.stats();
     assert_eq!((stats.in_flight, stats.groups["default"].deployments[0].failed), (0, 0));

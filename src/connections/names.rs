@@ -300,7 +300,8 @@ mod tests {
         for found in [lookup("localhost".into()).await, lookup_apart("localhost".into()).await] {
             assert!(found.unwrap().iter().all(|address| address.ip().is_loopback()));
         }
-        assert!(lookup("example.invalid".into()).await.is_err());
-        assert!(lookup_apart("example.invalid".into()).await.is_err());
+        // With the dot at its end it is looked for nowhere else.
+        assert!(lookup("example.invalid.".into()).await.is_err());
+        assert!(lookup_apart("example.invalid.".into()).await.is_err());
     }
 }

@@ -4,10 +4,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use thryd::cache::{Cache, CacheOptions, Entry, Key};
+use thryd::cache::{Cache, CacheOptions, Entry, Key, Record};
 
 pub fn key(number: u64) -> Key {
     Key(*blake3::hash(&number.to_le_bytes()).as_bytes())
@@ -26,6 +28,47 @@ pub fn answer(number: u64, size: usize) -> Bytes {
 
 pub fn put(cache: &Cache, number: u64) {
     cache.put(key(number), Entry { deployment: "openai::gpt-4o", payload: answer(number, 500), ..Entry::default() });
+}
+
+/// Finds on disk what has to be there. A read that takes longer than a second is a miss, so where many share few cores a miss
+/// is believed only when it stays.
+pub async fn find(cache: &Cache, key: &Key) -> Option<Arc<Record>> {
+    for _ in 0..5 {
+        let found = cache.disk_get(key).await;
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// A thread that does nothing but sleep, and sees how much longer than it wanted: so long the machine kept everyone waiting.
+pub struct Witness {
+    is_over: Arc<AtomicBool>,
+    sleeper: JoinHandle<Duration>,
+}
+
+impl Witness {
+    pub fn begin() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&is_over);
+        let sleep = move || {
+            let (nap, mut longest) = (Duration::from_millis(5), Duration::ZERO);
+            while !told.load(Ordering::SeqCst) {
+                let begun = Instant::now();
+                std::thread::sleep(nap);
+                longest = longest.max(begun.elapsed().saturating_sub(nap));
+            }
+            longest
+        };
+        Self { is_over, sleeper: std::thread::spawn(sleep) }
+    }
+
+    /// How much longer than it wanted it slept at most.
+    pub fn overshoot(self) -> Duration {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.sleeper.join().unwrap()
+    }
 }
 
 /// Without memory, so that every lookup is one of the disk.

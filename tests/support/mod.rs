@@ -14,13 +14,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::process::Command;
-use std::sync::Arc;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A request as it came.
@@ -282,8 +282,7 @@ impl Server {
 
     /// Done when this many requests have been received.
     pub async fn until_received(&self, count: usize) {
-        let mut requests = self.requests.clone();
-        requests.wait_for(|requests| requests.len() >= count).await.expect("the server runs as long as it is held");
+        until(&self.requests, &format!("{count} requests"), |requests| requests.len() >= count).await;
     }
 
     /// Connections that were ever opened.
@@ -293,8 +292,7 @@ impl Server {
 
     /// Done when no connection is open.
     pub async fn until_closed(&self) {
-        let mut open = self.open.clone();
-        open.wait_for(|open| *open == 0).await.expect("the server runs as long as it is held");
+        until(&self.open, "every connection to be closed", |open| *open == 0).await;
     }
 }
 
@@ -351,15 +349,51 @@ async fn receive(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize
     Ok(Some(request))
 }
 
+/// Waits for no longer than a minute, by the clock on the wall: tokio's may be paused, and would jump there.
+async fn until<T>(watched: &watch::Receiver<T>, what: &str, is_met: impl FnMut(&T) -> bool) {
+    let (late, is_late) = oneshot::channel::<()>();
+    let (_done, is_done) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if is_done.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = late.send(());
+        }
+    });
+    let mut watched = watched.clone();
+    tokio::select! {
+        biased;
+        outcome = watched.wait_for(is_met) => drop(outcome.expect("the server runs as long as it is held")),
+        Ok(()) = is_late => panic!("waited a minute for {what}"),
+    }
+}
+
+/// An address where nobody listens: who connects is refused, and nobody else gets the port as long as the socket is held.
+pub fn taken() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = socket.local_addr().expect("a bound socket has an address");
+    (socket, address)
+}
+
 /// Runs an ignored test in a process of its own, with these variables and no proxy but theirs: whether it passed, and
-/// its report.
+/// its report. It has longer than a name may take to be looked up.
 pub fn child(test: &str, variables: &[(&str, &str)]) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
     let command = command.args(["--ignored", "--exact", test]).envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    let report = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.success() && report.contains("1 passed"), report)
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let (sender, read) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut report = Vec::new();
+        let _ = io::Read::read_to_end(&mut out, &mut report);
+        sender.send(report)
+    });
+    let Ok(report) = read.recv_timeout(Duration::from_secs(180)) else {
+        child.kill().unwrap();
+        panic!("{test} has not ended within three minutes");
+    };
+    let report = String::from_utf8_lossy(&report).into_owned();
+    (child.wait().unwrap().success() && report.contains("1 passed"), report)
 }

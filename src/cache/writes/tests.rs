@@ -194,7 +194,7 @@ fn nobody_who_leaves_waits_for_the_upkeep() {
     };
     let writes = Writes::new(Box::new(|_: &Group| Ok(())), Box::new(tend));
     writes.tend();
-    has_started.recv().unwrap();
+    has_started.recv_timeout(Duration::from_secs(60)).expect("the upkeep begins");
     // With the gate still closed this would never return.
     drop(writes);
     drop(held);
@@ -214,7 +214,7 @@ fn the_file_is_not_let_go_by_who_closes_before_a_step_of_the_upkeep_has_ended() 
     };
     let mut writes = Writes::new(Box::new(|_: &Group| Ok(())), Box::new(tend));
     writes.tend();
-    has_started.recv().unwrap();
+    has_started.recv_timeout(Duration::from_secs(60)).expect("the upkeep begins");
     writes.close();
     assert!(is_done.load(Ordering::Acquire));
 }
