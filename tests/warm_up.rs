@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{Gate, Reply, Server};
 use thryd::error::Result;
@@ -10,6 +10,7 @@ use thryd::kinds::{Completion, CompletionRequest, Kind};
 use thryd::options::{DeployOptions, InvokeOptions, RouterOptions};
 use thryd::provider::ProviderOptions;
 use thryd::route::Router;
+use tokio::runtime::Handle;
 
 const ANSWER: &str =
     r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}"#;
@@ -42,13 +43,24 @@ async fn settle() {
     }
 }
 
+/// Until the connection that is opened waits for a request: until nothing is left but the task of who accepts, those of the
+/// two ends, and that of the pool.
+async fn until_open(server: &Server) {
+    server.until_received(1).await;
+    let begun = Instant::now();
+    while Handle::current().metrics().num_alive_tasks() > 4 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is still being opened");
+        tokio::task::yield_now().await;
+    }
+    settle().await;
+}
+
 #[tokio::test]
 async fn the_first_request_goes_over_the_connection_that_was_opened_and_the_key_did_not() {
     for status in [200, 301, 401, 404, 405, 421, 500] {
         let server = server(Reply::new(status).header("location", "/elsewhere")).await;
         let router = router(&server.url("/v1"));
-        server.until_received(1).await;
-        settle().await;
+        until_open(&server).await;
         assert_eq!(ask(&router).await.unwrap(), "Hi");
         let [opening, asking] = &server.requests()[..] else { panic!("two requests: {:?}", server.requests()) };
         assert_eq!((opening.method.as_str(), opening.path.as_str()), ("HEAD", "/"), "{status}");
@@ -63,8 +75,7 @@ async fn the_first_request_goes_over_the_connection_that_was_opened_and_the_key_
 async fn routers_that_share_a_provider_open_one_connection() {
     let server = server(Reply::new(404)).await;
     let routers = [(); 4].map(|()| router(&server.url("/v1")));
-    server.until_received(1).await;
-    settle().await;
+    until_open(&server).await;
     for router in &routers {
         ask(router).await.unwrap();
     }
