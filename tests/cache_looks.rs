@@ -4,9 +4,9 @@
 mod answers;
 mod dummies;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use answers::on_disk;
+use answers::{Witness, on_disk};
 use dummies::{ask, ask_with, dummy, request, router};
 use serde_json::{Value, json};
 use thryd::cache::CacheStats;
@@ -25,11 +25,18 @@ fn on(path: &std::path::Path, cache: Value) -> Router<Completion> {
     }))
 }
 
-/// Asks until the file answers at once. What was asked is `warm`.
+/// Asks until the file answers at once: in a row, and again if a busy machine put too much time between. What was asked is
+/// `warm`.
 async fn warm(router: &Router<Completion>) {
-    for _ in 0..3 {
-        ask(router, "warm").await.unwrap();
-        router.cache().unwrap().flush().await.unwrap();
+    loop {
+        let begun = Instant::now();
+        for _ in 0..3 {
+            ask(router, "warm").await.unwrap();
+            router.cache().unwrap().flush().await.unwrap();
+        }
+        if begun.elapsed() < Duration::from_millis(500) {
+            return;
+        }
     }
 }
 
@@ -178,9 +185,10 @@ async fn a_call_never_waits_for_who_holds_the_file_before_it_has_begun() {
     let mut byte = [0];
     open().read_exact_at(&mut byte, 400).unwrap();
     open().write_all_at(&[!byte[0]], 400).unwrap();
-    let begun = std::time::Instant::now();
+    let (witness, begun) = (Witness::begin(), Instant::now());
     assert_eq!(at_once(&router, "warm"), None);
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(500) + witness.overshoot(), "{took:?}");
     // As it was, it can be relied on again.
     open().write_all_at(&byte, 400).unwrap();
     assert_eq!(at_once(&router, "warm"), Some(CacheStatus::Disk));

@@ -95,10 +95,16 @@ mod tests {
         let cache = Cache::open(CacheOptions { memory_bytes: 0, ..CacheOptions::at(path) }).unwrap();
         cache.put(key(1), Entry::default());
         cache.flush().await.unwrap();
-        for _ in 0..2 {
-            assert!(cache.disk_get(&key(1)).await.is_some());
+        // Twice in a row, and again if a busy machine put too much time between the two.
+        loop {
+            let begun = Instant::now();
+            for _ in 0..2 {
+                assert!(cache.disk_get(&key(1)).await.is_some());
+            }
+            if begun.elapsed() < Duration::from_millis(500) {
+                return cache;
+            }
         }
-        cache
     }
 
     #[tokio::test]
