@@ -114,7 +114,7 @@ fn wait_flushed(lines: &Receiver<String>, wanted: u64) -> u64 {
     while flushed < wanted {
         match lines.recv_timeout(Duration::from_secs(60)) {
             Ok(line) => {
-                if let Some(count) = line.strip_prefix("flushed ") {
+                if let Some(count) = line.trim().strip_prefix("flushed ") {
                     flushed = count.parse().unwrap();
                 }
             }
