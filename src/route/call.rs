@@ -1,6 +1,7 @@
 //! The front half of a call: key, memory, flight, disk; what is left goes to the line.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -344,7 +345,8 @@ fn question(kind: &str, deployments: &[Arc<Deployment>], body: &Body) -> Questio
     Question::new(kind, models.iter().map(|model| &**model), body)
 }
 
-/// How much longer than its total time a call is given to say what it tried.
+/// How much longer than its total time a call is given to say what it tried, from when that time is seen to be over: a thread
+/// that stood still meanwhile is late with both.
 const TRAIL_GRACE: Duration = Duration::from_millis(20);
 
 pub(crate) async fn within_total<T>(
@@ -353,9 +355,12 @@ pub(crate) async fn within_total<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let Some(limit) = timeouts.total else { return work.await };
+    let mut work = pin!(work);
     // The clock inside the call goes first, because it keeps the trail.
-    match tokio::time::timeout_at(started + limit + TRAIL_GRACE, work).await {
-        Ok(result) => result,
-        Err(_) => Err(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None, detail: None }.into()),
+    if let Ok(result) = tokio::time::timeout_at(started + limit, work.as_mut()).await {
+        return result;
     }
+    tokio::time::timeout(TRAIL_GRACE, work).await.unwrap_or_else(|_| {
+        Err(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None, detail: None }.into())
+    })
 }
