@@ -54,10 +54,12 @@ async fn a_silence_after_the_end_is_not_waited_out_for_as_long_as_one_within() {
     let server =
         Server::start(|_| Reply::stream().event(&piece(0, "a", None)).event(&piece(0, "ll", Some("stop"))).hang())
             .await;
-    let short = Duration::from_secs(2);
     let usual = Timeouts { idle: Duration::from_secs(60), ..Timeouts::default() };
+    let total = Some(Duration::from_secs(4));
+    let attempt = Duration::from_secs(2);
+    // Of the time of the whole call half is left.
     for (timeouts, seconds) in
-        [(usual, 5..8), (Timeouts { total: Some(short), ..usual }, 2..5), (Timeouts { attempt: short, ..usual }, 2..5)]
+        [(usual, 5..8), (Timeouts { total, ..usual }, 2..4), (Timeouts { attempt, ..usual }, 2..5)]
     {
         let router = over(&server, timeouts);
         let begun = Instant::now();

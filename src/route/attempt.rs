@@ -279,12 +279,14 @@ impl<R: Sync> Exchange<'_, R> {
         Ok(value)
     }
 
-    /// When the end of the stream of a complete answer is not waited for any longer: before any clock would end the attempt.
+    /// When the end of the stream of a complete answer is not waited for any longer: before any clock would end the attempt, and
+    /// with half of the call's time left, so that its caller has the answer in time however busy the machine is.
     fn closes(&self) -> Instant {
-        let timeouts = self.patience.timeouts();
-        let end = Instant::now() + END_WITHIN.min(timeouts.idle);
+        let (timeouts, now) = (self.patience.timeouts(), Instant::now());
+        let end = now + END_WITHIN.min(timeouts.idle);
         let attempt = self.begun + timeouts.attempt + self.standstill.so_far();
-        self.patience.deadline().map_or(end, |deadline| end.min(deadline)).min(attempt)
+        let half = |deadline: Instant| now + deadline.saturating_duration_since(now) / 2;
+        self.patience.deadline().map_or(end, |deadline| end.min(half(deadline))).min(attempt)
     }
 
     /// The first token is there.
