@@ -320,6 +320,25 @@ async fn the_impatience_of_the_one_who_started_it_interrupts_no_other() {
     assert_eq!(patient.unwrap().content, "one two three");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_shared_ends_with_its_own_total_time_however_fast_the_others_are_told() {
+    let words = vec!["word"; 400].join(" ");
+    let router = router(json!({
+        "providers": [dummy("a", json!({ "responses": [words], "repeat": true, "tokenIntervalMs": 5 }))],
+        "groups": { "default": { "deployments": ["a::m"] } },
+    }));
+    let hasty = Timeouts { total: Some(Duration::from_millis(500)), ..Timeouts::default() };
+    let invoke = InvokeOptions { timeouts: Some(hasty), ..InvokeOptions::default() };
+    let hasty = router.stream("default", &request("same"), StreamOptions { invoke, ..Default::default() }).unwrap();
+    let patient = router.stream("default", &request("same"), StreamOptions::default()).unwrap();
+    let begun = Instant::now();
+    let hasty = async { (read(&hasty).await, begun.elapsed()) };
+    let ((hasty, after), patient) = tokio::join!(hasty, read(&patient));
+    assert_eq!(hasty.unwrap_err().code(), "ERR_TIMEOUT");
+    assert!(after < Duration::from_millis(550), "{after:?}");
+    assert_eq!(patient.unwrap().content, words);
+}
+
 /// Answers "old" after a while to the first who asks, "new" at once to the next.
 fn overtaken() -> Router<Completion> {
     let script = |text: &str, ms: u64| json!({ "responses": [text], "repeat": true, "latencyMs": ms, "cache": true });

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -230,7 +230,7 @@ impl<K: Kind> Prepared<K> {
         let seat = fly(&self, 0);
         Box::pin(async move {
             let work = self.land(seat, |rejoins| fly(&self, rejoins));
-            let (mut answer, is_joined) = within_total(&self.timeouts, self.started, work).await?;
+            let (mut answer, is_joined) = within_total(&self.timeouts, self.started, &OnceLock::new(), work).await?;
             if is_joined {
                 self.note_joined();
             }
@@ -345,13 +345,15 @@ fn question(kind: &str, deployments: &[Arc<Deployment>], body: &Body) -> Questio
     Question::new(kind, models.iter().map(|model| &**model), body)
 }
 
-/// How much longer than its total time a call is given to say what it tried, from when that time is seen to be over: a thread
-/// that stood still meanwhile is late with both.
+/// How much longer than its total time a call is given to say what it tried, from when that time was first seen to be over: a
+/// thread that stood still meanwhile is late for both.
 const TRAIL_GRACE: Duration = Duration::from_millis(20);
 
+/// Does a part of a call, or all of it, and ends it when the total time of the call is over; `over` is when that was first seen.
 pub(crate) async fn within_total<T>(
     timeouts: &Timeouts,
     started: Instant,
+    over: &OnceLock<Instant>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let Some(limit) = timeouts.total else { return work.await };
@@ -360,7 +362,8 @@ pub(crate) async fn within_total<T>(
     if let Ok(result) = tokio::time::timeout_at(started + limit, work.as_mut()).await {
         return result;
     }
-    tokio::time::timeout(TRAIL_GRACE, work).await.unwrap_or_else(|_| {
+    let over = *over.get_or_init(Instant::now);
+    tokio::time::timeout_at(over + TRAIL_GRACE, work).await.unwrap_or_else(|_| {
         Err(ErrorKind::Timeout { phase: Phase::Total, limit, deployment: None, detail: None }.into())
     })
 }

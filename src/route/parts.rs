@@ -55,7 +55,7 @@ pub(crate) fn launch<K: Kind>(mut whole: Prepared<K>, parts: Vec<K::Request>) ->
     let seats = order.seats();
     Box::pin(async move {
         let _guard = guard;
-        within_total(&whole.timeouts, whole.started, async {
+        within_total(&whole.timeouts, whole.started, &OnceLock::new(), async {
             let landings = order.parts.iter().zip(seats).map(|(part, seat)| async move {
                 let again = |rejoins| Order::again(part, rejoins).seats().remove(0);
                 let (mut answer, is_joined) = part.land(seat, again).await?;

@@ -2,10 +2,11 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll as Progress, Waker};
 
 use futures_util::future::{Either, select};
+use tokio::time::Instant;
 
 use super::answer::{Answer, CacheStatus};
 use super::call::{Prepared, within_total};
@@ -50,6 +51,8 @@ pub struct AnswerStream<K: Streaming> {
     prepared: Prepared<K>,
     wish: Wish,
     reading: Reading,
+    /// When its total time was first seen to be over.
+    over: OnceLock<Instant>,
     inner: Mutex<Inner<K>>,
 }
 
@@ -85,7 +88,13 @@ impl<K: Streaming> AnswerStream<K> {
             let seat = prepared.fly(reading, wish, Box::new(guard), 0);
             Stage::Following { seat, is_given: false, rejoins: 0 }
         };
-        Self { prepared, wish, reading, inner: Mutex::new(Inner { stage, origin: None, waker: None }) }
+        Self {
+            prepared,
+            wish,
+            reading,
+            over: OnceLock::new(),
+            inner: Mutex::new(Inner { stage, origin: None, waker: None }),
+        }
     }
 
     /// Sends the call on its way, if it is not. Needs the context of a Tokio runtime.
@@ -113,7 +122,7 @@ impl<K: Streaming> AnswerStream<K> {
             }
         };
         let (timeouts, started) = (&self.prepared.timeouts, self.prepared.started);
-        let batch = within_total(timeouts, started, arrived).await;
+        let batch = within_total(timeouts, started, &self.over, arrived).await;
         batch.unwrap_or_else(|error| {
             self.leave();
             let left = std::mem::replace(&mut self.inner().stage, Stage::Over);
