@@ -140,7 +140,7 @@ async fn what_cannot_be_sent_says_so_without_the_key() {
 
 #[tokio::test]
 async fn a_refused_port_is_transient_and_costs_nothing() {
-    let (_held, address) = support::taken();
+    let (_held, address) = support::refusing();
     let failure = refused(request(format!("http://{address}/v1?a=secret"))).await;
     assert_eq!((failure.class, failure.is_sent), (FailureClass::Transient, false));
     assert_eq!(failure.message, format!("connection refused by http://{address}"));

@@ -188,7 +188,7 @@ async fn leaving_a_stream_closes_its_socket() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_a_transient_failure_and_gives_the_reservation_back() {
     let server = Server::start(|_| Reply::json(200, ANSWER)).await;
-    let (_held, gone) = support::taken();
+    let (_held, gone) = support::refusing();
     let router = router(&[&server]);
     router
         .add_provider(ProviderOptions::new("openai-compatible").name("gone").base_url(format!("http://{gone}/v1")))

@@ -1,5 +1,6 @@
 //! What a process finds that has just begun, or asks for a namespace for the first time, where the way to Redis is long.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 use super::cache::{SOON, entry, key, open, options_at};
 use super::network::long_way;
 use super::server::Server;
-use super::until;
+use super::{until, watched};
 
 /// How many ask at once.
 const COUNT: u32 = 60;
@@ -86,9 +87,22 @@ async fn many_who_ask_for_a_namespace_for_the_first_time_ask_once_when_it_was_cl
     assert!(asked <= 2, "{asked}");
 }
 
-/// How often a test is made that needs an answer to be not much later than its way is long: a machine that has other things to do may
-/// hold it up, but not each time.
+/// How often a scene is made in which an answer must not be much later than its way is long, and how long its thread has to have been
+/// held up where it went wrong: a machine that has other things to do may hold it up, but not each time.
 const ROUNDS: u32 = 5;
+const HELD_UP: Duration = Duration::from_millis(100);
+
+/// Makes it until all is as it has to be.
+async fn once_undisturbed<T: Debug>(scene: impl AsyncFn(u32) -> Result<(), T>) {
+    let mut wrong = Vec::new();
+    for round in 0..ROUNDS {
+        let (outcome, held_up) = watched(scene(round)).await;
+        let Err(outcome) = outcome else { return };
+        assert!(held_up > HELD_UP, "{outcome:?}, though held up for {held_up:?} at most");
+        wrong.push(outcome);
+    }
+    panic!("{wrong:?}");
+}
 
 /// One that waits for Redis for 1.1 s, over a way that takes 0.6, and has asked it before.
 async fn impatient(server: &Server, joins_processes: bool) -> Cache {
@@ -119,8 +133,7 @@ async fn the_first_look_into_a_namespace_takes_no_longer_than_any_other() {
     let Some(server) = Server::start() else { return };
     let other = open(&server);
     keep(&other, 1, "").await;
-    let mut rounds = Vec::new();
-    for round in 0..ROUNDS {
+    once_undisturbed(async |round| {
         let namespaces = [0, 1].map(|number| format!("{round}.{number}"));
         for namespace in &namespaces {
             keep(&other, 1, namespace).await;
@@ -134,12 +147,10 @@ async fn the_first_look_into_a_namespace_takes_no_longer_than_any_other() {
         }
         let redis = [&cache, &joins].map(|cache| cache.stats().redis.unwrap());
         let all = redis.each_ref().map(|redis| (redis.status, redis.skipped));
-        if found == [true; 4] && all == [("connected", skipped), ("connected", skipped_by_joining)] {
-            return;
-        }
-        rounds.push((found, redis));
-    }
-    panic!("{rounds:?}");
+        let is_so = found == [true; 4] && all == [("connected", skipped), ("connected", skipped_by_joining)];
+        if is_so { Ok(()) } else { Err((found, redis)) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -147,8 +158,7 @@ async fn a_look_that_has_to_ask_twice_does_not_make_redis_late_and_the_next_one_
     let Some(server) = Server::start() else { return };
     let other = open(&server);
     keep(&other, 1, "").await;
-    let mut rounds = Vec::new();
-    for round in 0..ROUNDS {
+    once_undisturbed(async |round| {
         let (cache, namespace) = (impatient(&server, false).await, format!("{round}"));
         // Whose generation is not that of all others.
         other.clear(Some(&namespace)).await.unwrap();
@@ -156,12 +166,10 @@ async fn a_look_that_has_to_ask_twice_does_not_make_redis_late_and_the_next_one_
         tokio::time::sleep(Duration::from_millis(2_500)).await;
         assert!(cache.redis_get(&key(1), &namespace).await.is_none(), "that takes 1.2 s");
         let status = cache.stats().redis.unwrap().status;
-        if status == "connected" && cache.redis_get(&key(1), &namespace).await.is_some() {
-            return;
-        }
-        rounds.push((status, cache.stats().redis));
-    }
-    panic!("{rounds:?}");
+        let is_so = status == "connected" && cache.redis_get(&key(1), &namespace).await.is_some();
+        if is_so { Ok(()) } else { Err((status, cache.stats().redis)) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -169,13 +177,10 @@ async fn a_process_that_begins_far_from_redis_does_not_say_that_it_is_away() {
     let Some(server) = filled("").await else { return };
     // A connection, what was cleared, and the answer take longer than anybody waits; the first two, a second together at most.
     let (way, timeout) = (Duration::from_millis(320), Duration::from_millis(620));
-    let mut all = Vec::new();
-    for _ in 0..ROUNDS {
+    once_undisturbed(async |_| {
         let redis = impatient_by(&server, false, way, timeout).await.stats().redis.unwrap();
-        if redis.skipped > 0 && redis.last_error.is_none() {
-            return;
-        }
-        all.push(redis);
-    }
-    panic!("{all:?}");
+        let is_so = redis.skipped > 0 && redis.last_error.is_none();
+        if is_so { Ok(()) } else { Err(redis) }
+    })
+    .await;
 }

@@ -85,12 +85,32 @@ pub fn redis_of(router: &Router<Completion>) -> thryd::redis::limits::RedisStats
 const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_AT_MOST: Duration = Duration::from_millis(7);
 
+/// How long a thread may be held up without an end, in all.
+const HELD_UP_AT_MOST: Duration = Duration::from_secs(10);
+
+/// Does this, and says for how long this thread was held up at most meanwhile.
+pub async fn watched<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let mut longest = Duration::ZERO;
+    let watches = async {
+        loop {
+            let asleep = std::time::Instant::now();
+            tokio::time::sleep(PAUSE).await;
+            longest = longest.max(asleep.elapsed().saturating_sub(PAUSE_AT_MOST));
+        }
+    };
+    let done = tokio::select! { done = work => done, () = watches => unreachable!("it never ends") };
+    (done, longest)
+}
+
 /// Waits until it is so, for at most so long; how long it took. Nobody who runs on this thread got any further while it was held up,
 /// so that this time does not count.
 pub async fn until(limit: Duration, mut is: impl FnMut() -> bool) -> Duration {
     let (begun, mut held_up) = (std::time::Instant::now(), Duration::ZERO);
     while !is() {
-        assert!(begun.elapsed() < limit + held_up, "not within {limit:?}, and {held_up:?} that do not count");
+        assert!(
+            begun.elapsed() < limit + held_up.min(HELD_UP_AT_MOST),
+            "not within {limit:?}, and {held_up:?} that do not count"
+        );
         let asleep = std::time::Instant::now();
         tokio::time::sleep(PAUSE).await;
         held_up += asleep.elapsed().saturating_sub(PAUSE_AT_MOST);

@@ -367,7 +367,7 @@ async fn until<T>(watched: &watch::Receiver<T>, what: &str, is_met: impl FnMut(&
 }
 
 /// An address where nobody listens: who connects is refused, and nobody else gets the port as long as the socket is held.
-pub fn taken() -> (TcpSocket, SocketAddr) {
+pub fn refusing() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let address = socket.local_addr().expect("a bound socket has an address");
