@@ -1,4 +1,4 @@
-//! A server for tests that says what a test makes it say.
+//! A server for tests that says what a test makes it say, and what sees whether a test was held up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::address::{Credentials, Endpoint};
 use super::connection::{Connection, Settings};
@@ -121,4 +122,21 @@ async fn number(stream: &mut (impl AsyncBufRead + Unpin), mark: char) -> Option<
     let mut line = String::new();
     stream.read_line(&mut line).await.ok()?;
     line.trim().strip_prefix(mark)?.parse().ok()
+}
+
+/// A test is made again only where its thread was held up for longer than this.
+pub const HELD_UP: Duration = Duration::from_millis(100);
+
+/// Does this, and says for how long this thread was held up at most meanwhile.
+pub async fn watched<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let (pause, mut longest) = (Duration::from_millis(10), Duration::ZERO);
+    let watches = async {
+        loop {
+            let begun = Instant::now();
+            tokio::time::sleep(pause).await;
+            longest = longest.max(begun.elapsed().saturating_sub(pause));
+        }
+    };
+    let done = tokio::select! { done = work => done, done = watches => done };
+    (done, longest)
 }

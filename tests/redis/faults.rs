@@ -6,7 +6,7 @@ use thryd::kinds::CompletionRequest;
 
 use super::reached::{reach, reached_by_limits};
 use super::server::Server;
-use super::{ask, ask_alone, options, redis_of, router, until, url};
+use super::{ask, ask_alone, options, redis_of, router, until, url, watched};
 
 #[tokio::test]
 async fn a_redis_that_was_never_there_costs_a_share_and_no_call() {
@@ -100,6 +100,20 @@ async fn a_redis_that_stands_still_delays_one_call_a_little_and_is_back_when_it_
     let other = super::router(&url(&server), r#""rpm": 100"#, "{}");
     let (admitted, _) = rush(&other, 100).await;
     assert_eq!(admitted, 70);
+}
+
+#[tokio::test]
+async fn a_redis_that_stands_still_delays_no_call_by_more_than_the_default() {
+    let Some(server) = Server::start() else { return };
+    let limits = format!(r#"{{"redis": "{}"}}"#, server.url());
+    let _connected = reach(&limits).await;
+    let router = router(&limits, r#""rpm": 100"#, "{}");
+    server.signal("STOP");
+    let ((admitted, slowest), held_up) = watched(rush(&router, 20)).await;
+    assert_eq!(admitted, 20);
+    assert!(slowest < Duration::from_secs(1) + held_up, "{slowest:?}, {held_up:?}");
+    assert_eq!(redis_of(&router).status, "local");
+    server.signal("CONT");
 }
 
 #[tokio::test]

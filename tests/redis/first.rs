@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::cache::{SOON, entry, key, open, options_at};
 use super::network::long_way;
 use super::server::Server;
-use super::{until, watched};
+use super::{HELD_UP, until, watched};
 
 /// How many ask at once.
 const COUNT: u32 = 60;
@@ -87,10 +87,9 @@ async fn many_who_ask_for_a_namespace_for_the_first_time_ask_once_when_it_was_cl
     assert!(asked <= 2, "{asked}");
 }
 
-/// How often a scene is made in which an answer must not be much later than its way is long, and how long its thread has to have been
-/// held up where it went wrong: a machine that has other things to do may hold it up, but not each time.
+/// How often a scene is made in which an answer must not be much later than its way is long: a machine that has other things to do may
+/// hold it up, but not each time.
 const ROUNDS: u32 = 5;
-const HELD_UP: Duration = Duration::from_millis(100);
 
 /// Makes it until all is as it has to be.
 async fn once_undisturbed<T: Debug>(scene: impl AsyncFn(u32) -> Result<(), T>) {

@@ -88,6 +88,9 @@ const PAUSE_AT_MOST: Duration = Duration::from_millis(7);
 /// How long a thread may be held up without an end, in all.
 const HELD_UP_AT_MOST: Duration = Duration::from_secs(10);
 
+/// What went wrong is done again only where its thread was held up for longer than this.
+pub const HELD_UP: Duration = Duration::from_millis(100);
+
 /// Does this, and says for how long this thread was held up at most meanwhile.
 pub async fn watched<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let mut longest = Duration::ZERO;

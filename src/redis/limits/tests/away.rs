@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
+use super::super::super::fake::watched;
 use super::super::back::OTHERS_TELL_WITHIN;
 use super::super::ledger::RedisLedger;
 use super::super::status::Status;
@@ -92,20 +93,6 @@ async fn until(mut is: impl FnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(20), "not within 20 s");
         sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Does this, and says for how long this thread was held up at most meanwhile.
-async fn watched<T>(work: impl Future<Output = T>) -> (T, Duration) {
-    let (pause, mut longest) = (Duration::from_millis(10), Duration::ZERO);
-    let watches = async {
-        loop {
-            let begun = Instant::now();
-            sleep(pause).await;
-            longest = longest.max(begun.elapsed().saturating_sub(pause));
-        }
-    };
-    let done = tokio::select! { done = work => done, done = watches => done };
-    (done, longest)
 }
 
 /// Whether a server that forgets what was admitted grants nothing before two processes have told it. Both are of this thread: where that
